@@ -1,0 +1,1 @@
+//! Byte-comparable encoding of clustering components: memcmp order equals typed order.

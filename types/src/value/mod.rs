@@ -1,0 +1,1 @@
+//! Values of CQL types: wire encoding, validation, order, literals and JSON.
