@@ -8,7 +8,9 @@ pub mod comparable;
 pub mod consistency;
 pub mod cql_type;
 pub mod limits;
+pub mod row_sink;
 pub mod value;
 
 pub use consistency::Consistency;
 pub use cql_type::{CqlType, UserType};
+pub use row_sink::RowSink;
