@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// A CQL data type. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum CqlType {
     /// US-ASCII text.
     Ascii,
@@ -89,7 +89,7 @@ pub enum CqlType {
 }
 
 /// The definition of a user-defined type.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct UserType {
     /// Keyspace that owns the type.
     pub keyspace: Arc<str>,

@@ -4,13 +4,32 @@
 //! Nothing here does I/O, reads a clock or draws a random number.
 #![forbid(unsafe_code)]
 
+pub mod cell;
+pub mod codec;
 pub mod comparable;
 pub mod consistency;
+pub mod counter;
 pub mod cql_type;
+pub mod deletion;
+pub mod key;
 pub mod limits;
+pub mod merge;
+#[cfg(test)]
+mod merge_tests;
+pub mod mutation;
+pub mod read_command;
+pub mod row;
 pub mod row_sink;
+pub mod schema;
+pub mod token;
 pub mod value;
 
+pub use cell::{Cell, CellKind, ColumnId, Liveness, RowItem};
 pub use consistency::Consistency;
 pub use cql_type::{CqlType, UserType};
+pub use deletion::Deletion;
+pub use key::{ClusteringSlice, KeyRef, PartitionKey};
+pub use mutation::{Fragment, MutationBuilder, MutationView, TableId};
+pub use row::{RowBuilder, RowHeader, RowView};
 pub use row_sink::RowSink;
+pub use token::Token;
