@@ -100,6 +100,9 @@ impl fmt::Debug for KeyRef<'_> {
     }
 }
 
+/// The last byte of every whole clustering key, behind the comparable bytes of its components. It
+/// keeps the bounds of one row apart from the row: [`BELOW`] is before it and [`ABOVE`] behind.
+pub const ROW_END: u8 = 0x40;
 /// The byte that makes a bound below every clustering key with the bytes before it.
 pub const BELOW: u8 = 0x00;
 /// The byte that makes a bound above every clustering key with the bytes before it.

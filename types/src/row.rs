@@ -162,6 +162,7 @@ pub struct RowView<'a> {
     /// The header.
     pub header: RowHeader<'a>,
     base_timestamp: i64,
+    bytes: &'a [u8],
     items: &'a [u8],
 }
 
@@ -198,6 +199,7 @@ impl<'a> RowView<'a> {
         Ok(Self {
             header,
             base_timestamp,
+            bytes,
             items: reader.remaining(),
         })
     }
@@ -223,6 +225,12 @@ impl<'a> RowView<'a> {
             last = Some(key);
         }
         Ok(row)
+    }
+
+    /// The row's encoding.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// The timestamp that most cells share.

@@ -1,0 +1,79 @@
+//! The block cache: decoded blocks of all tables, up to a number of bytes.
+
+use crate::sstable::block::Block;
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Names a block: the number its file got when it was opened, and its offset.
+pub type BlockId = (u64, u64);
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<BlockId, Arc<Block>> for ByBytes {
+    fn weight(&self, _: &BlockId, block: &Arc<Block>) -> u64 {
+        block.heap_bytes() as u64 + 64
+    }
+}
+
+/// A cache of blocks. Blocks read once by a scan do not push out those that are read again.
+pub struct BlockCache {
+    blocks: Cache<BlockId, Arc<Block>, ByBytes, foldhash::fast::FixedState>,
+    next_file: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl BlockCache {
+    /// A cache of at most `capacity_bytes`.
+    #[must_use]
+    pub fn new(capacity_bytes: usize) -> Self {
+        let blocks = Cache::with(
+            (capacity_bytes / (16 << 10)).max(16),
+            capacity_bytes as u64,
+            ByBytes,
+            foldhash::fast::FixedState::default(),
+            DefaultLifecycle::default(),
+        );
+        Self {
+            blocks,
+            next_file: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// A number for a file that was opened.
+    #[must_use]
+    pub fn register_file(&self) -> u64 {
+        self.next_file.fetch_add(1, Relaxed)
+    }
+
+    /// The block, if it is there.
+    #[must_use]
+    pub fn get(&self, id: BlockId) -> Option<Arc<Block>> {
+        let block = self.blocks.get(&id);
+        let counter = if block.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Relaxed);
+        block
+    }
+
+    /// Adds a block.
+    pub fn put(&self, id: BlockId, block: Arc<Block>) {
+        self.blocks.insert(id, block);
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.blocks.weight()
+    }
+
+    /// Look-ups that found their block, and those that did not.
+    #[must_use]
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        (self.hits.load(Relaxed), self.misses.load(Relaxed))
+    }
+}

@@ -1,0 +1,422 @@
+//! Appends to the commit log.
+
+use super::format::{self, RecordKind};
+use super::reader::Segment;
+use super::{DIRECTORY, segment_path};
+use crate::error::{IoContext, Result, StorageError};
+use crate::settings::SyncMode;
+use dodona_env::disk::DiskWriter;
+use dodona_env::{Disk, Env};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::task::{Poll, Waker};
+
+/// The log that all tables share. See [the module](super) for how writes are grouped.
+pub struct CommitLog {
+    env: Env,
+    mode: SyncMode,
+    segment_bytes: u64,
+    buffer: Mutex<Buffer>,
+    file: Mutex<Files>,
+    /// Everything below is with the operating system.
+    written: AtomicU64,
+    /// Everything below is on disk.
+    synced: AtomicU64,
+    waiting: Mutex<Waiting>,
+    /// Positions whose records a full disk did not take.
+    lost: Mutex<Vec<Range<u64>>>,
+    has_lost: AtomicBool,
+}
+
+struct Buffer {
+    bytes: Vec<u8>,
+    /// The position of the first byte of `bytes`.
+    start: u64,
+    /// Why nothing is taken any more.
+    failed: Option<String>,
+}
+
+struct Files {
+    active: Option<Active>,
+    /// Segments by base position, with the position behind their end; the active one as well.
+    segments: BTreeMap<u64, u64>,
+    /// Buffers given back, to be filled again.
+    spare: Vec<u8>,
+}
+
+struct Active {
+    base: u64,
+    writer: Arc<dyn DiskWriter>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    has_leader: bool,
+    wakers: Vec<Waker>,
+}
+
+impl CommitLog {
+    /// Opens the log to go on behind what [`super::reader::replay`] found.
+    #[must_use]
+    pub fn open(env: Env, mode: SyncMode, segment_bytes: u64, segments: &[Segment], end: u64) -> Self {
+        let segments = segments
+            .iter()
+            .map(|segment| (segment.base_position, segment.end_position))
+            .collect();
+        Self {
+            env,
+            mode,
+            segment_bytes,
+            buffer: Mutex::new(Buffer {
+                bytes: Vec::new(),
+                start: end,
+                failed: None,
+            }),
+            file: Mutex::new(Files {
+                active: None,
+                segments,
+                spare: Vec::new(),
+            }),
+            written: AtomicU64::new(end),
+            synced: AtomicU64::new(end),
+            waiting: Mutex::default(),
+            lost: Mutex::default(),
+            has_lost: AtomicBool::new(false),
+        }
+    }
+
+    /// Appends one record of mutations to the buffer. Returns the position of the record and the
+    /// one to [`wait`](Self::wait) for.
+    ///
+    /// # Errors
+    /// The log has failed.
+    pub fn append<'m>(&self, mutations: impl Iterator<Item = &'m [u8]>) -> Result<(u64, u64)> {
+        let mut buffer = self.buffer.lock();
+        if let Some(reason) = &buffer.failed {
+            return Err(StorageError::LogFailed(reason.clone()));
+        }
+        let position = buffer.start + buffer.bytes.len() as u64;
+        format::put_record(&mut buffer.bytes, position, RecordKind::Mutations, |out| {
+            for mutation in mutations {
+                out.extend_from_slice(&(mutation.len() as u32).to_le_bytes());
+                out.extend_from_slice(mutation);
+            }
+        });
+        Ok((position, buffer.start + buffer.bytes.len() as u64))
+    }
+
+    /// The position behind the last record.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        let buffer = self.buffer.lock();
+        buffer.start + buffer.bytes.len() as u64
+    }
+
+    /// True if a write up to `position` counts as safe in the log's mode.
+    #[must_use]
+    pub fn is_safe(&self, position: u64) -> bool {
+        self.safe().load(Acquire) >= position && !self.is_lost(position)
+    }
+
+    fn safe(&self) -> &AtomicU64 {
+        match self.mode {
+            SyncMode::Periodic { .. } => &self.written,
+            SyncMode::Group { .. } | SyncMode::Batch => &self.synced,
+        }
+    }
+
+    /// True if the record that ends at `position` could not be written for lack of space.
+    fn is_lost(&self, position: u64) -> bool {
+        self.has_lost.load(Acquire)
+            && self
+                .lost
+                .lock()
+                .iter()
+                .any(|lost| lost.start < position && position <= lost.end)
+    }
+
+    fn note_lost(&self, start: u64, end: u64) {
+        let mut lost = self.lost.lock();
+        match lost.last_mut() {
+            Some(last) if last.end == start => last.end = end,
+            _ => lost.push(start..end),
+        }
+        self.has_lost.store(true, Release);
+    }
+
+    /// Waits until everything below `position` counts as safe in the log's mode.
+    ///
+    /// # Errors
+    /// It could not be written: the disk is full or has failed.
+    pub async fn wait(&self, position: u64) -> Result<()> {
+        while !self.is_safe(position) {
+            if self.is_lost(position) {
+                return Err(StorageError::NoSpace);
+            }
+            self.check_failed()?;
+            if let Some(_lead) = self.become_leader(position).await {
+                self.lead().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_failed(&self) -> Result<()> {
+        match &self.buffer.lock().failed {
+            Some(reason) => Err(StorageError::LogFailed(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Resolves to the lead for the waiter that must write for all, a turn of the event loop
+    /// later; to nothing for the others once something has changed.
+    async fn become_leader(&self, position: u64) -> Option<Lead<'_>> {
+        let mut lead = None;
+        let mut waited = false;
+        poll_fn(|context| {
+            if lead.is_some() {
+                return Poll::Ready(lead.take());
+            }
+            if waited || self.is_safe(position) {
+                return Poll::Ready(None);
+            }
+            let mut waiting = self.waiting.lock();
+            if waiting.has_leader {
+                waited = true;
+                waiting.wakers.push(context.waker().clone());
+            } else {
+                waiting.has_leader = true;
+                lead = Some(Lead { log: self });
+                context.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn lead(&self) -> Result<()> {
+        match self.mode {
+            SyncMode::Periodic { .. } => self.write(),
+            SyncMode::Group { window } => {
+                dodona_env::clock::sleep(window).await;
+                self.write_and_sync().await
+            }
+            SyncMode::Batch => self.write_and_sync().await,
+        }
+    }
+
+    async fn write_and_sync(&self) -> Result<()> {
+        self.write()?;
+        let target = self.written.load(Acquire);
+        let writer = self
+            .file
+            .lock()
+            .active
+            .as_ref()
+            .map(|active| Arc::clone(&active.writer));
+        let Some(writer) = writer else { return Ok(()) };
+        let skip = self.env.mutants.has("commit-log-no-sync");
+        let synced = self
+            .env
+            .tasks
+            .blocking(move || if skip { Ok(()) } else { writer.sync() })
+            .await;
+        match synced {
+            Ok(Ok(())) => {
+                self.synced.fetch_max(target, Release);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(self.fail(&error.to_string())),
+            Err(error) => Err(self.fail(&error.to_string())),
+        }
+    }
+
+    /// Hands everything appended so far to the operating system.
+    ///
+    /// # Errors
+    /// It was not taken; if the disk is full a later write may be.
+    pub fn write(&self) -> Result<()> {
+        let mut files = self.file.lock();
+        let spare = std::mem::take(&mut files.spare);
+        let (bytes, start) = {
+            let mut buffer = self.buffer.lock();
+            if buffer.bytes.is_empty() {
+                files.spare = spare;
+                return Ok(());
+            }
+            let start = buffer.start;
+            buffer.start += buffer.bytes.len() as u64;
+            (std::mem::replace(&mut buffer.bytes, spare), start)
+        };
+        let end = start + bytes.len() as u64;
+        let result = self.write_bytes(&mut files, &bytes, start);
+        files.spare = bytes;
+        files.spare.clear();
+        files.spare.shrink_to(4 << 20);
+        match result {
+            Ok(()) => {
+                self.written.store(end, Release);
+                Ok(())
+            }
+            Err(error) => {
+                // What a failed call left is a torn tail: the next write begins another segment.
+                files.active = None;
+                if !matches!(error, StorageError::NoSpace) {
+                    return Err(self.fail(&error.to_string()));
+                }
+                self.note_lost(start, end);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_bytes(&self, files: &mut Files, bytes: &[u8], start: u64) -> Result<()> {
+        let end = start + bytes.len() as u64;
+        if files
+            .active
+            .as_ref()
+            .is_some_and(|active| start - active.base >= self.segment_bytes)
+        {
+            self.end_segment(files)?;
+        }
+        if files.active.is_none() {
+            files.active = Some(self.begin_segment(start)?);
+        }
+        if let Some(active) = &files.active {
+            active
+                .writer
+                .append(bytes)
+                .during("appending to", &segment_path(active.base))?;
+            files.segments.insert(active.base, end);
+        }
+        Ok(())
+    }
+
+    fn end_segment(&self, files: &mut Files) -> Result<()> {
+        if let Some(active) = files.active.take() {
+            active
+                .writer
+                .sync()
+                .during("syncing", &segment_path(active.base))?;
+            self.synced.fetch_max(self.written.load(Acquire), Release);
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&self, base: u64) -> Result<Active> {
+        let path = segment_path(base);
+        let writer = self.env.disk.create(&path).during("creating", &path)?;
+        writer
+            .append(&format::header(base))
+            .during("appending to", &path)?;
+        if !self.env.mutants.has("commit-log-no-dir-sync") {
+            self.env.disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
+        }
+        Ok(Active { base, writer })
+    }
+
+    fn fail(&self, reason: &str) -> StorageError {
+        self.buffer.lock().failed.get_or_insert_with(|| reason.to_owned());
+        StorageError::LogFailed(reason.to_owned())
+    }
+
+    /// Brings everything appended so far to the disk, and notes in the log that it is there.
+    ///
+    /// # Errors
+    /// The disk is full or has failed; after a failed sync the log takes nothing more.
+    pub fn sync(&self) -> Result<()> {
+        self.write()?;
+        let target = self.written.load(Acquire);
+        if self.synced.load(Acquire) >= target {
+            return Ok(());
+        }
+        let writer = self
+            .file
+            .lock()
+            .active
+            .as_ref()
+            .map(|active| Arc::clone(&active.writer));
+        if let Some(writer) = writer {
+            writer.sync().map_err(|error| self.fail(&error.to_string()))?;
+        }
+        self.synced.fetch_max(target, Release);
+        let mut buffer = self.buffer.lock();
+        let position = buffer.start + buffer.bytes.len() as u64;
+        format::put_record(&mut buffer.bytes, position, RecordKind::SyncMarker, |out| {
+            out.extend_from_slice(&target.to_le_bytes());
+        });
+        drop(buffer);
+        self.write()
+    }
+
+    /// Bytes of all segments.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.file
+            .lock()
+            .segments
+            .iter()
+            .map(|(base, end)| end - base)
+            .sum()
+    }
+
+    /// Removes the segments that hold nothing from `position` on. Returns how many went.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn discard_below(&self, position: u64) -> Result<usize> {
+        let mut files = self.file.lock();
+        let active = files.active.as_ref().map(|active| active.base);
+        let obsolete: Vec<u64> = files
+            .segments
+            .iter()
+            .filter(|(base, end)| **end <= position && Some(**base) != active)
+            .map(|(base, _)| *base)
+            .collect();
+        for base in &obsolete {
+            let path = segment_path(*base);
+            self.env.disk.remove(&path).during("removing", &path)?;
+            files.segments.remove(base);
+        }
+        if !obsolete.is_empty() {
+            self.env.disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
+        }
+        Ok(obsolete.len())
+    }
+
+    /// The position from which on something may not be on disk.
+    #[must_use]
+    pub fn synced_position(&self) -> u64 {
+        self.synced.load(Relaxed)
+    }
+}
+
+/// Gives up the lead, and wakes the others so that one of them takes it if need be.
+struct Lead<'a> {
+    log: &'a CommitLog,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.log.waiting.lock();
+        waiting.has_leader = false;
+        let wakers = std::mem::take(&mut waiting.wakers);
+        drop(waiting);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Removes leftovers and makes the directory.
+///
+/// # Errors
+/// The operating system's.
+pub fn prepare_directory(disk: &dyn Disk) -> Result<()> {
+    disk.create_dir_all(DIRECTORY).during("creating", DIRECTORY)
+}

@@ -1,0 +1,471 @@
+//! The engine: applies mutations, executes reads, and keeps tables in shape.
+//!
+//! A write goes to the commit log's buffer and to its table's memtable under a shared lock; the
+//! switch of a memtable takes that lock alone, so that every memtable covers one exact interval of
+//! the log. Flushes and compactions build new files and publish them: manifest first, view second.
+
+use crate::cache::BlockCache;
+use crate::commit_log::writer::prepare_directory;
+use crate::commit_log::{self, CommitLog};
+use crate::error::{IoContext, Result, StorageError};
+use crate::manifest::{Edit, Manifest};
+use crate::memtable::Memtable;
+use crate::page::{Page, PageBuilder};
+use crate::read::{self, ReadEnd};
+use crate::settings::{EngineSettings, SyncMode};
+use crate::sstable::reader::Access;
+use crate::sstable::{self, Sstable, SstableId};
+use crate::table::{TableSettings, TableStore};
+use arc_swap::ArcSwap;
+use dodona_env::Env;
+use dodona_types::read_command::ReadCommand;
+use dodona_types::{MutationView, RowVisitor, TableId};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// The version of the layout of the data directory.
+const LAYOUT_VERSION: u16 = 1;
+const LAYOUT_FILE: &str = "LAYOUT";
+const LOCK_FILE: &str = "LOCK";
+
+pub(crate) type Tables = BTreeMap<TableId, Arc<TableStore>>;
+
+/// The storage engine of one node.
+pub struct Engine {
+    pub(crate) env: Env,
+    pub(crate) settings: EngineSettings,
+    pub(crate) host: Uuid,
+    pub(crate) log: CommitLog,
+    pub(crate) tables: ArcSwap<Tables>,
+    /// Held while the set of tables changes.
+    pub(crate) tables_change: Mutex<()>,
+    pub(crate) manifest: Mutex<Manifest>,
+    pub(crate) cache: Arc<BlockCache>,
+    /// Shared by writers, taken alone to switch a memtable.
+    pub(crate) switch: RwLock<()>,
+    /// Bytes in all memtables, flushing ones as well.
+    pub(crate) memtable_bytes: AtomicIsize,
+    /// Files out of use, removed once no read holds them.
+    pub(crate) obsolete: Mutex<Vec<Arc<Sstable>>>,
+    /// Told when there is something to flush or compact.
+    pub(crate) work: Notify,
+    /// Told when memtables have shrunk.
+    pub(crate) shrunk: Notify,
+    pub(crate) compactions: crate::maintenance::Progress,
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// How a start found the data directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Mutations replayed from the commit log.
+    pub mutations: u64,
+    /// Segments whose end was torn, as a crash leaves them.
+    pub torn_tails: usize,
+    /// Files opened.
+    pub sstables: usize,
+}
+
+impl Engine {
+    /// Opens the data directory: takes its lock, reads the manifest, opens the files of `tables`
+    /// and replays the commit log. What belongs to other tables is removed.
+    ///
+    /// # Errors
+    /// The directory is in use, of a newer format, damaged, or the operating system refuses.
+    pub fn open(
+        env: Env,
+        settings: EngineSettings,
+        host: Uuid,
+        tables: Vec<TableSettings>,
+    ) -> Result<(Self, Recovered)> {
+        let lock = env.disk.lock(LOCK_FILE).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => StorageError::InUse,
+            _ => StorageError::Io {
+                action: "locking",
+                path: LOCK_FILE.into(),
+                source: Arc::new(error),
+            },
+        })?;
+        check_layout(&env)?;
+        prepare_directory(&*env.disk)?;
+        env.disk
+            .create_dir_all(sstable::DIRECTORY)
+            .during("creating", sstable::DIRECTORY)?;
+        let mut manifest = Manifest::open(Arc::clone(&env.disk), env.mutants.clone())?;
+        let cache = Arc::new(BlockCache::new(settings.block_cache_bytes));
+        let mut stores = Tables::new();
+        let mut recovered = Recovered::default();
+        for table in tables {
+            let (store, sstables) = open_table(&env, &cache, &manifest, table)?;
+            recovered.sstables += sstables;
+            stores.insert(store.settings.load().id, Arc::new(store));
+        }
+        drop_unknown_tables(&env, &mut manifest, &stores)?;
+        let memtable_bytes = replay(&env, &manifest, &stores, &mut recovered)?;
+        let covered_end = manifest
+            .state()
+            .values()
+            .filter_map(|files| files.covered.last())
+            .map(|range| range.end)
+            .max();
+        let replayed = memtable_bytes.1;
+        let end = replayed.end_position.max(covered_end.unwrap_or(0));
+        let log = CommitLog::open(
+            env.clone(),
+            settings.sync_mode,
+            settings.segment_bytes,
+            &replayed.segments,
+            end,
+        );
+        let engine = Self {
+            env,
+            settings,
+            host,
+            log,
+            tables: ArcSwap::from_pointee(stores),
+            tables_change: Mutex::new(()),
+            manifest: Mutex::new(manifest),
+            cache,
+            switch: RwLock::new(()),
+            memtable_bytes: AtomicIsize::new(memtable_bytes.0),
+            obsolete: Mutex::default(),
+            work: Notify::new(),
+            shrunk: Notify::new(),
+            compactions: crate::maintenance::Progress::default(),
+            _lock: lock,
+        };
+        Ok((engine, recovered))
+    }
+
+    /// The table's store.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub(crate) fn store(&self, table: TableId) -> Result<Arc<TableStore>> {
+        self.tables
+            .load()
+            .get(&table)
+            .cloned()
+            .ok_or(StorageError::NoSuchTable(table))
+    }
+
+    /// Creates a table, or replaces the settings of one that exists.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn put_table(&self, settings: TableSettings) -> Result<()> {
+        let _guard = self.tables_change.lock();
+        if let Some(store) = self.tables.load().get(&settings.id) {
+            store.settings.store(Arc::new(settings));
+            return Ok(());
+        }
+        let directory = sstable::directory_of(settings.id);
+        self.env
+            .disk
+            .create_dir_all(&directory)
+            .during("creating", &directory)?;
+        let memtable = Memtable::new(FIRST_SHARD_BITS, self.log.end(), self.env.clock.mono());
+        let mut tables = Tables::clone(&self.tables.load());
+        tables.insert(
+            settings.id,
+            Arc::new(TableStore::new(settings, memtable, Vec::new())),
+        );
+        self.tables.store(Arc::new(tables));
+        Ok(())
+    }
+
+    /// Drops a table and its files.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn drop_table(&self, table: TableId) -> Result<()> {
+        let _guard = self.tables_change.lock();
+        let mut tables = Tables::clone(&self.tables.load());
+        let Some(store) = tables.remove(&table) else {
+            return Ok(());
+        };
+        self.manifest.lock().commit(&Edit {
+            dropped: true,
+            ..Edit::new(table)
+        })?;
+        self.tables.store(Arc::new(tables));
+        let view = store.view.load();
+        let bytes: usize = view.memtables().map(|memtable| memtable.bytes()).sum();
+        self.memtable_bytes.fetch_sub(bytes.cast_signed(), Relaxed);
+        self.obsolete.lock().extend(view.sstables.iter().cloned());
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Applies mutations as one record of the commit log. Returns the position to
+    /// [`wait`](Self::wait_safe) for before they are acknowledged.
+    ///
+    /// # Errors
+    /// A table is not known, a mutation is malformed or too large, or the log takes no writes.
+    pub fn apply(&self, mutations: &[MutationView<'_>]) -> Result<u64> {
+        let tables = self.tables.load();
+        let total: usize = mutations.iter().map(|mutation| mutation.bytes().len()).sum();
+        if total > dodona_types::limits::MAX_MUTATION_BYTES {
+            return Err(StorageError::TooLarge(format!(
+                "Mutation of {total} bytes is too large for the maximum size of {}",
+                dodona_types::limits::MAX_MUTATION_BYTES
+            )));
+        }
+        for mutation in mutations {
+            if !tables.contains_key(&mutation.table) {
+                return Err(StorageError::NoSuchTable(mutation.table));
+            }
+        }
+        let _shared = self.switch.read();
+        let (_, end) = self.log.append(mutations.iter().map(MutationView::bytes))?;
+        let mut growth = 0;
+        for mutation in mutations {
+            if let Some(store) = tables.get(&mutation.table) {
+                growth += store.view.load().active.apply(mutation)?;
+            }
+        }
+        let before = self.memtable_bytes.fetch_add(growth, Relaxed);
+        if before.max(0).cast_unsigned() > self.settings.memtable_bytes {
+            self.work.notify_one();
+        }
+        Ok(end)
+    }
+
+    /// True if writes must wait for memtables to be flushed.
+    #[must_use]
+    pub fn must_wait(&self) -> bool {
+        self.memtable_bytes.load(Relaxed).max(0).cast_unsigned() > 2 * self.settings.memtable_bytes
+    }
+
+    /// Waits until memtables have room.
+    pub async fn wait_for_room(&self) {
+        while self.must_wait() {
+            self.work.notify_one();
+            let shrunk = self.shrunk.notified();
+            if self.must_wait() {
+                // A flush that is over between the two looks does not tell again.
+                let _ = tokio::time::timeout(std::time::Duration::from_millis(50), shrunk).await;
+            }
+        }
+    }
+
+    /// True if a write up to `position` counts as safe already.
+    #[must_use]
+    pub fn is_safe(&self, position: u64) -> bool {
+        self.log.is_safe(position)
+    }
+
+    /// Waits until a write up to `position` counts as safe in the log's mode.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub async fn wait_safe(&self, position: u64) -> Result<()> {
+        self.log.wait(position).await
+    }
+
+    /// Reads from memory, the operating system's included, and shows the rows where they lie.
+    ///
+    /// # Errors
+    /// [`StorageError::NeedsDisk`] if that does not do: forget what was shown, and use
+    /// [`Self::read_page`] where it may block. Else a file is damaged, or the table not known.
+    pub fn try_read(&self, command: &ReadCommand, visitor: &mut dyn RowVisitor) -> Result<ReadEnd> {
+        let tables = self.tables.load();
+        let store = tables
+            .get(&command.table)
+            .ok_or(StorageError::NoSuchTable(command.table))?;
+        read::read(&store.view.load(), command, Access::Memory, visitor)
+    }
+
+    /// Reads a page of at most about `max_bytes`. Waits for the disk.
+    ///
+    /// # Errors
+    /// A file is damaged or cannot be read, or the table is not known.
+    pub fn read_page(&self, command: &ReadCommand, max_bytes: usize) -> Result<Page> {
+        let view = self.store(command.table)?.view.load_full();
+        let mut page = PageBuilder::new(max_bytes);
+        read::read(&view, command, Access::Disk, &mut page)?;
+        Ok(page.finish())
+    }
+
+    /// Brings the commit log to the disk: to be called once a period in the periodic mode.
+    ///
+    /// # Errors
+    /// The disk has failed.
+    pub fn sync_log(&self) -> Result<()> {
+        self.log.sync()
+    }
+
+    /// The engine's settings.
+    #[must_use]
+    pub const fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// How long a write may be in the operating system alone, where that is a matter of time.
+    #[must_use]
+    pub const fn sync_period(&self) -> Option<std::time::Duration> {
+        match self.settings.sync_mode {
+            SyncMode::Periodic { period } => Some(period),
+            SyncMode::Group { .. } | SyncMode::Batch => None,
+        }
+    }
+}
+
+/// Shards (as a power of two) of a table's first memtable.
+pub(crate) const FIRST_SHARD_BITS: u32 = 6;
+
+fn check_layout(env: &Env) -> Result<()> {
+    match env.disk.read(LAYOUT_FILE) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let found: u16 = text.trim().parse().map_err(|_| {
+                crate::error::corrupt(
+                    LAYOUT_FILE,
+                    0,
+                    "not a version number: this is not a data directory of Dodona",
+                )
+            })?;
+            if found > LAYOUT_VERSION {
+                return Err(StorageError::NewerFormat {
+                    path: LAYOUT_FILE.into(),
+                    found,
+                    supported: LAYOUT_VERSION,
+                });
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => env
+            .disk
+            .replace(LAYOUT_FILE, LAYOUT_VERSION.to_string().as_bytes())
+            .during("writing", LAYOUT_FILE),
+        Err(error) => Err(error).during("reading", LAYOUT_FILE),
+    }
+}
+
+fn open_table(
+    env: &Env,
+    cache: &Arc<BlockCache>,
+    manifest: &Manifest,
+    settings: TableSettings,
+) -> Result<(TableStore, usize)> {
+    let table = settings.id;
+    let directory = sstable::directory_of(table);
+    env.disk
+        .create_dir_all(&directory)
+        .during("creating", &directory)?;
+    let wanted = manifest
+        .state()
+        .get(&table)
+        .map(|files| files.sstables.clone())
+        .unwrap_or_default();
+    for name in env.disk.list(&directory).during("listing", &directory)? {
+        let id = name
+            .strip_suffix(".sst")
+            .and_then(|id| id.parse().ok())
+            .map(SstableId);
+        let leftover = name.ends_with(".tmp") || id.is_some_and(|id| !wanted.contains(&id));
+        if leftover {
+            let path = format!("{directory}/{name}");
+            env.disk.remove(&path).during("removing", &path)?;
+        }
+    }
+    let sstables = wanted
+        .iter()
+        .map(|id| Sstable::open(&*env.disk, &env.mutants, cache, table, *id).map(Arc::new))
+        .collect::<Result<Vec<_>>>()?;
+    let count = sstables.len();
+    let memtable = Memtable::new(FIRST_SHARD_BITS, 0, env.clock.mono());
+    Ok((TableStore::new(settings, memtable, sstables), count))
+}
+
+/// Removes what is left of tables that the schema does not have any more.
+fn drop_unknown_tables(env: &Env, manifest: &mut Manifest, stores: &Tables) -> Result<()> {
+    let unknown: Vec<TableId> = manifest
+        .state()
+        .keys()
+        .filter(|table| !stores.contains_key(table))
+        .copied()
+        .collect();
+    for table in unknown {
+        manifest.commit(&Edit {
+            dropped: true,
+            ..Edit::new(table)
+        })?;
+    }
+    for name in env
+        .disk
+        .list(sstable::DIRECTORY)
+        .during("listing", sstable::DIRECTORY)?
+    {
+        let known = stores
+            .keys()
+            .any(|table| name.trim_end_matches('/') == table.to_string());
+        if name.ends_with('/') && !known {
+            let path = format!("{}/{}", sstable::DIRECTORY, name.trim_end_matches('/'));
+            tracing::info!(path, "removing the files of a table that was dropped");
+            env.disk.remove_dir_all(&path).during("removing", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Applies what the commit log holds and no file covers. Returns the bytes it takes in memtables.
+fn replay(
+    env: &Env,
+    manifest: &Manifest,
+    stores: &Tables,
+    recovered: &mut Recovered,
+) -> Result<(isize, commit_log::reader::Replayed)> {
+    let mut growth = 0;
+    let replayed = commit_log::reader::replay(&*env.disk, |position, payload| {
+        for mutation in commit_log::format::mutations(payload) {
+            let mutation = MutationView::parse(mutation?)?;
+            let Some(store) = stores.get(&mutation.table) else {
+                continue;
+            };
+            if manifest
+                .state()
+                .get(&mutation.table)
+                .is_some_and(|files| files.covers(position))
+            {
+                continue;
+            }
+            growth += store.view.load().active.apply(&mutation)?;
+            recovered.mutations += 1;
+        }
+        Ok(())
+    })?;
+    recovered.torn_tails = replayed.torn_tails;
+    Ok((growth, replayed))
+}
+
+impl Engine {
+    /// All tables' ids.
+    #[must_use]
+    pub fn table_ids(&self) -> Vec<TableId> {
+        self.tables.load().keys().copied().collect()
+    }
+
+    /// Bytes of the block cache, and how often it had what was looked for and had not.
+    #[must_use]
+    pub fn cache_statistics(&self) -> (u64, u64, u64) {
+        let (hits, misses) = self.cache.hits_and_misses();
+        (self.cache.bytes(), hits, misses)
+    }
+
+    /// Bytes in memtables.
+    #[must_use]
+    pub fn memtable_bytes(&self) -> u64 {
+        self.memtable_bytes.load(Relaxed).max(0).cast_unsigned() as u64
+    }
+
+    /// Bytes of the commit log.
+    #[must_use]
+    pub fn commit_log_bytes(&self) -> u64 {
+        self.log.total_bytes()
+    }
+}

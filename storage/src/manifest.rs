@@ -1,0 +1,270 @@
+//! The manifest: which files make up each table, and which parts of the commit log they cover.
+//! A change counts once its record is on disk.
+//!
+//! ```text
+//! file   := magic "DODONAMF", version u16, record*
+//! record := crc32c u32 of (length, JSON), length u32, JSON of an [`Edit`]
+//! ```
+//! The file `manifest/CURRENT` names the file in use. Every start writes a new one, with the state
+//! it found as its first records.
+
+use crate::error::{IoContext, Result, StorageError, corrupt};
+use crate::sstable::SstableId;
+use dodona_env::disk::DiskWriter;
+use dodona_env::{Disk, Mutants};
+use dodona_types::TableId;
+use dodona_types::codec::Reader;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+const DIRECTORY: &str = "manifest";
+const CURRENT: &str = "manifest/CURRENT";
+const MAGIC: &[u8; 8] = b"DODONAMF";
+const VERSION: u16 = 1;
+
+/// A change of one table's files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The table.
+    pub table: TableId,
+    /// Files that belong to it from now on.
+    pub added: Vec<SstableId>,
+    /// Files that do not any more.
+    pub removed: Vec<SstableId>,
+    /// A part of the commit log whose changes to the table are in its files, or are gone for good.
+    pub covered: Option<Range<u64>>,
+    /// The table is dropped: all its files go.
+    pub dropped: bool,
+}
+
+impl Edit {
+    /// A change of nothing yet.
+    #[must_use]
+    pub const fn new(table: TableId) -> Self {
+        Self {
+            table,
+            added: Vec::new(),
+            removed: Vec::new(),
+            covered: None,
+            dropped: false,
+        }
+    }
+}
+
+/// The files of one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableFiles {
+    /// The files.
+    pub sstables: BTreeSet<SstableId>,
+    /// The parts of the commit log they cover: disjoint, sorted.
+    pub covered: Vec<Range<u64>>,
+}
+
+impl TableFiles {
+    /// True if the change at this position of the commit log is in the files.
+    #[must_use]
+    pub fn covers(&self, position: u64) -> bool {
+        self.covered.iter().any(|range| range.contains(&position))
+    }
+
+    fn apply(&mut self, edit: &Edit) {
+        self.sstables.extend(&edit.added);
+        self.sstables.retain(|id| !edit.removed.contains(id));
+        if let Some(range) = edit.covered.clone().filter(|range| !range.is_empty()) {
+            self.covered.push(range);
+            self.covered.sort_by_key(|range| range.start);
+            self.covered = self
+                .covered
+                .drain(..)
+                .fold(Vec::new(), |mut merged: Vec<Range<u64>>, range| {
+                    match merged.last_mut() {
+                        Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                        _ => merged.push(range),
+                    }
+                    merged
+                });
+        }
+    }
+}
+
+/// The files of all tables.
+pub type State = BTreeMap<TableId, TableFiles>;
+
+fn apply(state: &mut State, edit: &Edit) {
+    if edit.dropped {
+        state.remove(&edit.table);
+    } else {
+        state.entry(edit.table).or_default().apply(edit);
+    }
+}
+
+/// The manifest, open for changes.
+pub struct Manifest {
+    disk: Arc<dyn Disk>,
+    mutants: Mutants,
+    path: String,
+    writer: Arc<dyn DiskWriter>,
+    state: State,
+    failed: bool,
+}
+
+impl Manifest {
+    /// Reads the manifest, and begins a new file that holds what was read.
+    ///
+    /// # Errors
+    /// The operating system's; the manifest is damaged or of a newer version.
+    pub fn open(disk: Arc<dyn Disk>, mutants: Mutants) -> Result<Self> {
+        disk.create_dir_all(DIRECTORY).during("creating", DIRECTORY)?;
+        let current = match disk.read(CURRENT) {
+            Ok(name) => Some(String::from_utf8_lossy(&name).into_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).during("reading", CURRENT),
+        };
+        let state = match &current {
+            Some(path) => read_state(&*disk, path)?,
+            None => State::new(),
+        };
+        let number = current.as_deref().and_then(number_of).unwrap_or(0) + 1;
+        let path = format!("{DIRECTORY}/{number:010}.manifest");
+        remove_if_there(&*disk, &path)?;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        for (table, files) in &state {
+            for edit in edits_of(*table, files) {
+                put_record(&mut bytes, &edit);
+            }
+        }
+        let writer = disk.create(&path).during("creating", &path)?;
+        writer.append(&bytes).during("writing", &path)?;
+        writer.sync().during("syncing", &path)?;
+        disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
+        disk.replace(CURRENT, path.as_bytes())
+            .during("writing", CURRENT)?;
+        if let Some(old) = current.filter(|old| *old != path) {
+            remove_if_there(&*disk, &old)?;
+        }
+        Ok(Self {
+            disk,
+            mutants,
+            path,
+            writer,
+            state,
+            failed: false,
+        })
+    }
+
+    /// The files of all tables.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Makes a change durable.
+    ///
+    /// # Errors
+    /// The disk is full, and nothing has changed; or the disk has failed, and no change is taken
+    /// any more.
+    pub fn commit(&mut self, edit: &Edit) -> Result<()> {
+        if self.failed {
+            return Err(StorageError::LogFailed(
+                "the manifest could not be written earlier".into(),
+            ));
+        }
+        let mut bytes = Vec::new();
+        put_record(&mut bytes, edit);
+        let mut written = self.writer.append(&bytes);
+        if written.is_ok() && !self.mutants.has("manifest-no-sync") {
+            written = self.writer.sync();
+        }
+        if written.is_err() {
+            // Whether the record is on disk is unknown: only a restart may decide.
+            self.failed = true;
+        }
+        written.during("writing", &self.path)?;
+        apply(&mut self.state, edit);
+        Ok(())
+    }
+
+    /// The disk that the manifest is on.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+}
+
+fn edits_of(table: TableId, files: &TableFiles) -> Vec<Edit> {
+    let mut first = Edit::new(table);
+    first.added = files.sstables.iter().copied().collect();
+    let mut edits = vec![first];
+    edits.extend(files.covered.iter().map(|range| Edit {
+        covered: Some(range.clone()),
+        ..Edit::new(table)
+    }));
+    edits
+}
+
+fn number_of(path: &str) -> Option<u64> {
+    path.strip_prefix(DIRECTORY)?
+        .strip_prefix('/')?
+        .strip_suffix(".manifest")?
+        .parse()
+        .ok()
+}
+
+fn remove_if_there(disk: &dyn Disk, path: &str) -> Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).during("removing", path),
+        _ => Ok(()),
+    }
+}
+
+fn put_record(out: &mut Vec<u8>, edit: &Edit) {
+    let json = serde_json::to_vec(edit).unwrap_or_default();
+    let length = (json.len() as u32).to_le_bytes();
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&length), &json);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&length);
+    out.extend_from_slice(&json);
+}
+
+fn read_state(disk: &dyn Disk, path: &str) -> Result<State> {
+    let bytes = disk.read(path).during("reading", path)?;
+    let mut reader = Reader::new(&bytes);
+    if reader.bytes(8).ok() != Some(MAGIC) {
+        return Err(corrupt(path, 0, "not a manifest"));
+    }
+    let found = reader.u16()?;
+    if found > VERSION {
+        return Err(StorageError::NewerFormat {
+            path: path.to_owned(),
+            found,
+            supported: VERSION,
+        });
+    }
+    let mut state = State::new();
+    while !reader.is_empty() {
+        let at = reader.position();
+        match read_record(&mut reader) {
+            Some(edit) => apply(&mut state, &edit),
+            // A torn record at the end was never acknowledged; one with others behind it was.
+            None if (at + 1..bytes.len()).any(|at| read_record(&mut Reader::new(&bytes[at..])).is_some()) => {
+                return Err(corrupt(path, at as u64, "a record's checksum does not match"));
+            }
+            None => break,
+        }
+    }
+    Ok(state)
+}
+
+fn read_record(reader: &mut Reader<'_>) -> Option<Edit> {
+    let crc = reader.u32().ok()?;
+    let length = reader.u32().ok()?;
+    let json = reader.bytes(length as usize).ok()?;
+    if crc != crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), json) {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}

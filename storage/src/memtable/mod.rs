@@ -1,0 +1,339 @@
+//! A memtable: what was written to a table since the last flush, in the order of its partitions.
+//!
+//! The ring is cut into shards, contiguous ranges of tokens, each an ordered tree of partitions
+//! under its own lock. Locks are held for one mutation, or to take one snapshot of a partition.
+
+pub mod ranges;
+pub mod rows;
+
+use crate::error::Result;
+use dodona_types::mutation::Fragment;
+use dodona_types::read_command::RangeBound;
+use dodona_types::{Deletion, KeyRef, MutationView, Token, merge, row::RowView};
+use parking_lot::RwLock;
+use ranges::Ranges;
+use rows::Rows;
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicUsize, Ordering::Relaxed};
+
+/// Bytes that a partition takes in its shard's tree, beside its key and rows.
+const PARTITION_BYTES: usize = 160;
+
+/// A key in a shard's tree.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct MemKey {
+    token: Token,
+    bytes: Box<[u8]>,
+}
+
+/// Lets a tree of owned keys be searched with borrowed ones.
+trait Keyed {
+    fn key(&self) -> KeyRef<'_>;
+}
+
+impl Keyed for MemKey {
+    fn key(&self) -> KeyRef<'_> {
+        KeyRef {
+            token: self.token,
+            bytes: &self.bytes,
+        }
+    }
+}
+
+impl Keyed for KeyRef<'_> {
+    fn key(&self) -> KeyRef<'_> {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn Keyed + 'a> for MemKey {
+    fn borrow(&self) -> &(dyn Keyed + 'a) {
+        self
+    }
+}
+
+impl PartialEq for dyn Keyed + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for dyn Keyed + '_ {}
+
+impl PartialOrd for dyn Keyed + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for dyn Keyed + '_ {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// One partition in memory. Cloning takes a snapshot, which later writes do not touch.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// The deletion of the partition.
+    pub deletion: Deletion,
+    /// The encoded static row.
+    pub static_row: Option<Arc<[u8]>>,
+    /// The rows.
+    pub rows: Rows,
+    /// The range deletions.
+    pub ranges: Option<Box<Ranges>>,
+}
+
+impl Default for Partition {
+    fn default() -> Self {
+        Self {
+            deletion: Deletion::NONE,
+            static_row: None,
+            rows: Rows::Empty,
+            ranges: None,
+        }
+    }
+}
+
+impl Partition {
+    fn apply(&mut self, mutation: &MutationView<'_>, scratch: &mut Vec<u8>) -> Result<isize> {
+        let mut growth = 0;
+        for fragment in mutation.fragments() {
+            growth += match fragment? {
+                Fragment::Row(clustering, row) => self.rows.put(clustering, row, scratch)?,
+                Fragment::StaticRow(row) => self.put_static(row, scratch)?,
+                Fragment::PartitionDeletion(deletion) => {
+                    self.deletion = merge::merge_deletions(self.deletion, deletion);
+                    0
+                }
+                Fragment::RangeDeletion(start, end, deletion) => {
+                    self.ranges.get_or_insert_default().add(start, end, deletion)
+                }
+            };
+        }
+        Ok(growth)
+    }
+
+    fn put_static(&mut self, row: &[u8], scratch: &mut Vec<u8>) -> Result<isize> {
+        scratch.clear();
+        let before = self.static_row.as_ref().map_or(0, |row| row.len());
+        match &self.static_row {
+            Some(present) => merge::merge_rows(&RowView::parse(present)?, &RowView::parse(row)?, scratch)?,
+            None => scratch.extend_from_slice(row),
+        }
+        self.static_row = Some(Arc::from(scratch.as_slice()));
+        Ok(scratch.len().cast_signed() - before.cast_signed())
+    }
+}
+
+/// A contiguous range of tokens.
+#[derive(Default)]
+struct Shard {
+    tree: BTreeMap<MemKey, Partition>,
+    /// A buffer for merging, used under the shard's lock.
+    scratch: Vec<u8>,
+}
+
+/// What was written to a table since some moment.
+pub struct Memtable {
+    shards: Box<[RwLock<Shard>]>,
+    /// How far a token's ordinal is shifted to give its shard.
+    shift: u32,
+    /// The commit log's position when the memtable was made: what it holds is from there on.
+    log_start: u64,
+    bytes: AtomicIsize,
+    partitions: AtomicUsize,
+    operations: AtomicUsize,
+    min_timestamp: AtomicI64,
+    created_at: std::time::Duration,
+}
+
+impl Memtable {
+    /// An empty memtable with `2^shard_bits` shards, for what is in the commit log from
+    /// `log_start` on. `created_at` is monotonic time.
+    #[must_use]
+    pub fn new(shard_bits: u32, log_start: u64, created_at: std::time::Duration) -> Self {
+        let shard_bits = shard_bits.clamp(1, 16);
+        Self {
+            shards: (0..1usize << shard_bits).map(|_| RwLock::default()).collect(),
+            shift: 64 - shard_bits,
+            log_start,
+            bytes: AtomicIsize::new(0),
+            partitions: AtomicUsize::new(0),
+            operations: AtomicUsize::new(0),
+            min_timestamp: AtomicI64::new(i64::MAX),
+            created_at,
+        }
+    }
+
+    /// The number of shards (as a power of two) that suits a memtable which follows this one.
+    #[must_use]
+    pub fn shard_bits_for_successor(&self) -> u32 {
+        let partitions = self.partitions.load(Relaxed).max(1);
+        (partitions / 64).max(1).ilog2().clamp(4, 14)
+    }
+
+    fn shard_of(&self, token: Token) -> usize {
+        usize::try_from(token.ordinal() >> self.shift).unwrap_or(0)
+    }
+
+    /// Applies a mutation as one. Returns the growth in bytes.
+    ///
+    /// # Errors
+    /// The mutation is malformed: it must be validated where it enters the process.
+    pub fn apply(&self, mutation: &MutationView<'_>) -> Result<isize> {
+        self.note_timestamps(mutation)?;
+        let mut shard = self.shards[self.shard_of(mutation.key.token)].write();
+        let Shard { tree, scratch } = &mut *shard;
+        let mut growth = 0;
+        let partition = match tree.get_mut(&mutation.key as &dyn Keyed) {
+            Some(partition) => partition,
+            None => {
+                growth += (PARTITION_BYTES + mutation.key.bytes.len()).cast_signed();
+                self.partitions.fetch_add(1, Relaxed);
+                let key = MemKey {
+                    token: mutation.key.token,
+                    bytes: mutation.key.bytes.into(),
+                };
+                tree.entry(key).or_default()
+            }
+        };
+        growth += partition.apply(mutation, scratch)?;
+        drop(shard);
+        self.bytes.fetch_add(growth, Relaxed);
+        self.operations.fetch_add(1, Relaxed);
+        Ok(growth)
+    }
+
+    fn note_timestamps(&self, mutation: &MutationView<'_>) -> Result<()> {
+        let mut least = i64::MAX;
+        for fragment in mutation.fragments() {
+            least = least.min(match fragment? {
+                Fragment::Row(_, row) | Fragment::StaticRow(row) => min_timestamp(&RowView::parse(row)?)?,
+                Fragment::PartitionDeletion(deletion) | Fragment::RangeDeletion(_, _, deletion) => {
+                    deletion.timestamp_micros
+                }
+            });
+        }
+        self.min_timestamp.fetch_min(least, Relaxed);
+        Ok(())
+    }
+
+    /// A snapshot of one partition.
+    #[must_use]
+    pub fn get(&self, key: KeyRef<'_>) -> Option<Partition> {
+        self.shards[self.shard_of(key.token)]
+            .read()
+            .tree
+            .get(&key as &dyn Keyed)
+            .cloned()
+    }
+
+    /// A snapshot of the first partition at or behind a bound, with its key.
+    #[must_use]
+    pub fn first_at(&self, bound: &RangeBound) -> Option<(dodona_types::PartitionKey, Partition)> {
+        let token = match bound {
+            RangeBound::Unbounded => Token::MIN,
+            RangeBound::Token(token, _) => *token,
+            RangeBound::Key(key, _) => key.token(),
+        };
+        self.shards[self.shard_of(token)..]
+            .iter()
+            .find_map(|shard| first_in(&shard.read().tree, bound))
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        usize::try_from(self.bytes.load(Relaxed)).unwrap_or(0)
+    }
+
+    /// Partitions held.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        self.partitions.load(Relaxed)
+    }
+
+    /// Mutations applied.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.operations.load(Relaxed)
+    }
+
+    /// True if nothing was written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.partitions() == 0
+    }
+
+    /// The least timestamp held, in microseconds; `i64::MAX` when empty.
+    #[must_use]
+    pub fn min_timestamp(&self) -> i64 {
+        self.min_timestamp.load(Relaxed)
+    }
+
+    /// The commit log's position when the memtable was made.
+    #[must_use]
+    pub const fn log_start(&self) -> u64 {
+        self.log_start
+    }
+
+    /// Monotonic time at which the memtable was made.
+    #[must_use]
+    pub const fn created_at(&self) -> std::time::Duration {
+        self.created_at
+    }
+}
+
+fn first_in(
+    shard: &BTreeMap<MemKey, Partition>,
+    bound: &RangeBound,
+) -> Option<(dodona_types::PartitionKey, Partition)> {
+    let owned = |(key, partition): (&MemKey, &Partition)| (key.key().to_owned_key(), partition.clone());
+    let start = match bound {
+        RangeBound::Unbounded => return shard.iter().next().map(owned),
+        RangeBound::Token(token, true) => KeyRef {
+            token: *token,
+            bytes: &[],
+        },
+        RangeBound::Token(Token(i64::MAX), false) => return None,
+        RangeBound::Token(token, false) => KeyRef {
+            token: Token(token.0 + 1),
+            bytes: &[],
+        },
+        RangeBound::Key(key, _) => key.as_ref(),
+    };
+    let start = match bound {
+        RangeBound::Key(_, false) => Bound::Excluded(&start as &dyn Keyed),
+        _ => Bound::Included(&start as &dyn Keyed),
+    };
+    shard
+        .range::<dyn Keyed, _>((start, Bound::Unbounded))
+        .next()
+        .map(owned)
+}
+
+/// The least timestamp in a row.
+///
+/// # Errors
+/// The row is malformed.
+pub fn min_timestamp(row: &RowView<'_>) -> Result<i64> {
+    let mut least = row
+        .header
+        .liveness
+        .map_or(i64::MAX, |liveness| liveness.timestamp_micros);
+    if !row.header.deletion.is_none() {
+        least = least.min(row.header.deletion.timestamp_micros);
+    }
+    for item in row.items() {
+        least = least.min(match item? {
+            dodona_types::RowItem::Cell(cell) => cell.timestamp_micros,
+            dodona_types::RowItem::ColumnDeletion(_, deletion) => deletion.timestamp_micros,
+        });
+    }
+    Ok(least)
+}

@@ -1,0 +1,264 @@
+//! Executes a read command against a table: merges what may hold the rows, and shows the live
+//! ones to a visitor.
+
+use crate::error::{Result, StorageError};
+use crate::scan::{MemtableSource, Merged, MergedScan, Source};
+use crate::sstable::cursor::SstableSource;
+use crate::sstable::reader::Access;
+use crate::table::TableView;
+use dodona_types::read_command::{ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand};
+use dodona_types::row::RowView;
+use dodona_types::{ClusteringSlice, LiveRow, PartitionKey, RowVisitor};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Bytes of rows that a read in memory may walk over before it moves off the event loop.
+const INLINE_BYTES: usize = 64 << 10;
+
+/// How a read ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// Everything asked for was shown, or the limit was reached.
+    Complete,
+    /// The visitor broke off.
+    Broken,
+}
+
+/// Shows the rows of `command` to `visitor`.
+///
+/// # Errors
+/// A file is damaged or cannot be read; [`StorageError::NeedsDisk`] if the access does not allow
+/// what the read needs. The visitor may have been shown rows by then.
+pub fn read(
+    view: &TableView,
+    command: &ReadCommand,
+    access: Access,
+    visitor: &mut dyn RowVisitor,
+) -> Result<ReadEnd> {
+    let mut read = LiveRead {
+        command,
+        access,
+        rows_left: command.limits.rows,
+        bytes: 0,
+        visitor,
+    };
+    let flow = match &command.partitions {
+        PartitionSelection::Key(key) => {
+            let mut scan = MergedScan::new(sources_of_key(view, key, access)?);
+            if scan.next_partition()? {
+                read.partition(&mut scan)?
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+        PartitionSelection::Range(range) => {
+            let mut scan = MergedScan::new(sources_of_range(view, range, access)?);
+            read.range(&mut scan, range)?
+        }
+    };
+    Ok(if flow.is_break() && read.rows_left > 0 {
+        ReadEnd::Broken
+    } else {
+        ReadEnd::Complete
+    })
+}
+
+fn sources_of_key(view: &TableView, key: &PartitionKey, access: Access) -> Result<Vec<Source>> {
+    let mut sources = Vec::with_capacity(2 + view.sstables.len());
+    sources.extend(
+        view.memtables()
+            .filter_map(|memtable| Source::of_partition(memtable, key)),
+    );
+    for sstable in &view.sstables {
+        if sstable.may_contain(key.token()) {
+            let mut source = SstableSource::new(Arc::clone(sstable), access);
+            if source.seek_exact(key.as_ref())? {
+                sources.push(Source::Sstable(source));
+            }
+        }
+    }
+    Ok(sources)
+}
+
+/// The sources of a range of partitions, each standing on its first partition in the range.
+///
+/// # Errors
+/// A file could not be read.
+pub fn sources_of_range(view: &TableView, range: &PartitionRange, access: Access) -> Result<Vec<Source>> {
+    let memtables = view.memtables().filter(|memtable| !memtable.is_empty());
+    let mut sources: Vec<Source> = memtables
+        .map(|memtable| Source::Memtable(MemtableSource::new(Arc::clone(memtable))))
+        .collect();
+    let sstables = view
+        .sstables
+        .iter()
+        .map(|sstable| SstableSource::new(Arc::clone(sstable), access));
+    sources.extend(sstables.map(Source::Sstable));
+    sources
+        .iter_mut()
+        .try_for_each(|source| source.seek(&range.start))?;
+    Ok(sources)
+}
+
+struct LiveRead<'a> {
+    command: &'a ReadCommand,
+    access: Access,
+    rows_left: u64,
+    bytes: usize,
+    visitor: &'a mut dyn RowVisitor,
+}
+
+impl LiveRead<'_> {
+    fn range(&mut self, scan: &mut MergedScan, range: &PartitionRange) -> Result<ControlFlow<()>> {
+        while scan.next_partition()? {
+            if !scan.key().is_some_and(|key| range.ends_after(key.as_ref())) {
+                break;
+            }
+            if self.partition(scan)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            self.spend(64)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<()> {
+        self.bytes += bytes;
+        if self.access == Access::Memory && self.bytes > INLINE_BYTES {
+            return Err(StorageError::NeedsDisk);
+        }
+        Ok(())
+    }
+
+    fn partition(&mut self, scan: &mut MergedScan) -> Result<ControlFlow<()>> {
+        let Some(key) = scan.key().cloned() else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let static_bytes = scan.static_row().map(<[u8]>::to_vec);
+        let static_row = match &static_bytes {
+            Some(row) => Some(LiveRow {
+                row: RowView::parse(row)?,
+                now_seconds: self.command.now_seconds,
+            }),
+            None => None,
+        };
+        let static_row = static_row.filter(LiveRow::is_live);
+        let mut rows = PartitionRows {
+            key: &key,
+            static_row,
+            entered: false,
+            left: self.command.limits.per_partition.min(self.rows_left),
+        };
+        let flow = self.rows(scan, &mut rows)?;
+        if flow.is_break() {
+            return Ok(flow);
+        }
+        if !rows.entered && static_row.is_some() {
+            if self
+                .visitor
+                .partition(key.as_ref(), static_row.as_ref())
+                .is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+            rows.entered = true;
+            self.rows_left -= 1;
+        }
+        if rows.entered && self.visitor.partition_end().is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(if self.rows_left == 0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn rows(&mut self, scan: &mut MergedScan, rows: &mut PartitionRows<'_>) -> Result<ControlFlow<()>> {
+        let command = self.command;
+        let mut slices = Slices::new(&command.clustering, command.reversed);
+        while let Some(slice) = slices.next() {
+            scan.seek_slice(&slice, command.reversed)?;
+            while let Some(item) = scan.next_item()? {
+                let Merged::Row(clustering, bytes) = item else {
+                    continue;
+                };
+                let row = LiveRow {
+                    row: RowView::parse(bytes)?,
+                    now_seconds: command.now_seconds,
+                };
+                self.spend(bytes.len() + clustering.len())?;
+                if !row.is_live() {
+                    continue;
+                }
+                if self.show(rows, clustering, &row).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                if rows.left == 0 {
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn show(
+        &mut self,
+        rows: &mut PartitionRows<'_>,
+        clustering: &[u8],
+        row: &LiveRow<'_>,
+    ) -> ControlFlow<()> {
+        if !rows.entered {
+            rows.entered = true;
+            self.visitor
+                .partition(rows.key.as_ref(), rows.static_row.as_ref())?;
+        }
+        rows.left -= 1;
+        self.rows_left -= 1;
+        self.visitor.row(clustering, row)
+    }
+}
+
+struct PartitionRows<'a> {
+    key: &'a PartitionKey,
+    static_row: Option<LiveRow<'a>>,
+    entered: bool,
+    left: u64,
+}
+
+/// The slices of a selection, in the direction of the read.
+struct Slices<'a> {
+    selection: &'a ClusteringSelection,
+    reversed: bool,
+    taken: usize,
+}
+
+impl<'a> Slices<'a> {
+    const fn new(selection: &'a ClusteringSelection, reversed: bool) -> Self {
+        Self {
+            selection,
+            reversed,
+            taken: 0,
+        }
+    }
+
+    fn next(&mut self) -> Option<ClusteringSlice> {
+        let count = match self.selection {
+            ClusteringSelection::Slices(slices) => slices.len(),
+            ClusteringSelection::Names(names) => names.len(),
+        };
+        let index = if self.reversed {
+            count.checked_sub(self.taken + 1)?
+        } else {
+            self.taken
+        };
+        self.taken += 1;
+        match self.selection {
+            ClusteringSelection::Slices(slices) => slices.get(index).cloned(),
+            ClusteringSelection::Names(names) => names.get(index).map(|name| ClusteringSlice {
+                start: name.clone(),
+                end: [name.as_slice(), &[0]].concat(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,560 @@
+//! Merged reading: memtables and SSTables as one sorted stream of partitions, rows and markers.
+
+use crate::error::Result;
+use crate::memtable::Memtable;
+use crate::memtable::Partition;
+use crate::memtable::rows::RowIndex;
+use crate::sstable::cursor::SstableSource;
+use dodona_types::merge::{self, merge_deletions};
+use dodona_types::read_command::RangeBound;
+use dodona_types::row::RowView;
+use dodona_types::{ClusteringSlice, Deletion, KeyRef, PartitionKey};
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// A row or a marker of one source.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// A row: comparable clustering bytes and encoding.
+    Row(&'a [u8], &'a [u8]),
+    /// A bound at which the source's range deletion changes.
+    Marker {
+        /// The bound.
+        position: &'a [u8],
+        /// The deletion in force before the bound.
+        before: Deletion,
+        /// The deletion in force behind the bound.
+        behind: Deletion,
+    },
+}
+
+impl<'a> Item<'a> {
+    /// Where the item stands.
+    #[must_use]
+    pub const fn position(&self) -> &'a [u8] {
+        match self {
+            Self::Row(clustering, _) => clustering,
+            Self::Marker { position, .. } => position,
+        }
+    }
+}
+
+/// One memtable as a source.
+pub struct MemtableSource {
+    memtable: Arc<Memtable>,
+    partition: Option<(PartitionKey, Partition)>,
+    reversed: bool,
+    slice: ClusteringSlice,
+    row: Option<RowIndex>,
+    marker: Option<(Box<[u8]>, Deletion, Deletion)>,
+    open: Deletion,
+}
+
+impl MemtableSource {
+    /// A source that stands nowhere yet.
+    #[must_use]
+    pub fn new(memtable: Arc<Memtable>) -> Self {
+        Self {
+            memtable,
+            partition: None,
+            reversed: false,
+            slice: ClusteringSlice {
+                start: Vec::new(),
+                end: Vec::new(),
+            },
+            row: None,
+            marker: None,
+            open: Deletion::NONE,
+        }
+    }
+
+    fn seek(&mut self, bound: &RangeBound) {
+        self.partition = self.memtable.first_at(bound);
+        self.row = None;
+        self.marker = None;
+    }
+
+    fn next_partition(&mut self) {
+        if let Some((key, _)) = self.partition.take() {
+            self.seek(&RangeBound::Key(key, false));
+        }
+    }
+
+    fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) {
+        let Some((_, partition)) = &self.partition else {
+            return;
+        };
+        self.slice.clone_from(slice);
+        self.reversed = reversed;
+        let rows = &partition.rows;
+        self.row = if reversed {
+            rows.previous(rows.lower_bound(&slice.end))
+        } else {
+            Some(rows.lower_bound(&slice.start))
+        };
+        self.open = Deletion::NONE;
+        self.marker = None;
+        let Some(ranges) = &partition.ranges else { return };
+        if reversed {
+            self.open = ranges.before(&slice.end);
+            self.marker = ranges
+                .previous_change(&slice.end)
+                .map(|(bound, before)| (bound.into(), before, self.open));
+        } else {
+            self.open = ranges.before(&slice.start);
+            self.marker = ranges
+                .change_at_or_behind(&slice.start)
+                .map(|(bound, behind)| (bound.into(), self.open, behind));
+        }
+    }
+
+    fn row_item(&self) -> Option<Item<'_>> {
+        let entry = self.partition.as_ref()?.1.rows.get(self.row?)?;
+        let clustering = entry.clustering();
+        let inside = if self.reversed {
+            clustering >= self.slice.start.as_slice()
+        } else {
+            clustering < self.slice.end.as_slice()
+        };
+        inside.then(|| Item::Row(clustering, entry.row()))
+    }
+
+    fn marker_item(&self) -> Option<Item<'_>> {
+        let (position, before, behind) = self.marker.as_ref()?;
+        let inside = if self.reversed {
+            **position >= *self.slice.start
+        } else {
+            **position < *self.slice.end
+        };
+        inside.then_some(Item::Marker {
+            position,
+            before: *before,
+            behind: *behind,
+        })
+    }
+
+    fn item(&self) -> Option<Item<'_>> {
+        match (self.row_item(), self.marker_item()) {
+            (Some(row), Some(marker)) => {
+                let row_first = (row.position() < marker.position()) != self.reversed;
+                Some(if row_first { row } else { marker })
+            }
+            (row, marker) => row.or(marker),
+        }
+    }
+
+    fn advance(&mut self) {
+        let Some((_, partition)) = &self.partition else {
+            return;
+        };
+        if matches!(self.item(), Some(Item::Row(..))) {
+            let index = self.row.unwrap_or_default();
+            self.row = if self.reversed {
+                partition.rows.previous(index)
+            } else {
+                Some(partition.rows.next(index))
+            };
+            return;
+        }
+        let (Some(ranges), Some((position, before, behind))) = (&partition.ranges, self.marker.take()) else {
+            return;
+        };
+        self.marker = if self.reversed {
+            ranges
+                .previous_change(&position)
+                .map(|(bound, earlier)| (bound.into(), earlier, before))
+        } else {
+            ranges
+                .next_change(&position)
+                .map(|(bound, later)| (bound.into(), behind, later))
+        };
+    }
+}
+
+/// One source of partitions, in the order of the ring.
+pub enum Source {
+    /// A memtable.
+    Memtable(MemtableSource),
+    /// An SSTable.
+    Sstable(SstableSource),
+}
+
+impl Source {
+    /// A memtable's source that stands on one partition of it; `None` if it has none.
+    #[must_use]
+    pub fn of_partition(memtable: &Arc<Memtable>, key: &PartitionKey) -> Option<Self> {
+        let partition = memtable.get(key.as_ref())?;
+        let mut source = MemtableSource::new(Arc::clone(memtable));
+        source.partition = Some((key.clone(), partition));
+        Some(Self::Memtable(source))
+    }
+
+    /// Moves to the first partition at or behind a bound.
+    ///
+    /// # Errors
+    /// A file could not be read.
+    pub fn seek(&mut self, bound: &RangeBound) -> Result<()> {
+        match self {
+            Self::Memtable(source) => {
+                source.seek(bound);
+                Ok(())
+            }
+            Self::Sstable(source) => source.seek(bound),
+        }
+    }
+
+    /// The key of the partition it stands on.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyRef<'_>> {
+        match self {
+            Self::Memtable(source) => source.partition.as_ref().map(|(key, _)| key.as_ref()),
+            Self::Sstable(source) => source.key(),
+        }
+    }
+
+    /// The partition's deletion.
+    #[must_use]
+    pub fn deletion(&self) -> Deletion {
+        match self {
+            Self::Memtable(source) => source
+                .partition
+                .as_ref()
+                .map_or(Deletion::NONE, |(_, partition)| partition.deletion),
+            Self::Sstable(source) => source.deletion(),
+        }
+    }
+
+    /// The partition's static row.
+    #[must_use]
+    pub fn static_row(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memtable(source) => source.partition.as_ref()?.1.static_row.as_deref(),
+            Self::Sstable(source) => source.static_row(),
+        }
+    }
+
+    /// Moves to the first row or marker of a slice, or to the last one if `reversed`.
+    ///
+    /// # Errors
+    /// A file could not be read.
+    pub fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<()> {
+        match self {
+            Self::Memtable(source) => {
+                source.seek_slice(slice, reversed);
+                Ok(())
+            }
+            Self::Sstable(source) => source.seek_slice(slice, reversed),
+        }
+    }
+
+    /// The range deletion in force where the slice begins (reversed: where it ends).
+    #[must_use]
+    pub const fn open(&self) -> Deletion {
+        match self {
+            Self::Memtable(source) => source.open,
+            Self::Sstable(source) => source.open(),
+        }
+    }
+
+    /// The row or marker it stands on, if there is one left in the slice.
+    #[must_use]
+    pub fn item(&self) -> Option<Item<'_>> {
+        match self {
+            Self::Memtable(source) => source.item(),
+            Self::Sstable(source) => source.item(),
+        }
+    }
+
+    /// Moves to the slice's next row or marker.
+    ///
+    /// # Errors
+    /// A file could not be read.
+    pub fn advance(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(source) => {
+                source.advance();
+                Ok(())
+            }
+            Self::Sstable(source) => source.advance(),
+        }
+    }
+
+    /// Moves to the next partition.
+    ///
+    /// # Errors
+    /// A file could not be read.
+    pub fn next_partition(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(source) => {
+                source.next_partition();
+                Ok(())
+            }
+            Self::Sstable(source) => source.next_partition(),
+        }
+    }
+}
+
+/// A row or marker of the merged stream.
+#[derive(Clone, Copy, Debug)]
+pub enum Merged<'a> {
+    /// A row, without what any deletion covers.
+    Row(&'a [u8], &'a [u8]),
+    /// From here on (in the direction of the read) this range deletion is in force.
+    Marker(&'a [u8], Deletion),
+}
+
+/// Sources merged: partitions in the order of the ring, each with its rows and markers in order.
+pub struct MergedScan {
+    sources: Vec<Source>,
+    /// The sources that hold the present partition, with their open range deletions.
+    members: Vec<(usize, Deletion)>,
+    key: Option<PartitionKey>,
+    deletion: Deletion,
+    static_row: Option<Vec<u8>>,
+    reversed: bool,
+    /// Sources that stand on what was shown last.
+    to_advance: Vec<usize>,
+    /// The effective range deletion shown last.
+    shown: Deletion,
+    merged: Vec<u8>,
+    spare: Vec<u8>,
+    position: Vec<u8>,
+}
+
+impl MergedScan {
+    /// Merges sources, each standing on its first partition.
+    #[must_use]
+    pub fn new(sources: Vec<Source>) -> Self {
+        Self {
+            sources,
+            members: Vec::new(),
+            key: None,
+            deletion: Deletion::NONE,
+            static_row: None,
+            reversed: false,
+            to_advance: Vec::new(),
+            shown: Deletion::NONE,
+            merged: Vec::new(),
+            spare: Vec::new(),
+            position: Vec::new(),
+        }
+    }
+
+    /// Moves to the next partition. False if there is none.
+    ///
+    /// # Errors
+    /// A file could not be read.
+    pub fn next_partition(&mut self) -> Result<bool> {
+        self.to_advance.clear();
+        for (index, _) in std::mem::take(&mut self.members) {
+            self.sources[index].next_partition()?;
+        }
+        self.key = self
+            .sources
+            .iter()
+            .filter_map(Source::key)
+            .min()
+            .map(KeyRef::to_owned_key);
+        let Some(key) = &self.key else { return Ok(false) };
+        self.deletion = Deletion::NONE;
+        for (index, source) in self.sources.iter().enumerate() {
+            if source.key() == Some(key.as_ref()) {
+                self.members.push((index, Deletion::NONE));
+                self.deletion = merge_deletions(self.deletion, source.deletion());
+            }
+        }
+        self.static_row = self.merge_static_rows()?;
+        Ok(true)
+    }
+
+    fn merge_static_rows(&mut self) -> Result<Option<Vec<u8>>> {
+        let mut merged: Option<Vec<u8>> = None;
+        for (index, _) in &self.members {
+            let Some(row) = self.sources[*index].static_row() else {
+                continue;
+            };
+            merged = Some(match merged {
+                None => row.to_vec(),
+                Some(present) => {
+                    let mut out = Vec::with_capacity(present.len() + row.len());
+                    merge::merge_rows(&RowView::parse(&present)?, &RowView::parse(row)?, &mut out)?;
+                    out
+                }
+            });
+        }
+        let Some(row) = merged else { return Ok(None) };
+        if self.deletion.is_none() {
+            return Ok(Some(row));
+        }
+        let mut out = Vec::with_capacity(row.len());
+        merge::shadow_row(&RowView::parse(&row)?, self.deletion, &mut out)?;
+        Ok((!RowView::parse(&out)?.is_empty()).then_some(out))
+    }
+
+    /// The key of the present partition.
+    #[must_use]
+    pub const fn key(&self) -> Option<&PartitionKey> {
+        self.key.as_ref()
+    }
+
+    /// The present partition's deletion.
+    #[must_use]
+    pub const fn deletion(&self) -> Deletion {
+        self.deletion
+    }
+
+    /// The present partition's static row, without what the partition's deletion covers.
+    #[must_use]
+    pub fn static_row(&self) -> Option<&[u8]> {
+        self.static_row.as_deref()
+    }
+
+    /// Goes to a slice of the present partition. Slices must be taken in the direction of the
+    /// read. Returns the range deletion in force where it begins (in that direction).
+    ///
+    /// # Errors
+    /// A file could not be read.
+    pub fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<Deletion> {
+        self.to_advance.clear();
+        self.reversed = reversed;
+        for (index, open) in &mut self.members {
+            let source = &mut self.sources[*index];
+            source.seek_slice(slice, reversed)?;
+            *open = source.open();
+        }
+        self.shown = self.effective();
+        Ok(self.shown)
+    }
+
+    /// The strongest open range deletion, if it says more than the partition's deletion.
+    fn effective(&self) -> Deletion {
+        let strongest = self
+            .members
+            .iter()
+            .map(|(_, open)| *open)
+            .fold(Deletion::NONE, merge_deletions);
+        if strongest > self.deletion {
+            strongest
+        } else {
+            Deletion::NONE
+        }
+    }
+
+    /// The slice's next row or marker.
+    ///
+    /// # Errors
+    /// A file could not be read; a row is malformed.
+    pub fn next_item(&mut self) -> Result<Option<Merged<'_>>> {
+        loop {
+            for index in self.to_advance.drain(..) {
+                self.sources[index].advance()?;
+            }
+            if !self.find_next() {
+                return Ok(None);
+            }
+            if self.take_markers() {
+                let effective = self.effective();
+                if effective != self.shown {
+                    self.shown = effective;
+                    return Ok(Some(Merged::Marker(&self.position, effective)));
+                }
+                continue;
+            }
+            if let Some(from_source) = self.merge_row()? {
+                // Borrow again from the source or the buffer: the borrow checker does not see
+                // that the loop ends here.
+                let row = if from_source {
+                    self.only_row()
+                } else {
+                    &self.merged
+                };
+                return Ok(Some(Merged::Row(&self.position, row)));
+            }
+        }
+    }
+
+    /// Finds the sources with the next position, and copies the position.
+    fn find_next(&mut self) -> bool {
+        let mut best: Option<&[u8]> = None;
+        for (index, _) in &self.members {
+            let Some(item) = self.sources[*index].item() else {
+                continue;
+            };
+            let position = item.position();
+            let order = best.map_or(Ordering::Less, |best| {
+                if self.reversed {
+                    best.cmp(position)
+                } else {
+                    position.cmp(best)
+                }
+            });
+            if order.is_lt() {
+                best = Some(position);
+                self.to_advance.clear();
+            }
+            if order.is_le() {
+                self.to_advance.push(*index);
+            }
+        }
+        let Some(best) = best else { return false };
+        self.position.clear();
+        self.position.extend_from_slice(best);
+        true
+    }
+
+    /// Notes the markers at the present position. False if it is a row's.
+    fn take_markers(&mut self) -> bool {
+        let mut any = false;
+        for (index, open) in &mut self.members {
+            if self.to_advance.contains(index)
+                && let Some(Item::Marker { before, behind, .. }) = self.sources[*index].item()
+            {
+                *open = if self.reversed { before } else { behind };
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn only_row(&self) -> &[u8] {
+        match self
+            .to_advance
+            .first()
+            .and_then(|index| self.sources[*index].item())
+        {
+            Some(Item::Row(_, row)) => row,
+            _ => &[],
+        }
+    }
+
+    /// Merges the rows at the present position: `None` if nothing is left of them, true if the
+    /// only source's row can be shown as it is, false if the result is in the buffer.
+    fn merge_row(&mut self) -> Result<Option<bool>> {
+        let covering = merge_deletions(self.effective(), self.deletion);
+        if self.to_advance.len() == 1 && covering.is_none() {
+            return Ok(Some(true));
+        }
+        let mut merged = std::mem::take(&mut self.merged);
+        merged.clear();
+        merged.extend_from_slice(self.only_row());
+        self.merged = merged;
+        for index in self.to_advance.iter().skip(1) {
+            let Some(Item::Row(_, row)) = self.sources[*index].item() else {
+                continue;
+            };
+            self.spare.clear();
+            merge::merge_rows(
+                &RowView::parse(&self.merged)?,
+                &RowView::parse(row)?,
+                &mut self.spare,
+            )?;
+            std::mem::swap(&mut self.merged, &mut self.spare);
+        }
+        if !covering.is_none() {
+            self.spare.clear();
+            merge::shadow_row(&RowView::parse(&self.merged)?, covering, &mut self.spare)?;
+            std::mem::swap(&mut self.merged, &mut self.spare);
+        }
+        Ok((!RowView::parse(&self.merged)?.is_empty()).then_some(false))
+    }
+}

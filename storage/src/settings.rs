@@ -1,0 +1,53 @@
+//! What the engine is told when it opens: plain data.
+
+use std::time::Duration;
+
+/// When a write counts as safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// When the operating system has it; it is on disk after at most `period`.
+    Periodic {
+        /// The longest time between two syncs.
+        period: Duration,
+    },
+    /// When it is on disk; writes of `window` share a sync.
+    Group {
+        /// How long a write waits for others.
+        window: Duration,
+    },
+    /// When it is on disk; writes that wait at the same time share a sync.
+    Batch,
+}
+
+/// Settings of the engine.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// When a write counts as safe.
+    pub sync_mode: SyncMode,
+    /// Bytes that the memtables of all tables may hold before the largest is flushed. At twice
+    /// as many, writes wait.
+    pub memtable_bytes: usize,
+    /// Bytes of decoded blocks kept in memory.
+    pub block_cache_bytes: usize,
+    /// Bytes of commit log kept before old memtables are flushed to free it.
+    pub commit_log_bytes: u64,
+    /// Bytes after which the commit log goes on in a new segment.
+    pub segment_bytes: u64,
+    /// Bytes a second that compactions may write; 0 for no limit.
+    pub compaction_bytes_per_second: u64,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            sync_mode: SyncMode::Periodic {
+                period: Duration::from_secs(10),
+            },
+            memtable_bytes: 256 << 20,
+            block_cache_bytes: 256 << 20,
+            commit_log_bytes: 1 << 30,
+            segment_bytes: dodona_types::limits::COMMIT_LOG_SEGMENT_BYTES as u64,
+            compaction_bytes_per_second: 64 << 20,
+        }
+    }
+}

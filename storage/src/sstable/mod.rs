@@ -1,0 +1,42 @@
+//! SSTables: sorted, immutable files of partitions.
+
+pub mod block;
+pub mod compression;
+pub mod cursor;
+pub mod filter;
+pub mod format;
+pub mod reader;
+pub mod statistics;
+pub mod writer;
+
+pub use reader::Sstable;
+pub use statistics::Statistics;
+pub use writer::{SstableWriter, WriterOptions};
+
+use dodona_types::TableId;
+use uuid::Uuid;
+
+/// Identifies a file: a UUID that sorts by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct SstableId(pub Uuid);
+
+/// The directory of all tables.
+pub const DIRECTORY: &str = "tables";
+
+/// The directory of a table's files.
+#[must_use]
+pub fn directory_of(table: TableId) -> String {
+    format!("{DIRECTORY}/{table}")
+}
+
+/// The path of a file.
+#[must_use]
+pub fn path_of(table: TableId, id: SstableId) -> String {
+    format!("{DIRECTORY}/{table}/{}.sst", id.0)
+}
+
+/// The path of a file that is being written.
+#[must_use]
+pub fn temporary_path_of(table: TableId, id: SstableId) -> String {
+    format!("{DIRECTORY}/{table}/{}.tmp", id.0)
+}

@@ -1,0 +1,157 @@
+//! What an SSTable says of itself: to skip it in reads, and to choose it for compactions.
+
+use dodona_types::cell::{CellKind, Liveness};
+use dodona_types::codec::DecodeError;
+use dodona_types::row::RowView;
+use dodona_types::{Deletion, RowItem, TableId, Token};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use uuid::Uuid;
+
+/// A column as the table knew it when the file was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredColumn {
+    /// The column's number.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Its type, as CQL writes it.
+    pub cql_type: String,
+}
+
+/// The statistics of a file, stored in it as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// The table.
+    pub table: TableId,
+    /// The columns that the table had.
+    pub columns: Vec<StoredColumn>,
+    /// The node that wrote the file.
+    pub writer: Uuid,
+    /// The intervals of the writer's commit log that the file covers.
+    pub log_intervals: Vec<Range<u64>>,
+    /// Partitions.
+    pub partitions: u64,
+    /// Rows, static ones as well.
+    pub rows: u64,
+    /// Cells, tombstones as well.
+    pub cells: u64,
+    /// Tombstones of every kind.
+    pub tombstones: u64,
+    /// Markers of range deletions.
+    pub markers: u64,
+    /// Bytes of data before compression.
+    pub uncompressed_bytes: u64,
+    /// The least timestamp, in microseconds.
+    pub min_timestamp: i64,
+    /// The greatest timestamp, in microseconds.
+    pub max_timestamp: i64,
+    /// The least second at which something was deleted or expires; `i64::MAX` if nothing.
+    pub min_deletion_seconds: i64,
+    /// The greatest second at which something was deleted or expires; `i64::MAX` if something
+    /// lives for ever.
+    pub max_deletion_seconds: i64,
+    /// The first token.
+    pub first_token: i64,
+    /// The last token.
+    pub last_token: i64,
+    /// The least clustering key or bound, in comparable bytes.
+    pub min_clustering: Vec<u8>,
+    /// The greatest clustering key or bound.
+    pub max_clustering: Vec<u8>,
+}
+
+impl Statistics {
+    /// Statistics of an empty file.
+    #[must_use]
+    pub fn new(table: TableId, columns: Vec<StoredColumn>, writer: Uuid) -> Self {
+        Self {
+            table,
+            columns,
+            writer,
+            log_intervals: Vec::new(),
+            partitions: 0,
+            rows: 0,
+            cells: 0,
+            tombstones: 0,
+            markers: 0,
+            uncompressed_bytes: 0,
+            min_timestamp: i64::MAX,
+            max_timestamp: i64::MIN,
+            min_deletion_seconds: i64::MAX,
+            max_deletion_seconds: i64::MIN,
+            first_token: 0,
+            last_token: 0,
+            min_clustering: Vec::new(),
+            max_clustering: Vec::new(),
+        }
+    }
+
+    /// The first and last token.
+    #[must_use]
+    pub const fn tokens(&self) -> (Token, Token) {
+        (Token(self.first_token), Token(self.last_token))
+    }
+
+    /// Counts a partition; they come in the order of their tokens.
+    pub fn partition(&mut self, token: Token) {
+        if self.partitions == 0 {
+            self.first_token = token.0;
+        }
+        self.last_token = token.0;
+        self.partitions += 1;
+    }
+
+    fn timestamp(&mut self, timestamp: i64, deletion_seconds: i64) {
+        self.min_timestamp = self.min_timestamp.min(timestamp);
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        self.min_deletion_seconds = self.min_deletion_seconds.min(deletion_seconds);
+        self.max_deletion_seconds = self.max_deletion_seconds.max(deletion_seconds);
+    }
+
+    /// Counts a deletion.
+    pub fn deletion(&mut self, deletion: Deletion) {
+        if !deletion.is_none() {
+            self.tombstones += 1;
+            self.timestamp(deletion.timestamp_micros, deletion.deleted_at_seconds);
+        }
+    }
+
+    /// Notes a clustering key or bound.
+    pub fn clustering(&mut self, clustering: &[u8]) {
+        if self.min_clustering.is_empty() || clustering < self.min_clustering.as_slice() {
+            self.min_clustering = clustering.to_vec();
+        }
+        if clustering > self.max_clustering.as_slice() {
+            self.max_clustering = clustering.to_vec();
+        }
+    }
+
+    /// Counts a row.
+    ///
+    /// # Errors
+    /// The row is malformed.
+    pub fn row(&mut self, row: &RowView<'_>) -> Result<(), DecodeError> {
+        self.rows += 1;
+        self.deletion(row.header.deletion);
+        if let Some(Liveness {
+            timestamp_micros,
+            expires_at_seconds,
+            ..
+        }) = row.header.liveness
+        {
+            self.timestamp(timestamp_micros, expires_at_seconds);
+        }
+        for item in row.items() {
+            match item? {
+                RowItem::ColumnDeletion(_, deletion) => self.deletion(deletion),
+                RowItem::Cell(cell) => {
+                    self.cells += 1;
+                    self.tombstones += u64::from(matches!(cell.kind, CellKind::Tombstone { .. }));
+                    self.timestamp(cell.timestamp_micros, cell.local_deletion_seconds());
+                }
+            }
+        }
+        Ok(())
+    }
+}
