@@ -235,6 +235,26 @@ impl Engine {
         Ok(end)
     }
 
+    /// Replaces all rows of a volatile table at once: a reader sees the old ones or the new ones.
+    ///
+    /// # Errors
+    /// The table is not known or not volatile, or a mutation is malformed.
+    pub fn replace_volatile(&self, table: TableId, mutations: &[Vec<u8>]) -> Result<()> {
+        let store = self.store(table)?;
+        if !store.settings.load().volatile {
+            return Err(StorageError::TooLarge(format!(
+                "table {table} is kept on disk: its rows cannot be replaced"
+            )));
+        }
+        // It holds nothing of the commit log.
+        let memtable = Memtable::new(1, u64::MAX, self.env.clock.mono());
+        for mutation in mutations {
+            memtable.apply(&MutationView::parse(mutation)?)?;
+        }
+        store.update(|view| view.active = Arc::new(memtable));
+        Ok(())
+    }
+
     /// True if writes must wait for memtables to be flushed.
     #[must_use]
     pub fn must_wait(&self) -> bool {
@@ -289,6 +309,15 @@ impl Engine {
         let mut page = PageBuilder::new(max_bytes);
         read::read(&view, command, Access::Disk, &mut page)?;
         Ok(page.finish())
+    }
+
+    /// Reads what a coordinator that asks several replicas merges: see [`crate::reconcile`].
+    ///
+    /// # Errors
+    /// A file is damaged or cannot be read, the table is not known, or the answer is too long.
+    pub fn read_mutations(&self, command: &ReadCommand, max_bytes: usize) -> Result<Vec<u8>> {
+        let view = self.store(command.table)?.view.load_full();
+        crate::reconcile::read_mutations(&view, command, max_bytes)
     }
 
     /// Brings the commit log to the disk: to be called once a period in the periodic mode.

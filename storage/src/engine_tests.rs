@@ -37,6 +37,7 @@ fn settings() -> TableSettings {
         },
         compaction: CompactionSettings::Disabled,
         flush_period: None,
+        volatile: false,
     }
 }
 

@@ -23,6 +23,7 @@ pub mod memtable;
 pub mod page;
 pub mod purge;
 pub mod read;
+pub mod reconcile;
 pub mod scan;
 pub mod settings;
 pub mod sstable;

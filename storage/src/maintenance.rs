@@ -112,6 +112,7 @@ impl Engine {
         let active = || {
             tables
                 .values()
+                .filter(|store| !store.settings.load().volatile)
                 .map(|store| (store.settings.load().id, Arc::clone(&store.view.load().active)))
                 .filter(|(_, memtable)| !memtable.is_empty())
         };
@@ -144,6 +145,9 @@ impl Engine {
     /// The file could not be written; the data stay in memory and in the commit log.
     pub fn flush(&self, table: TableId) -> Result<()> {
         let store = self.store(table)?;
+        if store.settings.load().volatile {
+            return Ok(());
+        }
         self.switch_memtable(&store);
         while let Some(memtable) = store.view.load().flushing.last().cloned() {
             if !self.flush_memtable(&store, &memtable)? {

@@ -63,7 +63,11 @@ pub fn read(
     })
 }
 
-fn sources_of_key(view: &TableView, key: &PartitionKey, access: Access) -> Result<Vec<Source>> {
+/// The sources that hold a partition, each standing on it.
+///
+/// # Errors
+/// A file could not be read.
+pub(crate) fn sources_of_key(view: &TableView, key: &PartitionKey, access: Access) -> Result<Vec<Source>> {
     let mut sources = Vec::with_capacity(2 + view.sstables.len());
     sources.extend(
         view.memtables()
@@ -98,6 +102,12 @@ pub fn sources_of_range(view: &TableView, range: &PartitionRange, access: Access
         .iter_mut()
         .try_for_each(|source| source.seek(&range.start))?;
     Ok(sources)
+}
+
+/// The slices of a selection, in order.
+pub(crate) fn forward_slices(selection: &ClusteringSelection) -> Vec<ClusteringSlice> {
+    let mut slices = Slices::new(selection, false);
+    std::iter::from_fn(|| slices.next()).collect()
 }
 
 struct LiveRead<'a> {

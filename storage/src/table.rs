@@ -27,6 +27,8 @@ pub struct TableSettings {
     pub compaction: CompactionSettings,
     /// How long writes may stay in memory alone.
     pub flush_period: Option<Duration>,
+    /// Kept in memory alone, without commit log and files: what a start makes anew.
+    pub volatile: bool,
 }
 
 /// What makes up a table at one moment. Immutable.

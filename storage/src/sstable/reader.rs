@@ -25,6 +25,9 @@ pub enum Access {
     Uncached,
 }
 
+/// The index blocks of a file, by their first key.
+type TopIndex = Vec<(Box<[u8]>, BlockHandle)>;
+
 /// An open SSTable.
 pub struct Sstable {
     id: SstableId,
@@ -33,7 +36,7 @@ pub struct Sstable {
     file_bytes: u64,
     cache_file: u64,
     cache: Arc<BlockCache>,
-    top_index: Vec<(Box<[u8]>, BlockHandle)>,
+    top_index: TopIndex,
     filter: Filter,
     statistics: Statistics,
     mutants: Mutants,
@@ -224,7 +227,7 @@ impl Sstable {
     }
 }
 
-fn parse_top_index(bytes: &[u8]) -> Result<Vec<(Box<[u8]>, BlockHandle)>, DecodeError> {
+fn parse_top_index(bytes: &[u8]) -> Result<TopIndex, DecodeError> {
     let block = Block::new(bytes.into())?;
     let mut cursor = BlockCursor::default();
     let mut index = Vec::new();

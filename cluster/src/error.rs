@@ -1,0 +1,84 @@
+//! Why a request could not be served, as the native protocol tells clients.
+
+use dodona_storage::StorageError;
+use dodona_types::Consistency;
+use thiserror::Error;
+
+/// An error of a coordinator.
+#[derive(Clone, Debug, Error)]
+pub enum ClusterError {
+    /// Too few replicas are alive: nothing was sent.
+    #[error("Cannot achieve consistency level {consistency}")]
+    Unavailable {
+        /// The level asked for.
+        consistency: Consistency,
+        /// Replicas it needs.
+        required: u32,
+        /// Replicas alive.
+        alive: u32,
+    },
+    /// Too few replicas acknowledged a write in time: it may or may not be applied.
+    #[error("Operation timed out - received only {received} responses.")]
+    WriteTimeout {
+        /// The level asked for.
+        consistency: Consistency,
+        /// Acknowledgements received.
+        received: u32,
+        /// Acknowledgements needed.
+        block_for: u32,
+    },
+    /// Too few replicas answered a read in time.
+    #[error("Operation timed out - received only {received} responses.")]
+    ReadTimeout {
+        /// The level asked for.
+        consistency: Consistency,
+        /// Answers received.
+        received: u32,
+        /// Answers needed.
+        block_for: u32,
+        /// True if the data were among them.
+        data_present: bool,
+    },
+    /// Replicas refused or failed a write.
+    #[error("Operation failed - received {received} responses and {failures} failures: {reason}")]
+    WriteFailure {
+        /// The level asked for.
+        consistency: Consistency,
+        /// Acknowledgements received.
+        received: u32,
+        /// Acknowledgements needed.
+        block_for: u32,
+        /// Replicas that failed.
+        failures: u32,
+        /// What the first of them said.
+        reason: String,
+    },
+    /// Replicas failed a read.
+    #[error("Operation failed - received {received} responses and {failures} failures: {reason}")]
+    ReadFailure {
+        /// The level asked for.
+        consistency: Consistency,
+        /// Answers received.
+        received: u32,
+        /// Answers needed.
+        block_for: u32,
+        /// Replicas that failed.
+        failures: u32,
+        /// What the first of them said.
+        reason: String,
+        /// True if the data were among the answers.
+        data_present: bool,
+    },
+    /// The schema has changed since the change was worked out.
+    #[error("the schema changed at the same time: try again")]
+    SchemaConflict,
+    /// The request cannot be served as it is.
+    #[error("{0}")]
+    Invalid(String),
+    /// The engine failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A peer sent what does not follow the protocol between nodes.
+    #[error("a peer sent a malformed message: {0}")]
+    Peer(String),
+}

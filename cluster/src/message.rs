@@ -1,0 +1,154 @@
+//! Messages between nodes.
+//!
+//! ```text
+//! frame   := length u32, crc32c u32 of the rest, version u16, verb u8, id u64, deadline µs i64, body
+//! ```
+//! Integers are little-endian; `length` counts everything behind the checksum. An answer carries
+//! the id of its request. The deadline is wall time on the sender's clock, for information.
+
+use crate::error::ClusterError;
+use dodona_types::codec::Reader;
+
+/// The version that is spoken.
+pub const VERSION: u16 = 1;
+/// The longest frame that is accepted, in bytes.
+pub const MAX_FRAME_BYTES: usize = 64 << 20;
+/// Bytes before what `length` counts.
+pub const PREFIX_BYTES: usize = 8;
+
+const HEAD_BYTES: usize = 19;
+
+/// What a message asks or answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Apply a mutation.
+    Mutate(Vec<u8>),
+    /// The mutation is applied and safe.
+    Mutated,
+    /// Execute a read command and send what it finds as mutations.
+    Read(Vec<u8>),
+    /// What a read found.
+    Found(Vec<u8>),
+    /// The request failed, and why.
+    Failed(String),
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Pairs an answer with its request.
+    pub id: u64,
+    /// Until when the answer matters, in microseconds since the epoch.
+    pub deadline_micros: i64,
+    /// What it asks or answers.
+    pub body: Body,
+}
+
+impl Message {
+    /// Appends the message's frame.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; PREFIX_BYTES]);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        let (verb, body): (u8, &[u8]) = match &self.body {
+            Body::Mutate(bytes) => (1, bytes),
+            Body::Mutated => (2, &[]),
+            Body::Read(bytes) => (3, bytes),
+            Body::Found(bytes) => (4, bytes),
+            Body::Failed(reason) => (5, reason.as_bytes()),
+        };
+        out.push(verb);
+        out.extend_from_slice(&self.id.to_le_bytes());
+        out.extend_from_slice(&self.deadline_micros.to_le_bytes());
+        out.extend_from_slice(body);
+        let length = (out.len() - start - PREFIX_BYTES) as u32;
+        let crc = crc32c::crc32c(&out[start + PREFIX_BYTES..]);
+        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// Length and checksum of a frame.
+    ///
+    /// # Errors
+    /// The length is out of bounds.
+    pub fn prefix(bytes: [u8; PREFIX_BYTES]) -> Result<(usize, u32), ClusterError> {
+        let mut reader = Reader::new(&bytes);
+        let malformed = |_| ClusterError::Peer("frame prefix".into());
+        let length = reader.u32().map_err(malformed)? as usize;
+        let crc = reader.u32().map_err(malformed)?;
+        if !(HEAD_BYTES..=MAX_FRAME_BYTES).contains(&length) {
+            return Err(ClusterError::Peer(format!("a frame of {length} bytes")));
+        }
+        Ok((length, crc))
+    }
+
+    /// The message in a frame's bytes behind the prefix.
+    ///
+    /// # Errors
+    /// The checksum does not match, or the version or verb is unknown.
+    pub fn decode(bytes: &[u8], crc: u32) -> Result<Self, ClusterError> {
+        if crc32c::crc32c(bytes) != crc {
+            return Err(ClusterError::Peer("a frame's checksum does not match".into()));
+        }
+        let mut reader = Reader::new(bytes);
+        let malformed = |error: dodona_types::codec::DecodeError| ClusterError::Peer(error.to_string());
+        let version = reader.u16().map_err(malformed)?;
+        if version != VERSION {
+            return Err(ClusterError::Peer(format!(
+                "version {version}; this node speaks {VERSION}"
+            )));
+        }
+        let verb = reader.u8().map_err(malformed)?;
+        let id = reader.u64().map_err(malformed)?;
+        let deadline_micros = reader.i64().map_err(malformed)?;
+        let rest = reader.remaining();
+        let body = match verb {
+            1 => Body::Mutate(rest.to_vec()),
+            2 => Body::Mutated,
+            3 => Body::Read(rest.to_vec()),
+            4 => Body::Found(rest.to_vec()),
+            5 => Body::Failed(String::from_utf8_lossy(rest).into_owned()),
+            other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
+        };
+        Ok(Self {
+            id,
+            deadline_micros,
+            body,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_frame_has_these_bytes() {
+        let mut out = Vec::new();
+        Message {
+            id: 3,
+            deadline_micros: 5,
+            body: Body::Read(vec![0xab]),
+        }
+        .encode(&mut out);
+        let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(&hex[..8], "14000000");
+        assert_eq!(&hex[16..], "01000303000000000000000500000000000000ab");
+    }
+
+    proptest! {
+        #[test]
+        fn frames_round_trip_and_flipped_bits_are_noticed(id: u64, deadline: i64, body: Vec<u8>, bit: usize) {
+            let message = Message { id, deadline_micros: deadline, body: Body::Mutate(body) };
+            let mut out = Vec::new();
+            message.encode(&mut out);
+            let (length, crc) = Message::prefix(out[..8].try_into().unwrap()).unwrap();
+            prop_assert_eq!(length, out.len() - PREFIX_BYTES);
+            prop_assert_eq!(Message::decode(&out[8..], crc).unwrap(), message);
+            let bit = bit % ((out.len() - 8) * 8);
+            out[8 + bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(Message::decode(&out[8..], crc).is_err());
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The ring: which node owns which tokens. A pure function of the metadata.
+
+use dodona_types::Token;
+use dodona_types::token::TokenRange;
+use std::net::SocketAddr;
+use uuid::Uuid;
+
+/// A member of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its host id.
+    pub host: Uuid,
+    /// Its data centre.
+    pub data_center: String,
+    /// Its rack.
+    pub rack: String,
+    /// Where other nodes reach it.
+    pub internode: SocketAddr,
+    /// Where clients reach it.
+    pub native: SocketAddr,
+    /// The ends of the token ranges it owns.
+    pub tokens: Vec<Token>,
+}
+
+/// The place of a member in [`Ring::members`].
+pub type MemberIndex = usize;
+
+/// Members and their tokens.
+#[derive(Clone, Debug, Default)]
+pub struct Ring {
+    members: Vec<Member>,
+    /// Ends of ranges, sorted, each with the owner of the range.
+    tokens: Vec<(Token, MemberIndex)>,
+}
+
+impl Ring {
+    /// The ring of these members.
+    #[must_use]
+    pub fn new(members: Vec<Member>) -> Self {
+        let mut tokens: Vec<(Token, MemberIndex)> = members
+            .iter()
+            .enumerate()
+            .flat_map(|(index, member)| member.tokens.iter().map(move |token| (*token, index)))
+            .collect();
+        tokens.sort_unstable();
+        Self { members, tokens }
+    }
+
+    /// All members.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The member with this host id.
+    #[must_use]
+    pub fn member(&self, host: Uuid) -> Option<&Member> {
+        self.members.iter().find(|member| member.host == host)
+    }
+
+    /// The owners met when walking the ring from a token on, each range once.
+    pub fn walk(&self, token: Token) -> impl Iterator<Item = MemberIndex> + '_ {
+        let start = self.tokens.partition_point(|(end, _)| *end < token);
+        self.tokens[start..]
+            .iter()
+            .chain(&self.tokens[..start])
+            .map(|(_, owner)| *owner)
+    }
+
+    /// All ranges of the ring.
+    pub fn ranges(&self) -> impl Iterator<Item = TokenRange> + '_ {
+        let before = self
+            .tokens
+            .iter()
+            .cycle()
+            .skip(self.tokens.len().saturating_sub(1));
+        before.zip(&self.tokens).map(|((start, _), (end, _))| TokenRange {
+            start: *start,
+            end: *end,
+        })
+    }
+}
+
+/// Tokens that cut the ring into `count` equal parts for each of `nodes`, for the node `index`:
+/// what a cluster whose members are all known from the start uses.
+#[must_use]
+pub fn even_tokens(nodes: usize, index: usize, count: usize) -> Vec<Token> {
+    let total = (nodes * count).max(1) as u128;
+    (0..count)
+        .map(|n| {
+            let part = (n * nodes + index + 1) as u128;
+            Token::from_ordinal(((u128::from(u64::MAX) * part) / total) as u64)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn even_tokens_give_every_node_the_same_share() {
+        let member = |index| Member {
+            host: Uuid::from_u128(index as u128),
+            data_center: "dc1".into(),
+            rack: "r1".into(),
+            internode: SocketAddr::from(([127, 0, 0, 1], 7000)),
+            native: SocketAddr::from(([127, 0, 0, 1], 9042)),
+            tokens: even_tokens(3, index, 16),
+        };
+        let ring = Ring::new((0..3).map(member).collect());
+        let mut shares = [0u128; 3];
+        for range in ring.ranges() {
+            let owner = ring.walk(range.end).next().unwrap();
+            shares[owner] += u128::from(range.end.ordinal().wrapping_sub(range.start.ordinal()));
+        }
+        let third = u128::from(u64::MAX) / 3;
+        assert!(
+            shares.iter().all(|share| share.abs_diff(third) < third / 1_000),
+            "{shares:?}"
+        );
+    }
+}
