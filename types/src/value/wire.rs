@@ -1,0 +1,131 @@
+//! Bounded readers and writers of the pieces that wire values are made of.
+
+use super::ValueError;
+
+/// Takes the first `length` bytes, `None` if there are fewer.
+pub(crate) fn take<'a>(input: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (head, tail) = input.split_at_checked(length)?;
+    *input = tail;
+    Some(head)
+}
+
+/// Takes the first `N` bytes, `None` if there are fewer.
+pub(crate) fn take_array<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = input.split_first_chunk::<N>()?;
+    *input = tail;
+    Some(*head)
+}
+
+/// Takes a big-endian 32-bit length or count, `None` if fewer than 4 bytes are left.
+pub fn read_length(input: &mut &[u8]) -> Option<i32> {
+    take_array(input).map(i32::from_be_bytes)
+}
+
+/// Takes a `[bytes]`: a 32-bit length and as many bytes. The outer `None` says that too few
+/// bytes are left, the inner one is a null (a negative length).
+pub fn read_bytes<'a>(input: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    match usize::try_from(read_length(input)?) {
+        Ok(length) => take(input, length).map(Some),
+        Err(_) => Some(None),
+    }
+}
+
+/// Appends a `[bytes]`; null has the length -1.
+///
+/// # Errors
+/// The value is longer than 2 GiB.
+pub fn write_bytes(value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    match value {
+        None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+        Some(bytes) => {
+            out.extend_from_slice(&checked_length(bytes.len())?.to_be_bytes());
+            out.extend_from_slice(bytes);
+        }
+    }
+    Ok(())
+}
+
+/// A length as a 32-bit number.
+pub(crate) fn checked_length(length: usize) -> Result<i32, ValueError> {
+    i32::try_from(length).map_err(|_| ValueError::new("A value is longer than 2 GiB"))
+}
+
+/// Appends what `write` appends as a `[bytes]`, with its length before it.
+pub(crate) fn write_sized<E: From<ValueError>>(
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write(out)?;
+    let length = checked_length(out.len() - start - 4)?;
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
+}
+
+/// Takes an unsigned variable-length integer (Cassandra's `VIntCoding`): as many leading one
+/// bits in the first byte as bytes follow it.
+pub fn read_unsigned_vint(input: &mut &[u8]) -> Option<u64> {
+    let (&first, tail) = input.split_first()?;
+    let extra = first.leading_ones() as usize;
+    let (bytes, rest) = tail.split_at_checked(extra)?;
+    let head = u64::from(first) & (0xFFu64.checked_shr(extra as u32 + 1).unwrap_or(0));
+    *input = rest;
+    Some(
+        bytes
+            .iter()
+            .fold(head, |value, byte| (value << 8) | u64::from(*byte)),
+    )
+}
+
+/// Appends an unsigned variable-length integer in as few bytes as it needs.
+pub fn write_unsigned_vint(value: u64, out: &mut Vec<u8>) {
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    let extra = if bits > 56 { 8 } else { (bits - 1) / 7 };
+    let bytes = value.to_be_bytes();
+    if extra == 8 {
+        out.push(0xFF);
+        out.extend_from_slice(&bytes);
+        return;
+    }
+    let start = out.len();
+    out.extend_from_slice(&bytes[7 - extra..]);
+    out[start] |= !(0xFFu16 >> extra) as u8;
+}
+
+/// Takes a signed variable-length integer (zigzag).
+pub fn read_vint(input: &mut &[u8]) -> Option<i64> {
+    read_unsigned_vint(input).map(|value| (value >> 1) as i64 ^ -((value & 1) as i64))
+}
+
+/// Appends a signed variable-length integer (zigzag).
+pub fn write_vint(value: i64, out: &mut Vec<u8>) {
+    write_unsigned_vint(((value << 1) ^ (value >> 63)) as u64, out);
+}
+
+/// The bytes that hexadecimal digits in either case stand for; `None` for anything else.
+#[must_use]
+pub fn hex_to_bytes(digits: &str) -> Option<Vec<u8>> {
+    let digits = digits.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    digits
+        .chunks_exact(2)
+        .map(|pair| Some((hex_digit(pair[0])? << 4) | hex_digit(pair[1])?))
+        .collect()
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// Appends the bytes as hexadecimal digits in lower case.
+pub fn write_hex(bytes: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.reserve(bytes.len() * 2);
+    for byte in bytes {
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+}
