@@ -240,7 +240,15 @@ impl CqlType {
     pub const fn is_empty_value_allowed(&self) -> bool {
         !matches!(
             self,
-            Self::Tinyint | Self::Smallint | Self::Date | Self::Time | Self::Duration | Self::Vector { .. }
+            Self::Tinyint
+                | Self::Smallint
+                | Self::Date
+                | Self::Time
+                | Self::Duration
+                | Self::List { .. }
+                | Self::Set { .. }
+                | Self::Map { .. }
+                | Self::Vector { .. }
         )
     }
 

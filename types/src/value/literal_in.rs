@@ -178,14 +178,13 @@ pub(crate) fn text_to_wire(text: &str, ty: &CqlType, out: &mut Vec<u8>) -> Resul
     }
     match ty {
         CqlType::Text => out.extend_from_slice(text.as_bytes()),
-        CqlType::Ascii => match text.chars().find(|c| !c.is_ascii()) {
-            None => out.extend_from_slice(text.as_bytes()),
-            Some(other) => {
-                return Err(ValueError::new(format!(
-                    "Invalid ASCII character in string literal: {other}"
-                )));
-            }
-        },
+        CqlType::Ascii if text.is_ascii() => out.extend_from_slice(text.as_bytes()),
+        CqlType::Ascii => {
+            let reason = "java.nio.charset.UnmappableCharacterException: Input length = 1";
+            return Err(ValueError::new(format!(
+                "Invalid ASCII character in string literal: {reason}"
+            )));
+        }
         CqlType::Blob | CqlType::Custom(_) => hex_digits(text, out)?,
         CqlType::Boolean => match text {
             _ if text.eq_ignore_ascii_case("true") => out.push(1),

@@ -52,8 +52,9 @@ pub fn validate(ty: &CqlType, wire: &[u8]) -> Result {
         CqlType::Uuid => validate_uuid(wire),
         CqlType::Timeuuid => {
             validate_uuid(wire)?;
+            // Cassandra names the first digit, which is not the version's.
             expect(wire.is_empty() || is_version_1(wire), || {
-                "Invalid version for TimeUUID type.".to_owned()
+                format!("Invalid version for TimeUUID type: 0x{:x}", wire[0] >> 4)
             })
         }
         CqlType::Inet => expect(matches!(length, 0 | 4 | 16), || {
@@ -110,9 +111,6 @@ fn validate_uuid(wire: &[u8]) -> Result {
 
 /// `pattern` is the type of each element, or those of a key and its value.
 fn validate_collection(wire: &[u8], kind: &'static str, pattern: &[&CqlType]) -> Result {
-    if wire.is_empty() {
-        return Ok(());
-    }
     let too_short = || ValueError::new(format!("Not enough bytes to read a {kind}"));
     let mut input = wire;
     let count = read_length(&mut input).ok_or_else(too_short)?;
@@ -172,9 +170,7 @@ fn validate_user_type(definition: &UserType, wire: &[u8]) -> Result {
 }
 
 fn validate_vector(ty: &CqlType, element: &CqlType, dimensions: u16, wire: &[u8]) -> Result {
-    expect(!wire.is_empty(), || {
-        format!("Invalid empty vector value for type {ty}")
-    })?;
+    expect(!wire.is_empty(), || "Invalid empty vector value".to_owned())?;
     let mut input = wire;
     for _ in 0..dimensions {
         let next = read_vector_element(element, &mut input)

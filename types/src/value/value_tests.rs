@@ -1,5 +1,8 @@
 //! Wire, literal and JSON round trips, Cassandra's texts and formats.
 
+#[path = "oracle_order.rs"]
+mod oracle_order;
+
 use proptest::prelude::*;
 
 use super::strategies::{hostile_bytes, key_type, type_and_values, user_type};
@@ -150,7 +153,7 @@ fn errors_are_cassandras() {
     assert_eq!(message(CqlType::Text, &[0xE9]), "String didn't validate.");
     assert_eq!(
         message(CqlType::Timeuuid, &[0; 16]),
-        "Invalid version for TimeUUID type."
+        "Invalid version for TimeUUID type: 0x0"
     );
     let list = CqlType::list(CqlType::Int, false);
     assert_eq!(message(list.clone(), &[0, 0]), "Not enough bytes to read a list");
@@ -513,5 +516,49 @@ fn deep_json_is_refused() {
     assert_eq!(
         parse_json("\"\\ud83d\\ude00\"").unwrap(),
         JsonValue::String("\u{1F600}".to_owned())
+    );
+}
+
+#[test]
+fn uuids_are_in_cassandras_order() {
+    for (ty, texts) in [
+        (CqlType::Uuid, oracle_order::UUIDS),
+        (CqlType::Timeuuid, oracle_order::TIMEUUIDS),
+    ] {
+        let wires: Vec<_> = texts
+            .iter()
+            .map(|text| literal(LiteralKind::Uuid, text, &ty).unwrap())
+            .collect();
+        assert!(wires.is_sorted_by(|a, b| compare(&ty, a, b).is_lt()));
+    }
+}
+
+/// Checked against Cassandra 5.0.6.
+#[test]
+fn empty_values_are_allowed_where_cassandra_allows_them() {
+    let udt = user_type(vec![CqlType::Int]);
+    let tuple = CqlType::Tuple(vec![CqlType::Int].into());
+    let collections = [
+        CqlType::list(CqlType::Int, true),
+        CqlType::set(CqlType::Int, true),
+    ];
+    let nested = [
+        udt,
+        tuple,
+        CqlType::map(CqlType::Int, CqlType::Int, true),
+        CqlType::vector(CqlType::Int, 1),
+    ];
+    for ty in CqlType::natives().chain(collections).chain(nested) {
+        assert_eq!(validate(&ty, &[]).is_ok(), ty.is_empty_value_allowed(), "{ty}");
+    }
+    let vector = CqlType::vector(CqlType::Int, 1);
+    assert_eq!(
+        validate(&vector, &[]).unwrap_err().message(),
+        "Invalid empty vector value"
+    );
+    let list = CqlType::list(CqlType::Int, true);
+    assert_eq!(
+        validate(&list, &[]).unwrap_err().message(),
+        "Not enough bytes to read a list"
     );
 }

@@ -95,11 +95,18 @@ fn from_string(ty: &CqlType, text: &str, out: &mut Vec<u8>) -> Result {
             })?;
             text_to_wire(digits, ty, out).map_err(|error| invalid(error.message()))
         }
-        CqlType::Decimal | CqlType::Varint => text_to_wire(text, ty, out).map_err(|_| {
-            ValueError::new(format!(
-                "Value '{text}' is not a valid representation of a {ty} value"
-            ))
-        }),
+        CqlType::Decimal | CqlType::Varint => {
+            let invalid = || {
+                ValueError::new(format!(
+                    "Value '{text}' is not a valid representation of a {ty} value"
+                ))
+            };
+            if text.is_empty() {
+                Err(invalid())
+            } else {
+                text_to_wire(text, ty, out).map_err(|_| invalid())
+            }
+        }
         _ => text_to_wire(text, ty, out),
     }
 }

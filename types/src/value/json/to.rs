@@ -43,7 +43,7 @@ pub fn write_json_string(text: &str, out: &mut String) {
 fn write_value(ty: &CqlType, value: Option<&Value>, out: &mut String) {
     match value {
         None => out.push_str("null"),
-        Some(Value::Empty) => out.push_str(if ty.is_collection() { "[]" } else { "\"\"" }),
+        Some(Value::Empty) => out.push_str("\"\""),
         Some(Value::Text(text)) => write_json_string(text, out),
         Some(Value::Blob(bytes)) => {
             out.push_str("\"0x");

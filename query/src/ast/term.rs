@@ -1,0 +1,152 @@
+//! Terms: what stands for a value outside a selection.
+
+use std::fmt;
+
+use dodona_types::CqlType;
+use dodona_types::cql_type::quote_identifier;
+use dodona_types::value::LiteralKind;
+
+use super::{FunctionName, Position, RawType};
+
+/// A term and where it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Term {
+    /// What it is.
+    pub kind: TermKind,
+    /// Where it starts.
+    pub position: Position,
+}
+
+/// What a term is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TermKind {
+    /// A constant: its kind, and its text without quotes.
+    Literal(LiteralKind, String),
+    /// `NULL`.
+    Null,
+    /// `?` or `:name`.
+    Marker(BindMarker),
+    /// `[a, b]`: a list, or a vector.
+    List(Vec<Term>),
+    /// `{a, b}`. `{}` is an empty set here, but may be meant as a map.
+    Set(Vec<Term>),
+    /// `{a: b}`, the keys being terms.
+    Map(Vec<(Term, Term)>),
+    /// `{a: b}`, the keys being names: a user-defined type's fields.
+    UserDefined(Vec<(String, Term)>),
+    /// `(a, b)`: a tuple. A lone term in parentheses is one too, of one field.
+    Tuple(Vec<Term>),
+    /// A call of a function.
+    Function(FunctionName, Vec<Term>),
+    /// `(type) term`.
+    TypeHint(RawType, Box<Term>),
+    /// `CAST(term AS type)`, the type being native.
+    Cast(Box<Term>, CqlType),
+    /// `-term`.
+    Negation(Box<Term>),
+    /// `first op second op third`, to be taken from left to right; all operators bind equally
+    /// (`*`, `/` and `%` in one, `+` and `-` in another).
+    Arithmetic(Box<Term>, Vec<(ArithmeticOperator, Term)>),
+}
+
+/// A place for a bound value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindMarker {
+    /// Its number, from 0, in the order in which markers appear in the statement.
+    pub index: usize,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+}
+
+/// An operator between two numbers, dates or strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ArithmeticOperator {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+    /// `%`
+    Modulo,
+}
+
+impl ArithmeticOperator {
+    /// The operator's sign.
+    #[must_use]
+    pub const fn symbol(self) -> char {
+        match self {
+            Self::Add => '+',
+            Self::Subtract => '-',
+            Self::Multiply => '*',
+            Self::Divide => '/',
+            Self::Modulo => '%',
+        }
+    }
+}
+
+/// Writes items with commas between them.
+pub(crate) fn write_list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
+    for (position, item) in items.iter().enumerate() {
+        write!(f, "{}{item}", if position > 0 { ", " } else { "" })?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Term {
+    /// The term as CQL, as messages quote it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            TermKind::Literal(LiteralKind::String, text) => write!(f, "'{}'", text.replace('\'', "''")),
+            TermKind::Literal(_, text) => f.write_str(text),
+            TermKind::Null => f.write_str("NULL"),
+            TermKind::Marker(BindMarker { name: None, .. }) => f.write_str("?"),
+            TermKind::Marker(BindMarker { name: Some(name), .. }) => write!(f, ":{}", quote_identifier(name)),
+            TermKind::List(elements) => {
+                f.write_str("[")?;
+                write_list(f, elements)?;
+                f.write_str("]")
+            }
+            TermKind::Set(elements) => {
+                f.write_str("{")?;
+                write_list(f, elements)?;
+                f.write_str("}")
+            }
+            TermKind::Tuple(elements) => {
+                f.write_str("(")?;
+                write_list(f, elements)?;
+                f.write_str(")")
+            }
+            TermKind::Map(entries) => {
+                let entries: Vec<_> = entries
+                    .iter()
+                    .map(|(key, value)| format!("{key}: {value}"))
+                    .collect();
+                write!(f, "{{{}}}", entries.join(", "))
+            }
+            TermKind::UserDefined(fields) => {
+                let field = |(name, value): &(String, Self)| format!("{}: {value}", quote_identifier(name));
+                write!(
+                    f,
+                    "{{{}}}",
+                    fields.iter().map(field).collect::<Vec<_>>().join(", ")
+                )
+            }
+            TermKind::Function(name, arguments) => {
+                write!(f, "{name}(")?;
+                write_list(f, arguments)?;
+                f.write_str(")")
+            }
+            TermKind::TypeHint(ty, term) => write!(f, "({ty}){term}"),
+            TermKind::Cast(term, ty) => write!(f, "CAST({term} AS {ty})"),
+            TermKind::Negation(term) => write!(f, "- {term}"),
+            TermKind::Arithmetic(first, rest) => {
+                first.fmt(f)?;
+                rest.iter()
+                    .try_for_each(|(operator, term)| write!(f, " {} {term}", operator.symbol()))
+            }
+        }
+    }
+}
