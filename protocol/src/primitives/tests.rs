@@ -85,9 +85,9 @@ proptest! {
     #[test]
     fn texts_and_maps_come_back(
         text: String,
-        list: Vec<String>,
-        map: Vec<(String, Vec<String>)>,
-        payload: Vec<(String, Option<Vec<u8>>)>,
+        list in prop::collection::vec(any::<String>(), 0..4),
+        map in prop::collection::vec((any::<String>(), prop::collection::vec(any::<String>(), 0..3)), 0..3),
+        payload in prop::collection::vec((any::<String>(), any::<Option<Vec<u8>>>()), 0..4),
     ) {
         let bytes = written(|out| {
             put_string(out, &text);
