@@ -1,1 +1,3 @@
 //! The embedding API of Dodona.
+
+pub mod bench;

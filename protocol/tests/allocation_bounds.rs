@@ -1,0 +1,106 @@
+//! Decoding hostile bytes allocates no more than a constant times their length.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use dodona_protocol::frame::{Direction, Flags, Header, Opcode};
+use dodona_protocol::primitives::Reader;
+use dodona_protocol::types_option::read_type;
+use dodona_protocol::{Request, Response, Version};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+/// Counts the bytes that this thread asks for.
+struct Counting;
+
+thread_local! {
+    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator with the arguments it came with.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATED.try_with(|allocated| allocated.set(allocated.get() + layout.size()));
+        // SAFETY: the caller keeps to the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps to the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// An element of 2 bytes on the wire can become a type of 24 bytes in a vector that doubles, and
+/// then be copied once; nothing is worse.
+const MOST_PER_BYTE: usize = 100;
+/// Texts of errors and the like.
+const FIXED: usize = 8_192;
+
+fn assert_bounded(length: usize, what: &str, decode: impl FnOnce()) {
+    let before = ALLOCATED.get();
+    decode();
+    let allocated = ALLOCATED.get() - before;
+    assert!(
+        allocated <= FIXED + MOST_PER_BYTE * length,
+        "{what}: {allocated} bytes for {length}"
+    );
+}
+
+fn decode_everything(body: &[u8]) {
+    for version in Version::ALL {
+        for opcode in (0..=0x10).filter_map(Opcode::from_code) {
+            let direction = opcode.direction();
+            for flags in [0, 0x04, 0x0E] {
+                let header = Header {
+                    version,
+                    direction,
+                    flags: Flags(flags),
+                    stream: 0,
+                    opcode,
+                    body_bytes: 0,
+                };
+                assert_bounded(body.len(), opcode.name(), || match direction {
+                    Direction::Request => drop(Request::decode(&header, body)),
+                    Direction::Response => drop(Response::decode(&header, body)),
+                });
+            }
+        }
+    }
+    assert_bounded(body.len(), "type", || drop(read_type(&mut Reader::new(body))));
+}
+
+#[test]
+fn noise_and_lying_counts_allocate_in_proportion_to_their_length() {
+    // Small numbers make counts and lengths that hold; 0xFF makes those that lie.
+    let byte = prop_oneof![Just(0_u8), Just(0xFF), 0_u8..8, any::<u8>()];
+    let bytes = prop::collection::vec(byte, 0..200);
+    TestRunner::default()
+        .run(&bytes, |bytes| {
+            decode_everything(&bytes);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn counts_at_their_limit_allocate_in_proportion_to_their_length() {
+    for start in [
+        &[][..],
+        &[0, 0, 0, 2],
+        &[0, 0, 0, 4],
+        &[0, 0, 0x13, 0],
+        &[0, 0x31],
+        &[0, 0x30, 0, 0, 0, 0],
+    ] {
+        for fill in [[0xFF, 0xFF], [0x7F, 0xFF], [0, 0x09], [0, 0x00], [0, 0x31]] {
+            for length in [0, 2, 64, 4_096, 140_000] {
+                let body = [start, &[0xFF, 0xFF], &fill.repeat(length / 2)].concat();
+                decode_everything(&body);
+            }
+        }
+    }
+}

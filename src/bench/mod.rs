@@ -1,0 +1,129 @@
+//! `dodona bench`: loads a node through the native protocol and measures throughput, latency and
+//! the server's CPU time. It works on any server of the protocol, so that two can be compared.
+//!
+//! Roles: [`link`] is a connection, [`schema`] makes the tables and prepares the statements,
+//! [`workload`] chooses operations and encodes them, [`pace`] says when one may start, [`worker`]
+//! keeps a connection's pipeline full, [`report`] prints. [`noop_server`] is the floor that
+//! figures are compared with: a server of the same shape that does no work.
+//!
+//! The loader has to cost less than what it measures: a thread runs all its connections, takes
+//! one time stamp per socket read, answers a read with one write, and encodes a request by
+//! copying a template.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the outermost layer of the binary: it talks to real sockets in real time"
+)]
+
+mod args;
+mod error;
+mod link;
+mod noop_server;
+mod pace;
+mod process;
+mod report;
+mod schema;
+mod stats;
+mod worker;
+mod workload;
+
+pub use args::{BenchArgs, Workload};
+pub use error::BenchError;
+
+use std::sync::{Arc, Barrier};
+use std::time::Instant;
+
+use process::CpuTime;
+use schema::Statements;
+use stats::Stats;
+use worker::{Phase, Worker};
+use workload::Mix;
+
+/// What every thread knows.
+#[derive(Debug)]
+struct Context {
+    args: BenchArgs,
+    statements: Statements,
+}
+
+/// Runs what `args` ask for and prints the figures.
+///
+/// # Errors
+/// If the server cannot be reached, does not speak the protocol, or refuses the schema.
+pub fn run(args: &BenchArgs) -> Result<(), BenchError> {
+    if let Some(address) = args.no_op_server {
+        process::pin(args.pin)?;
+        return noop_server::serve(address, args.value_bytes);
+    }
+    args.check()?;
+    report::print(args, &measure(args)?);
+    Ok(())
+}
+
+/// What a run gave.
+#[derive(Debug)]
+struct Measured {
+    stats: Stats,
+    seconds: f64,
+    /// CPU time of the server, if its process was named.
+    server_cpu_seconds: Option<f64>,
+    /// CPU time of the loader itself.
+    loader_cpu_seconds: f64,
+}
+
+/// Loads, warms up and measures, with all threads in step.
+fn measure(args: &BenchArgs) -> Result<Measured, BenchError> {
+    let statements = worker::runtime()?.block_on(schema::prepare(args))?;
+    let context = Arc::new(Context {
+        args: args.clone(),
+        statements,
+    });
+    // Everyone meets before and after the measured phase; the main thread keeps the time.
+    let (start, end) = (Barrier::new(args.threads + 1), Barrier::new(args.threads + 1));
+    std::thread::scope(|scope| {
+        let spawn = |index| {
+            let (context, start, end) = (&context, &start, &end);
+            scope.spawn(move || {
+                let prepared = prepare_thread(context, index);
+                start.wait();
+                let phase = Phase::measured(&context.args, index);
+                let outcome =
+                    prepared.and_then(|mut worker| worker.run(&phase, Mix::of(context.args.workload)));
+                end.wait();
+                outcome
+            })
+        };
+        let threads: Vec<_> = (0..args.threads).map(spawn).collect();
+        start.wait();
+        let (began, server, loader) = (Instant::now(), CpuTime::of(args.server_pid), CpuTime::of_self());
+        end.wait();
+        let seconds = began.elapsed().as_secs_f64();
+        let server_cpu_seconds = server.and_then(CpuTime::elapsed_seconds);
+        let loader_cpu_seconds = loader.and_then(CpuTime::elapsed_seconds).unwrap_or_default();
+        let mut stats = Stats::new();
+        for thread in threads {
+            stats.add(&thread.join().map_err(|_| BenchError::ThreadDied)??);
+        }
+        Ok(Measured {
+            stats,
+            seconds,
+            server_cpu_seconds,
+            loader_cpu_seconds,
+        })
+    })
+}
+
+/// Connects, loads and warms up.
+fn prepare_thread(context: &Arc<Context>, index: usize) -> Result<Worker, BenchError> {
+    let args = &context.args;
+    process::pin(args.pin.map(|cpu| cpu + index))?;
+    let mut worker = Worker::connect(context, index)?;
+    if args.workload != Workload::Write && !args.no_load {
+        worker.run(&Phase::load(args, index), Mix::load(args, index))?;
+    }
+    worker.run(&Phase::warm_up(args), Mix::of(args.workload))?;
+    Ok(worker)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+use std::net::TcpListener;
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: BenchArgs,
+}
+
+fn args(text: &str) -> BenchArgs {
+    Cli::parse_from(["bench"].into_iter().chain(text.split_whitespace())).args
+}
+
+/// Runs the loader against a no-op server in this process.
+fn run_on_noop(text: &str) -> Measured {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || noop_server::serve_on(listener, 100));
+    let args = args(&format!("{text} --port {port}"));
+    args.check().unwrap();
+    measure(&args).unwrap()
+}
+
+#[test]
+fn every_workload_runs_in_every_version_and_counts_what_it_did() {
+    for protocol in [3, 4, 5] {
+        for workload in ["write", "read", "mixed", "scan"] {
+            let text = format!(
+                "{workload} --protocol {protocol} --connections 3 --depth 7 --threads 2 --operations 1000 \
+                 --warmup 10 --keys 100 --rows-per-partition 10"
+            );
+            let stats = run_on_noop(&text).stats;
+            assert_eq!((stats.operations(), stats.errors), (1_000, 0), "{text}");
+            let rows = if workload == "scan" { 50 } else { 1 };
+            let reads = stats
+                .latencies()
+                .filter(|(kind, _)| !kind.is_write())
+                .map(|(_, h)| h.len())
+                .sum::<u64>();
+            assert_eq!((stats.rows, stats.missing), (reads * rows, 0), "{text}");
+        }
+    }
+}
+
+#[test]
+fn values_longer_than_a_segment_are_written() {
+    for protocol in [4, 5] {
+        let text =
+            format!("--protocol {protocol} --value-bytes 300000 --operations 20 --connections 1 --depth 3");
+        assert_eq!(run_on_noop(&text).stats.operations(), 20);
+    }
+}
+
+#[test]
+fn a_fixed_rate_is_kept() {
+    let measured = run_on_noop("read --rate 2000 --operations 400 --no-load");
+    assert_eq!(measured.stats.operations(), 400);
+    assert!(measured.seconds > 0.19, "{}", measured.seconds);
+}
+
+#[test]
+fn a_duration_is_kept() {
+    let measured = run_on_noop("write --duration 0.1");
+    assert!(measured.seconds >= 0.1 && measured.stats.operations() > 0);
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    for text in [
+        "--threads 5",
+        "--depth 0",
+        "--depth 40000",
+        "--keys 0",
+        "--value-bytes 3",
+        "--keyspace a;b",
+    ] {
+        assert!(args(text).check().is_err(), "{text}");
+    }
+    assert!(args("").check().is_ok());
+}

@@ -1,0 +1,316 @@
+//! A thread of the loader: keeps the pipelines of its connections full.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use dodona_protocol::response::ResultResponse;
+use dodona_protocol::{Envelope, Opcode, Response};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::LocalSet;
+
+use super::link::Link;
+use super::pace::Pace;
+use super::stats::Stats;
+use super::workload::{Generator, Mix, OperationKind, ScanPosition, share};
+use super::{BenchArgs, BenchError, Context};
+
+/// How long a phase is and at what pace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Phase {
+    operations: u64,
+    seconds: Option<f64>,
+    rate: Option<f64>,
+}
+
+impl Phase {
+    /// Writes a thread's part of the rows.
+    pub(super) fn load(args: &BenchArgs, thread: usize) -> Self {
+        let (from, to) = share(args, thread);
+        Self {
+            operations: to - from,
+            seconds: None,
+            rate: None,
+        }
+    }
+
+    /// As fast as it goes, for whoever compiles what runs often.
+    pub(super) fn warm_up(args: &BenchArgs) -> Self {
+        Self {
+            operations: args.warmup.div_ceil(args.threads as u64),
+            seconds: None,
+            rate: None,
+        }
+    }
+
+    /// What is measured.
+    pub(super) fn measured(args: &BenchArgs, thread: usize) -> Self {
+        let part = |index: usize| args.operations * index as u64 / args.threads as u64;
+        let operations = match args.duration {
+            Some(_) => u64::MAX,
+            None => part(thread + 1) - part(thread),
+        };
+        Self {
+            operations,
+            seconds: args.duration,
+            rate: args.rate,
+        }
+    }
+}
+
+/// A thread's connections.
+#[derive(Debug)]
+pub(super) struct Worker {
+    runtime: Runtime,
+    context: Arc<Context>,
+    /// Position among all threads' connections of the first of this thread's.
+    first: usize,
+    connections: Vec<Connection>,
+}
+
+impl Worker {
+    /// Opens the connections of the thread with this index.
+    pub(super) fn connect(context: &Arc<Context>, thread: usize) -> Result<Self, BenchError> {
+        let runtime = runtime()?;
+        let args = &context.args;
+        let first = (0..thread).map(|earlier| args.connections_of(earlier)).sum();
+        let connections = runtime.block_on(async {
+            let mut connections = Vec::new();
+            for index in 0..args.connections_of(thread) {
+                let link = Link::open(args).await?;
+                connections.push(Connection::new(context, link, (first + index) as u64));
+            }
+            Ok::<_, BenchError>(connections)
+        })?;
+        Ok(Self {
+            runtime,
+            context: Arc::clone(context),
+            first,
+            connections,
+        })
+    }
+
+    /// Runs a phase on all connections and returns what it gave.
+    pub(super) fn run(&mut self, phase: &Phase, mix: Mix) -> Result<Stats, BenchError> {
+        let args = &self.context.args;
+        let shared = Rc::new(Shared {
+            began: Instant::now(),
+            operations_left: Cell::new(phase.operations),
+            deadline: phase.seconds.map(|seconds| (seconds * 1e9) as u64),
+            mix: RefCell::new(mix),
+        });
+        let connections = std::mem::take(&mut self.connections);
+        let local = LocalSet::new();
+        let done = local.block_on(&self.runtime, async {
+            let mut tasks = Vec::new();
+            for (index, mut connection) in connections.into_iter().enumerate() {
+                let mut pace = Pace::new(phase.rate, args.connections, self.first + index)?;
+                let shared = Rc::clone(&shared);
+                tasks.push(tokio::task::spawn_local(async move {
+                    connection.drive(&shared, &mut pace).await.map(|()| connection)
+                }));
+            }
+            let mut done = Vec::new();
+            for task in tasks {
+                done.push(task.await.map_err(|_| BenchError::ThreadDied)??);
+            }
+            Ok::<_, BenchError>(done)
+        })?;
+        self.connections = done;
+        let mut stats = Stats::new();
+        for connection in &mut self.connections {
+            stats.add(&std::mem::replace(&mut connection.stats, Stats::new()));
+        }
+        Ok(stats)
+    }
+}
+
+/// A runtime for one thread.
+pub(super) fn runtime() -> Result<Runtime, BenchError> {
+    Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(BenchError::io("start a runtime"))
+}
+
+/// What the connections of a thread share during a phase.
+#[derive(Debug)]
+struct Shared {
+    began: Instant,
+    operations_left: Cell<u64>,
+    /// In nanoseconds since the phase began.
+    deadline: Option<u64>,
+    mix: RefCell<Mix>,
+}
+
+impl Shared {
+    /// Nanoseconds since the phase began.
+    #[inline]
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_nanos() as u64
+    }
+
+    /// True if no further operation may start.
+    #[inline]
+    fn is_over(&self, now: u64) -> bool {
+        self.operations_left.get() == 0 || self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+}
+
+/// An operation that has no answer yet, by its stream id.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    kind: OperationKind,
+    /// What its latency counts from.
+    started: u64,
+}
+
+/// A connection and its pipeline.
+#[derive(Debug)]
+struct Connection {
+    link: Link,
+    generator: Generator,
+    /// Streams without an operation.
+    free: Vec<i16>,
+    in_flight: Vec<InFlight>,
+    positions: Vec<ScanPosition>,
+    stats: Stats,
+}
+
+impl Connection {
+    fn new(context: &Arc<Context>, link: Link, seed: u64) -> Self {
+        let depth = context.args.depth;
+        let generator = Generator::new(context, link.encoding(), seed);
+        Self {
+            link,
+            generator,
+            free: (0..depth as i16).rev().collect(),
+            in_flight: vec![
+                InFlight {
+                    kind: OperationKind::Read,
+                    started: 0
+                };
+                depth
+            ],
+            positions: vec![ScanPosition::default(); depth],
+            stats: Stats::new(),
+        }
+    }
+
+    /// Runs one phase: until nothing may start and nothing is in flight.
+    async fn drive(&mut self, shared: &Shared, pace: &mut Pace) -> Result<(), BenchError> {
+        loop {
+            let now = shared.now();
+            self.issue(shared, pace, now);
+            self.link.flush()?;
+            let over = shared.is_over(now);
+            if over && self.free.len() == self.in_flight.len() {
+                return Ok(());
+            }
+            if !over && !self.free.is_empty() {
+                pace.arm(now)?;
+            }
+            std::future::poll_fn(|context| {
+                let ready = self.link.poll_ready(context).is_ready();
+                let due = pace.poll_due(context).is_ready();
+                if ready || due {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+            self.receive(shared.now())?;
+        }
+    }
+
+    /// Starts as many operations as may start.
+    fn issue(&mut self, shared: &Shared, pace: &mut Pace, now: u64) {
+        if self.free.is_empty() || shared.is_over(now) {
+            return;
+        }
+        let Self {
+            link,
+            generator,
+            free,
+            in_flight,
+            positions,
+            ..
+        } = self;
+        let mut mix = shared.mix.borrow_mut();
+        link.write(|out| {
+            while let Some(&stream) = free.last() {
+                if shared.operations_left.get() == 0 {
+                    break;
+                }
+                let Some(started) = pace.start(now) else { break };
+                shared.operations_left.update(|left| left - 1);
+                free.pop();
+                let slot = stream as usize;
+                let kind = generator.append(&mut mix, stream, &mut positions[slot], out);
+                in_flight[slot] = InFlight { kind, started };
+            }
+        });
+    }
+
+    /// Takes what has been answered.
+    fn receive(&mut self, now: u64) -> Result<(), BenchError> {
+        let Self {
+            link,
+            free,
+            in_flight,
+            positions,
+            stats,
+            ..
+        } = self;
+        link.read(|envelope| {
+            let stream = envelope.header.stream;
+            let slot = usize::try_from(stream)
+                .ok()
+                .filter(|slot| *slot < in_flight.len());
+            let slot = slot.ok_or(BenchError::Arguments(
+                "the server answered on a stream that was not used",
+            ))?;
+            let InFlight { kind, started } = in_flight[slot];
+            if take_answer(kind, envelope, &mut positions[slot], stats)? {
+                stats.record(kind, now.saturating_sub(started));
+            }
+            free.push(stream);
+            Ok(())
+        })
+    }
+}
+
+/// Looks at an answer; returns whether the operation succeeded.
+#[inline]
+fn take_answer(
+    kind: OperationKind,
+    envelope: &Envelope<'_>,
+    position: &mut ScanPosition,
+    stats: &mut Stats,
+) -> Result<bool, BenchError> {
+    let is_result = envelope.header.opcode == Opcode::Result;
+    if is_result && matches!(kind, OperationKind::Write | OperationKind::WriteWide) {
+        return Ok(true);
+    }
+    let (_, response) = Response::decode(&envelope.header, envelope.body)?;
+    match response {
+        Response::Result(ResultResponse::Rows(rows)) => {
+            stats.rows += rows.row_count as u64;
+            stats.missing += u64::from(rows.row_count == 0 && position.is_at_start());
+            position.advance(rows.metadata.paging_state);
+            Ok(true)
+        }
+        Response::Error(error) => {
+            position.advance(None);
+            stats.fail(|| format!("{:?}: {}", error.body.code(), error.message));
+            Ok(false)
+        }
+        other => {
+            stats.fail(|| format!("unexpected answer: {other:?}"));
+            Ok(false)
+        }
+    }
+}

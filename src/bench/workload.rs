@@ -1,0 +1,300 @@
+//! Which operation comes next, and its bytes.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use dodona_protocol::request::{Execute, QueryParameters, ValuesBuilder};
+use dodona_protocol::{Encoding, Request, RequestExtras, Value};
+
+use super::schema::Statement;
+use super::{BenchArgs, Context, Workload};
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OperationKind {
+    /// Inserts a row into `kv`.
+    Write,
+    /// Selects a row from `kv`.
+    Read,
+    /// Inserts a row into `wide`.
+    WriteWide,
+    /// Selects a page from `wide`.
+    Scan,
+}
+
+impl OperationKind {
+    pub(super) const ALL: [Self; 4] = [Self::Write, Self::Read, Self::WriteWide, Self::Scan];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::WriteWide => "write (wide)",
+            Self::Scan => "page",
+        }
+    }
+
+    pub(super) const fn is_write(self) -> bool {
+        matches!(self, Self::Write | Self::WriteWide)
+    }
+}
+
+/// Which operations a phase is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mix {
+    /// Random keys.
+    Random(Workload),
+    /// Every row of `kv` from this one on, in order.
+    EveryRow {
+        /// Number of the next row.
+        next: u64,
+    },
+    /// Every row of `wide` from this one on, in order.
+    EveryWideRow {
+        /// Number of the next row.
+        next: u64,
+    },
+}
+
+impl Mix {
+    pub(super) const fn of(workload: Workload) -> Self {
+        Self::Random(workload)
+    }
+
+    /// What writes the rows that the workload reads; a thread's part of them.
+    pub(super) fn load(args: &BenchArgs, thread: usize) -> Self {
+        let (next, _) = share(args, thread);
+        match args.workload {
+            Workload::Scan => Self::EveryWideRow { next },
+            _ => Self::EveryRow { next },
+        }
+    }
+}
+
+/// The rows that a thread loads: from, up to.
+pub(super) fn share(args: &BenchArgs, thread: usize) -> (u64, u64) {
+    let rows = match args.workload {
+        Workload::Scan => args.partitions() * args.rows_per_partition,
+        _ => args.keys,
+    };
+    let part = |index: usize| rows * index as u64 / args.threads as u64;
+    (part(thread), part(thread + 1))
+}
+
+/// A small generator (xorshift64*), so that choosing a key costs a nanosecond.
+#[derive(Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(super) const fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Below `bound`.
+    pub(super) const fn below(&mut self, bound: u64) -> u64 {
+        ((self.next() as u128 * bound as u128) >> 64) as u64
+    }
+}
+
+/// A request encoded once, with the places that differ between operations.
+#[derive(Debug)]
+struct Template {
+    bytes: Vec<u8>,
+    key_at: usize,
+    seq_at: Option<usize>,
+    value_at: Option<usize>,
+}
+
+/// Place holders, which occur nowhere else in a request.
+const KEY: [u8; 8] = *b"\xF1KEY<>\xF2\xF3";
+const SEQ: [u8; 4] = *b"\xF4SQ\xF5";
+const STREAM_AT: std::ops::Range<usize> = 2..4;
+
+impl Template {
+    fn new(kind: OperationKind, statement: &Statement, args: &BenchArgs, encoding: Encoding) -> Self {
+        let value = filler(args.value_bytes);
+        let mut values = ValuesBuilder::new(encoding.version);
+        values.push(Value::Set(&KEY));
+        if kind == OperationKind::WriteWide {
+            values.push(Value::Set(&SEQ));
+        }
+        if kind.is_write() {
+            values.push(Value::Set(&value));
+        }
+        let mut out = BytesMut::new();
+        encode(kind, statement, args, encoding, &values, None, &mut out);
+        let find = |part: &[u8]| out.windows(part.len()).position(|window| window == part);
+        Self {
+            key_at: find(&KEY).unwrap_or_default(),
+            seq_at: find(&SEQ),
+            value_at: if kind.is_write() { find(&value) } else { None },
+            bytes: out.to_vec(),
+        }
+    }
+
+    #[inline]
+    fn append(&self, stream: i16, key: u64, seq: u32, random: u64, out: &mut BytesMut) {
+        let start = out.len();
+        out.extend_from_slice(&self.bytes);
+        let request = &mut out[start..];
+        request[STREAM_AT].copy_from_slice(&stream.to_be_bytes());
+        request[self.key_at..][..KEY.len()].copy_from_slice(&key.to_be_bytes());
+        if let Some(at) = self.seq_at {
+            request[at..][..SEQ.len()].copy_from_slice(&seq.to_be_bytes());
+        }
+        if let Some(at) = self.value_at {
+            request[at..][..8].copy_from_slice(&random.to_be_bytes());
+        }
+    }
+}
+
+fn filler(length: usize) -> Vec<u8> {
+    let mut random = Random::new(length as u64);
+    (0..length).map(|_| random.next() as u8).collect()
+}
+
+/// Appends an EXECUTE with stream id 0.
+fn encode(
+    kind: OperationKind,
+    statement: &Statement,
+    args: &BenchArgs,
+    encoding: Encoding,
+    values: &ValuesBuilder,
+    paging_state: Option<&[u8]>,
+    out: &mut BytesMut,
+) {
+    let mut parameters = QueryParameters::new(args.consistency);
+    parameters.values = values.values();
+    parameters.skip_metadata = true;
+    parameters.page_size = (kind == OperationKind::Scan).then_some(args.page_size);
+    parameters.paging_state = paging_state;
+    let result_metadata_id = Some(&statement.result_metadata_id[..]);
+    let execute = Execute {
+        id: &statement.id,
+        result_metadata_id,
+        parameters,
+    };
+    Request::Execute(execute).encode(encoding, 0, &RequestExtras::default(), out);
+}
+
+/// Chooses the operations of one connection and encodes them.
+#[derive(Debug)]
+pub(super) struct Generator {
+    context: Arc<Context>,
+    templates: [Template; OperationKind::ALL.len()],
+    encoding: Encoding,
+    random: Random,
+    values: ValuesBuilder,
+}
+
+/// Where the scan of a request in flight stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ScanPosition {
+    key: u64,
+    /// Empty at the start of a partition.
+    paging_state: Vec<u8>,
+}
+
+impl ScanPosition {
+    /// True unless the last page said that there are more.
+    pub(super) const fn is_at_start(&self) -> bool {
+        self.paging_state.is_empty()
+    }
+
+    /// Remembers where the page that has come ended.
+    pub(super) fn advance(&mut self, paging_state: Option<&[u8]>) {
+        self.paging_state.clear();
+        self.paging_state
+            .extend_from_slice(paging_state.unwrap_or_default());
+    }
+}
+
+impl Generator {
+    pub(super) fn new(context: &Arc<Context>, encoding: Encoding, seed: u64) -> Self {
+        let Context { args, statements } = &**context;
+        Self {
+            context: Arc::clone(context),
+            templates: OperationKind::ALL
+                .map(|kind| Template::new(kind, statements.of(kind), args, encoding)),
+            encoding,
+            random: Random::new(seed + 1),
+            values: ValuesBuilder::new(encoding.version),
+        }
+    }
+
+    /// Appends the next operation of `mix`; `position` is that of its stream.
+    #[inline]
+    pub(super) fn append(
+        &mut self,
+        mix: &mut Mix,
+        stream: i16,
+        position: &mut ScanPosition,
+        out: &mut BytesMut,
+    ) -> OperationKind {
+        let random = self.random.next();
+        let (kind, key, seq) = match mix {
+            Mix::EveryRow { next } => (OperationKind::Write, post_increment(next), 0),
+            Mix::EveryWideRow { next } => {
+                let (row, length) = (post_increment(next), self.context.args.rows_per_partition);
+                (OperationKind::WriteWide, row / length, (row % length) as u32)
+            }
+            Mix::Random(Workload::Scan) => {
+                self.append_scan(stream, position, out);
+                return OperationKind::Scan;
+            }
+            Mix::Random(workload) => {
+                let reads = match workload {
+                    Workload::Write => false,
+                    Workload::Mixed => random & 1 == 0,
+                    _ => true,
+                };
+                let kind = if reads {
+                    OperationKind::Read
+                } else {
+                    OperationKind::Write
+                };
+                (kind, self.random.below(self.context.args.keys), 0)
+            }
+        };
+        self.templates[kind as usize].append(stream, key, seq, random, out);
+        kind
+    }
+
+    /// The next page of the stream's partition, or the first of another one.
+    fn append_scan(&mut self, stream: i16, position: &mut ScanPosition, out: &mut BytesMut) {
+        if position.paging_state.is_empty() {
+            position.key = self.random.below(self.context.args.partitions());
+            self.templates[OperationKind::Scan as usize].append(stream, position.key, 0, 0, out);
+            return;
+        }
+        self.values.clear();
+        self.values.push(Value::Set(&position.key.to_be_bytes()));
+        let start = out.len();
+        let paging_state = Some(&position.paging_state[..]);
+        let Context { args, statements } = &*self.context;
+        let scan = statements.of(OperationKind::Scan);
+        encode(
+            OperationKind::Scan,
+            scan,
+            args,
+            self.encoding,
+            &self.values,
+            paging_state,
+            out,
+        );
+        out[start..][STREAM_AT].copy_from_slice(&stream.to_be_bytes());
+    }
+}
+
+const fn post_increment(number: &mut u64) -> u64 {
+    let before = *number;
+    *number += 1;
+    before
+}
