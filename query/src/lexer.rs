@@ -75,12 +75,6 @@ impl Token<'_> {
     }
 }
 
-/// Symbols, longer ones before those that they start with.
-const SYMBOLS: [&str; 24] = [
-    "..", "+=", "-=", "<=", ">=", "!=", "(", ")", "[", "]", "{", "}", "<", ">", ",", ";", ":", ".", "=", "+",
-    "-", "*", "/", "%",
-];
-
 /// A position in CQL text.
 #[derive(Clone, Copy, Debug)]
 pub struct Lexer<'a> {
@@ -130,10 +124,12 @@ impl<'a> Lexer<'a> {
     /// Skips blanks and comments. A comment to the end of the line may end with the text.
     fn skip_blanks(&mut self) -> Result<(), Token<'a>> {
         loop {
+            let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+            self.offset += self.rest().bytes().take_while(|byte| is_blank(byte)).count();
             let rest = self.rest();
-            let blanks = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
-            self.offset += blanks;
-            let rest = self.rest();
+            if !rest.starts_with(['-', '/']) {
+                return Ok(());
+            }
             if rest.starts_with("--") || rest.starts_with("//") {
                 self.offset += rest.find(['\n', '\r']).unwrap_or(rest.len());
             } else if let Some(comment) = rest.strip_prefix("/*") {
@@ -159,7 +155,6 @@ impl<'a> Lexer<'a> {
             b'\'' => quoted(rest, '\'', TokenKind::String, "'"),
             b'"' => quoted(rest, '"', TokenKind::QuotedName, "\""),
             b'$' if rest.starts_with("$$") => dollar_string(rest),
-            b'?' => (TokenKind::Symbol("?"), 1),
             b'0'..=b'9' => number::scan(rest),
             b'-' => self.scan_minus(rest),
             b'a'..=b'z' | b'A'..=b'Z' => scan_word(rest),
@@ -221,13 +216,67 @@ fn scan_word(rest: &str) -> (TokenKind, usize) {
 }
 
 fn scan_symbol(rest: &str) -> (TokenKind, usize) {
-    match SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
-        Some(symbol) => (TokenKind::Symbol(symbol), symbol.len()),
-        None => (
-            TokenKind::Invalid(Invalid::Character),
-            rest.chars().next().map_or(0, char::len_utf8),
-        ),
-    }
+    let bytes = rest.as_bytes();
+    let is_next = |second: u8| bytes.get(1) == Some(&second);
+    let symbol = match bytes[0] {
+        b'(' => "(",
+        b')' => ")",
+        b'[' => "[",
+        b']' => "]",
+        b'{' => "{",
+        b'}' => "}",
+        b',' => ",",
+        b';' => ";",
+        b':' => ":",
+        b'=' => "=",
+        b'*' => "*",
+        b'/' => "/",
+        b'%' => "%",
+        b'?' => "?",
+        b'.' => {
+            if is_next(b'.') {
+                ".."
+            } else {
+                "."
+            }
+        }
+        b'<' => {
+            if is_next(b'=') {
+                "<="
+            } else {
+                "<"
+            }
+        }
+        b'>' => {
+            if is_next(b'=') {
+                ">="
+            } else {
+                ">"
+            }
+        }
+        b'+' => {
+            if is_next(b'=') {
+                "+="
+            } else {
+                "+"
+            }
+        }
+        b'-' => {
+            if is_next(b'=') {
+                "-="
+            } else {
+                "-"
+            }
+        }
+        b'!' if is_next(b'=') => "!=",
+        _ => {
+            return (
+                TokenKind::Invalid(Invalid::Character),
+                rest.chars().next().map_or(0, char::len_utf8),
+            );
+        }
+    };
+    (TokenKind::Symbol(symbol), symbol.len())
 }
 
 /// Text up to the next quote that is not doubled.

@@ -189,6 +189,33 @@ keywords! {
 
 /// The length of the longest keyword.
 const MAX_LENGTH: usize = 14;
+const _: () = assert!(MAX_LENGTH <= size_of::<u128>());
+
+/// The keywords' texts as numbers, which compare faster.
+const CODES: [u128; KEYWORDS.len()] = {
+    let mut codes = [0; KEYWORDS.len()];
+    let mut index = 0;
+    while index < codes.len() {
+        codes[index] = code(KEYWORDS[index].0.as_bytes());
+        index += 1;
+    }
+    codes
+};
+
+/// A word in upper case as a number that compares as the word does.
+const fn code(word: &[u8]) -> u128 {
+    let (mut code, mut index) = (0, 0);
+    while index < size_of::<u128>() {
+        let byte = if index < word.len() {
+            word[index].to_ascii_uppercase()
+        } else {
+            0
+        };
+        code = code << 8 | byte as u128;
+        index += 1;
+    }
+    code
+}
 
 impl Keyword {
     /// The keyword that this word is, in any case.
@@ -197,13 +224,7 @@ impl Keyword {
         if word.len() > MAX_LENGTH {
             return None;
         }
-        let mut upper = [0; MAX_LENGTH];
-        let upper = &mut upper[..word.len()];
-        upper.copy_from_slice(word.as_bytes());
-        upper.make_ascii_uppercase();
-        let found = KEYWORDS
-            .binary_search_by(|(text, ..)| text.as_bytes().cmp(upper))
-            .ok()?;
+        let found = CODES.binary_search(&code(word.as_bytes())).ok()?;
         Some(KEYWORDS[found].1)
     }
 

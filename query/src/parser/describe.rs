@@ -39,7 +39,7 @@ impl Parser<'_> {
     }
 
     fn describe_named(&mut self, keyword: Keyword) -> Parsed<DescribeTarget> {
-        let next = self.peek();
+        let next = self.next;
         // Words that are names as well are what they say only if a name follows.
         let is_name_itself = match keyword {
             Keyword::Type => !is_name(&next),

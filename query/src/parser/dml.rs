@@ -205,8 +205,7 @@ impl Parser<'_> {
                 TokenKind::End | TokenKind::Keyword(_) | TokenKind::Symbol(";")
             )
         };
-        if self.is_keyword(Keyword::Exists) && is_end(self.peek().kind) && !self.peek_is_keyword(Keyword::In)
-        {
+        if self.is_keyword(Keyword::Exists) && is_end(self.next.kind) && !self.peek_is_keyword(Keyword::In) {
             self.advance();
             return Ok(IfClause::Exists);
         }

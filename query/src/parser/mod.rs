@@ -79,11 +79,12 @@ fn run<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Parsed<T>) -> Parse
     parse(&mut parser).map_err(|error| error::first_invalid(text).unwrap_or(error))
 }
 
-/// A parser: the current token, and what was met so far.
+/// A parser: the current token and the next, and what was met so far.
 struct Parser<'a> {
-    /// Stands after `token`.
+    /// Stands after `next`.
     lexer: Lexer<'a>,
     token: Token<'a>,
+    next: Token<'a>,
     markers: Vec<Option<String>>,
     depth: usize,
     /// The depth at which `+ name` ends a term instead of being an error: `c = [1] + c`.
@@ -95,6 +96,7 @@ struct Parser<'a> {
 struct Checkpoint<'a> {
     lexer: Lexer<'a>,
     token: Token<'a>,
+    next: Token<'a>,
     markers: usize,
     depth: usize,
 }
@@ -103,9 +105,11 @@ impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Self {
         let mut lexer = Lexer::new(text);
         let token = lexer.next_token();
+        let next = lexer.next_token();
         Self {
             lexer,
             token,
+            next,
             markers: Vec::new(),
             depth: 0,
             prepend_depth: None,
@@ -116,6 +120,7 @@ impl<'a> Parser<'a> {
         Checkpoint {
             lexer: self.lexer,
             token: self.token,
+            next: self.next,
             markers: self.markers.len(),
             depth: self.depth,
         }
@@ -124,6 +129,7 @@ impl<'a> Parser<'a> {
     fn go_back(&mut self, to: Checkpoint<'a>) {
         self.lexer = to.lexer;
         self.token = to.token;
+        self.next = to.next;
         self.markers.truncate(to.markers);
         self.depth = to.depth;
     }
@@ -134,19 +140,13 @@ impl<'a> Parser<'a> {
 
     fn advance(&mut self) -> Token<'a> {
         let token = self.token;
-        self.token = self.lexer.next_token();
+        self.token = self.next;
+        self.next = self.lexer.next_token();
         token
     }
 
-    /// The token after the current one.
-    fn peek(&self) -> Token<'a> {
-        let mut ahead = self.lexer;
-        ahead.next_token()
-    }
-
     fn is_symbol(&self, symbol: &str) -> bool {
-        self.token.kind == TokenKind::Symbol("?") && symbol == "?"
-            || matches!(self.token.kind, TokenKind::Symbol(found) if found == symbol)
+        matches!(self.token.kind, TokenKind::Symbol(found) if found == symbol)
     }
 
     fn is_keyword(&self, keyword: Keyword) -> bool {
@@ -154,11 +154,11 @@ impl<'a> Parser<'a> {
     }
 
     fn peek_is_symbol(&self, symbol: &str) -> bool {
-        matches!(self.peek().kind, TokenKind::Symbol(found) if found == symbol)
+        matches!(self.next.kind, TokenKind::Symbol(found) if found == symbol)
     }
 
     fn peek_is_keyword(&self, keyword: Keyword) -> bool {
-        self.peek().kind == TokenKind::Keyword(keyword)
+        self.next.kind == TokenKind::Keyword(keyword)
     }
 
     fn accept_symbol(&mut self, symbol: &str) -> bool {

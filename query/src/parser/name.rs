@@ -195,15 +195,17 @@ impl Parser<'_> {
 
     /// True if a call of a function starts here: `f(` or `k.f(`.
     pub(super) fn is_call(&self) -> bool {
-        let mut ahead = self.lexer;
-        let next = ahead.next_token();
+        let next = self.next;
         if next.kind == TokenKind::Symbol("(") {
             return is_function_name(&self.token);
         }
-        is_name(&self.token)
-            && next.kind == TokenKind::Symbol(".")
-            && is_function_name(&ahead.next_token())
-            && ahead.next_token().kind == TokenKind::Symbol("(")
+        is_name(&self.token) && next.kind == TokenKind::Symbol(".") && self.is_function_after_next()
+    }
+
+    /// True if `f(` stands after the next token.
+    fn is_function_after_next(&self) -> bool {
+        let mut ahead = self.lexer;
+        is_function_name(&ahead.next_token()) && ahead.next_token().kind == TokenKind::Symbol("(")
     }
 
     /// A role.

@@ -331,7 +331,7 @@ impl Parser<'_> {
 
     /// A word and a name, unless the word is itself the name of a table.
     fn named_resource(&mut self, name: impl FnOnce(&mut Self) -> Parsed<Resource>) -> Parsed<Resource> {
-        let next = self.peek();
+        let next = self.next;
         let has_name = is_name(&next) || matches!(next.kind, TokenKind::String | TokenKind::DollarString);
         if !has_name {
             return Ok(Resource::Table(self.table()?));

@@ -38,13 +38,12 @@ impl Parser<'_> {
 
     /// JSON or DISTINCT: also names of columns, so what follows decides.
     fn modifier(&mut self, keyword: Keyword) -> bool {
-        let is_column = match self.peek().kind {
+        let is_column = match self.next.kind {
             TokenKind::Symbol(symbol) => !matches!(symbol, "*" | "(" | "[" | "{" | "?" | ":" | "-"),
             TokenKind::Keyword(Keyword::From) | TokenKind::End => true,
             TokenKind::Keyword(Keyword::As) => {
                 // `json AS x`, unless the column is called "as": `json as FROM`, `json as, b`.
                 let mut ahead = self.lexer;
-                ahead.next_token();
                 !matches!(
                     ahead.next_token().kind,
                     TokenKind::Keyword(Keyword::From) | TokenKind::Symbol(_)

@@ -35,8 +35,7 @@ impl Parser<'_> {
         if self.prepend_depth != Some(self.depth) || !self.is_symbol("+") {
             return false;
         }
-        let mut ahead = self.checkpoint().lexer;
-        let name = ahead.next_token();
+        let (name, mut ahead) = (self.next, self.lexer);
         let after = ahead.next_token();
         let is_column = is_name(&name) || name.kind == TokenKind::QuotedName;
         is_column && !matches!(after.kind, TokenKind::Symbol("(" | "."))

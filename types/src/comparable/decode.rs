@@ -191,15 +191,22 @@ fn read_body(ty: &CqlType, reader: &mut Reader<'_, '_>, out: &mut Sink<'_>) -> R
     Ok(())
 }
 
+/// Where a byte is first. Whole chunks without it are passed over as vectors.
+fn find(bytes: &[u8], needle: u8) -> Option<usize> {
+    const CHUNK: usize = 16;
+    let has = |chunk: &[u8]| chunk.iter().fold(false, |found, byte| found | (*byte == needle));
+    let passed = bytes.chunks_exact(CHUNK).take_while(|chunk| !has(chunk)).count() * CHUNK;
+    bytes[passed..]
+        .iter()
+        .position(|byte| *byte == needle)
+        .map(|found| passed + found)
+}
+
 /// Bytes with their zeros escaped, up to two zeros.
 fn read_escaped(reader: &mut Reader<'_, '_>, out: &mut Sink<'_>) -> Result {
     loop {
         let terminator = ZERO ^ reader.mask;
-        let plain = reader
-            .input
-            .iter()
-            .position(|byte| *byte == terminator)
-            .ok_or_else(malformed)?;
+        let plain = find(reader.input, terminator).ok_or_else(malformed)?;
         reader.copy(plain, out)?;
         reader.byte()?;
         match reader.byte()? {

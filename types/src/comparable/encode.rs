@@ -133,8 +133,8 @@ fn encode_rare(ty: &CqlType, wire: &[u8], out: &mut Vec<u8>) -> Result {
 
 #[inline]
 fn encode_bytes(wire: &[u8], out: &mut Vec<u8>) {
-    // `contains` is a memchr: most values have no zero byte.
-    if wire.contains(&ZERO) {
+    // Most values have no zero byte; without an early exit the search is done on vectors.
+    if wire.iter().fold(false, |found, byte| found | (*byte == ZERO)) {
         for part in wire.split_inclusive(|byte| *byte == ZERO) {
             out.extend_from_slice(part);
             if part.last() == Some(&ZERO) {

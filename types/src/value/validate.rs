@@ -12,7 +12,17 @@ type Result = std::result::Result<(), ValueError>;
 ///
 /// # Errors
 /// They are not; the text is Cassandra's.
+#[inline]
 pub fn validate(ty: &CqlType, wire: &[u8]) -> Result {
+    match (ty, wire.len()) {
+        (CqlType::Int | CqlType::Float, 4) | (CqlType::Blob, _) => Ok(()),
+        (CqlType::Bigint | CqlType::Timestamp | CqlType::Double | CqlType::Counter, 8) => Ok(()),
+        (CqlType::Uuid, 16) => Ok(()),
+        _ => validate_any(ty, wire),
+    }
+}
+
+fn validate_any(ty: &CqlType, wire: &[u8]) -> Result {
     let length = wire.len();
     match ty {
         CqlType::Blob | CqlType::Varint | CqlType::Custom(_) => Ok(()),
