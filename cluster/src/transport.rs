@@ -197,10 +197,20 @@ async fn serve_peer(env: Env, stream: Box<dyn Stream>, handler: Arc<dyn Handler>
         };
         let (handler, answers) = (Arc::clone(&handler), answers.clone());
         env.tasks.spawn_local(async move {
-            let Message { id, deadline_micros, body } = message;
+            let Message {
+                id,
+                deadline_micros,
+                body,
+            } = message;
             let body = handler.handle(body).await;
             // The peer may be gone.
-            let _ = answers.send(Message { id, deadline_micros, body }).await;
+            let _ = answers
+                .send(Message {
+                    id,
+                    deadline_micros,
+                    body,
+                })
+                .await;
         });
     }
 }

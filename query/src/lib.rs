@@ -1,9 +1,34 @@
 //! CQL: text to a statement, a statement to a plan, a plan to reads and mutations.
 //!
-//! `lexer` makes tokens of text, `parser` a tree ([`ast`]) of tokens; nothing there knows a
-//! schema.
+//! * [`lexer`] makes tokens of text, [`parser`] a tree ([`ast`]) of tokens; nothing there knows a
+//!   schema.
+//! * [`statement`] holds the plans: what a tree means in a schema, and how it is executed.
+//! * [`processor`] is what a server uses: it prepares and executes statements.
+//!
+//! It does not know which node holds what, nor files.
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod binding;
+mod context;
+pub mod error;
+mod functions;
+mod keys;
 pub mod lexer;
+pub mod outcome;
+mod paging;
 pub mod parser;
+pub mod prepared;
+pub mod processor;
+mod restrictions;
+mod row_values;
+mod selection;
+pub mod session;
+pub mod statement;
+mod term;
+
+pub use error::CqlError;
+pub use outcome::{ColumnSpec, Outcome, StatementResult};
+pub use prepared::Prepared;
+pub use processor::{Processor, TryExecute};
+pub use session::{BoundValue, Parameters, Session};

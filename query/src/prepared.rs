@@ -1,0 +1,104 @@
+//! Prepared statements: analysed once, executed many times.
+
+use crate::outcome::ColumnSpec;
+use crate::statement::Plan;
+use dodona_env::collections::HashMap;
+use md5::{Digest, Md5};
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The id of a prepared statement.
+pub type StatementId = [u8; 16];
+
+/// A statement that is analysed against one schema.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The MD5 of keyspace and text: the same on every node.
+    pub id: StatementId,
+    /// The text.
+    pub text: Arc<str>,
+    /// The keyspace for names without one, when the statement was prepared.
+    pub keyspace: Option<Arc<str>>,
+    /// The bind markers.
+    pub markers: Vec<ColumnSpec>,
+    /// The places of the partition key's columns among the markers; empty if not all are there.
+    pub partition_key_markers: Vec<u16>,
+    /// The columns of the rows it gives; none for statements that give no rows.
+    pub columns: Arc<[ColumnSpec]>,
+    /// The MD5 of the columns: what protocol v5 knows a result's metadata by.
+    pub result_id: [u8; 16],
+    /// True if it gives rows, if only of no columns.
+    pub has_rows: bool,
+    /// The epoch of the schema it was analysed against.
+    pub epoch: u64,
+    pub(crate) plan: Plan,
+}
+
+/// The MD5 of a list of columns.
+#[must_use]
+pub fn columns_id(columns: &[ColumnSpec]) -> [u8; 16] {
+    let mut digest = Md5::new();
+    for column in columns {
+        for part in [&column.keyspace, &column.table, &column.name] {
+            digest.update(part.as_bytes());
+            digest.update([0]);
+        }
+        digest.update(column.cql_type.to_string().as_bytes());
+        digest.update([0]);
+    }
+    digest.finalize().into()
+}
+
+/// The id of a statement: the MD5 of the keyspace it was prepared in and its text, without the
+/// keyspace where every name has its own.
+#[must_use]
+pub fn statement_id(text: &str, keyspace: Option<&str>) -> StatementId {
+    let mut digest = Md5::new();
+    digest.update(keyspace.unwrap_or_default().as_bytes());
+    digest.update(text.as_bytes());
+    digest.finalize().into()
+}
+
+/// The most statements that are kept.
+const MAX_STATEMENTS: usize = 10_000;
+
+/// The prepared statements of a node.
+#[derive(Default)]
+pub struct PreparedStatements {
+    statements: RwLock<HashMap<StatementId, Arc<Prepared>>>,
+    evicted: AtomicU64,
+}
+
+impl PreparedStatements {
+    /// The statement with this id.
+    #[must_use]
+    pub fn get(&self, id: &[u8]) -> Option<Arc<Prepared>> {
+        let id = StatementId::try_from(id).ok()?;
+        self.statements.read().get(&id).cloned()
+    }
+
+    /// Keeps a statement. Past the bound an arbitrary other one goes.
+    pub fn put(&self, prepared: &Arc<Prepared>) {
+        let mut statements = self.statements.write();
+        if statements.len() >= MAX_STATEMENTS && !statements.contains_key(&prepared.id) {
+            let oldest = statements.values().min_by_key(|statement| statement.epoch).map(|statement| statement.id);
+            if let Some(id) = oldest {
+                statements.remove(&id);
+                self.evicted.fetch_add(1, Relaxed);
+            }
+        }
+        statements.insert(prepared.id, Arc::clone(prepared));
+    }
+
+    /// Forgets the statements that `stale` names.
+    pub fn retain(&self, keep: impl Fn(&Prepared) -> bool) {
+        self.statements.write().retain(|_, statement| keep(statement));
+    }
+
+    /// How many statements are kept, and how many were forgotten for lack of room.
+    #[must_use]
+    pub fn counts(&self) -> (usize, u64) {
+        (self.statements.read().len(), self.evicted.load(Relaxed))
+    }
+}

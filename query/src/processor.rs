@@ -1,0 +1,207 @@
+//! What a server uses: prepares statements and executes them.
+//!
+//! [`Processor::try_execute`] runs a statement at once on the caller's turn, where that is
+//! possible without waiting; [`Processor::execute`] runs any statement.
+
+use crate::ast::Statement;
+use crate::binding::Binding;
+use crate::context::Context;
+use crate::error::CqlError;
+use crate::outcome::{Outcome, StatementResult};
+use crate::parser::parse_statement;
+use crate::prepared::{Prepared, PreparedStatements, columns_id, statement_id};
+use crate::session::{Parameters, Session};
+use crate::statement::batch::{BatchEntry, BatchPlan};
+use crate::statement::{Plan, Scratch, batch, schema};
+use dodona_cluster::Node;
+use dodona_env::Random;
+use dodona_types::RowSink;
+use std::sync::Arc;
+
+/// What came of a try to execute at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TryExecute {
+    /// It is done.
+    Done(Outcome),
+    /// It must wait for something: forget what the sink was given, and use
+    /// [`Processor::execute`].
+    NotHere,
+}
+
+/// Prepares and executes statements on one node.
+pub struct Processor {
+    pub(crate) node: Arc<Node>,
+    pub(crate) prepared: PreparedStatements,
+    pub(crate) random: Random,
+}
+
+impl Processor {
+    /// A processor on a node.
+    #[must_use]
+    pub fn new(node: Arc<Node>) -> Arc<Self> {
+        let random = node.env.random.split("query");
+        Arc::new(Self { node, prepared: PreparedStatements::default(), random })
+    }
+
+    /// The node.
+    #[must_use]
+    pub const fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The prepared statements.
+    #[must_use]
+    pub const fn statements(&self) -> &PreparedStatements {
+        &self.prepared
+    }
+
+    /// Prepares a statement, and keeps it under its id.
+    ///
+    /// # Errors
+    /// The text is not CQL, or makes no sense in the present schema.
+    pub fn prepare(&self, session: &Session, text: &str, keyspace: Option<&str>) -> Result<Arc<Prepared>, CqlError> {
+        let prepared = Arc::new(self.analyse(session, text, keyspace)?);
+        self.prepared.put(&prepared);
+        Ok(prepared)
+    }
+
+    /// The prepared statement with this id, analysed again if the schema has changed since.
+    ///
+    /// # Errors
+    /// [`CqlError::Unprepared`] if there is none; else it makes no sense any more.
+    pub fn prepared(&self, id: &[u8]) -> Result<Arc<Prepared>, CqlError> {
+        let Some(prepared) = self.prepared.get(id) else { return Err(CqlError::Unprepared(id.to_vec())) };
+        if prepared.epoch == self.node.schema_epoch() {
+            return Ok(prepared);
+        }
+        let mut again = self.analyse_in(&prepared.text, prepared.keyspace.clone())?;
+        again.id = prepared.id;
+        let again = Arc::new(again);
+        self.prepared.put(&again);
+        Ok(again)
+    }
+
+    /// Analyses a statement without keeping it.
+    ///
+    /// # Errors
+    /// The text is not CQL, or makes no sense in the present schema.
+    pub fn analyse(&self, session: &Session, text: &str, keyspace: Option<&str>) -> Result<Prepared, CqlError> {
+        let keyspace = keyspace.map(Arc::from).or_else(|| session.keyspace());
+        self.analyse_in(text, keyspace)
+    }
+
+    fn analyse_in(&self, text: &str, keyspace: Option<Arc<str>>) -> Result<Prepared, CqlError> {
+        let parsed = parse_statement(text).map_err(|error| CqlError::Syntax(error.to_string()))?;
+        let schema = self.node.schema();
+        let mut context = Context::new(&schema, keyspace.clone(), parsed.markers.len());
+        let qualified = is_qualified(&parsed.statement);
+        let (plan, columns, partition_key_markers) = Plan::prepare(self, &mut context, &parsed.statement)?;
+        let markers = context.finish_markers()?;
+        Ok(Prepared {
+            id: statement_id(text, keyspace.as_deref().filter(|_| !qualified)),
+            text: text.into(),
+            keyspace,
+            markers,
+            partition_key_markers: partition_key_markers.unwrap_or_default(),
+            result_id: columns_id(columns.as_deref().unwrap_or_default()),
+            has_rows: columns.is_some(),
+            columns: columns.unwrap_or_default().into(),
+            epoch: schema.epoch,
+            plan,
+        })
+    }
+
+    /// The values of one execution.
+    pub(crate) fn bind<'a>(&'a self, statement: &Prepared, parameters: &'a Parameters<'a>) -> Result<Binding<'a>, CqlError> {
+        Binding::new(&statement.markers, parameters, self.node.timestamps.next(), &self.random)
+    }
+
+    /// Executes a statement at once, where that needs no waiting. Rows go to `sink`.
+    ///
+    /// # Errors
+    /// The statement is refused, or fails.
+    pub fn try_execute(
+        &self,
+        session: &Session,
+        statement: &Prepared,
+        parameters: &Parameters<'_>,
+        scratch: &mut Scratch,
+        sink: &mut dyn RowSink,
+    ) -> Result<TryExecute, CqlError> {
+        let _ = session;
+        match &statement.plan {
+            Plan::Modification(plan) => plan.try_execute(self, &self.bind(statement, parameters)?, parameters, scratch),
+            Plan::Select(plan) => {
+                self.refresh(plan.table())?;
+                plan.try_execute(self, statement, &self.bind(statement, parameters)?, parameters, sink)
+            }
+            _ => Ok(TryExecute::NotHere),
+        }
+    }
+
+    /// Executes a statement. Rows go to `sink`.
+    ///
+    /// # Errors
+    /// The statement is refused, or fails.
+    pub async fn execute(
+        &self,
+        session: &Session,
+        statement: &Prepared,
+        parameters: &Parameters<'_>,
+        sink: &mut dyn RowSink,
+    ) -> Result<Outcome, CqlError> {
+        match &statement.plan {
+            Plan::Modification(plan) => plan.execute(self, &self.bind(statement, parameters)?, parameters).await,
+            Plan::Select(plan) => {
+                self.refresh(plan.table())?;
+                plan.execute(self, statement, &self.bind(statement, parameters)?, parameters, sink).await
+            }
+            Plan::Batch(plan) => plan.execute(self, &self.bind(statement, parameters)?, parameters).await,
+            Plan::Use(keyspace) => {
+                if self.node.schema().keyspace(keyspace).is_none() {
+                    return Err(CqlError::Invalid(format!("Keyspace '{keyspace}' does not exist")));
+                }
+                session.set_keyspace(Arc::clone(keyspace));
+                Ok(Outcome::of(StatementResult::SetKeyspace(Arc::clone(keyspace))))
+            }
+            Plan::Schema(plan) => schema::execute(self, session, plan, parameters, sink).await,
+        }
+    }
+
+    /// Executes a batch of the protocol: its statements each with their own values.
+    ///
+    /// # Errors
+    /// A statement is refused, or the batch fails.
+    pub async fn execute_batch(
+        &self,
+        plan: &BatchPlan,
+        entries: &[BatchEntry<'_>],
+        parameters: &Parameters<'_>,
+    ) -> Result<Outcome, CqlError> {
+        batch::execute(self, plan, entries, parameters).await
+    }
+
+    /// Makes the content of a table that is kept up by the server anew, where it is stale.
+    fn refresh(&self, table: &dodona_types::schema::Table) -> Result<(), CqlError> {
+        let _ = table;
+        Ok(())
+    }
+}
+
+/// True if every table or type that the statement names has its keyspace with it.
+fn is_qualified(statement: &Statement) -> bool {
+    use crate::ast::Modification;
+    let modification = |modification: &Modification| match modification {
+        Modification::Insert(insert) => insert.table.keyspace.is_some(),
+        Modification::Update(update) => update.table.keyspace.is_some(),
+        Modification::Delete(delete) => delete.table.keyspace.is_some(),
+    };
+    match statement {
+        Statement::Select(select) => select.table.keyspace.is_some(),
+        Statement::Insert(insert) => insert.table.keyspace.is_some(),
+        Statement::Update(update) => update.table.keyspace.is_some(),
+        Statement::Delete(delete) => delete.table.keyspace.is_some(),
+        Statement::Batch(batch) => batch.statements.iter().all(modification),
+        _ => false,
+    }
+}
