@@ -231,6 +231,12 @@ impl Node {
         Arc::clone(&self.placement.load().schema)
     }
 
+    /// The epoch of the present schema.
+    #[must_use]
+    pub fn schema_epoch(&self) -> u64 {
+        self.placement.load().schema.epoch
+    }
+
     /// The present placement.
     #[must_use]
     pub fn placement(&self) -> Arc<Placement> {

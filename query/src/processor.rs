@@ -3,7 +3,7 @@
 //! [`Processor::try_execute`] runs a statement at once on the caller's turn, where that is
 //! possible without waiting; [`Processor::execute`] runs any statement.
 
-use crate::ast::Statement;
+use crate::ast::{BatchKind, Statement};
 use crate::binding::Binding;
 use crate::context::Context;
 use crate::error::CqlError;
@@ -11,7 +11,7 @@ use crate::outcome::{Outcome, StatementResult};
 use crate::parser::parse_statement;
 use crate::prepared::{Prepared, PreparedStatements, columns_id, statement_id};
 use crate::session::{Parameters, Session};
-use crate::statement::batch::{BatchEntry, BatchPlan};
+use crate::statement::batch::BatchEntry;
 use crate::statement::{Plan, Scratch, batch, schema};
 use dodona_cluster::Node;
 use dodona_env::Random;
@@ -174,11 +174,11 @@ impl Processor {
     /// A statement is refused, or the batch fails.
     pub async fn execute_batch(
         &self,
-        plan: &BatchPlan,
+        kind: BatchKind,
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
-        batch::execute(self, plan, entries, parameters).await
+        batch::execute(self, kind, entries, parameters).await
     }
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.

@@ -275,13 +275,6 @@ impl Restrictions {
         invalid(FILTERING)
     }
 
-    /// True if one value is given for every column of the primary key.
-    pub(crate) fn is_one_row(&self) -> bool {
-        self.is_one_partition()
-            && self.clustering.len() == self.table.clustering_key().count()
-            && self.clustering.iter().all(|condition| condition.operator == Operator::Equal)
-    }
-
     /// True if one value is given for every column of the partition key.
     pub(crate) fn is_one_partition(&self) -> bool {
         self.partition.as_ref().is_some_and(|partition| partition.iter().all(|condition| condition.operator == Operator::Equal))
@@ -303,6 +296,11 @@ impl Restrictions {
     /// True if every clustering column has = or IN.
     pub(crate) fn names_whole_clustering(&self) -> bool {
         self.clustering.len() == self.table.clustering_key().count()
+    }
+
+    /// True if a clustering column has <, <=, > or >=.
+    pub(crate) const fn has_clustering_slice(&self) -> bool {
+        !self.clustering_slice.is_empty() || !self.tuples.is_empty()
     }
 
     /// The number of clustering columns with = or IN.

@@ -1,6 +1,8 @@
 //! Plans: what a statement means in a schema, and how it is executed.
 
 pub mod batch;
+mod cells;
+mod json_row;
 pub(crate) mod modification;
 pub(crate) mod schema;
 pub(crate) mod select;
