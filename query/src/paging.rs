@@ -91,7 +91,11 @@ impl PagingState {
             let in_partition = reader.u8()? != 0;
             let clustering = match reader.varint()? {
                 0 => None,
-                length => Some(reader.bytes(usize::try_from(length - 1).unwrap_or(usize::MAX))?.to_vec()),
+                length => Some(
+                    reader
+                        .bytes(usize::try_from(length - 1).unwrap_or(usize::MAX))?
+                        .to_vec(),
+                ),
             };
             let state = Self {
                 key,
@@ -104,7 +108,9 @@ impl PagingState {
         };
         let (version, statement, state) = read().map_err(|_| damaged())?;
         if version != VERSION {
-            return invalid(format!("The paging state has version {version}; this node knows {VERSION}"));
+            return invalid(format!(
+                "The paging state has version {version}; this node knows {VERSION}"
+            ));
         }
         if statement != stable_hash(text.as_bytes()) {
             return invalid("The paging state belongs to another statement");
@@ -122,7 +128,9 @@ pub(crate) fn resume(commands: Vec<ReadCommand>, state: &PagingState) -> Vec<Rea
     });
     let Some(place) = place else { return Vec::new() };
     let mut rest = commands.into_iter().skip(place);
-    let Some(current) = rest.next() else { return Vec::new() };
+    let Some(current) = rest.next() else {
+        return Vec::new();
+    };
     let mut resumed = Vec::new();
     if state.in_partition && state.partition_rows_left > 0 {
         let mut within = current.clone();
@@ -134,8 +142,14 @@ pub(crate) fn resume(commands: Vec<ReadCommand>, state: &PagingState) -> Vec<Rea
         resumed.push(within);
     }
     if let PartitionSelection::Range(range) = &current.partitions {
-        let range = PartitionRange { start: RangeBound::Key(key, false), end: range.end.clone() };
-        resumed.push(ReadCommand { partitions: PartitionSelection::Range(range), ..current });
+        let range = PartitionRange {
+            start: RangeBound::Key(key, false),
+            end: range.end.clone(),
+        };
+        resumed.push(ReadCommand {
+            partitions: PartitionSelection::Range(range),
+            ..current
+        });
     }
     resumed.extend(rest);
     resumed
@@ -145,7 +159,17 @@ pub(crate) fn resume(commands: Vec<ReadCommand>, state: &PagingState) -> Vec<Rea
 fn behind(selection: &ClusteringSelection, row: &[u8], reversed: bool) -> ClusteringSelection {
     match selection {
         ClusteringSelection::Names(names) => ClusteringSelection::Names(
-            names.iter().filter(|name| if reversed { name.as_slice() < row } else { name.as_slice() > row }).cloned().collect(),
+            names
+                .iter()
+                .filter(|name| {
+                    if reversed {
+                        name.as_slice() < row
+                    } else {
+                        name.as_slice() > row
+                    }
+                })
+                .cloned()
+                .collect(),
         ),
         ClusteringSelection::Slices(slices) => {
             let next = [row, &[0]].concat();
@@ -158,10 +182,14 @@ fn behind(selection: &ClusteringSelection, row: &[u8], reversed: bool) -> Cluste
                 }
                 slice
             };
-            let mut rest: Vec<ClusteringSlice> = slices.iter().map(cut).filter(|slice| !slice.is_empty()).collect();
+            let mut rest: Vec<ClusteringSlice> =
+                slices.iter().map(cut).filter(|slice| !slice.is_empty()).collect();
             if rest.is_empty() {
                 // A read of nothing: no row lies in it.
-                rest.push(ClusteringSlice { start: vec![ABOVE], end: vec![ABOVE] });
+                rest.push(ClusteringSlice {
+                    start: vec![ABOVE],
+                    end: vec![ABOVE],
+                });
             }
             ClusteringSelection::Slices(rest)
         }

@@ -40,7 +40,11 @@ impl Processor {
     #[must_use]
     pub fn new(node: Arc<Node>) -> Arc<Self> {
         let random = node.env.random.split("query");
-        Arc::new(Self { node, prepared: PreparedStatements::default(), random })
+        Arc::new(Self {
+            node,
+            prepared: PreparedStatements::default(),
+            random,
+        })
     }
 
     /// The node.
@@ -59,7 +63,12 @@ impl Processor {
     ///
     /// # Errors
     /// The text is not CQL, or makes no sense in the present schema.
-    pub fn prepare(&self, session: &Session, text: &str, keyspace: Option<&str>) -> Result<Arc<Prepared>, CqlError> {
+    pub fn prepare(
+        &self,
+        session: &Session,
+        text: &str,
+        keyspace: Option<&str>,
+    ) -> Result<Arc<Prepared>, CqlError> {
         let prepared = Arc::new(self.analyse(session, text, keyspace)?);
         self.prepared.put(&prepared);
         Ok(prepared)
@@ -70,7 +79,9 @@ impl Processor {
     /// # Errors
     /// [`CqlError::Unprepared`] if there is none; else it makes no sense any more.
     pub fn prepared(&self, id: &[u8]) -> Result<Arc<Prepared>, CqlError> {
-        let Some(prepared) = self.prepared.get(id) else { return Err(CqlError::Unprepared(id.to_vec())) };
+        let Some(prepared) = self.prepared.get(id) else {
+            return Err(CqlError::Unprepared(id.to_vec()));
+        };
         if prepared.epoch == self.node.schema_epoch() {
             return Ok(prepared);
         }
@@ -85,7 +96,12 @@ impl Processor {
     ///
     /// # Errors
     /// The text is not CQL, or makes no sense in the present schema.
-    pub fn analyse(&self, session: &Session, text: &str, keyspace: Option<&str>) -> Result<Prepared, CqlError> {
+    pub fn analyse(
+        &self,
+        session: &Session,
+        text: &str,
+        keyspace: Option<&str>,
+    ) -> Result<Prepared, CqlError> {
         let keyspace = keyspace.map(Arc::from).or_else(|| session.keyspace());
         self.analyse_in(text, keyspace)
     }
@@ -112,8 +128,17 @@ impl Processor {
     }
 
     /// The values of one execution.
-    pub(crate) fn bind<'a>(&'a self, statement: &Prepared, parameters: &'a Parameters<'a>) -> Result<Binding<'a>, CqlError> {
-        Binding::new(&statement.markers, parameters, self.node.timestamps.next(), &self.random)
+    pub(crate) fn bind<'a>(
+        &'a self,
+        statement: &Prepared,
+        parameters: &'a Parameters<'a>,
+    ) -> Result<Binding<'a>, CqlError> {
+        Binding::new(
+            &statement.markers,
+            parameters,
+            self.node.timestamps.next(),
+            &self.random,
+        )
     }
 
     /// Executes a statement at once, where that needs no waiting. Rows go to `sink`.
@@ -130,10 +155,18 @@ impl Processor {
     ) -> Result<TryExecute, CqlError> {
         let _ = session;
         match &statement.plan {
-            Plan::Modification(plan) => plan.try_execute(self, &self.bind(statement, parameters)?, parameters, scratch),
+            Plan::Modification(plan) => {
+                plan.try_execute(self, &self.bind(statement, parameters)?, parameters, scratch)
+            }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
-                plan.try_execute(self, statement, &self.bind(statement, parameters)?, parameters, sink)
+                plan.try_execute(
+                    self,
+                    statement,
+                    &self.bind(statement, parameters)?,
+                    parameters,
+                    sink,
+                )
             }
             _ => Ok(TryExecute::NotHere),
         }
@@ -151,12 +184,25 @@ impl Processor {
         sink: &mut dyn RowSink,
     ) -> Result<Outcome, CqlError> {
         match &statement.plan {
-            Plan::Modification(plan) => plan.execute(self, &self.bind(statement, parameters)?, parameters).await,
+            Plan::Modification(plan) => {
+                plan.execute(self, &self.bind(statement, parameters)?, parameters)
+                    .await
+            }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
-                plan.execute(self, statement, &self.bind(statement, parameters)?, parameters, sink).await
+                plan.execute(
+                    self,
+                    statement,
+                    &self.bind(statement, parameters)?,
+                    parameters,
+                    sink,
+                )
+                .await
             }
-            Plan::Batch(plan) => plan.execute(self, &self.bind(statement, parameters)?, parameters).await,
+            Plan::Batch(plan) => {
+                plan.execute(self, &self.bind(statement, parameters)?, parameters)
+                    .await
+            }
             Plan::Use(keyspace) => {
                 if self.node.schema().keyspace(keyspace).is_none() {
                     return Err(CqlError::Invalid(format!("Keyspace '{keyspace}' does not exist")));

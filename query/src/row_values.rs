@@ -50,7 +50,9 @@ impl RowValues {
             .map(|(index, wanted)| (wanted.column.id, index))
             .collect();
         cells.sort_unstable();
-        let wants_clustering = wanted.iter().any(|wanted| wanted.column.kind == ColumnKind::Clustering);
+        let wants_clustering = wanted
+            .iter()
+            .any(|wanted| wanted.column.kind == ColumnKind::Clustering);
         Self {
             table: Arc::clone(table),
             places: vec![None; wanted.len()],
@@ -72,7 +74,11 @@ impl RowValues {
 
     /// The value of a wanted column.
     pub(crate) fn value_of(&self, column: &Column) -> Option<&[u8]> {
-        self.value(self.wanted.iter().position(|wanted| wanted.column.id == column.id)?)
+        self.value(
+            self.wanted
+                .iter()
+                .position(|wanted| wanted.column.id == column.id)?,
+        )
     }
 
     /// Timestamps and times to live of the cells of the wanted column at a place.
@@ -81,7 +87,11 @@ impl RowValues {
     }
 
     /// Goes to a partition: its key and its static row.
-    pub(crate) fn enter_partition(&mut self, key: KeyRef<'_>, static_row: Option<&LiveRow<'_>>) -> Result<(), CqlError> {
+    pub(crate) fn enter_partition(
+        &mut self,
+        key: KeyRef<'_>,
+        static_row: Option<&LiveRow<'_>>,
+    ) -> Result<(), CqlError> {
         self.bytes.clear();
         self.places.fill(None);
         self.times.iter_mut().for_each(Vec::clear);
@@ -119,7 +129,9 @@ impl RowValues {
                 self.times[index].clear();
             }
         }
-        let Some((clustering, row)) = row else { return Ok(()) };
+        let Some((clustering, row)) = row else {
+            return Ok(());
+        };
         if self.wants_clustering {
             self.take_clustering(clustering, row.row.header.originals)?;
         }
@@ -129,16 +141,27 @@ impl RowValues {
     fn take_clustering(&mut self, clustering: &[u8], originals: Option<&[u8]>) -> Result<(), CqlError> {
         let start = self.bytes.len();
         self.clustering_ends.clear();
-        keys::decode_clustering(&self.table, clustering, originals, &mut self.bytes, &mut self.clustering_ends)?;
+        keys::decode_clustering(
+            &self.table,
+            clustering,
+            originals,
+            &mut self.bytes,
+            &mut self.clustering_ends,
+        )?;
         for (index, wanted) in self.wanted.iter().enumerate() {
             if wanted.column.kind != ColumnKind::Clustering {
                 continue;
             }
             let position = usize::from(wanted.column.position);
-            let before = self.clustering_ends[..position.min(self.clustering_ends.len())].iter().rev();
+            let before = self.clustering_ends[..position.min(self.clustering_ends.len())]
+                .iter()
+                .rev();
             let from = before.copied().find(|end| *end != usize::MAX).unwrap_or(start);
-            self.places[index] =
-                self.clustering_ends.get(position).filter(|end| **end != usize::MAX).map(|end| from..*end);
+            self.places[index] = self
+                .clustering_ends
+                .get(position)
+                .filter(|end| **end != usize::MAX)
+                .map(|end| from..*end);
         }
         Ok(())
     }
@@ -149,7 +172,9 @@ impl RowValues {
         }
         let mut cells = row.cells().peekable();
         while let Some(first) = cells.next() {
-            let Ok(found) = self.cells.binary_search_by_key(&first.column, |(id, _)| *id) else { continue };
+            let Ok(found) = self.cells.binary_search_by_key(&first.column, |(id, _)| *id) else {
+                continue;
+            };
             let index = self.cells[found].1;
             let wanted = &self.wanted[index];
             if wanted.column.kind != kind {
@@ -183,7 +208,10 @@ impl RowValues {
 
 fn times_of(cell: &Cell<'_>, now_seconds: i64) -> CellTimes {
     let ttl_seconds = (cell.ttl_seconds() != 0).then(|| cell.local_deletion_seconds() - now_seconds);
-    CellTimes { timestamp_micros: cell.timestamp_micros, ttl_seconds }
+    CellTimes {
+        timestamp_micros: cell.timestamp_micros,
+        ttl_seconds,
+    }
 }
 
 /// Puts the cells of a multi-cell column together as one value.
@@ -201,7 +229,13 @@ impl<'a> Elements<'a> {
         if !matches!(ty, CqlType::UserDefined { .. }) {
             out.extend_from_slice(&[0; 4]);
         }
-        Self { ty, out, count_at, count: 0, scratch: Vec::new() }
+        Self {
+            ty,
+            out,
+            count_at,
+            count: 0,
+            scratch: Vec::new(),
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -233,7 +267,9 @@ impl<'a> Elements<'a> {
                 self.put(cell.value);
             }
             CqlType::UserDefined { .. } => {
-                let field = path.first_chunk::<2>().map_or(0, |bytes| usize::from(u16::from_be_bytes(*bytes)));
+                let field = path
+                    .first_chunk::<2>()
+                    .map_or(0, |bytes| usize::from(u16::from_be_bytes(*bytes)));
                 while self.count < field {
                     self.out.extend_from_slice(&(-1i32).to_be_bytes());
                     self.count += 1;

@@ -31,7 +31,11 @@ impl TextBatch {
             return invalid("Global TTL on the BATCH statement is not supported.");
         }
         let timestamp = match &batch.attributes.timestamp {
-            Some(term) => Some(Expression::prepare(context, term, &Receiver::new("[timestamp]", CqlType::Bigint))?),
+            Some(term) => Some(Expression::prepare(
+                context,
+                term,
+                &Receiver::new("[timestamp]", CqlType::Bigint),
+            )?),
             None => None,
         };
         let mut statements = Vec::with_capacity(batch.statements.len());
@@ -46,7 +50,10 @@ impl TextBatch {
             }
             statements.push(plan);
         }
-        Ok(Self { statements, timestamp })
+        Ok(Self {
+            statements,
+            timestamp,
+        })
     }
 
     /// Executes the batch.
@@ -70,12 +77,23 @@ impl TextBatch {
     }
 }
 
-async fn write(processor: &Processor, mutations: &[Vec<u8>], parameters: &Parameters<'_>) -> Result<Outcome, CqlError> {
+async fn write(
+    processor: &Processor,
+    mutations: &[Vec<u8>],
+    parameters: &Parameters<'_>,
+) -> Result<Outcome, CqlError> {
     if parameters.consistency.is_serial() {
-        return invalid(format!("Invalid consistency for a batch: {}", parameters.consistency));
+        return invalid(format!(
+            "Invalid consistency for a batch: {}",
+            parameters.consistency
+        ));
     }
     if !mutations.is_empty() {
-        processor.node.coordinator.write(mutations, parameters.consistency).await?;
+        processor
+            .node
+            .coordinator
+            .write(mutations, parameters.consistency)
+            .await?;
     }
     Ok(Outcome::of(StatementResult::Void { safe_at: None }))
 }
@@ -104,9 +122,15 @@ pub(crate) async fn execute(
     let mut mutations = Vec::new();
     for entry in entries {
         let Plan::Modification(modification) = &entry.statement.plan else {
-            return invalid("Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.");
+            return invalid(
+                "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.",
+            );
         };
-        let own = Parameters { values: &entry.values, names: None, ..parameters.clone() };
+        let own = Parameters {
+            values: &entry.values,
+            names: None,
+            ..parameters.clone()
+        };
         let binding = Binding::new(&entry.statement.markers, &own, now, &processor.random)?;
         modification.mutations(&binding, Some(timestamp), &mut mutations)?;
     }

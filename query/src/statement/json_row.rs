@@ -16,17 +16,25 @@ pub(crate) struct JsonRow {
 
 impl JsonRow {
     /// Reads the document.
-    pub(crate) fn read(table: &Table, document: &Expression, binding: &Binding<'_>) -> Result<Self, CqlError> {
+    pub(crate) fn read(
+        table: &Table,
+        document: &Expression,
+        binding: &Binding<'_>,
+    ) -> Result<Self, CqlError> {
         let document = match document.evaluate(binding)? {
             Val::Bytes(bytes) => bytes.into_owned(),
             Val::Null | Val::Unset => return invalid("Got null for INSERT JSON values"),
         };
         let text = String::from_utf8_lossy(&document);
         let undecodable = |error: &dyn std::fmt::Display| {
-            CqlError::Invalid(format!("Could not decode JSON string as a map: {error}. (String was: {text})"))
+            CqlError::Invalid(format!(
+                "Could not decode JSON string as a map: {error}. (String was: {text})"
+            ))
         };
         let json = value::parse_json(&text).map_err(|error| undecodable(&error))?;
-        let JsonValue::Object(entries) = json else { return Err(undecodable(&"it is no object")) };
+        let JsonValue::Object(entries) = json else {
+            return Err(undecodable(&"it is no object"));
+        };
         let mut values: Vec<(ColumnId, Option<Vec<u8>>)> = Vec::with_capacity(entries.len());
         for (name, json) in &entries {
             let name = column_name(name);
@@ -41,13 +49,25 @@ impl JsonRow {
 
     /// The value of a column of the primary key.
     pub(crate) fn key_component(&self, column: &Column) -> Result<&[u8], CqlError> {
-        let value = self.values.iter().find(|(id, _)| *id == column.id).and_then(|(_, value)| value.as_deref());
-        value.ok_or_else(|| CqlError::Invalid(format!("Invalid null value in condition for column {}", column.name)))
+        let value = self
+            .values
+            .iter()
+            .find(|(id, _)| *id == column.id)
+            .and_then(|(_, value)| value.as_deref());
+        value.ok_or_else(|| {
+            CqlError::Invalid(format!(
+                "Invalid null value in condition for column {}",
+                column.name
+            ))
+        })
     }
 
     /// What happens to the columns outside the primary key, sorted by column.
     pub(crate) fn operations(&self, table: &Table, default_unset: bool) -> Vec<Operation> {
-        let columns = table.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Static | ColumnKind::Regular));
+        let columns = table
+            .columns
+            .iter()
+            .filter(|column| matches!(column.kind, ColumnKind::Static | ColumnKind::Regular));
         let mut operations: Vec<Operation> = columns
             .filter_map(|column| {
                 let value = match self.values.iter().find(|(id, _)| *id == column.id) {
@@ -55,7 +75,10 @@ impl JsonRow {
                     None if default_unset => return None,
                     None => None,
                 };
-                Some(Operation { column: column.clone(), change: Change::Set(Expression::Constant(value)) })
+                Some(Operation {
+                    column: column.clone(),
+                    change: Change::Set(Expression::Constant(value)),
+                })
             })
             .collect();
         operations.sort_by_key(|operation| operation.column.id);

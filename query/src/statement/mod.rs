@@ -53,12 +53,20 @@ impl Plan {
                 let markers = plan.partition_key_markers();
                 Ok((Self::Select(Box::new(plan)), Some(columns), markers))
             }
-            Statement::Insert(insert) => modification(modification::ModificationPlan::insert(context, insert)?),
-            Statement::Update(update) => modification(modification::ModificationPlan::update(context, update)?),
-            Statement::Delete(delete) => modification(modification::ModificationPlan::delete(context, delete)?),
-            Statement::Batch(batch) => {
-                Ok((Self::Batch(Box::new(batch::TextBatch::prepare(context, batch)?)), None, None))
+            Statement::Insert(insert) => {
+                modification(modification::ModificationPlan::insert(context, insert)?)
             }
+            Statement::Update(update) => {
+                modification(modification::ModificationPlan::update(context, update)?)
+            }
+            Statement::Delete(delete) => {
+                modification(modification::ModificationPlan::delete(context, delete)?)
+            }
+            Statement::Batch(batch) => Ok((
+                Self::Batch(Box::new(batch::TextBatch::prepare(context, batch)?)),
+                None,
+                None,
+            )),
             Statement::Use(keyspace) => Ok((Self::Use(keyspace.as_str().into()), None, None)),
             other => {
                 let (plan, columns) = schema::prepare(processor, context, other)?;

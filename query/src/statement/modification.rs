@@ -88,16 +88,28 @@ impl ModificationPlan {
         }
         let mut plan = Self::base(context, &table, Kind::Insert, &insert.attributes)?;
         match &insert.source {
-            InsertSource::Json { document, default_unset } => {
-                let document = Expression::prepare(context, document, &Receiver::new("[json]", CqlType::Text))?;
-                plan.json = Some(JsonSource { document, default_unset: *default_unset });
+            InsertSource::Json {
+                document,
+                default_unset,
+            } => {
+                let document =
+                    Expression::prepare(context, document, &Receiver::new("[json]", CqlType::Text))?;
+                plan.json = Some(JsonSource {
+                    document,
+                    default_unset: *default_unset,
+                });
                 Ok(plan)
             }
             InsertSource::Values { columns, values } => plan.insert_values(context, columns, values),
         }
     }
 
-    fn insert_values(mut self, context: &mut Context<'_>, columns: &[String], values: &[Term]) -> Result<Self, CqlError> {
+    fn insert_values(
+        mut self,
+        context: &mut Context<'_>,
+        columns: &[String],
+        values: &[Term],
+    ) -> Result<Self, CqlError> {
         if columns.len() != values.len() {
             return invalid("Unmatched column names/values");
         }
@@ -114,7 +126,12 @@ impl ModificationPlan {
             let change = change_of(context, &column, &crate::ast::Operation::Set(term.clone()))?;
             self.operations.push(Operation { column, change });
         }
-        self.restrictions = Some(Restrictions::prepare(context, &self.table, &relations, Purpose::Modify)?);
+        self.restrictions = Some(Restrictions::prepare(
+            context,
+            &self.table,
+            &relations,
+            Purpose::Modify,
+        )?);
         self.finish()
     }
 
@@ -131,13 +148,20 @@ impl ModificationPlan {
                 return invalid(format!("PRIMARY KEY part {} found in SET part", column.name));
             }
             let change = change_of(context, &column, &assignment.operation)?;
-            let clash = |other: &&Operation| other.column.id == column.id && (change.is_whole() || other.change.is_whole());
+            let clash = |other: &&Operation| {
+                other.column.id == column.id && (change.is_whole() || other.change.is_whole())
+            };
             if plan.operations.iter().any(|other| clash(&other)) {
                 return invalid(format!("Multiple incompatible setting of column {}", column.name));
             }
             plan.operations.push(Operation { column, change });
         }
-        plan.restrictions = Some(Restrictions::prepare(context, &table, &update.relations, Purpose::Modify)?);
+        plan.restrictions = Some(Restrictions::prepare(
+            context,
+            &table,
+            &update.relations,
+            Purpose::Modify,
+        )?);
         plan.finish()
     }
 
@@ -151,23 +175,35 @@ impl ModificationPlan {
         for (name, part) in &delete.columns {
             let column = column_of(&table, name)?.clone();
             if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
-                return invalid(format!("Invalid identifier {name} for deletion (should not be a PRIMARY KEY part)"));
+                return invalid(format!(
+                    "Invalid identifier {name} for deletion (should not be a PRIMARY KEY part)"
+                ));
             }
             let change = deletion_of(context, &column, part.as_ref())?;
             plan.operations.push(Operation { column, change });
         }
-        plan.restrictions = Some(Restrictions::prepare(context, &table, &delete.relations, Purpose::Modify)?);
+        plan.restrictions = Some(Restrictions::prepare(
+            context,
+            &table,
+            &delete.relations,
+            Purpose::Modify,
+        )?);
         plan.finish()
     }
 
     /// Checks that the primary key suits what is changed.
     fn finish(mut self) -> Result<Self, CqlError> {
         self.operations.sort_by_key(|operation| operation.column.id);
-        let Some(restrictions) = &self.restrictions else { return Ok(self) };
+        let Some(restrictions) = &self.restrictions else {
+            return Ok(self);
+        };
         if restrictions.names_whole_clustering() {
             return Ok(self);
         }
-        let regular = self.operations.iter().find(|operation| operation.column.kind == ColumnKind::Regular);
+        let regular = self
+            .operations
+            .iter()
+            .find(|operation| operation.column.kind == ColumnKind::Regular);
         let missing = self
             .table
             .clustering_key()
@@ -176,9 +212,10 @@ impl ModificationPlan {
             .collect::<Vec<_>>()
             .join(", ");
         match (self.kind, regular) {
-            (Kind::Delete, Some(operation)) => {
-                invalid(format!("Range deletions are not supported for specific columns: {}", operation.column.name))
-            }
+            (Kind::Delete, Some(operation)) => invalid(format!(
+                "Range deletions are not supported for specific columns: {}",
+                operation.column.name
+            )),
             (Kind::Delete, None) => Ok(self),
             // Without the clustering key only static columns can be meant.
             (_, None) if restrictions.is_whole_partition() && !self.operations.is_empty() => Ok(self),
@@ -211,15 +248,23 @@ impl ModificationPlan {
         let times = self.times(binding, parameters.timestamp_micros)?;
         let builder = &mut scratch.builder;
         let keys = self.partition_keys(binding)?;
-        let [key] = keys.as_slice() else { return Ok(TryExecute::NotHere) };
+        let [key] = keys.as_slice() else {
+            return Ok(TryExecute::NotHere);
+        };
         self.build(key, binding, &times, builder)?;
         if builder.is_empty() {
-            return Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at: None })));
+            return Ok(TryExecute::Done(Outcome::of(StatementResult::Void {
+                safe_at: None,
+            })));
         }
-        match processor.node.coordinator.try_write(&[builder.view()], parameters.consistency)? {
-            TryWrite::Applied(position) => {
-                Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at: Some(position) })))
-            }
+        match processor
+            .node
+            .coordinator
+            .try_write(&[builder.view()], parameters.consistency)?
+        {
+            TryWrite::Applied(position) => Ok(TryExecute::Done(Outcome::of(StatementResult::Void {
+                safe_at: Some(position),
+            }))),
             TryWrite::NotHere => Ok(TryExecute::NotHere),
         }
     }
@@ -235,7 +280,11 @@ impl ModificationPlan {
         let mut mutations = Vec::new();
         self.mutations(binding, parameters.timestamp_micros, &mut mutations)?;
         if !mutations.is_empty() {
-            processor.node.coordinator.write(&mutations, parameters.consistency).await?;
+            processor
+                .node
+                .coordinator
+                .write(&mutations, parameters.consistency)
+                .await?;
         }
         Ok(Outcome::of(StatementResult::Void { safe_at: None }))
     }
@@ -263,8 +312,11 @@ impl ModificationPlan {
             (Some(restrictions), _) => restrictions.partition_keys(binding),
             (None, Some(json)) => {
                 let row = JsonRow::read(&self.table, &json.document, binding)?;
-                let components =
-                    self.table.partition_key().map(|column| row.key_component(column)).collect::<Result<Vec<_>, _>>()?;
+                let components = self
+                    .table
+                    .partition_key()
+                    .map(|column| row.key_component(column))
+                    .collect::<Result<Vec<_>, _>>()?;
                 let key = keys::partition_key(&components);
                 keys::check_partition_key(&key)?;
                 Ok(vec![key])
@@ -285,7 +337,13 @@ impl ModificationPlan {
                 Val::Unset => {}
                 Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i64::from_be_bytes) {
                     Ok(timestamp) if timestamp != i64::MIN => times.timestamp_micros = timestamp,
-                    _ => return invalid(format!("Out of bound timestamp, must be in [{}, {}]", i64::MIN + 1, i64::MAX)),
+                    _ => {
+                        return invalid(format!(
+                            "Out of bound timestamp, must be in [{}, {}]",
+                            i64::MIN + 1,
+                            i64::MAX
+                        ));
+                    }
                 },
             }
         }
@@ -295,7 +353,9 @@ impl ModificationPlan {
                 Val::Unset => {}
                 Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i32::from_be_bytes) {
                     Ok(ttl) if ttl > MAX_TTL_SECONDS => {
-                        return invalid(format!("ttl is too large. requested ({ttl}) maximum ({MAX_TTL_SECONDS})"));
+                        return invalid(format!(
+                            "ttl is too large. requested ({ttl}) maximum ({MAX_TTL_SECONDS})"
+                        ));
                     }
                     Ok(ttl) if ttl >= 0 => times.ttl_seconds = ttl.cast_unsigned(),
                     Ok(ttl) => return invalid(format!("A TTL must be greater or equal to 0, but was {ttl}")),
@@ -315,14 +375,27 @@ impl ModificationPlan {
         builder: &mut MutationBuilder,
     ) -> Result<(), CqlError> {
         builder.begin(self.table.id, self.table.epoch, key);
-        let Some(restrictions) = &self.restrictions else { return self.build_json(binding, times, builder) };
+        let Some(restrictions) = &self.restrictions else {
+            return self.build_json(binding, times, builder);
+        };
         if self.kind == Kind::Delete && self.operations.is_empty() {
             return self.build_deletion(restrictions, binding, times, builder);
         }
-        let of_kind = |kind| self.operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
+        let of_kind = |kind| {
+            self.operations
+                .iter()
+                .filter(move |operation: &&Operation| operation.column.kind == kind)
+        };
         let has_static = of_kind(ColumnKind::Static).next().is_some();
         if has_static {
-            put_row(builder, None, &RowHeader::EMPTY, binding, times, of_kind(ColumnKind::Static))?;
+            put_row(
+                builder,
+                None,
+                &RowHeader::EMPTY,
+                binding,
+                times,
+                of_kind(ColumnKind::Static),
+            )?;
         }
         let only_static = has_static && of_kind(ColumnKind::Regular).next().is_none();
         if !restrictions.names_whole_clustering() || (only_static && self.kind != Kind::Insert) {
@@ -330,10 +403,25 @@ impl ModificationPlan {
         }
         let liveness = (self.kind == Kind::Insert).then(|| times.liveness());
         let rows = self.rows(restrictions, binding)?;
-        let originals = if rows.len() == 1 { restrictions.originals(binding)? } else { None };
+        let originals = if rows.len() == 1 {
+            restrictions.originals(binding)?
+        } else {
+            None
+        };
         for row in rows {
-            let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
-            put_row(builder, Some(&row), &header, binding, times, of_kind(ColumnKind::Regular))?;
+            let header = RowHeader {
+                liveness,
+                deletion: Deletion::NONE,
+                originals: originals.as_deref(),
+            };
+            put_row(
+                builder,
+                Some(&row),
+                &header,
+                binding,
+                times,
+                of_kind(ColumnKind::Regular),
+            )?;
         }
         Ok(())
     }
@@ -364,15 +452,26 @@ impl ModificationPlan {
         match restrictions.clustering_selection(binding)? {
             ClusteringSelection::Names(names) => {
                 for name in names {
-                    let header = RowHeader { deletion, ..RowHeader::EMPTY };
+                    let header = RowHeader {
+                        deletion,
+                        ..RowHeader::EMPTY
+                    };
                     builder.row(&name, times.timestamp_micros, &header, |_| {});
                 }
             }
             ClusteringSelection::Slices(slices) => {
                 for slice in slices.into_iter().filter(|slice| !slice.is_empty()) {
                     // What is stored needs a bound at the partition's start.
-                    let start = if slice.start.is_empty() { vec![BELOW] } else { slice.start };
-                    let end = if slice.end.is_empty() { vec![ABOVE] } else { slice.end };
+                    let start = if slice.start.is_empty() {
+                        vec![BELOW]
+                    } else {
+                        slice.start
+                    };
+                    let end = if slice.end.is_empty() {
+                        vec![ABOVE]
+                    } else {
+                        slice.end
+                    };
                     builder.range_deletion(&ClusteringSlice { start, end }, deletion);
                 }
             }
@@ -380,7 +479,12 @@ impl ModificationPlan {
         Ok(())
     }
 
-    fn build_json(&self, binding: &Binding<'_>, times: &Times, builder: &mut MutationBuilder) -> Result<(), CqlError> {
+    fn build_json(
+        &self,
+        binding: &Binding<'_>,
+        times: &Times,
+        builder: &mut MutationBuilder,
+    ) -> Result<(), CqlError> {
         let Some(json) = &self.json else { return Ok(()) };
         let row = JsonRow::read(&self.table, &json.document, binding)?;
         let mut clustering = Vec::new();
@@ -393,19 +497,47 @@ impl ModificationPlan {
         keys::end_clustering(&mut clustering);
         let originals = keys::originals(components.into_iter());
         let operations = row.operations(&self.table, json.default_unset);
-        let of_kind = |kind| operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
+        let of_kind = |kind| {
+            operations
+                .iter()
+                .filter(move |operation: &&Operation| operation.column.kind == kind)
+        };
         if of_kind(ColumnKind::Static).next().is_some() {
-            put_row(builder, None, &RowHeader::EMPTY, binding, times, of_kind(ColumnKind::Static))?;
+            put_row(
+                builder,
+                None,
+                &RowHeader::EMPTY,
+                binding,
+                times,
+                of_kind(ColumnKind::Static),
+            )?;
         }
         let liveness = Some(times.liveness());
-        let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
-        put_row(builder, Some(&clustering), &header, binding, times, of_kind(ColumnKind::Regular))
+        let header = RowHeader {
+            liveness,
+            deletion: Deletion::NONE,
+            originals: originals.as_deref(),
+        };
+        put_row(
+            builder,
+            Some(&clustering),
+            &header,
+            binding,
+            times,
+            of_kind(ColumnKind::Regular),
+        )
     }
 }
 
 fn refuse_system_tables(table: &Table) -> Result<(), CqlError> {
-    if matches!(&*table.keyspace, "system" | "system_schema" | "system_virtual_schema" | "system_views") {
-        return Err(CqlError::Unauthorized(format!("{} keyspace is not user-modifiable.", table.keyspace)));
+    if matches!(
+        &*table.keyspace,
+        "system" | "system_schema" | "system_virtual_schema" | "system_views"
+    ) {
+        return Err(CqlError::Unauthorized(format!(
+            "{} keyspace is not user-modifiable.",
+            table.keyspace
+        )));
     }
     Ok(())
 }
