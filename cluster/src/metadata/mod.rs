@@ -20,7 +20,7 @@ pub enum SchemaChange {
     /// Drops a keyspace and what is in it.
     DropKeyspace(Arc<str>),
     /// Creates or changes a table.
-    PutTable(Table),
+    PutTable(Box<Table>),
     /// Drops a table: keyspace and name.
     DropTable(Arc<str>, Arc<str>),
     /// Creates or changes a type.
@@ -78,7 +78,7 @@ fn apply_change(schema: &mut Schema, change: &SchemaChange) -> Result<(), Cluste
             schema.keyspaces.remove(name);
         }
         SchemaChange::PutTable(table) => {
-            let mut table = table.clone();
+            let mut table = Table::clone(table);
             table.epoch = epoch;
             keyspace(schema, &table.keyspace.clone())?
                 .tables
