@@ -20,4 +20,5 @@ pub mod timestamp;
 pub mod transport;
 
 pub use error::ClusterError;
+pub use dodona_storage::EngineSettings;
 pub use node::{Node, NodeInfo, NodeSettings};

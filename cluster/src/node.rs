@@ -436,12 +436,19 @@ fn ring_of(settings: &NodeSettings, host: Uuid) -> (Ring, usize) {
     (Ring::new(settings.members.clone()), local)
 }
 
+/// The schema with the keyspaces that every node has. What the log says of one of these is its
+/// replication: operators alter that.
 fn with_builtin(schema: &Schema, builtin: &Builtin) -> Schema {
     let mut schema = schema.clone();
     for keyspace in &builtin.keyspaces {
+        let mut keyspace = keyspace.clone();
+        if let Some(altered) = schema.keyspaces.get(&keyspace.name) {
+            keyspace.replication = altered.replication.clone();
+            keyspace.durable_writes = altered.durable_writes;
+        }
         schema
             .keyspaces
-            .insert(keyspace.name.clone(), Arc::new(keyspace.clone()));
+            .insert(keyspace.name.clone(), Arc::new(keyspace));
     }
     schema
 }

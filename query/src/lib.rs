@@ -11,6 +11,7 @@
 pub mod ast;
 mod binding;
 mod context;
+pub mod create_text;
 pub mod error;
 mod functions;
 mod keys;
@@ -25,6 +26,7 @@ mod row_values;
 mod selection;
 pub mod session;
 pub mod statement;
+pub mod system_tables;
 mod term;
 
 pub use error::CqlError;

@@ -13,10 +13,12 @@ use crate::prepared::{Prepared, PreparedStatements, columns_id, statement_id};
 use crate::session::{Parameters, Session};
 use crate::statement::batch::BatchEntry;
 use crate::statement::{Plan, Scratch, batch, schema};
+use crate::system_tables::{self, ServerView};
 use dodona_cluster::Node;
 use dodona_env::Random;
 use dodona_types::RowSink;
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 
 /// What came of a try to execute at once.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,18 +35,62 @@ pub struct Processor {
     pub(crate) node: Arc<Node>,
     pub(crate) prepared: PreparedStatements,
     pub(crate) random: Random,
+    /// What the server tells of itself, once it has said so.
+    pub(crate) server_view: OnceLock<Box<dyn ServerView>>,
+    /// Seconds since the epoch.
+    pub(crate) started_at_seconds: i64,
+    /// The schema epoch that the system tables show.
+    shown_epoch: Mutex<Option<u64>>,
 }
 
 impl Processor {
     /// A processor on a node.
     #[must_use]
     pub fn new(node: Arc<Node>) -> Arc<Self> {
-        let random = node.env.random.split("query");
-        Arc::new(Self {
-            node,
+        let processor = Arc::new(Self {
             prepared: PreparedStatements::default(),
-            random,
-        })
+            random: node.env.random.split("query"),
+            server_view: OnceLock::new(),
+            started_at_seconds: node.env.clock.wall_seconds(),
+            shown_epoch: Mutex::new(None),
+            node,
+        });
+        if let Err(error) = processor.refresh_system_tables() {
+            tracing::error!(%error, "the system tables could not be filled");
+        }
+        processor
+    }
+
+    /// Starts the processor's workers on this thread: system tables follow changes of the schema
+    /// that other nodes make.
+    pub fn spawn_workers(self: &Arc<Self>) {
+        self.node.env.tasks.spawn_local(Arc::clone(self).follow_schema());
+    }
+
+    async fn follow_schema(self: Arc<Self>) {
+        let mut epochs = self.node.watch_schema();
+        while epochs.changed().await.is_ok() {
+            if let Err(error) = self.refresh_system_tables() {
+                tracing::error!(%error, "the system tables could not be filled");
+            }
+        }
+    }
+
+    /// Says whom to ask for clients and settings; only the first call counts.
+    pub fn set_server_view(&self, view: Box<dyn ServerView>) {
+        let _ = self.server_view.set(view);
+    }
+
+    /// Brings the tables that show the schema and the ring up to the present schema.
+    pub(crate) fn refresh_system_tables(&self) -> Result<(), CqlError> {
+        // Held meanwhile, so that no older schema is shown after a newer one.
+        let mut shown = self.shown_epoch.lock();
+        let epoch = self.node.schema_epoch();
+        if *shown != Some(epoch) {
+            system_tables::refill(self)?;
+            *shown = Some(epoch);
+        }
+        Ok(())
     }
 
     /// The node.
@@ -229,8 +275,7 @@ impl Processor {
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.
     fn refresh(&self, table: &dodona_types::schema::Table) -> Result<(), CqlError> {
-        let _ = table;
-        Ok(())
+        system_tables::refill_on_read(self, table)
     }
 }
 

@@ -1,0 +1,202 @@
+//! The CQL that makes a keyspace, a type or a table again, letter for letter as Cassandra 5.0
+//! writes it for DESCRIBE (`KeyspaceMetadata`, `TableMetadata`, `TableParams.toCqlString`).
+
+use dodona_types::cql_type::quote_identifier;
+use dodona_types::schema::{Column, ColumnKind, DroppedColumn, Keyspace, Options, Table, TableParams};
+use dodona_types::value::format_double;
+use dodona_types::{CqlType, UserType};
+use std::fmt::Write as _;
+
+/// What is described, beside its definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Ids and dropped columns too: what a backup's files need.
+    pub internals: bool,
+    /// It is a virtual keyspace or table: there is no statement that makes it.
+    pub is_virtual: bool,
+}
+
+/// The statement that makes the keyspace, without what is in it.
+#[must_use]
+pub fn keyspace_text(keyspace: &Keyspace, options: TextOptions) -> String {
+    let name = quote_identifier(&keyspace.name);
+    if options.is_virtual {
+        return not_recreatable(&format!("Keyspace {name} is a virtual keyspace"), &format!("VIRTUAL KEYSPACE {name};"));
+    }
+    let class = keyspace.replication.get("class").map_or("", String::as_str);
+    let mut replication = format!("{{'class': {}", quote(class.strip_prefix(LOCATOR_PACKAGE).unwrap_or(class)));
+    for (option, value) in keyspace.replication.iter().filter(|(option, _)| *option != "class") {
+        let _ = write!(replication, ", {}: {}", quote(option), quote(value));
+    }
+    // Two blanks before AND, as in Cassandra.
+    format!("CREATE KEYSPACE {name} WITH replication = {replication}}}  AND durable_writes = {};", keyspace.durable_writes)
+}
+
+const LOCATOR_PACKAGE: &str = "org.apache.cassandra.locator.";
+
+fn not_recreatable(what: &str, structure: &str) -> String {
+    format!("/*\nWarning: {what} and cannot be recreated with CQL.\nStructure, for reference:\n{structure}\n*/")
+}
+
+/// The statement that makes the type.
+#[must_use]
+pub fn type_text(definition: &UserType) -> String {
+    let fields: Vec<String> =
+        definition.fields.iter().map(|(field, ty)| format!("    {} {ty}", quote_identifier(field))).collect();
+    format!(
+        "CREATE TYPE {}.{} (\n{}\n);",
+        quote_identifier(&definition.keyspace),
+        quote_identifier(&definition.name),
+        fields.join(",\n")
+    )
+}
+
+/// The statement that makes the table; with internals also those that drop and add its columns
+/// as they were dropped and added.
+#[must_use]
+pub fn table_text(table: &Table, options: TextOptions) -> String {
+    let name = format!("{}.{}", quote_identifier(&table.keyspace), quote_identifier(&table.name));
+    let kind = if options.is_virtual { "VIRTUAL" } else { "CREATE" };
+    let dropped = if options.internals { dropped_columns(table) } else { Vec::new() };
+    let mut text = format!("{kind} TABLE {name} (\n{}\n) WITH ", column_lines(table, &dropped).join(",\n"));
+    let mut properties = Vec::new();
+    if options.internals {
+        properties.push(format!("ID = {}", table.id.0));
+    }
+    let order: Vec<String> = table.clustering_key().map(order_of).collect();
+    if !order.is_empty() {
+        properties.push(format!("CLUSTERING ORDER BY ({})", order.join(", ")));
+    }
+    if options.is_virtual {
+        properties.push(format!("comment = {}", quote(&table.params.comment)));
+    } else {
+        properties.extend(params(&table.params));
+    }
+    text.push_str(&properties.join("\n    AND "));
+    text.push(';');
+    for dropped in dropped {
+        let column = quote_identifier(&dropped.column.name);
+        let _ = write!(text, "\nALTER TABLE {name} DROP {column} USING TIMESTAMP {};", dropped.dropped_at_micros);
+        if let Some(again) = table.column(&dropped.column.name) {
+            let _ = write!(text, "\nALTER TABLE {name} ADD {};", column_text(again));
+        }
+    }
+    if options.is_virtual {
+        return not_recreatable(&format!("Table {name} is a virtual table"), &text);
+    }
+    text
+}
+
+/// Dropped columns: those that are gone first, then those that were added again.
+fn dropped_columns(table: &Table) -> Vec<&DroppedColumn> {
+    let mut dropped: Vec<&DroppedColumn> = table.dropped_columns.values().collect();
+    dropped.sort_by_key(|dropped| (table.column(&dropped.column.name).is_some(), dropped.column.id));
+    dropped
+}
+
+fn column_text(column: &Column) -> String {
+    let suffix = if column.kind == ColumnKind::Static { " static" } else { "" };
+    format!("{} {}{suffix}", quote_identifier(&column.name), column.cql_type)
+}
+
+/// The columns in Cassandra's order, where those of one cell stand before those of many.
+fn column_lines(table: &Table, dropped: &[&DroppedColumn]) -> Vec<String> {
+    let was_dropped = |column: &Column| dropped.iter().any(|dropped| dropped.column.name == column.name);
+    let partition: Vec<_> = table.partition_key().map(|column| quote_identifier(&column.name)).collect();
+    let clustering: Vec<_> = table.clustering_key().map(|column| quote_identifier(&column.name)).collect();
+    let is_lone = partition.len() == 1 && clustering.is_empty();
+    let mut lines = Vec::new();
+    for kind in [ColumnKind::PartitionKey, ColumnKind::Clustering, ColumnKind::Static, ColumnKind::Regular] {
+        for multi_cell in [false, true] {
+            let of_kind = table.columns_of(kind).filter(|column| column.cql_type.is_multi_cell() == multi_cell);
+            for column in of_kind.filter(|column| !was_dropped(column)) {
+                let key = if is_lone && kind == ColumnKind::PartitionKey { " PRIMARY KEY" } else { "" };
+                lines.push(format!("    {}{key}", column_text(column)));
+            }
+        }
+    }
+    lines.extend(dropped.iter().map(|dropped| format!("    {}", column_text(&dropped.column))));
+    if !is_lone {
+        let partition = if partition.len() > 1 { format!("({})", partition.join(", ")) } else { partition.concat() };
+        let key: Vec<_> = std::iter::once(partition.into()).chain(clustering).collect();
+        lines.push(format!("    PRIMARY KEY ({})", key.join(", ")));
+    }
+    lines
+}
+
+fn order_of(column: &Column) -> String {
+    format!("{} {}", quote_identifier(&column.name), if column.descending { "DESC" } else { "ASC" })
+}
+
+fn params(params: &TableParams) -> Vec<String> {
+    let extensions: Vec<String> = params
+        .extensions
+        .iter()
+        .map(|(name, bytes)| {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{}: 0x{hex}", quote(name))
+        })
+        .collect();
+    vec![
+        format!("additional_write_policy = {}", quote(&params.additional_write_policy)),
+        format!("allow_auto_snapshot = {}", params.allow_auto_snapshot),
+        format!("bloom_filter_fp_chance = {}", format_double(params.bloom_filter_fp_chance)),
+        format!("caching = {}", map(&params.caching)),
+        format!("cdc = {}", params.cdc),
+        format!("comment = {}", quote(&params.comment)),
+        format!("compaction = {}", map(&params.compaction)),
+        format!("compression = {}", map(&params.compression)),
+        format!("memtable = {}", quote(&params.memtable)),
+        format!("crc_check_chance = {}", format_double(params.crc_check_chance)),
+        format!("default_time_to_live = {}", params.default_time_to_live),
+        format!("extensions = {{{}}}", extensions.join(", ")),
+        format!("gc_grace_seconds = {}", params.gc_grace_seconds),
+        format!("incremental_backups = {}", params.incremental_backups),
+        format!("max_index_interval = {}", params.max_index_interval),
+        format!("memtable_flush_period_in_ms = {}", params.memtable_flush_period_in_ms),
+        format!("min_index_interval = {}", params.min_index_interval),
+        format!("read_repair = {}", quote(&params.read_repair)),
+        format!("speculative_retry = {}", quote(&params.speculative_retry)),
+    ]
+}
+
+fn map(options: &Options) -> String {
+    let entries: Vec<String> =
+        options.iter().map(|(name, value)| format!("{}: {}", quote(name), quote(value))).collect();
+    format!("{{{}}}", entries.join(", "))
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The keyspace's types, each behind those that it uses.
+#[must_use]
+pub fn types_in_order(keyspace: &Keyspace) -> Vec<&UserType> {
+    let mut order = Vec::new();
+    for definition in keyspace.types.values() {
+        put_with_uses(keyspace, definition, &mut order);
+    }
+    order
+}
+
+fn put_with_uses<'a>(keyspace: &'a Keyspace, definition: &'a UserType, order: &mut Vec<&'a UserType>) {
+    if order.iter().any(|placed| placed.name == definition.name) {
+        return;
+    }
+    for (_, ty) in &definition.fields {
+        put_used(keyspace, ty, order);
+    }
+    order.push(definition);
+}
+
+fn put_used<'a>(keyspace: &'a Keyspace, cql_type: &'a CqlType, order: &mut Vec<&'a UserType>) {
+    if let CqlType::UserDefined { definition, .. } = cql_type {
+        // The keyspace's own definition is the same: types cannot hold each other in a circle.
+        if let Some(own) = keyspace.types.get(&definition.name) {
+            put_with_uses(keyspace, own, order);
+        }
+        return;
+    }
+    cql_type.inner().for_each(|inner| put_used(keyspace, inner, order));
+}

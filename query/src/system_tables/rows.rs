@@ -1,0 +1,155 @@
+//! Rows of a table as mutations, of wire values by the names of columns.
+
+use crate::error::CqlError;
+use crate::keys;
+use dodona_types::comparable::encode_component;
+use dodona_types::schema::{Column, ColumnKind, Options, Table};
+use dodona_types::value::{read_bytes, read_length, write_bytes};
+use dodona_types::{Cell, CellKind, ColumnId, CqlType, Liveness, MutationBuilder, RowHeader};
+
+/// Collects rows of one table, a mutation each.
+pub(crate) struct Rows<'t> {
+    table: &'t Table,
+    timestamp_micros: i64,
+    builder: MutationBuilder,
+    mutations: Vec<Vec<u8>>,
+}
+
+impl<'t> Rows<'t> {
+    /// No rows yet. Every cell gets the timestamp.
+    pub(crate) fn new(table: &'t Table, timestamp_micros: i64) -> Self {
+        Self { table, timestamp_micros, builder: MutationBuilder::new(), mutations: Vec::new() }
+    }
+
+    /// Adds a row: for columns their names and wire values. The others are null.
+    ///
+    /// # Errors
+    /// A column of the key is missing, or a value is not of its column's type.
+    pub(crate) fn put(&mut self, values: &[(&str, Vec<u8>)]) -> Result<(), CqlError> {
+        let table = self.table;
+        let key = |column: &Column| match values.iter().find(|(name, _)| **name == *column.name) {
+            Some((_, value)) => Ok(value.as_slice()),
+            None => Err(CqlError::Server(format!("no value for {}.{}", table.name, column.name))),
+        };
+        let partition = table.partition_key().map(key).collect::<Result<Vec<_>, _>>()?;
+        let mut clustering = Vec::new();
+        for column in table.clustering_key() {
+            keys::put_component(column, key(column)?, &mut clustering)?;
+        }
+        keys::end_clustering(&mut clustering);
+        let mut cells = Vec::with_capacity(values.len());
+        for (name, value) in values {
+            let column = table.column(name).filter(|column| column.kind == ColumnKind::Regular);
+            if let Some(column) = column {
+                put_cells(column, value, &mut cells)?;
+            }
+        }
+        cells.sort();
+        let header = RowHeader { liveness: Some(Liveness::new(self.timestamp_micros)), ..RowHeader::EMPTY };
+        self.builder.begin(table.id, table.epoch, &keys::partition_key(&partition));
+        self.builder.row(&clustering, self.timestamp_micros, &header, |row| {
+            for (column, path, value) in &cells {
+                row.push_cell(&Cell {
+                    column: *column,
+                    path: path.as_deref(),
+                    timestamp_micros: self.timestamp_micros,
+                    kind: CellKind::Live,
+                    value,
+                });
+            }
+        });
+        self.mutations.push(self.builder.view().bytes().to_vec());
+        Ok(())
+    }
+
+    /// The rows' mutations.
+    pub(crate) fn mutations(&self) -> &[Vec<u8>] {
+        &self.mutations
+    }
+}
+
+/// Column, path and value of a cell.
+type RawCell = (ColumnId, Option<Vec<u8>>, Vec<u8>);
+
+/// The cells of a column's value: one, or one for each element of a collection.
+fn put_cells(column: &Column, value: &[u8], cells: &mut Vec<RawCell>) -> Result<(), CqlError> {
+    if !column.cql_type.is_multi_cell() {
+        cells.push((column.id, None, value.to_vec()));
+        return Ok(());
+    }
+    let malformed = || CqlError::Server(format!("a malformed value for {}", column.name));
+    let mut rest = value;
+    let count = read_length(&mut rest).ok_or_else(malformed)?;
+    for _ in 0..count {
+        let mut next = || read_bytes(&mut rest).flatten().map(<[u8]>::to_vec).ok_or_else(malformed);
+        let mut path = Vec::new();
+        let value = match &column.cql_type {
+            CqlType::Set { element, .. } => {
+                encode_component(element, false, Some(&next()?), &mut path)?;
+                Vec::new()
+            }
+            CqlType::Map { key, .. } => {
+                encode_component(key, false, Some(&next()?), &mut path)?;
+                next()?
+            }
+            _ => return Err(CqlError::Server(format!("no system table may have a {}", column.cql_type))),
+        };
+        cells.push((column.id, Some(path), value));
+    }
+    Ok(())
+}
+
+/// A text as a value.
+pub(crate) fn text(value: &str) -> Vec<u8> {
+    value.as_bytes().to_vec()
+}
+
+/// An `int` as a value.
+pub(super) fn int(value: i32) -> Vec<u8> {
+    value.to_be_bytes().to_vec()
+}
+
+/// A `bigint` or `timestamp` as a value.
+pub(super) fn bigint(value: i64) -> Vec<u8> {
+    value.to_be_bytes().to_vec()
+}
+
+/// A `double` as a value.
+pub(super) fn double(value: f64) -> Vec<u8> {
+    value.to_be_bytes().to_vec()
+}
+
+/// A `boolean` as a value.
+pub(super) fn boolean(value: bool) -> Vec<u8> {
+    vec![u8::from(value)]
+}
+
+/// An `inet` as a value.
+pub(super) fn inet(value: std::net::IpAddr) -> Vec<u8> {
+    match value {
+        std::net::IpAddr::V4(address) => address.octets().to_vec(),
+        std::net::IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// A list of texts, or a set of texts in their order, as a value.
+pub(super) fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, CqlError> {
+    let mut out = vec![0; 4];
+    let mut count = 0i32;
+    for value in values {
+        write_bytes(Some(value.as_bytes()), &mut out)?;
+        count += 1;
+    }
+    out[..4].copy_from_slice(&count.to_be_bytes());
+    Ok(out)
+}
+
+/// A map of texts as a value.
+pub(super) fn text_map(options: &Options) -> Result<Vec<u8>, CqlError> {
+    let mut out = int(i32::try_from(options.len()).unwrap_or(i32::MAX));
+    for (name, value) in options {
+        write_bytes(Some(name.as_bytes()), &mut out)?;
+        write_bytes(Some(value.as_bytes()), &mut out)?;
+    }
+    Ok(out)
+}

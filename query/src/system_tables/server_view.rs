@@ -1,0 +1,76 @@
+//! The content of `system_views.clients` and `system_views.settings`: what the server above knows.
+
+use super::Fill;
+use super::rows::{bigint, boolean, inet, int, text, text_map};
+use crate::error::CqlError;
+use dodona_types::schema::Options;
+use std::net::SocketAddr;
+
+/// What the server tells of its clients and of itself. It is asked when somebody reads it.
+pub trait ServerView: Send + Sync {
+    /// The clients that are connected.
+    fn clients(&self) -> Vec<ClientView>;
+    /// The settings' names and values; `None` for a setting without a value.
+    fn settings(&self) -> Vec<(String, Option<String>)>;
+}
+
+/// A connected client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientView {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What its STARTUP said.
+    pub options: Options,
+    /// `established`, `authenticating` or `ready`.
+    pub stage: &'static str,
+    /// The session's keyspace.
+    pub keyspace: Option<String>,
+    /// The version of the native protocol.
+    pub protocol_version: u8,
+    /// Requests so far.
+    pub requests: u64,
+    /// Who logged in; `None` without authentication.
+    pub role: Option<String>,
+    /// The TLS connection's cipher suite and protocol.
+    pub tls: Option<(String, String)>,
+}
+
+pub(super) fn refill_clients(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let Some(server) = fill.processor.server_view.get() else { return Ok(()) };
+    fill.replace("system_views", "clients", |rows| {
+        server.clients().iter().try_for_each(|client| {
+            let ip = client.address.ip();
+            let mut values = vec![
+                ("address", inet(ip)),
+                ("port", int(client.address.port().into())),
+                ("client_options", text_map(&client.options)?),
+                ("connection_stage", text(client.stage)),
+                ("hostname", text(&ip.to_string())),
+                ("protocol_version", int(client.protocol_version.into())),
+                ("request_count", bigint(i64::try_from(client.requests).unwrap_or(i64::MAX))),
+                ("ssl_enabled", boolean(client.tls.is_some())),
+                ("username", text(client.role.as_deref().unwrap_or("anonymous"))),
+            ];
+            let optional = [
+                ("driver_name", client.options.get("DRIVER_NAME")),
+                ("driver_version", client.options.get("DRIVER_VERSION")),
+                ("keyspace_name", client.keyspace.as_ref()),
+                ("ssl_cipher_suite", client.tls.as_ref().map(|(suite, _)| suite)),
+                ("ssl_protocol", client.tls.as_ref().map(|(_, protocol)| protocol)),
+            ];
+            values.extend(optional.into_iter().filter_map(|(name, value)| Some((name, text(value?)))));
+            rows.put(&values)
+        })
+    })
+}
+
+pub(super) fn refill_settings(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let Some(server) = fill.processor.server_view.get() else { return Ok(()) };
+    fill.replace("system_views", "settings", |rows| {
+        server.settings().iter().try_for_each(|(name, value)| {
+            let mut values = vec![("name", text(name))];
+            values.extend(value.as_deref().map(|value| ("value", text(value))));
+            rows.put(&values)
+        })
+    })
+}

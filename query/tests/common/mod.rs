@@ -1,0 +1,142 @@
+//! A node in a directory, to run statements on.
+
+use dodona_cluster::coordinator::Timeouts;
+use dodona_cluster::node::NodeSettings;
+use dodona_cluster::{ClusterError, Node};
+use dodona_query::outcome::{ChangeKind, SchemaEvent};
+use dodona_query::{CqlError, Parameters, Processor, Session, StatementResult, system_tables};
+use dodona_types::RowSink;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs a test with the runtime that a server's thread has.
+pub fn local(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test);
+}
+
+/// A node with its processor and one session.
+pub struct TestNode {
+    pub processor: Arc<Processor>,
+    pub session: Session,
+}
+
+/// What came of a statement.
+#[derive(Debug)]
+pub enum Answer {
+    /// The error's class and message.
+    Failed(String),
+    /// It was done.
+    Done { rows: Vec<Vec<Option<Vec<u8>>>>, warnings: Vec<String>, event: Option<SchemaEvent> },
+}
+
+#[derive(Default)]
+struct Collect {
+    rows: Vec<Vec<Option<Vec<u8>>>>,
+    row: Vec<Option<Vec<u8>>>,
+}
+
+impl RowSink for Collect {
+    fn value(&mut self, value: Option<&[u8]>) {
+        self.row.push(value.map(<[u8]>::to_vec));
+    }
+
+    fn end_row(&mut self) {
+        self.rows.push(std::mem::take(&mut self.row));
+    }
+
+    fn bytes_written(&self) -> usize {
+        0
+    }
+}
+
+impl TestNode {
+    /// Starts a node in the directory.
+    pub fn start(directory: &Path) -> Self {
+        let env = dodona_env::os::env(directory).unwrap();
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let settings = NodeSettings {
+            cluster_name: "peer".into(),
+            data_center: "datacenter1".into(),
+            rack: "rack1".into(),
+            native: address(9042),
+            internode: address(7000),
+            num_tokens: 16,
+            members: Vec::new(),
+            engine: dodona_cluster::EngineSettings::default(),
+            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
+        };
+        let node = Node::start(env, settings, system_tables::builtin()).unwrap();
+        Self { processor: Processor::new(node), session: Session::new(address(1)) }
+    }
+
+    /// Runs a statement.
+    pub async fn run(&self, text: &str) -> Answer {
+        let mut sink = Collect::default();
+        match self.try_run(text, &mut sink).await {
+            Err(error) => Answer::Failed(class_and_message(&error)),
+            Ok(outcome) => Answer::Done {
+                rows: sink.rows,
+                warnings: outcome.warnings,
+                event: match outcome.result {
+                    StatementResult::SchemaChange(event) => Some(event),
+                    _ => None,
+                },
+            },
+        }
+    }
+
+    async fn try_run(&self, text: &str, sink: &mut Collect) -> Result<dodona_query::Outcome, CqlError> {
+        let statement = self.processor.analyse(&self.session, text, None)?;
+        self.processor.execute(&self.session, &statement, &Parameters::new(), sink).await
+    }
+
+    /// Runs statements that must succeed, one on each line.
+    pub async fn run_all(&self, statements: &str) {
+        for statement in statements.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            if let Answer::Failed(error) = self.run(statement).await {
+                panic!("{statement}: {error}");
+            }
+        }
+    }
+
+    /// The rows of a statement, values as text.
+    pub async fn rows(&self, statement: &str) -> Vec<Vec<String>> {
+        match self.run(statement).await {
+            Answer::Failed(error) => panic!("{statement}: {error}"),
+            Answer::Done { rows, .. } => {
+                let text = |value: Option<Vec<u8>>| value.map_or("null".into(), |v| String::from_utf8_lossy(&v).into());
+                rows.into_iter().map(|row| row.into_iter().map(text).collect()).collect()
+            }
+        }
+    }
+}
+
+fn class_and_message(error: &CqlError) -> String {
+    let class = match error {
+        CqlError::Syntax(_) => "Syntax",
+        CqlError::Invalid(_) => "Invalid",
+        CqlError::Config(_) | CqlError::Cluster(ClusterError::Invalid(_)) => "Config",
+        CqlError::Unauthorized(_) => "Unauthorized",
+        CqlError::AlreadyExists { keyspace, table } if table.is_empty() => {
+            return format!("AlreadyExists: Keyspace '{keyspace}' already exists");
+        }
+        CqlError::AlreadyExists { keyspace, table } => {
+            return format!("AlreadyExists: Table '{keyspace}.{table}' already exists");
+        }
+        CqlError::Truncate(_) => "Truncate",
+        _ => "Server",
+    };
+    format!("{class}: {error}")
+}
+
+/// The kind of change that an event tells of.
+pub fn kind(answer: &Answer) -> Option<ChangeKind> {
+    match answer {
+        Answer::Done { event, .. } => event.as_ref().map(|event| event.change),
+        Answer::Failed(_) => None,
+    }
+}
