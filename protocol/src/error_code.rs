@@ -168,6 +168,8 @@ impl FailureReason {
     pub const NODE_DOWN: Self = Self(5);
     /// An index is not usable on the replica.
     pub const INDEX_NOT_AVAILABLE: Self = Self(6);
+    /// A query would have to read too many indexes.
+    pub const READ_TOO_MANY_INDEXES: Self = Self(7);
 }
 
 /// The replicas that failed. Version 5 names them; versions 3 and 4 only count them, so that

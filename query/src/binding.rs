@@ -33,11 +33,27 @@ impl<'a> Val<'a> {
     }
 }
 
+/// Values by the numbers of their markers. (Not a `Cow`, which would not let a binding be
+/// borrowed for a shorter time than its values.)
+enum Values<'a> {
+    Given(&'a [BoundValue<'a>]),
+    Ordered(Vec<BoundValue<'a>>),
+}
+
+impl<'a> std::ops::Deref for Values<'a> {
+    type Target = [BoundValue<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Given(values) => values,
+            Self::Ordered(values) => values,
+        }
+    }
+}
+
 /// The values of one execution, by the numbers of their markers.
 pub(crate) struct Binding<'a> {
-    pub(crate) values: Cow<'a, [BoundValue<'a>]>,
-    /// Where the first marker of this statement stands among the values, for statements of a batch.
-    pub(crate) protocol_version: u8,
+    values: Values<'a>,
     /// Server time in microseconds, one for the whole statement.
     pub(crate) now_micros: i64,
     /// Seconds by which expiry is judged.
@@ -54,9 +70,9 @@ impl<'a> Binding<'a> {
         now_micros: i64,
         random: &'a dodona_env::Random,
     ) -> Result<Self, CqlError> {
-        let values: Cow<'a, [BoundValue<'a>]> = match parameters.names {
-            None => Cow::Borrowed(parameters.values),
-            Some(names) => Cow::Owned(by_name(markers, names, parameters.values)?),
+        let values = match parameters.names {
+            None => Values::Given(parameters.values),
+            Some(names) => Values::Ordered(by_name(markers, names, parameters.values)),
         };
         if values.len() != markers.len() {
             return invalid(format!(
@@ -66,7 +82,12 @@ impl<'a> Binding<'a> {
             ));
         }
         let now_seconds = parameters.now_seconds.unwrap_or(now_micros.div_euclid(1_000_000));
-        Ok(Self { values, protocol_version: parameters.protocol_version, now_micros, now_seconds, random })
+        Ok(Self {
+            values,
+            now_micros,
+            now_seconds,
+            random,
+        })
     }
 
     /// The value of a marker, checked against its type.
@@ -83,16 +104,13 @@ impl<'a> Binding<'a> {
     }
 }
 
-fn by_name<'a>(
-    markers: &[ColumnSpec],
-    names: &[&str],
-    values: &[BoundValue<'a>],
-) -> Result<Vec<BoundValue<'a>>, CqlError> {
+fn by_name<'a>(markers: &[ColumnSpec], names: &[&str], values: &[BoundValue<'a>]) -> Vec<BoundValue<'a>> {
+    let value_of = |marker: &ColumnSpec| {
+        let place = names.iter().position(|name| **name == *marker.name)?;
+        values.get(place).copied()
+    };
     markers
         .iter()
-        .map(|marker| {
-            let place = names.iter().position(|name| **name == *marker.name);
-            Ok(place.and_then(|place| values.get(place)).copied().unwrap_or(BoundValue::Unset))
-        })
+        .map(|marker| value_of(marker).unwrap_or(BoundValue::Unset))
         .collect()
 }

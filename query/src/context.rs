@@ -21,7 +21,12 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn new(schema: &'a Schema, default_keyspace: Option<Arc<str>>, markers: usize) -> Self {
-        Self { schema, default_keyspace, markers: vec![None; markers], table: None }
+        Self {
+            schema,
+            default_keyspace,
+            markers: vec![None; markers],
+            table: None,
+        }
     }
 
     /// The keyspace that a name means.
@@ -29,7 +34,9 @@ impl<'a> Context<'a> {
         match (&name.keyspace, &self.default_keyspace) {
             (Some(keyspace), _) => Ok(keyspace.as_str().into()),
             (None, Some(keyspace)) => Ok(Arc::clone(keyspace)),
-            (None, None) => invalid("No keyspace has been specified. USE a keyspace, or explicitly specify keyspace.tablename"),
+            (None, None) => invalid(
+                "No keyspace has been specified. USE a keyspace, or explicitly specify keyspace.tablename",
+            ),
         }
     }
 
@@ -54,13 +61,26 @@ impl<'a> Context<'a> {
     }
 
     /// Notes what a marker stands for: a receiver's name and type.
-    pub(crate) fn marker(&mut self, marker: &BindMarker, name: &str, cql_type: &CqlType) -> Result<(), CqlError> {
+    pub(crate) fn marker(
+        &mut self,
+        marker: &BindMarker,
+        name: &str,
+        cql_type: &CqlType,
+    ) -> Result<(), CqlError> {
         let (keyspace, table) = match &self.table {
             Some(table) => (Arc::clone(&table.keyspace), Arc::clone(&table.name)),
-            None => (self.default_keyspace.clone().unwrap_or_else(|| "".into()), "".into()),
+            None => (
+                self.default_keyspace.clone().unwrap_or_else(|| "".into()),
+                "".into(),
+            ),
         };
         let name: Arc<str> = marker.name.as_deref().unwrap_or(name).into();
-        let spec = ColumnSpec { keyspace, table, name, cql_type: cql_type.clone() };
+        let spec = ColumnSpec {
+            keyspace,
+            table,
+            name,
+            cql_type: cql_type.clone(),
+        };
         match self.markers.get_mut(marker.index) {
             Some(place) => {
                 *place = Some(spec);
@@ -74,7 +94,9 @@ impl<'a> Context<'a> {
     pub(crate) fn finish_markers(self) -> Result<Vec<ColumnSpec>, CqlError> {
         self.markers
             .into_iter()
-            .map(|marker| marker.ok_or_else(|| CqlError::Invalid("Cannot infer the type of a bind marker".into())))
+            .map(|marker| {
+                marker.ok_or_else(|| CqlError::Invalid("Cannot infer the type of a bind marker".into()))
+            })
             .collect()
     }
 
@@ -89,7 +111,12 @@ impl<'a> Context<'a> {
 ///
 /// # Errors
 /// A user-defined type does not exist, or the type is not allowed.
-pub fn resolve_type(raw: &RawType, keyspace: &str, types: Option<&Keyspace>, depth: usize) -> Result<CqlType, CqlError> {
+pub(crate) fn resolve_type(
+    raw: &RawType,
+    keyspace: &str,
+    types: Option<&Keyspace>,
+    depth: usize,
+) -> Result<CqlType, CqlError> {
     if depth > MAX_NESTING {
         return invalid(format!("types are nested more than {MAX_NESTING} deep"));
     }
@@ -98,7 +125,9 @@ pub fn resolve_type(raw: &RawType, keyspace: &str, types: Option<&Keyspace>, dep
         let ty = inner(raw)?;
         if ty.is_multi_cell() {
             return invalid(match ty {
-                CqlType::UserDefined { .. } => format!("Non-frozen UDTs are not allowed inside collections: {what}"),
+                CqlType::UserDefined { .. } => {
+                    format!("Non-frozen UDTs are not allowed inside collections: {what}")
+                }
                 _ => format!("Non-frozen collections are not allowed inside collections: {what}"),
             });
         }
@@ -109,23 +138,37 @@ pub fn resolve_type(raw: &RawType, keyspace: &str, types: Option<&Keyspace>, dep
     };
     Ok(match raw {
         RawType::Native(ty) => ty.clone(),
-        RawType::Custom(class) => {
-            CqlType::parse_class_name(class).map_err(|error| CqlError::Invalid(error.to_string()))?
-        }
+        RawType::Custom(class) => custom_type(class)?,
         RawType::List(of) => CqlType::list(element(of, raw)?, false),
-        RawType::Set(of) => no_duration(CqlType::set(element(of, raw)?, false), of, "sets")?,
-        RawType::Map(key, value) => {
-            no_duration(CqlType::map(element(key, raw)?, element(value, raw)?, false), key, "map keys")?
-        }
-        RawType::Tuple(fields) => {
-            CqlType::Tuple(fields.iter().map(|field| Ok(inner(field)?.freeze())).collect::<Result<_, CqlError>>()?)
-        }
-        RawType::Vector(of, dimensions) => match u16::try_from(*dimensions) {
+        RawType::Set(of) => no_duration(CqlType::set(element(of, raw)?, false), of, "inside sets")?,
+        RawType::Map(key, value) => no_duration(
+            CqlType::map(element(key, raw)?, element(value, raw)?, false),
+            key,
+            "as map keys",
+        )?,
+        RawType::Tuple(fields) => CqlType::Tuple(
+            fields
+                .iter()
+                .map(|field| match inner(field)? {
+                    CqlType::Counter => invalid("Counters are not allowed inside tuples"),
+                    ty => Ok(ty.freeze()),
+                })
+                .collect::<Result<_, CqlError>>()?,
+        ),
+        RawType::Vector(of, given) => match u16::try_from(*given) {
             Ok(dimensions @ 1..) if usize::from(dimensions) <= MAX_VECTOR_DIMENSIONS => {
                 CqlType::vector(inner(of)?.freeze(), dimensions)
             }
-            Ok(1..) => return invalid(format!("vectors may only have up to {MAX_VECTOR_DIMENSIONS} dimensions; given {dimensions}")),
-            _ => return invalid(format!("vectors may only have positive dimensions; given {dimensions}")),
+            _ if *given > 0 => {
+                return invalid(format!(
+                    "vectors may only have up to {MAX_VECTOR_DIMENSIONS} dimensions; given {given}"
+                ));
+            }
+            _ => {
+                return invalid(format!(
+                    "vectors may only have positive dimensions; given {given}"
+                ));
+            }
         },
         RawType::UserDefined(name) => {
             if name.keyspace.as_deref().is_some_and(|other| other != keyspace) {
@@ -135,13 +178,18 @@ pub fn resolve_type(raw: &RawType, keyspace: &str, types: Option<&Keyspace>, dep
                 ));
             }
             match types.and_then(|types| types.types.get(name.name.as_str())) {
-                Some(definition) => CqlType::UserDefined { definition: Arc::clone(definition), frozen: false },
+                Some(definition) => CqlType::UserDefined {
+                    definition: Arc::clone(definition),
+                    frozen: false,
+                },
                 None => return invalid(format!("Unknown type {keyspace}.{}", name.name)),
             }
         }
         RawType::Frozen(of) => match &**of {
             RawType::Native(ty) => {
-                return invalid(format!("frozen<> is only allowed on collections, tuples, and user-defined types (got {ty})"));
+                return invalid(format!(
+                    "frozen<> is only allowed on collections, tuples, and user-defined types (got {ty})"
+                ));
             }
             // What is frozen may hold what is not: it is frozen with it.
             RawType::List(of) => CqlType::list(inner(of)?.freeze(), true),
@@ -152,9 +200,25 @@ pub fn resolve_type(raw: &RawType, keyspace: &str, types: Option<&Keyspace>, dep
     })
 }
 
+/// The type of a marshal class. One of nobody knows what is refused: its values have no order.
+fn custom_type(class: &str) -> Result<CqlType, CqlError> {
+    let ty = CqlType::parse_class_name(class).map_err(|error| CqlError::Syntax(error.to_string()))?;
+    if ty.any(&mut |inner| matches!(inner, CqlType::Custom(_))) {
+        let package = if class.contains('.') {
+            ""
+        } else {
+            "org.apache.cassandra.db.marshal."
+        };
+        return Err(CqlError::Syntax(format!(
+            "Error setting type {class}: Unable to find abstract-type class '{package}{class}'"
+        )));
+    }
+    Ok(ty)
+}
+
 fn no_duration(ty: CqlType, of: &RawType, place: &str) -> Result<CqlType, CqlError> {
     if matches!(of, RawType::Native(CqlType::Duration)) {
-        return invalid(format!("Durations are not allowed as {place}: {ty}"));
+        return invalid(format!("Durations are not allowed {place}: {ty}"));
     }
     Ok(ty)
 }

@@ -28,7 +28,10 @@ pub(crate) fn check_partition_key(key: &[u8]) -> Result<(), CqlError> {
         return invalid("Key may not be empty");
     }
     if key.len() > MAX_KEY_BYTES {
-        return invalid(format!("Key length of {} is longer than maximum of {MAX_KEY_BYTES}", key.len()));
+        return invalid(format!(
+            "Key length of {} is longer than maximum of {MAX_KEY_BYTES}",
+            key.len()
+        ));
     }
     Ok(())
 }
@@ -41,9 +44,13 @@ pub(crate) fn split_partition_key(key: &[u8], count: usize) -> Vec<&[u8]> {
     let mut rest = key;
     let mut components = Vec::with_capacity(count);
     for _ in 0..count {
-        let Some((length, behind)) = rest.split_first_chunk::<2>() else { break };
+        let Some((length, behind)) = rest.split_first_chunk::<2>() else {
+            break;
+        };
         let length = usize::from(u16::from_be_bytes(*length));
-        let Some((component, behind)) = behind.split_at_checked(length) else { break };
+        let Some((component, behind)) = behind.split_at_checked(length) else {
+            break;
+        };
         components.push(component);
         rest = behind.get(1..).unwrap_or_default();
     }
@@ -52,7 +59,12 @@ pub(crate) fn split_partition_key(key: &[u8], count: usize) -> Vec<&[u8]> {
 
 /// Appends one clustering component in comparable bytes.
 pub(crate) fn put_component(column: &Column, wire: &[u8], out: &mut Vec<u8>) -> Result<(), CqlError> {
-    Ok(comparable::encode_component(&column.cql_type, column.descending, Some(wire), out)?)
+    Ok(comparable::encode_component(
+        &column.cql_type,
+        column.descending,
+        Some(wire),
+        out,
+    )?)
 }
 
 /// Ends a whole clustering key.
@@ -85,7 +97,9 @@ pub(crate) fn decode_clustering(
     if let Some(mut rest) = originals {
         while let Some((length, behind)) = rest.split_first_chunk::<4>() {
             let length = u32::from_be_bytes(*length) as usize;
-            let Some((component, behind)) = behind.split_at_checked(length) else { break };
+            let Some((component, behind)) = behind.split_at_checked(length) else {
+                break;
+            };
             out.extend_from_slice(component);
             ends.push(out.len());
             rest = behind;

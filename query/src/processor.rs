@@ -3,7 +3,7 @@
 //! [`Processor::try_execute`] runs a statement at once on the caller's turn, where that is
 //! possible without waiting; [`Processor::execute`] runs any statement.
 
-use crate::ast::Statement;
+use crate::ast::{BatchKind, Statement};
 use crate::binding::Binding;
 use crate::context::Context;
 use crate::error::CqlError;
@@ -11,7 +11,7 @@ use crate::outcome::{Outcome, StatementResult};
 use crate::parser::parse_statement;
 use crate::prepared::{Prepared, PreparedStatements, columns_id, statement_id};
 use crate::session::{Parameters, Session};
-use crate::statement::batch::{BatchEntry, BatchPlan};
+use crate::statement::batch::BatchEntry;
 use crate::statement::{Plan, Scratch, batch, schema};
 use crate::system_tables::{self, ServerView};
 use dodona_cluster::Node;
@@ -109,7 +109,12 @@ impl Processor {
     ///
     /// # Errors
     /// The text is not CQL, or makes no sense in the present schema.
-    pub fn prepare(&self, session: &Session, text: &str, keyspace: Option<&str>) -> Result<Arc<Prepared>, CqlError> {
+    pub fn prepare(
+        &self,
+        session: &Session,
+        text: &str,
+        keyspace: Option<&str>,
+    ) -> Result<Arc<Prepared>, CqlError> {
         let prepared = Arc::new(self.analyse(session, text, keyspace)?);
         self.prepared.put(&prepared);
         Ok(prepared)
@@ -120,7 +125,9 @@ impl Processor {
     /// # Errors
     /// [`CqlError::Unprepared`] if there is none; else it makes no sense any more.
     pub fn prepared(&self, id: &[u8]) -> Result<Arc<Prepared>, CqlError> {
-        let Some(prepared) = self.prepared.get(id) else { return Err(CqlError::Unprepared(id.to_vec())) };
+        let Some(prepared) = self.prepared.get(id) else {
+            return Err(CqlError::Unprepared(id.to_vec()));
+        };
         if prepared.epoch == self.node.schema_epoch() {
             return Ok(prepared);
         }
@@ -135,7 +142,12 @@ impl Processor {
     ///
     /// # Errors
     /// The text is not CQL, or makes no sense in the present schema.
-    pub fn analyse(&self, session: &Session, text: &str, keyspace: Option<&str>) -> Result<Prepared, CqlError> {
+    pub fn analyse(
+        &self,
+        session: &Session,
+        text: &str,
+        keyspace: Option<&str>,
+    ) -> Result<Prepared, CqlError> {
         let keyspace = keyspace.map(Arc::from).or_else(|| session.keyspace());
         self.analyse_in(text, keyspace)
     }
@@ -162,8 +174,17 @@ impl Processor {
     }
 
     /// The values of one execution.
-    pub(crate) fn bind<'a>(&'a self, statement: &Prepared, parameters: &'a Parameters<'a>) -> Result<Binding<'a>, CqlError> {
-        Binding::new(&statement.markers, parameters, self.node.timestamps.next(), &self.random)
+    pub(crate) fn bind<'a>(
+        &'a self,
+        statement: &Prepared,
+        parameters: &'a Parameters<'a>,
+    ) -> Result<Binding<'a>, CqlError> {
+        Binding::new(
+            &statement.markers,
+            parameters,
+            self.node.timestamps.next(),
+            &self.random,
+        )
     }
 
     /// Executes a statement at once, where that needs no waiting. Rows go to `sink`.
@@ -180,10 +201,18 @@ impl Processor {
     ) -> Result<TryExecute, CqlError> {
         let _ = session;
         match &statement.plan {
-            Plan::Modification(plan) => plan.try_execute(self, &self.bind(statement, parameters)?, parameters, scratch),
+            Plan::Modification(plan) => {
+                plan.try_execute(self, &self.bind(statement, parameters)?, parameters, scratch)
+            }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
-                plan.try_execute(self, statement, &self.bind(statement, parameters)?, parameters, sink)
+                plan.try_execute(
+                    self,
+                    statement,
+                    &self.bind(statement, parameters)?,
+                    parameters,
+                    sink,
+                )
             }
             _ => Ok(TryExecute::NotHere),
         }
@@ -201,12 +230,25 @@ impl Processor {
         sink: &mut dyn RowSink,
     ) -> Result<Outcome, CqlError> {
         match &statement.plan {
-            Plan::Modification(plan) => plan.execute(self, &self.bind(statement, parameters)?, parameters).await,
+            Plan::Modification(plan) => {
+                plan.execute(self, &self.bind(statement, parameters)?, parameters)
+                    .await
+            }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
-                plan.execute(self, statement, &self.bind(statement, parameters)?, parameters, sink).await
+                plan.execute(
+                    self,
+                    statement,
+                    &self.bind(statement, parameters)?,
+                    parameters,
+                    sink,
+                )
+                .await
             }
-            Plan::Batch(plan) => plan.execute(self, &self.bind(statement, parameters)?, parameters).await,
+            Plan::Batch(plan) => {
+                plan.execute(self, &self.bind(statement, parameters)?, parameters)
+                    .await
+            }
             Plan::Use(keyspace) => {
                 if self.node.schema().keyspace(keyspace).is_none() {
                     return Err(CqlError::Invalid(format!("Keyspace '{keyspace}' does not exist")));
@@ -224,11 +266,11 @@ impl Processor {
     /// A statement is refused, or the batch fails.
     pub async fn execute_batch(
         &self,
-        plan: &BatchPlan,
+        kind: BatchKind,
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
-        batch::execute(self, plan, entries, parameters).await
+        batch::execute(self, kind, entries, parameters).await
     }
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.

@@ -1,6 +1,11 @@
 //! WHERE: which of its conditions choose partitions and rows by their keys, and which must be
 //! checked row by row.
 
+mod filter;
+mod tuple;
+
+pub(crate) use filter::{Filter, elements, map_entries};
+
 use crate::ast::{Operand, Operator, Relation, Subject};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
@@ -10,10 +15,10 @@ use crate::term::{Expression, Receiver};
 use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::read_command::{ClusteringSelection, PartitionRange, RangeBound};
 use dodona_types::schema::{Column, ColumnKind, Table};
-use dodona_types::value;
 use dodona_types::{ClusteringSlice, CqlType, PartitionKey, Token};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tuple::{TupleCondition, tuple_condition};
 
 /// The values on the right side of a condition.
 #[derive(Clone, Debug)]
@@ -22,37 +27,35 @@ pub(crate) enum Operands {
     /// `IN (a, b)`
     Many(Vec<Expression>),
     /// `IN ?`: a list of this element type.
-    ListOf(Expression, CqlType),
+    ListOf(Expression),
 }
 
 impl Operands {
     /// The values; a null or unset one is an error that names the column.
-    fn evaluate(&self, binding: &Binding<'_>, column: &str) -> Result<Vec<Vec<u8>>, CqlError> {
+    pub(crate) fn evaluate(&self, binding: &Binding<'_>, column: &str) -> Result<Vec<Vec<u8>>, CqlError> {
         match self {
             Self::One(expression) => Ok(vec![expression.evaluate_set(binding, column)?.into_owned()]),
             Self::Many(expressions) => {
-                let values = expressions.iter().map(|expression| Ok(expression.evaluate_set(binding, column)?.into_owned()));
+                let values = expressions
+                    .iter()
+                    .map(|expression| Ok(expression.evaluate_set(binding, column)?.into_owned()));
                 values.collect()
             }
-            Self::ListOf(expression, _) => {
+            Self::ListOf(expression) => {
                 let list = match expression.evaluate(binding)? {
                     Val::Bytes(bytes) => bytes.into_owned(),
                     Val::Null => return invalid(format!("Invalid null value for column {column}")),
                     Val::Unset => return invalid(format!("Invalid unset value for column {column}")),
                 };
-                elements(&list).map(|element| element.map(<[u8]>::to_vec)).collect::<Option<Vec<_>>>().ok_or_else(|| {
-                    CqlError::Invalid(format!("Invalid null value in condition for column {column}"))
-                })
+                elements(&list)
+                    .map(|element| element.map(<[u8]>::to_vec))
+                    .collect::<Option<Vec<_>>>()
+                    .ok_or_else(|| {
+                        CqlError::Invalid(format!("Invalid null value in condition for column {column}"))
+                    })
             }
         }
     }
-}
-
-/// The elements of a list's wire bytes.
-pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    let mut rest = list;
-    let count = value::read_length(&mut rest).unwrap_or(0).max(0);
-    (0..count).map_while(move |_| value::read_bytes(&mut rest))
 }
 
 /// A condition on one column.
@@ -63,14 +66,6 @@ pub(crate) struct Condition {
     pub(crate) operands: Operands,
     /// `column[key]`
     pub(crate) element: Option<Expression>,
-}
-
-/// A condition on several clustering columns: `(a, b) > (1, 2)`.
-#[derive(Clone, Debug)]
-struct TupleCondition {
-    columns: Vec<Column>,
-    operator: Operator,
-    operands: Operands,
 }
 
 /// The conditions of a WHERE clause, by what they are good for.
@@ -118,7 +113,10 @@ impl Restrictions {
             match &relation.subject {
                 Subject::Column(name) => {
                     let condition = column_condition(context, table, relation, name, None)?;
-                    by_column.entry(Arc::clone(&condition.column.name)).or_default().push(condition);
+                    by_column
+                        .entry(Arc::clone(&condition.column.name))
+                        .or_default()
+                        .push(condition);
                 }
                 Subject::Element(name, key) => {
                     let condition = column_condition(context, table, relation, name, Some(key))?;
@@ -137,21 +135,38 @@ impl Restrictions {
         Ok(all)
     }
 
-    fn token_condition(&mut self, context: &mut Context<'_>, relation: &Relation, names: &[String]) -> Result<(), CqlError> {
+    fn token_condition(
+        &mut self,
+        context: &mut Context<'_>,
+        relation: &Relation,
+        names: &[String],
+    ) -> Result<(), CqlError> {
         let expected: Vec<&str> = self.table.partition_key().map(|column| &*column.name).collect();
         if names.iter().map(String::as_str).ne(expected.iter().copied()) {
             if names.len() == expected.len() && names.iter().all(|name| expected.contains(&name.as_str())) {
-                return invalid(format!("The token function arguments must be in the partition key order: {}", expected.join(", ")));
+                return invalid(format!(
+                    "The token function arguments must be in the partition key order: {}",
+                    expected.join(", ")
+                ));
             }
-            return invalid("The token() function must be applied to all partition key components or none of them");
+            return invalid(
+                "The token() function must be applied to all partition key components or none of them",
+            );
         }
         let Operand::One(term) = &relation.operand else {
-            return invalid(format!("{} cannot be used with the token function", relation.operator.text()));
+            return invalid(format!(
+                "{} cannot be used with the token function",
+                relation.operator.text()
+            ));
         };
         let receiver = Receiver::new("partition key token", CqlType::Bigint);
         let expression = Expression::prepare(context, term, &receiver)?;
         match relation.operator {
-            Operator::Equal | Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
+            Operator::Equal
+            | Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual => {
                 self.token.push((relation.operator, expression));
                 Ok(())
             }
@@ -163,31 +178,55 @@ impl Restrictions {
         let table = Arc::clone(&self.table);
         let exact = |column: &Column| {
             by_column.get(&column.name).is_some_and(|conditions| {
-                matches!(conditions.as_slice(), [Condition { operator: Operator::Equal | Operator::In, .. }])
+                matches!(
+                    conditions.as_slice(),
+                    [Condition {
+                        operator: Operator::Equal | Operator::In,
+                        ..
+                    }]
+                )
             })
         };
         if table.partition_key().all(exact) {
-            let conditions = table.partition_key().filter_map(|column| by_column.remove(&column.name));
+            let conditions = table
+                .partition_key()
+                .filter_map(|column| by_column.remove(&column.name));
             self.partition = Some(conditions.flatten().collect());
         }
         Ok(())
     }
 
-    fn take_clustering(&mut self, by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>) -> Result<(), CqlError> {
+    fn take_clustering(
+        &mut self,
+        by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>,
+    ) -> Result<(), CqlError> {
         if !self.tuples.is_empty() {
-            let restricted = self.table.clustering_key().find(|column| by_column.contains_key(&column.name));
+            let restricted = self
+                .table
+                .clustering_key()
+                .find(|column| by_column.contains_key(&column.name));
             if let Some(column) = restricted {
                 // Conditions on the columns before the tuple's first are taken; others are not.
                 let first = self.tuples[0].columns.first().map_or(0, |column| column.position);
                 if column.position >= first {
-                    return invalid("Mixing single column relations and multi column relations on clustering columns is not allowed");
+                    return invalid(
+                        "Mixing single column relations and multi column relations on clustering columns is not allowed",
+                    );
                 }
             }
         }
         let table = Arc::clone(&self.table);
         for column in table.clustering_key() {
-            let Some(conditions) = by_column.get(&column.name) else { break };
-            let exact = matches!(conditions.as_slice(), [Condition { operator: Operator::Equal | Operator::In, .. }]);
+            let Some(conditions) = by_column.get(&column.name) else {
+                break;
+            };
+            let exact = matches!(
+                conditions.as_slice(),
+                [Condition {
+                    operator: Operator::Equal | Operator::In,
+                    ..
+                }]
+            );
             let slice = conditions.iter().all(|condition| is_slice(condition.operator));
             if !exact && !slice {
                 break;
@@ -200,7 +239,10 @@ impl Restrictions {
             self.clustering.extend(conditions);
         }
         if let Some(tuple) = self.tuples.first() {
-            let first = tuple.columns.first().map_or(0, |column| usize::from(column.position));
+            let first = tuple
+                .columns
+                .first()
+                .map_or(0, |column| usize::from(column.position));
             if first != self.clustering.len() {
                 return invalid(format!(
                     "PRIMARY KEY column \"{}\" cannot be restricted as preceding column is not restricted",
@@ -213,7 +255,9 @@ impl Restrictions {
 
     fn check(&self, purpose: Purpose) -> Result<(), CqlError> {
         if !self.token.is_empty() && self.partition.is_some() {
-            return invalid("Columns in the partition key cannot be restricted by both a normal relation and a token relation");
+            return invalid(
+                "Columns in the partition key cannot be restricted by both a normal relation and a token relation",
+            );
         }
         match purpose {
             Purpose::Modify => self.check_modify(),
@@ -227,15 +271,25 @@ impl Restrictions {
             None => self
                 .table
                 .partition_key()
-                .filter(|column| !self.filters.iter().any(|condition| condition.column.id == column.id))
+                .filter(|column| {
+                    !self
+                        .filters
+                        .iter()
+                        .any(|condition| condition.column.id == column.id)
+                })
                 .map(|column| &*column.name)
                 .collect(),
         };
         if !missing.is_empty() {
-            return invalid(format!("Some partition key parts are missing: {}", missing.join(", ")));
+            return invalid(format!(
+                "Some partition key parts are missing: {}",
+                missing.join(", ")
+            ));
         }
         if self.partition.is_none() {
-            return invalid("Only EQ and IN relation are supported on the partition key (unless you use the token() function) for UPDATE and DELETE statements");
+            return invalid(
+                "Only EQ and IN relation are supported on the partition key (unless you use the token() function) for UPDATE and DELETE statements",
+            );
         }
         if let Some(filter) = self.filters.first() {
             if filter.column.kind == ColumnKind::Clustering {
@@ -244,26 +298,40 @@ impl Restrictions {
                     filter.column.name
                 ));
             }
-            return invalid(format!("Non PRIMARY KEY columns found in where clause: {} ", filter.column.name));
+            return invalid(format!(
+                "Non PRIMARY KEY columns found in where clause: {} ",
+                filter.column.name
+            ));
         }
         Ok(())
     }
 
     fn check_select(&self, allow_filtering: bool) -> Result<(), CqlError> {
         const FILTERING: &str = "Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute this query despite the performance unpredictability, use ALLOW FILTERING";
-        if self.filters.iter().any(|condition| condition.operator == Operator::NotEqual) {
+        if self
+            .filters
+            .iter()
+            .any(|condition| condition.operator == Operator::NotEqual)
+        {
             return invalid("Unsupported \"!=\" relation: the operator is only allowed in conditions");
         }
-        let scans = self.partition.is_none() && (!self.clustering.is_empty() || !self.clustering_slice.is_empty() || !self.tuples.is_empty());
+        let scans = self.partition.is_none()
+            && (!self.clustering.is_empty() || !self.clustering_slice.is_empty() || !self.tuples.is_empty());
         if allow_filtering || (self.filters.is_empty() && !scans) {
             return Ok(());
         }
-        if let Some(filter) = self.filters.iter().find(|filter| filter.column.kind == ColumnKind::Clustering)
+        if let Some(filter) = self
+            .filters
+            .iter()
+            .find(|filter| filter.column.kind == ColumnKind::Clustering)
             && self.partition.is_some()
         {
             let before = self.table.clustering_key().find(|column| {
                 column.position < filter.column.position
-                    && !self.clustering.iter().any(|condition| condition.column.id == column.id)
+                    && !self
+                        .clustering
+                        .iter()
+                        .any(|condition| condition.column.id == column.id)
             });
             if let Some(before) = before {
                 return invalid(format!(
@@ -275,16 +343,13 @@ impl Restrictions {
         invalid(FILTERING)
     }
 
-    /// True if one value is given for every column of the primary key.
-    pub(crate) fn is_one_row(&self) -> bool {
-        self.is_one_partition()
-            && self.clustering.len() == self.table.clustering_key().count()
-            && self.clustering.iter().all(|condition| condition.operator == Operator::Equal)
-    }
-
     /// True if one value is given for every column of the partition key.
     pub(crate) fn is_one_partition(&self) -> bool {
-        self.partition.as_ref().is_some_and(|partition| partition.iter().all(|condition| condition.operator == Operator::Equal))
+        self.partition.as_ref().is_some_and(|partition| {
+            partition
+                .iter()
+                .all(|condition| condition.operator == Operator::Equal)
+        })
     }
 
     /// True if the partitions are given by their keys.
@@ -297,12 +362,20 @@ impl Restrictions {
         self.clustering.is_empty()
             && self.clustering_slice.is_empty()
             && self.tuples.is_empty()
-            && !self.filters.iter().any(|filter| filter.column.kind == ColumnKind::Clustering)
+            && !self
+                .filters
+                .iter()
+                .any(|filter| filter.column.kind == ColumnKind::Clustering)
     }
 
     /// True if every clustering column has = or IN.
     pub(crate) fn names_whole_clustering(&self) -> bool {
         self.clustering.len() == self.table.clustering_key().count()
+    }
+
+    /// True if a clustering column has <, <=, > or >=.
+    pub(crate) const fn has_clustering_slice(&self) -> bool {
+        !self.clustering_slice.is_empty() || !self.tuples.is_empty()
     }
 
     /// The number of clustering columns with = or IN.
@@ -313,32 +386,51 @@ impl Restrictions {
     /// True if a column has = with one value.
     pub(crate) fn is_fixed(&self, column: &Column) -> bool {
         let all = self.partition.iter().flatten().chain(&self.clustering);
-        all.into_iter().any(|condition| condition.column.id == column.id && condition.operator == Operator::Equal)
+        all.into_iter()
+            .any(|condition| condition.column.id == column.id && condition.operator == Operator::Equal)
     }
 
     /// The places of the partition key's columns among the markers, if all are given by markers.
     pub(crate) fn partition_key_markers(&self) -> Option<Vec<u16>> {
-        self.partition.as_ref()?.iter().map(|condition| match &condition.operands {
-            Operands::One(Expression::Marker(index, _)) => u16::try_from(*index).ok(),
-            _ => None,
-        }).collect()
+        self.partition
+            .as_ref()?
+            .iter()
+            .map(|condition| match &condition.operands {
+                Operands::One(Expression::Marker(index, _)) => u16::try_from(*index).ok(),
+                _ => None,
+            })
+            .collect()
     }
 
     /// The client's bytes of a clustering key that is given whole, where they must be kept.
     pub(crate) fn originals(&self, binding: &Binding<'_>) -> Result<Option<Vec<u8>>, CqlError> {
-        if self.clustering.iter().all(|condition| dodona_types::comparable::is_lossless(&condition.column.cql_type)) {
+        if self
+            .clustering
+            .iter()
+            .all(|condition| dodona_types::comparable::is_lossless(&condition.column.cql_type))
+        {
             return Ok(None);
         }
         let mut components = Vec::with_capacity(self.clustering.len());
         for condition in &self.clustering {
-            components.push((&condition.column, condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0)));
+            components.push((
+                &condition.column,
+                condition
+                    .operands
+                    .evaluate(binding, &condition.column.name)?
+                    .swap_remove(0),
+            ));
         }
-        Ok(keys::originals(components.iter().map(|(column, wire)| (*column, wire.as_slice()))))
+        Ok(keys::originals(
+            components.iter().map(|(column, wire)| (*column, wire.as_slice())),
+        ))
     }
 
     /// The raw keys of the partitions, where they are given; without repetition.
     pub(crate) fn partition_keys(&self, binding: &Binding<'_>) -> Result<Vec<Vec<u8>>, CqlError> {
-        let Some(conditions) = &self.partition else { return Ok(Vec::new()) };
+        let Some(conditions) = &self.partition else {
+            return Ok(Vec::new());
+        };
         let mut keys: Vec<Vec<Vec<u8>>> = vec![Vec::new()];
         for condition in conditions {
             let values = condition.operands.evaluate(binding, &condition.column.name)?;
@@ -361,7 +453,13 @@ impl Restrictions {
         let mut range = PartitionRange::all();
         for (operator, expression) in &self.token {
             let bytes = expression.evaluate_set(binding, "partition key token")?;
-            let token = Token(bytes.as_ref().try_into().map(i64::from_be_bytes).unwrap_or(i64::MIN));
+            let token = Token(
+                bytes
+                    .as_ref()
+                    .try_into()
+                    .map(i64::from_be_bytes)
+                    .unwrap_or(i64::MIN),
+            );
             match operator {
                 Operator::Equal => {
                     tighten_start(&mut range, token, true);
@@ -380,7 +478,10 @@ impl Restrictions {
     }
 
     /// The rows of each partition.
-    pub(crate) fn clustering_selection(&self, binding: &Binding<'_>) -> Result<ClusteringSelection, CqlError> {
+    pub(crate) fn clustering_selection(
+        &self,
+        binding: &Binding<'_>,
+    ) -> Result<ClusteringSelection, CqlError> {
         let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
         for condition in &self.clustering {
             let values = condition.operands.evaluate(binding, &condition.column.name)?;
@@ -412,22 +513,49 @@ impl Restrictions {
         Ok(ClusteringSelection::Slices(slices))
     }
 
-    fn slices_of(&self, prefix: &[u8], binding: &Binding<'_>, out: &mut Vec<ClusteringSlice>) -> Result<(), CqlError> {
+    fn slices_of(
+        &self,
+        prefix: &[u8],
+        binding: &Binding<'_>,
+        out: &mut Vec<ClusteringSlice>,
+    ) -> Result<(), CqlError> {
         let bound = |bytes: &[u8], end: u8| [bytes, &[end]].concat();
-        if let Some(tuple) = self.tuples.iter().find(|tuple| matches!(tuple.operator, Operator::Equal | Operator::In)) {
+        if let Some(tuple) = self
+            .tuples
+            .iter()
+            .find(|tuple| matches!(tuple.operator, Operator::Equal | Operator::In))
+        {
             for value in tuple.operands.evaluate(binding, "tuple")? {
                 let point = tuple.encode(prefix, &value)?;
-                out.push(ClusteringSlice { start: bound(&point, BELOW), end: bound(&point, ABOVE) });
+                out.push(ClusteringSlice {
+                    start: bound(&point, BELOW),
+                    end: bound(&point, ABOVE),
+                });
             }
             return Ok(());
         }
-        let whole = if prefix.is_empty() { ClusteringSlice::all() } else { ClusteringSlice { start: bound(prefix, BELOW), end: bound(prefix, ABOVE) } };
+        let whole = if prefix.is_empty() {
+            ClusteringSlice::all()
+        } else {
+            ClusteringSlice {
+                start: bound(prefix, BELOW),
+                end: bound(prefix, ABOVE),
+            }
+        };
         let mut slice = whole;
         for condition in &self.clustering_slice {
-            let value = condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0);
+            let value = condition
+                .operands
+                .evaluate(binding, &condition.column.name)?
+                .swap_remove(0);
             let mut point = prefix.to_vec();
             keys::put_component(&condition.column, &value, &mut point)?;
-            narrow(&mut slice, &point, condition.operator, condition.column.descending);
+            narrow(
+                &mut slice,
+                &point,
+                condition.operator,
+                condition.column.descending,
+            );
         }
         let mut slices = vec![slice];
         for tuple in &self.tuples {
@@ -442,7 +570,9 @@ impl Restrictions {
 const MAX_COMBINATIONS: usize = 100;
 
 fn too_many_combinations(count: usize) -> String {
-    format!("The query cannot be completed because it selects {count} combinations of clustering columns - the maximum allowed is {MAX_COMBINATIONS}")
+    format!(
+        "The query cannot be completed because it selects {count} combinations of clustering columns - the maximum allowed is {MAX_COMBINATIONS}"
+    )
 }
 
 fn product(keys: &[Vec<Vec<u8>>], values: &[Vec<u8>], _: usize) -> Result<Vec<Vec<Vec<u8>>>, CqlError> {
@@ -458,7 +588,10 @@ fn product(keys: &[Vec<Vec<u8>>], values: &[Vec<u8>], _: usize) -> Result<Vec<Ve
 }
 
 const fn is_slice(operator: Operator) -> bool {
-    matches!(operator, Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual)
+    matches!(
+        operator,
+        Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual
+    )
 }
 
 fn narrow(slice: &mut ClusteringSlice, point: &[u8], operator: Operator, descending: bool) {
@@ -477,62 +610,6 @@ fn narrow(slice: &mut ClusteringSlice, point: &[u8], operator: Operator, descend
         slice.end = std::mem::take(&mut slice.end).min(bound);
     } else {
         slice.start = std::mem::take(&mut slice.start).max(bound);
-    }
-}
-
-impl TupleCondition {
-    fn parts<'v>(&self, value: &'v [u8]) -> Result<Vec<&'v [u8]>, CqlError> {
-        let mut rest = value;
-        let mut parts = Vec::with_capacity(self.columns.len());
-        for column in &self.columns {
-            match value::read_bytes(&mut rest) {
-                Some(Some(part)) => parts.push(part),
-                _ => return invalid(format!("Invalid null value in condition for column {}", column.name)),
-            }
-        }
-        Ok(parts)
-    }
-
-    fn encode(&self, prefix: &[u8], value: &[u8]) -> Result<Vec<u8>, CqlError> {
-        let mut point = prefix.to_vec();
-        for (column, part) in self.columns.iter().zip(self.parts(value)?) {
-            keys::put_component(column, part, &mut point)?;
-        }
-        Ok(point)
-    }
-
-    /// The parts of `slices` that satisfy the condition. Where columns run in different
-    /// directions, what is greater than a tuple is a slice for each of its columns.
-    fn narrow(&self, prefix: &[u8], value: &[u8], slices: &[ClusteringSlice]) -> Result<Vec<ClusteringSlice>, CqlError> {
-        let parts = self.parts(value)?;
-        let last = self.columns.len() - 1;
-        let strict = match self.operator {
-            Operator::Greater | Operator::GreaterOrEqual => Operator::Greater,
-            _ => Operator::Less,
-        };
-        let mut pieces = Vec::new();
-        let mut equal = prefix.to_vec();
-        for (index, (column, part)) in self.columns.iter().zip(&parts).enumerate() {
-            let mut piece = if equal.is_empty() {
-                ClusteringSlice::all()
-            } else {
-                ClusteringSlice { start: [equal.as_slice(), &[BELOW]].concat(), end: [equal.as_slice(), &[ABOVE]].concat() }
-            };
-            keys::put_component(column, part, &mut equal)?;
-            narrow(&mut piece, &equal, if index == last { self.operator } else { strict }, column.descending);
-            pieces.push(piece);
-        }
-        let mut out = Vec::new();
-        for slice in slices {
-            for piece in &pieces {
-                let start = slice.start.clone().max(piece.start.clone());
-                let end = slice.end.clone().min(piece.end.clone());
-                out.push(ClusteringSlice { start, end });
-            }
-        }
-        out.retain(|slice| !slice.is_empty());
-        out.sort_unstable();
-        Ok(out)
     }
 }
 
@@ -558,7 +635,12 @@ fn tighten_end(range: &mut PartitionRange, token: Token, inclusive: bool) {
 
 /// The column of this name.
 pub(crate) fn column_of<'t>(table: &'t Table, name: &str) -> Result<&'t Column, CqlError> {
-    table.column(name).ok_or_else(|| CqlError::Invalid(format!("Undefined column name {name} in table {}.{}", table.keyspace, table.name)))
+    table.column(name).ok_or_else(|| {
+        CqlError::Invalid(format!(
+            "Undefined column name {name} in table {}.{}",
+            table.keyspace, table.name
+        ))
+    })
 }
 
 fn column_condition(
@@ -573,27 +655,52 @@ fn column_condition(
     if column.cql_type == CqlType::Duration && is_slice(operator) {
         return invalid("Slice restrictions are not supported on duration columns");
     }
-    if column.cql_type.is_multi_cell() && key.is_none() && !matches!(operator, Operator::Contains | Operator::ContainsKey) {
-        return invalid(format!("Collection column '{name}' ({}) cannot be restricted by a '{}' relation", column.cql_type, operator.text()));
+    if column.cql_type.is_multi_cell()
+        && key.is_none()
+        && !matches!(operator, Operator::Contains | Operator::ContainsKey)
+    {
+        return invalid(format!(
+            "Collection column '{name}' ({}) cannot be restricted by a '{}' relation",
+            column.cql_type,
+            operator.text()
+        ));
     }
     let (receiver, element) = receiver_of(context, &column, operator, key)?;
     let operands = match &relation.operand {
         Operand::One(term) if operator == Operator::In => {
-            let list = Receiver::new(format!("in({name})"), CqlType::list(receiver.cql_type.clone(), true));
-            Operands::ListOf(Expression::prepare(context, term, &list)?, receiver.cql_type.clone())
+            let list = Receiver::new(
+                format!("in({name})"),
+                CqlType::list(receiver.cql_type.clone(), true),
+            );
+            Operands::ListOf(Expression::prepare(context, term, &list)?)
         }
         Operand::One(term) => Operands::One(Expression::prepare(context, term, &receiver)?),
         Operand::Many(terms) => {
-            let terms = terms.iter().map(|term| Expression::prepare(context, term, &receiver)).collect::<Result<_, _>>()?;
+            let terms = terms
+                .iter()
+                .map(|term| Expression::prepare(context, term, &receiver))
+                .collect::<Result<_, _>>()?;
             Operands::Many(terms)
         }
         Operand::Range(_) => return invalid("BETWEEN is not supported"),
         Operand::Nothing => return invalid(format!("Unsupported restriction: {name} IS NOT NULL")),
     };
-    if matches!(operator, Operator::Like | Operator::NotIn | Operator::NotContains | Operator::NotContainsKey) {
-        return invalid(format!("{} restriction is only supported on properly indexed columns. {name} {} is not valid.", operator.text(), operator.text()));
+    if matches!(
+        operator,
+        Operator::Like | Operator::NotIn | Operator::NotContains | Operator::NotContainsKey
+    ) {
+        return invalid(format!(
+            "{} restriction is only supported on properly indexed columns. {name} {} is not valid.",
+            operator.text(),
+            operator.text()
+        ));
     }
-    Ok(Condition { column, operator, operands, element })
+    Ok(Condition {
+        column,
+        operator,
+        operands,
+        element,
+    })
 }
 
 fn receiver_of(
@@ -603,20 +710,38 @@ fn receiver_of(
     key: Option<&crate::ast::Term>,
 ) -> Result<(Receiver, Option<Expression>), CqlError> {
     let name = &column.name;
-    let not_a_collection = || CqlError::Invalid(format!("Cannot use {} on non-collection column {name}", operator.text()));
+    let not_a_collection = || {
+        CqlError::Invalid(format!(
+            "Cannot use {} on non-collection column {name}",
+            operator.text()
+        ))
+    };
     match (operator, &column.cql_type, key) {
-        (_, CqlType::Map { key: key_type, value, .. }, Some(term)) => {
+        (
+            _,
+            CqlType::Map {
+                key: key_type, value, ..
+            },
+            Some(term),
+        ) => {
             let key_receiver = Receiver::new(format!("key({name})"), CqlType::clone(key_type));
             let element = Expression::prepare(context, term, &key_receiver)?;
-            Ok((Receiver::new(format!("value({name})"), CqlType::clone(value)), Some(element)))
+            Ok((
+                Receiver::new(format!("value({name})"), CqlType::clone(value)),
+                Some(element),
+            ))
         }
-        (_, _, Some(_)) => Err(CqlError::Invalid(format!("Column {name} cannot be used as a map"))),
-        (Operator::Contains, CqlType::List { element, .. } | CqlType::Set { element, .. }, None) => {
-            Ok((Receiver::new(format!("value({name})"), CqlType::clone(element)), None))
-        }
-        (Operator::Contains, CqlType::Map { value, .. }, None) => {
-            Ok((Receiver::new(format!("value({name})"), CqlType::clone(value)), None))
-        }
+        (_, _, Some(_)) => Err(CqlError::Invalid(format!(
+            "Column {name} cannot be used as a map"
+        ))),
+        (Operator::Contains, CqlType::List { element, .. } | CqlType::Set { element, .. }, None) => Ok((
+            Receiver::new(format!("value({name})"), CqlType::clone(element)),
+            None,
+        )),
+        (Operator::Contains, CqlType::Map { value, .. }, None) => Ok((
+            Receiver::new(format!("value({name})"), CqlType::clone(value)),
+            None,
+        )),
         (Operator::ContainsKey, CqlType::Map { key, .. }, None) => {
             Ok((Receiver::new(format!("key({name})"), CqlType::clone(key)), None))
         }
@@ -625,134 +750,45 @@ fn receiver_of(
     }
 }
 
-fn tuple_condition(
-    context: &mut Context<'_>,
-    table: &Table,
-    relation: &Relation,
-    names: &[String],
-) -> Result<TupleCondition, CqlError> {
-    let columns = names.iter().map(|name| Ok(column_of(table, name)?.clone())).collect::<Result<Vec<_>, CqlError>>()?;
-    for (index, column) in columns.iter().enumerate() {
-        if column.kind != ColumnKind::Clustering {
-            return invalid(format!("Multi-column relations can only be applied to clustering columns but was applied to: {}", column.name));
-        }
-        if index > 0 && columns[index - 1].position + 1 != column.position {
+fn check_combinations(by_column: &BTreeMap<Arc<str>, Vec<Condition>>) -> Result<(), CqlError> {
+    for (name, conditions) in by_column {
+        let [_, _, ..] = conditions.as_slice() else {
+            continue;
+        };
+        if conditions
+            .iter()
+            .any(|condition| condition.operator == Operator::Equal)
+        {
             return invalid(format!(
-                "Clustering columns must appear in the PRIMARY KEY order in multi-column relations: ({})",
-                names.join(", ")
+                "{name} cannot be restricted by more than one relation if it includes an Equal"
+            ));
+        }
+        if conditions
+            .iter()
+            .any(|condition| condition.operator == Operator::In)
+        {
+            return invalid(format!(
+                "{name} cannot be restricted by more than one relation if it includes a IN"
+            ));
+        }
+        let count = |test: fn(Operator) -> bool| {
+            conditions
+                .iter()
+                .filter(|condition| test(condition.operator))
+                .count()
+        };
+        if count(|operator| matches!(operator, Operator::Greater | Operator::GreaterOrEqual)) > 1 {
+            return invalid(format!(
+                "More than one restriction was found for the start bound on {name}"
+            ));
+        }
+        if count(|operator| matches!(operator, Operator::Less | Operator::LessOrEqual)) > 1 {
+            return invalid(format!(
+                "More than one restriction was found for the end bound on {name}"
             ));
         }
     }
-    let tuple = CqlType::Tuple(columns.iter().map(|column| column.cql_type.freeze()).collect());
-    let receiver = Receiver::new(format!("({})", names.join(",")), tuple.clone());
-    let operands = match &relation.operand {
-        Operand::One(term) if relation.operator == Operator::In => {
-            let list = Receiver::new(format!("in({})", names.join(",")), CqlType::list(tuple.clone(), true));
-            Operands::ListOf(Expression::prepare(context, term, &list)?, tuple)
-        }
-        Operand::One(term) => Operands::One(Expression::prepare(context, term, &receiver)?),
-        Operand::Many(terms) => {
-            Operands::Many(terms.iter().map(|term| Expression::prepare(context, term, &receiver)).collect::<Result<_, _>>()?)
-        }
-        Operand::Range(_) | Operand::Nothing => return invalid("Unsupported multi-column relation"),
-    };
-    if !is_slice(relation.operator) && !matches!(relation.operator, Operator::Equal | Operator::In) {
-        return invalid(format!("{} cannot be used for multi-column relations", relation.operator.text()));
-    }
-    Ok(TupleCondition { columns, operator: relation.operator, operands })
-}
-
-fn check_combinations(by_column: &BTreeMap<Arc<str>, Vec<Condition>>) -> Result<(), CqlError> {
-    for (name, conditions) in by_column {
-        let [_, _, ..] = conditions.as_slice() else { continue };
-        if conditions.iter().any(|condition| condition.operator == Operator::Equal) {
-            return invalid(format!("{name} cannot be restricted by more than one relation if it includes an Equal"));
-        }
-        if conditions.iter().any(|condition| condition.operator == Operator::In) {
-            return invalid(format!("{name} cannot be restricted by more than one relation if it includes a IN"));
-        }
-        let count = |test: fn(Operator) -> bool| conditions.iter().filter(|condition| test(condition.operator)).count();
-        if count(|operator| matches!(operator, Operator::Greater | Operator::GreaterOrEqual)) > 1 {
-            return invalid(format!("More than one restriction was found for the start bound on {name}"));
-        }
-        if count(|operator| matches!(operator, Operator::Less | Operator::LessOrEqual)) > 1 {
-            return invalid(format!("More than one restriction was found for the end bound on {name}"));
-        }
-    }
     Ok(())
-}
-
-/// The values of the filters, evaluated once for an execution.
-pub(crate) struct Filter<'r> {
-    conditions: Vec<(&'r Condition, Vec<Vec<u8>>, Option<Vec<u8>>)>,
-}
-
-impl<'r> Filter<'r> {
-    pub(crate) fn new(restrictions: &'r Restrictions, binding: &Binding<'_>) -> Result<Self, CqlError> {
-        let mut conditions = Vec::with_capacity(restrictions.filters.len());
-        for condition in &restrictions.filters {
-            let values = condition.operands.evaluate(binding, &condition.column.name)?;
-            let element = match &condition.element {
-                Some(element) => Some(element.evaluate_set(binding, &condition.column.name)?.into_owned()),
-                None => None,
-            };
-            conditions.push((condition, values, element));
-        }
-        Ok(Self { conditions })
-    }
-
-    /// True without conditions.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.conditions.is_empty()
-    }
-
-    /// True if all conditions hold for a row whose values `value_of` gives.
-    pub(crate) fn accepts<'v>(&self, value_of: impl Fn(&Column) -> Option<&'v [u8]>) -> bool {
-        self.conditions.iter().all(|(condition, values, element)| {
-            value_of(&condition.column).is_some_and(|value| holds(condition, value, values, element.as_deref()))
-        })
-    }
-}
-
-fn holds(condition: &Condition, value: &[u8], operands: &[Vec<u8>], element: Option<&[u8]>) -> bool {
-    let ty = &condition.column.cql_type;
-    if let (Some(wanted), CqlType::Map { key, value: value_type, .. }) = (element, ty) {
-        let found = map_entries(value).find(|(k, _)| value::compare(key, k, wanted).is_eq());
-        return found.is_some_and(|(_, found)| operands.iter().any(|operand| value::compare(value_type, found, operand).is_eq()));
-    }
-    let operand = operands.first().map_or(&[][..], Vec::as_slice);
-    match condition.operator {
-        Operator::Contains => match ty {
-            CqlType::List { element, .. } | CqlType::Set { element, .. } => {
-                elements(value).flatten().any(|found| value::compare(element, found, operand).is_eq())
-            }
-            CqlType::Map { value: value_type, .. } => map_entries(value).any(|(_, found)| value::compare(value_type, found, operand).is_eq()),
-            _ => false,
-        },
-        Operator::ContainsKey => match ty {
-            CqlType::Map { key, .. } => map_entries(value).any(|(found, _)| value::compare(key, found, operand).is_eq()),
-            _ => false,
-        },
-        Operator::In => operands.iter().any(|operand| value::compare(ty, value, operand).is_eq()),
-        operator => {
-            let order = value::compare(ty, value, operand);
-            match operator {
-                Operator::Equal => order.is_eq(),
-                Operator::Less => order.is_lt(),
-                Operator::LessOrEqual => order.is_le(),
-                Operator::Greater => order.is_gt(),
-                Operator::GreaterOrEqual => order.is_ge(),
-                _ => false,
-            }
-        }
-    }
-}
-
-/// The entries of a map's wire bytes.
-pub(crate) fn map_entries(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = map;
-    let count = value::read_length(&mut rest).unwrap_or(0).max(0);
-    (0..count).map_while(move |_| Some((value::read_bytes(&mut rest)??, value::read_bytes(&mut rest)??)))
 }
 
 /// The partition key of raw bytes.

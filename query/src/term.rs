@@ -20,7 +20,10 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn new(name: impl Into<Arc<str>>, cql_type: CqlType) -> Self {
-        Self { name: name.into(), cql_type }
+        Self {
+            name: name.into(),
+            cql_type,
+        }
     }
 }
 
@@ -41,7 +44,11 @@ pub(crate) enum Expression {
 
 impl Expression {
     /// Checks a term against its receiver.
-    pub(crate) fn prepare(context: &mut Context<'_>, term: &Term, receiver: &Receiver) -> Result<Self, CqlError> {
+    pub(crate) fn prepare(
+        context: &mut Context<'_>,
+        term: &Term,
+        receiver: &Receiver,
+    ) -> Result<Self, CqlError> {
         match &term.kind {
             TermKind::Null => Ok(Self::Constant(None)),
             TermKind::Literal(kind, text) => literal(*kind, text, receiver),
@@ -55,7 +62,11 @@ impl Expression {
             TermKind::UserDefined(fields) => user_defined(context, fields, receiver),
             TermKind::Tuple(elements) => tuple(context, term, elements, receiver),
             TermKind::TypeHint(raw, inner) => {
-                let keyspace = context.table.as_ref().map(|table| Arc::clone(&table.keyspace)).or(context.default_keyspace.clone());
+                let keyspace = context
+                    .table
+                    .as_ref()
+                    .map(|table| Arc::clone(&table.keyspace))
+                    .or(context.default_keyspace.clone());
                 let hinted = context.resolve_type(raw, &keyspace.unwrap_or_else(|| "".into()))?;
                 if !assignable(&hinted, &receiver.cql_type) {
                     return invalid(format!(
@@ -65,10 +76,14 @@ impl Expression {
                 }
                 Self::prepare(context, inner, &Receiver::new(Arc::clone(&receiver.name), hinted))
             }
-            TermKind::Function(name, arguments) => functions::prepare_call(context, name, arguments, receiver),
+            TermKind::Function(name, arguments) => {
+                functions::prepare_call(context, name, arguments, receiver)
+            }
             TermKind::Cast(inner, target) => functions::prepare_cast(context, inner, target, receiver),
             TermKind::Negation(inner) => functions::prepare_negation(context, inner, receiver),
-            TermKind::Arithmetic(first, rest) => functions::prepare_arithmetic(context, first, rest, receiver),
+            TermKind::Arithmetic(first, rest) => {
+                functions::prepare_arithmetic(context, first, rest, receiver)
+            }
         }
     }
 
@@ -81,9 +96,15 @@ impl Expression {
             Self::Elements(receiver, elements) => elements_value(receiver, elements, binding),
             Self::Entries(receiver, entries) => entries_value(receiver, entries, binding),
             Self::Call(call, arguments) => {
-                let values = arguments.iter().map(|argument| argument.evaluate(binding)).collect::<Result<Vec<_>, _>>()?;
+                let values = arguments
+                    .iter()
+                    .map(|argument| argument.evaluate(binding))
+                    .collect::<Result<Vec<_>, _>>()?;
                 if values.contains(&Val::Unset) {
-                    return invalid(format!("Invalid unset value for argument in call to function {}", call.name()));
+                    return invalid(format!(
+                        "Invalid unset value for argument in call to function {}",
+                        call.name()
+                    ));
                 }
                 let bytes: Vec<Option<&[u8]>> = values.iter().map(Val::bytes).collect();
                 Ok(Val::of(call.execute(&bytes, binding)?))
@@ -92,7 +113,11 @@ impl Expression {
     }
 
     /// The value where there must be one: the error names `what`.
-    pub(crate) fn evaluate_set<'a>(&'a self, binding: &'a Binding<'_>, what: &str) -> Result<Cow<'a, [u8]>, CqlError> {
+    pub(crate) fn evaluate_set<'a>(
+        &'a self,
+        binding: &'a Binding<'_>,
+        what: &str,
+    ) -> Result<Cow<'a, [u8]>, CqlError> {
         match self.evaluate(binding)? {
             Val::Bytes(bytes) => Ok(bytes),
             Val::Null => invalid(format!("Invalid null value in condition for column {what}")),
@@ -105,8 +130,14 @@ impl Expression {
 pub(crate) fn assignable(from: &CqlType, to: &CqlType) -> bool {
     from == to
         || from.freeze() == to.freeze()
-        || matches!((from, to), (CqlType::Ascii, CqlType::Text) | (CqlType::Timeuuid, CqlType::Uuid) | (_, CqlType::Blob))
-        || matches!((from, to), (CqlType::Bigint, CqlType::Counter) | (CqlType::Counter, CqlType::Bigint))
+        || matches!(
+            (from, to),
+            (CqlType::Ascii, CqlType::Text) | (CqlType::Timeuuid, CqlType::Uuid) | (_, CqlType::Blob)
+        )
+        || matches!(
+            (from, to),
+            (CqlType::Bigint, CqlType::Counter) | (CqlType::Counter, CqlType::Bigint)
+        )
 }
 
 fn literal(kind: LiteralKind, text: &str, receiver: &Receiver) -> Result<Expression, CqlError> {
@@ -138,10 +169,18 @@ fn elements_of(
 }
 
 fn wrong_type(what: &str, receiver: &Receiver) -> CqlError {
-    CqlError::Invalid(format!("Invalid {what} literal for {} of type {}", receiver.name, receiver.cql_type))
+    CqlError::Invalid(format!(
+        "Invalid {what} literal for {} of type {}",
+        receiver.name, receiver.cql_type
+    ))
 }
 
-fn list(context: &mut Context<'_>, term: &Term, elements: &[Term], receiver: &Receiver) -> Result<Expression, CqlError> {
+fn list(
+    context: &mut Context<'_>,
+    term: &Term,
+    elements: &[Term],
+    receiver: &Receiver,
+) -> Result<Expression, CqlError> {
     match &receiver.cql_type {
         CqlType::List { element, .. } => {
             let inner = Receiver::new(format!("value({})", receiver.name), CqlType::clone(element));
@@ -166,7 +205,12 @@ fn list(context: &mut Context<'_>, term: &Term, elements: &[Term], receiver: &Re
     }
 }
 
-fn set(context: &mut Context<'_>, _: &Term, elements: &[Term], receiver: &Receiver) -> Result<Expression, CqlError> {
+fn set(
+    context: &mut Context<'_>,
+    _: &Term,
+    elements: &[Term],
+    receiver: &Receiver,
+) -> Result<Expression, CqlError> {
     match &receiver.cql_type {
         CqlType::Set { element, .. } => {
             let inner = Receiver::new(format!("value({})", receiver.name), CqlType::clone(element));
@@ -179,7 +223,12 @@ fn set(context: &mut Context<'_>, _: &Term, elements: &[Term], receiver: &Receiv
     }
 }
 
-fn map(context: &mut Context<'_>, _: &Term, entries: &[(Term, Term)], receiver: &Receiver) -> Result<Expression, CqlError> {
+fn map(
+    context: &mut Context<'_>,
+    _: &Term,
+    entries: &[(Term, Term)],
+    receiver: &Receiver,
+) -> Result<Expression, CqlError> {
     let CqlType::Map { key, value, .. } = &receiver.cql_type else {
         return Err(wrong_type("map", receiver));
     };
@@ -191,42 +240,75 @@ fn map(context: &mut Context<'_>, _: &Term, entries: &[(Term, Term)], receiver: 
             if matches!(k.kind, TermKind::Null) || matches!(v.kind, TermKind::Null) {
                 return invalid("null is not supported inside collections");
             }
-            Ok((Expression::prepare(context, k, &key)?, Expression::prepare(context, v, &value)?))
+            Ok((
+                Expression::prepare(context, k, &key)?,
+                Expression::prepare(context, v, &value)?,
+            ))
         })
         .collect::<Result<_, CqlError>>()?;
     Ok(Expression::Entries(receiver.clone(), entries))
 }
 
-fn user_defined(context: &mut Context<'_>, fields: &[(String, Term)], receiver: &Receiver) -> Result<Expression, CqlError> {
+fn user_defined(
+    context: &mut Context<'_>,
+    fields: &[(String, Term)],
+    receiver: &Receiver,
+) -> Result<Expression, CqlError> {
     let CqlType::UserDefined { definition, .. } = &receiver.cql_type else {
         // A map whose keys look like names.
         if let CqlType::Map { .. } = &receiver.cql_type {
             let name = fields.first().map_or("", |(name, _)| name);
-            return invalid(format!("Invalid map literal for {}: {name} is not a constant", receiver.name));
+            return invalid(format!(
+                "Invalid map literal for {}: {name} is not a constant",
+                receiver.name
+            ));
         }
-        return invalid(format!("Invalid user type literal for {} of type {}", receiver.name, receiver.cql_type));
+        return invalid(format!(
+            "Invalid user type literal for {} of type {}",
+            receiver.name, receiver.cql_type
+        ));
     };
-    if let Some((unknown, _)) = fields.iter().find(|(name, _)| definition.field_position(name).is_none()) {
-        return invalid(format!("Unknown field '{unknown}' in value of user defined type {}", definition.name));
+    if let Some((unknown, _)) = fields
+        .iter()
+        .find(|(name, _)| definition.field_position(name).is_none())
+    {
+        return invalid(format!(
+            "Unknown field '{unknown}' in value of user defined type {}",
+            definition.name
+        ));
     }
     let expressions = definition
         .fields
         .iter()
-        .map(|(name, ty)| match fields.iter().find(|(given, _)| **given == **name) {
-            Some((_, term)) => Expression::prepare(context, term, &Receiver::new(format!("{}.{name}", receiver.name), ty.freeze())),
-            None => Ok(Expression::Constant(None)),
-        })
+        .map(
+            |(name, ty)| match fields.iter().find(|(given, _)| **given == **name) {
+                Some((_, term)) => Expression::prepare(
+                    context,
+                    term,
+                    &Receiver::new(format!("{}.{name}", receiver.name), ty.freeze()),
+                ),
+                None => Ok(Expression::Constant(None)),
+            },
+        )
         .collect::<Result<_, _>>()?;
     Ok(Expression::Elements(receiver.clone(), expressions))
 }
 
-fn tuple(context: &mut Context<'_>, term: &Term, elements: &[Term], receiver: &Receiver) -> Result<Expression, CqlError> {
+fn tuple(
+    context: &mut Context<'_>,
+    term: &Term,
+    elements: &[Term],
+    receiver: &Receiver,
+) -> Result<Expression, CqlError> {
     let CqlType::Tuple(types) = &receiver.cql_type else {
         if let [only] = elements {
             // Parentheses.
             return Expression::prepare(context, only, receiver);
         }
-        return invalid(format!("Invalid tuple type literal for {} of type {}", receiver.name, receiver.cql_type));
+        return invalid(format!(
+            "Invalid tuple type literal for {} of type {}",
+            receiver.name, receiver.cql_type
+        ));
     };
     if elements.len() > types.len() {
         return invalid(format!(
@@ -243,13 +325,20 @@ fn tuple(context: &mut Context<'_>, term: &Term, elements: &[Term], receiver: &R
         .zip(types.iter())
         .enumerate()
         .map(|(index, (element, ty))| {
-            Expression::prepare(context, element, &Receiver::new(format!("{}[{index}]", receiver.name), ty.clone()))
+            Expression::prepare(
+                context,
+                element,
+                &Receiver::new(format!("{}[{index}]", receiver.name), ty.clone()),
+            )
         })
         .collect::<Result<_, _>>()?;
     Ok(Expression::Elements(receiver.clone(), expressions))
 }
 
-fn element_value<'a>(expression: &'a Expression, binding: &'a Binding<'_>) -> Result<Option<Cow<'a, [u8]>>, CqlError> {
+fn element_value<'a>(
+    expression: &'a Expression,
+    binding: &'a Binding<'_>,
+) -> Result<Option<Cow<'a, [u8]>>, CqlError> {
     match expression.evaluate(binding)? {
         Val::Bytes(bytes) => Ok(Some(bytes)),
         Val::Null => invalid("null is not supported inside collections"),
@@ -257,21 +346,30 @@ fn element_value<'a>(expression: &'a Expression, binding: &'a Binding<'_>) -> Re
     }
 }
 
-fn elements_value<'a>(receiver: &Receiver, elements: &'a [Expression], binding: &'a Binding<'_>) -> Result<Val<'a>, CqlError> {
+fn elements_value<'a>(
+    receiver: &Receiver,
+    elements: &'a [Expression],
+    binding: &'a Binding<'_>,
+) -> Result<Val<'a>, CqlError> {
     let mut out = Vec::new();
     match &receiver.cql_type {
         CqlType::Tuple(_) | CqlType::UserDefined { .. } => {
             for element in elements {
                 let value = element.evaluate(binding)?;
                 if value == Val::Unset {
-                    return invalid(format!("Invalid unset value for tuple field of {}", receiver.name));
+                    return invalid(format!(
+                        "Invalid unset value for tuple field of {}",
+                        receiver.name
+                    ));
                 }
                 write_bytes(value.bytes(), &mut out)?;
             }
         }
         CqlType::Vector { element, .. } => {
             for expression in elements {
-                let Some(bytes) = element_value(expression, binding)? else { return Ok(Val::Unset) };
+                let Some(bytes) = element_value(expression, binding)? else {
+                    return Ok(Val::Unset);
+                };
                 if element.fixed_value_length().is_none() {
                     value::write_unsigned_vint(bytes.len() as u64, &mut out);
                 }
@@ -281,7 +379,9 @@ fn elements_value<'a>(receiver: &Receiver, elements: &'a [Expression], binding: 
         ty => {
             let mut values = Vec::with_capacity(elements.len());
             for expression in elements {
-                let Some(bytes) = element_value(expression, binding)? else { return Ok(Val::Unset) };
+                let Some(bytes) = element_value(expression, binding)? else {
+                    return Ok(Val::Unset);
+                };
                 values.push(bytes);
             }
             if let CqlType::Set { element, .. } = ty {

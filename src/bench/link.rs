@@ -1,6 +1,7 @@
 //! A connection: envelopes out, envelopes in.
 
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
@@ -10,6 +11,7 @@ use dodona_protocol::{
     Compression, Encoding, Envelope, EnvelopeRules, Request, RequestExtras, Response, SegmentFormat,
     SegmentReader, Version,
 };
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::{BenchArgs, BenchError};
@@ -97,9 +99,9 @@ impl Link {
         self.write(|out| request.encode(encoding, 0, &RequestExtras::default(), out));
         loop {
             self.flush()?;
-            std::future::poll_fn(|context| self.poll_ready(context)).await;
+            std::future::poll_fn(|context| self.poll_progress(context)).await?;
             let mut answer = None;
-            self.read(|envelope| {
+            self.take_envelopes(|envelope| {
                 let (_, response) = Response::decode(&envelope.header, envelope.body)?;
                 answer = Some(match &response {
                     Response::Error(error) => Err(error.message.clone()),
@@ -137,29 +139,29 @@ impl Link {
         Ok(())
     }
 
-    /// Ready when there is something to read, or room for what waits to be sent.
-    pub(super) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
-        let readable = self.stream.poll_read_ready(context).is_ready();
-        let writable = !self.outbound.is_empty() && self.stream.poll_write_ready(context).is_ready();
-        if readable || writable {
-            Poll::Ready(())
-        } else {
+    /// Ready when something has been read, or when there is room for what waits to be sent.
+    ///
+    /// A read that does not fill its buffer tells tokio that the socket is empty, which saves
+    /// asking it once more: `try_read` would not.
+    pub(super) fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BenchError>> {
+        self.inbound.reserve(READ_BYTES);
+        match pin!(self.stream.read_buf(&mut self.inbound)).poll(context) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(BenchError::Closed)),
+            Poll::Ready(result) => return Poll::Ready(result.map(drop).map_err(BenchError::io("receive"))),
+            Poll::Pending => {}
+        }
+        if self.outbound.is_empty() {
             Poll::Pending
+        } else {
+            self.stream.poll_write_ready(context).map(|_| Ok(()))
         }
     }
 
-    /// Reads once what the socket has, and passes every whole envelope to `each`.
-    pub(super) fn read(
+    /// Passes every whole envelope that has been read to `each`.
+    pub(super) fn take_envelopes(
         &mut self,
         mut each: impl FnMut(&Envelope<'_>) -> Result<(), BenchError>,
     ) -> Result<(), BenchError> {
-        self.inbound.reserve(READ_BYTES);
-        match self.stream.try_read_buf(&mut self.inbound) {
-            Ok(0) => return Err(BenchError::Closed),
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(BenchError::io("receive")(error)),
-        }
         let Some(segments) = &mut self.segments else {
             let used = each_envelope(&self.rules, &self.inbound, &mut each)?;
             self.inbound.advance(used);

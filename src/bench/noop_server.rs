@@ -16,6 +16,7 @@ use dodona_protocol::{
 };
 use dodona_types::limits::MAX_FRAME_BYTES;
 use dodona_types::{CqlType, RowSink};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
@@ -81,13 +82,14 @@ impl Client {
 
     async fn serve(&mut self) -> Result<(), BenchError> {
         loop {
-            self.stream.readable().await.map_err(BenchError::io("receive"))?;
             self.inbound.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.inbound) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(BenchError::io("receive")(error)),
+            let read = self
+                .stream
+                .read_buf(&mut self.inbound)
+                .await
+                .map_err(BenchError::io("receive"))?;
+            if read == 0 {
+                return Ok(());
             }
             self.answer_all()?;
             self.flush().await?;

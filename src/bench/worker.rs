@@ -212,16 +212,11 @@ impl Connection {
             if !over && !self.free.is_empty() {
                 pace.arm(now)?;
             }
-            std::future::poll_fn(|context| {
-                let ready = self.link.poll_ready(context).is_ready();
-                let due = pace.poll_due(context).is_ready();
-                if ready || due {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
-                }
+            std::future::poll_fn(|context| match self.link.poll_progress(context) {
+                Poll::Pending => pace.poll_due(context).map(Ok),
+                progress => progress,
             })
-            .await;
+            .await?;
             self.receive(shared.now())?;
         }
     }
@@ -265,7 +260,7 @@ impl Connection {
             stats,
             ..
         } = self;
-        link.read(|envelope| {
+        link.take_envelopes(|envelope| {
             let stream = envelope.header.stream;
             let slot = usize::try_from(stream)
                 .ok()

@@ -11,7 +11,7 @@ use crate::error::{CqlError, invalid};
 use crate::term::{Expression, Receiver, assignable};
 use dodona_types::CqlType;
 use dodona_types::value::LiteralKind;
-pub(crate) use native::{Native, timeuuid_with};
+pub(crate) use native::{Native, Number, number, timeuuid_with};
 
 /// A call of a native function with these types of arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +28,13 @@ impl Call {
     }
 
     /// The call's value for these arguments.
-    pub(crate) fn execute(&self, arguments: &[Option<&[u8]>], binding: &Binding<'_>) -> Result<Option<Vec<u8>>, CqlError> {
-        self.function.execute(&self.arguments, &self.result, arguments, binding)
+    pub(crate) fn execute(
+        &self,
+        arguments: &[Option<&[u8]>],
+        binding: &Binding<'_>,
+    ) -> Result<Option<Vec<u8>>, CqlError> {
+        self.function
+            .execute(&self.arguments, &self.result, arguments, binding)
     }
 }
 
@@ -40,12 +45,19 @@ pub(crate) fn resolve(
     context: &Context<'_>,
     receiver: Option<&CqlType>,
 ) -> Result<Call, CqlError> {
-    let known = name.keyspace.as_deref().is_none_or(|keyspace| keyspace == "system");
+    let known = name
+        .keyspace
+        .as_deref()
+        .is_none_or(|keyspace| keyspace == "system");
     let Some(function) = known.then(|| Native::find(&name.name)).flatten() else {
         return invalid(format!("Unknown function '{name}'"));
     };
     let (arguments, result) = function.signature(arguments, context, receiver)?;
-    Ok(Call { function, arguments, result })
+    Ok(Call {
+        function,
+        arguments,
+        result,
+    })
 }
 
 /// The type a term has by itself, if it has one.
@@ -54,13 +66,19 @@ pub(crate) fn type_of_term(context: &Context<'_>, term: &Term) -> Result<Option<
         TermKind::Literal(LiteralKind::String, _) => Some(CqlType::Text),
         TermKind::Literal(kind, text) => Some(kind.preferred_type(text)),
         TermKind::Function(name, arguments) => {
-            let types = arguments.iter().map(|argument| type_of_term(context, argument)).collect::<Result<Vec<_>, _>>()?;
+            let types = arguments
+                .iter()
+                .map(|argument| type_of_term(context, argument))
+                .collect::<Result<Vec<_>, _>>()?;
             Some(resolve(name, &types, context, None)?.result)
         }
         TermKind::Cast(_, target) => Some(target.clone()),
         TermKind::Negation(inner) => type_of_term(context, inner)?,
         TermKind::TypeHint(raw, _) => {
-            let keyspace = context.table.as_ref().map_or_else(|| "".into(), |table| std::sync::Arc::clone(&table.keyspace));
+            let keyspace = context
+                .table
+                .as_ref()
+                .map_or_else(|| "".into(), |table| std::sync::Arc::clone(&table.keyspace));
             Some(context.resolve_type(raw, &keyspace)?)
         }
         _ => None,
@@ -74,7 +92,10 @@ pub(crate) fn prepare_call(
     arguments: &[Term],
     receiver: &Receiver,
 ) -> Result<Expression, CqlError> {
-    let types = arguments.iter().map(|argument| type_of_term(context, argument)).collect::<Result<Vec<_>, _>>()?;
+    let types = arguments
+        .iter()
+        .map(|argument| type_of_term(context, argument))
+        .collect::<Result<Vec<_>, _>>()?;
     let call = resolve(name, &types, context, Some(&receiver.cql_type))?;
     if !assignable(&call.result, &receiver.cql_type) {
         return invalid(format!(
@@ -90,7 +111,11 @@ pub(crate) fn prepare_call(
         .zip(&call.arguments)
         .enumerate()
         .map(|(index, (argument, ty))| {
-            Expression::prepare(context, argument, &Receiver::new(format!("arg{index}({})", call.name()), ty.clone()))
+            Expression::prepare(
+                context,
+                argument,
+                &Receiver::new(format!("arg{index}({})", call.name()), ty.clone()),
+            )
         })
         .collect::<Result<_, _>>()?;
     Ok(Expression::Call(call, expressions))
@@ -108,7 +133,10 @@ pub(crate) fn prepare_cast(
     };
     let call = cast(&source, target)?;
     if !assignable(target, &receiver.cql_type) {
-        return invalid(format!("Type error: cannot assign result of CAST (type {target}) to {} (type {})", receiver.name, receiver.cql_type));
+        return invalid(format!(
+            "Type error: cannot assign result of CAST (type {target}) to {} (type {})",
+            receiver.name, receiver.cql_type
+        ));
     }
     let argument = Expression::prepare(context, inner, &Receiver::new("arg0(cast)", source))?;
     Ok(Expression::Call(call, vec![argument]))
@@ -119,11 +147,19 @@ pub(crate) fn cast(source: &CqlType, target: &CqlType) -> Result<Call, CqlError>
     if !native::can_cast(source, target) {
         return invalid(format!("{source} cannot be cast to {target}"));
     }
-    Ok(Call { function: Native::Cast, arguments: vec![source.clone()], result: target.clone() })
+    Ok(Call {
+        function: Native::Cast,
+        arguments: vec![source.clone()],
+        result: target.clone(),
+    })
 }
 
 /// Checks `-term`.
-pub(crate) fn prepare_negation(context: &mut Context<'_>, inner: &Term, receiver: &Receiver) -> Result<Expression, CqlError> {
+pub(crate) fn prepare_negation(
+    context: &mut Context<'_>,
+    inner: &Term,
+    receiver: &Receiver,
+) -> Result<Expression, CqlError> {
     let _ = (context, inner, receiver);
     invalid("Arithmetic on terms is not supported yet")
 }

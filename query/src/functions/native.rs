@@ -3,7 +3,7 @@
 use crate::binding::Binding;
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
-use dodona_types::value::{self, Decimal, Value, parse_json, json_to_wire, wire_to_json};
+use dodona_types::value::{self, Decimal, Value, json_to_wire, parse_json, wire_to_json};
 use dodona_types::{CqlType, Token};
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
@@ -73,11 +73,15 @@ impl Native {
     }
 
     fn find_blob_conversion(name: &str) -> Option<Self> {
-        let native = |name: &str| CqlType::native(name).filter(|ty| *ty != CqlType::Counter || name == "counter");
+        let native =
+            |name: &str| CqlType::native(name).filter(|ty| *ty != CqlType::Counter || name == "counter");
         if let Some(ty) = name.strip_suffix("_as_blob").or(name.strip_suffix("asblob")) {
             return native(ty).map(Self::ToBlob);
         }
-        name.strip_prefix("blob_as_").or(name.strip_prefix("blobas")).and_then(native).map(Self::FromBlob)
+        name.strip_prefix("blob_as_")
+            .or(name.strip_prefix("blobas"))
+            .and_then(native)
+            .map(Self::FromBlob)
     }
 
     /// The name, as Cassandra 5 writes it.
@@ -115,17 +119,34 @@ impl Native {
             Self::CurrentTimestamp => self.fixed(arguments, &[], CqlType::Timestamp),
             Self::CurrentDate => self.fixed(arguments, &[], CqlType::Date),
             Self::CurrentTime => self.fixed(arguments, &[], CqlType::Time),
-            Self::MinTimeuuid | Self::MaxTimeuuid => self.fixed(arguments, &[&[CqlType::Timestamp]], CqlType::Timeuuid),
-            Self::ToDate => self.fixed(arguments, &[&[CqlType::Timeuuid, CqlType::Timestamp]], CqlType::Date),
-            Self::ToTimestamp => self.fixed(arguments, &[&[CqlType::Timeuuid, CqlType::Date]], CqlType::Timestamp),
-            Self::ToUnixTimestamp => {
-                self.fixed(arguments, &[&[CqlType::Timeuuid, CqlType::Timestamp, CqlType::Date]], CqlType::Bigint)
+            Self::MinTimeuuid | Self::MaxTimeuuid => {
+                self.fixed(arguments, &[&[CqlType::Timestamp]], CqlType::Timeuuid)
             }
+            Self::ToDate => self.fixed(
+                arguments,
+                &[&[CqlType::Timeuuid, CqlType::Timestamp]],
+                CqlType::Date,
+            ),
+            Self::ToTimestamp => self.fixed(
+                arguments,
+                &[&[CqlType::Timeuuid, CqlType::Date]],
+                CqlType::Timestamp,
+            ),
+            Self::ToUnixTimestamp => self.fixed(
+                arguments,
+                &[&[CqlType::Timeuuid, CqlType::Timestamp, CqlType::Date]],
+                CqlType::Bigint,
+            ),
             Self::ToBlob(ty) => self.fixed(arguments, &[std::slice::from_ref(ty)], CqlType::Blob),
             Self::FromBlob(ty) => self.fixed(arguments, &[&[CqlType::Blob]], ty.clone()),
             Self::Token => {
-                let Some(table) = &context.table else { return invalid("token() outside of a table") };
-                let keys: Vec<CqlType> = table.partition_key().map(|column| column.cql_type.clone()).collect();
+                let Some(table) = &context.table else {
+                    return invalid("token() outside of a table");
+                };
+                let keys: Vec<CqlType> = table
+                    .partition_key()
+                    .map(|column| column.cql_type.clone())
+                    .collect();
                 let allowed: Vec<&[CqlType]> = keys.iter().map(std::slice::from_ref).collect();
                 self.fixed(arguments, &allowed, CqlType::Bigint)
             }
@@ -134,7 +155,11 @@ impl Native {
                 _ => self.mismatch(arguments),
             },
             Self::FromJson => {
-                let Some(receiver) = receiver else { return invalid("from_json() cannot be used in the selection clause of a SELECT statement") };
+                let Some(receiver) = receiver else {
+                    return invalid(
+                        "from_json() cannot be used in the selection clause of a SELECT statement",
+                    );
+                };
                 self.fixed(arguments, &[&[CqlType::Text]], receiver.clone())
             }
             Self::Cast => self.mismatch(arguments),
@@ -142,9 +167,15 @@ impl Native {
     }
 
     fn mismatch<T>(&self, arguments: &[Option<CqlType>]) -> Result<T, CqlError> {
-        let given: Vec<String> =
-            arguments.iter().map(|ty| ty.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string)).collect();
-        invalid(format!("Invalid call to function {}, none of its type signatures match ({})", self.name(), given.join(", ")))
+        let given: Vec<String> = arguments
+            .iter()
+            .map(|ty| ty.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string))
+            .collect();
+        invalid(format!(
+            "Invalid call to function {}, none of its type signatures match ({})",
+            self.name(),
+            given.join(", ")
+        ))
     }
 
     fn fixed(
@@ -169,7 +200,11 @@ impl Native {
                     return invalid(format!(
                         "Ambiguous call to function {} (can be matched by following signatures: {}): use type casts to disambiguate",
                         self.name(),
-                        allowed.iter().map(|ty| format!("{}({ty})", self.name())).collect::<Vec<_>>().join(", ")
+                        allowed
+                            .iter()
+                            .map(|ty| format!("{}({ty})", self.name()))
+                            .collect::<Vec<_>>()
+                            .join(", ")
                     ));
                 }
                 Some(ty) => match allowed.iter().find(|allowed| fits(ty, allowed)) {
@@ -192,18 +227,33 @@ impl Native {
         let now_millis = binding.now_micros.div_euclid(1_000);
         let first = arguments.first().copied().flatten();
         let is = |ty: &CqlType| types.first() == Some(ty);
-        let millis = |bytes: &[u8]| if is(&CqlType::Date) { date_millis(bytes) } else if is(&CqlType::Timeuuid) { timeuuid_millis(bytes) } else { bigint(bytes) };
+        let millis = |bytes: &[u8]| {
+            if is(&CqlType::Date) {
+                date_millis(bytes)
+            } else if is(&CqlType::Timeuuid) {
+                timeuuid_millis(bytes)
+            } else {
+                bigint(bytes)
+            }
+        };
         Ok(match self {
             Self::Uuid => Some(binding.random.uuid_v4().as_bytes().to_vec()),
             Self::Now(_) => Some(timeuuid(binding).as_bytes().to_vec()),
             Self::CurrentTimestamp => Some(now_millis.to_be_bytes().to_vec()),
             Self::CurrentDate => Some(date_of_millis(now_millis)),
-            Self::CurrentTime => {
-                Some((binding.now_micros.rem_euclid(86_400_000_000) / 1_000 * 1_000_000).to_be_bytes().to_vec())
-            }
+            Self::CurrentTime => Some(
+                (binding.now_micros.rem_euclid(86_400_000_000) / 1_000 * 1_000_000)
+                    .to_be_bytes()
+                    .to_vec(),
+            ),
             Self::Token => {
                 let components: Option<Vec<&[u8]>> = arguments.iter().copied().collect();
-                components.map(|components| Token::of_key(&crate::keys::partition_key(&components)).0.to_be_bytes().to_vec())
+                components.map(|components| {
+                    Token::of_key(&crate::keys::partition_key(&components))
+                        .0
+                        .to_be_bytes()
+                        .to_vec()
+                })
             }
             Self::ToJson => {
                 let mut out = String::new();
@@ -211,10 +261,18 @@ impl Native {
                 Some(out.into_bytes())
             }
             _ if first.is_none() => None,
-            Self::MinTimeuuid => Some(bound_timeuuid(bigint(first.unwrap_or_default()).unwrap_or(0), false)),
-            Self::MaxTimeuuid => Some(bound_timeuuid(bigint(first.unwrap_or_default()).unwrap_or(0), true)),
+            Self::MinTimeuuid => Some(bound_timeuuid(
+                bigint(first.unwrap_or_default()).unwrap_or(0),
+                false,
+            )),
+            Self::MaxTimeuuid => Some(bound_timeuuid(
+                bigint(first.unwrap_or_default()).unwrap_or(0),
+                true,
+            )),
             Self::ToDate => first.and_then(millis).map(date_of_millis),
-            Self::ToTimestamp | Self::ToUnixTimestamp => first.and_then(millis).map(|millis| millis.to_be_bytes().to_vec()),
+            Self::ToTimestamp | Self::ToUnixTimestamp => {
+                first.and_then(millis).map(|millis| millis.to_be_bytes().to_vec())
+            }
             Self::ToBlob(_) => first.map(<[u8]>::to_vec),
             Self::FromBlob(ty) => {
                 let bytes = first.unwrap_or_default();
@@ -224,12 +282,12 @@ impl Native {
                 })?;
                 Some(bytes.to_vec())
             }
-            Self::FromJson => self.from_json(result, first.unwrap_or_default())?,
+            Self::FromJson => self.value_of_json(result, first.unwrap_or_default())?,
             Self::Cast => cast_value(&types[0], result, first.unwrap_or_default())?,
         })
     }
 
-    fn from_json(&self, result: &CqlType, text: &[u8]) -> Result<Option<Vec<u8>>, CqlError> {
+    fn value_of_json(&self, result: &CqlType, text: &[u8]) -> Result<Option<Vec<u8>>, CqlError> {
         let text = String::from_utf8_lossy(text);
         let failure = |message: String| CqlError::FunctionFailure {
             keyspace: "system".into(),
@@ -249,7 +307,13 @@ impl Native {
 
 fn fits(ty: &CqlType, allowed: &CqlType) -> bool {
     crate::term::assignable(ty, allowed)
-        || matches!((ty, allowed), (CqlType::Text, CqlType::Timestamp | CqlType::Date | CqlType::Inet | CqlType::Ascii))
+        || matches!(
+            (ty, allowed),
+            (
+                CqlType::Text,
+                CqlType::Timestamp | CqlType::Date | CqlType::Inet | CqlType::Ascii
+            )
+        )
         || (is_number(ty) && (is_number(allowed) || *allowed == CqlType::Timestamp))
 }
 
@@ -300,9 +364,17 @@ pub(crate) fn timeuuid(binding: &Binding<'_>) -> Uuid {
 
 /// A version 1 UUID of this time, and this clock sequence (two bytes) and node (six bytes).
 pub(crate) fn timeuuid_with(micros: i64, hundreds_of_nanos: u64, mut tail: [u8; 8]) -> Uuid {
-    let ticks = (micros.saturating_add(UUID_EPOCH_MICROS)).cast_unsigned().wrapping_mul(10).wrapping_add(hundreds_of_nanos);
+    let ticks = (micros.saturating_add(UUID_EPOCH_MICROS))
+        .cast_unsigned()
+        .wrapping_mul(10)
+        .wrapping_add(hundreds_of_nanos);
     tail[0] = (tail[0] & 0x3f) | 0x80;
-    Uuid::from_fields(ticks as u32, (ticks >> 32) as u16, ((ticks >> 48) as u16 & 0x0fff) | 0x1000, &tail)
+    Uuid::from_fields(
+        ticks as u32,
+        (ticks >> 32) as u16,
+        ((ticks >> 48) as u16 & 0x0fff) | 0x1000,
+        &tail,
+    )
 }
 
 fn bound_timeuuid(millis: i64, max: bool) -> Vec<u8> {
@@ -326,7 +398,8 @@ pub(crate) fn can_cast(source: &CqlType, target: &CqlType) -> bool {
     (is_number(source) && to_number)
         || matches!(
             (source, target),
-            (CqlType::Timeuuid | CqlType::Timestamp, CqlType::Date) | (CqlType::Timeuuid | CqlType::Date, CqlType::Timestamp)
+            (CqlType::Timeuuid | CqlType::Timestamp, CqlType::Date)
+                | (CqlType::Timeuuid | CqlType::Date, CqlType::Timestamp)
         )
 }
 
@@ -346,7 +419,10 @@ fn cast_value(source: &CqlType, target: &CqlType, bytes: &[u8]) -> Result<Option
     match target {
         CqlType::Text | CqlType::Ascii => {
             let literal = value::wire_to_literal(source, Some(bytes))?;
-            let text = literal.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).map_or(literal.clone(), |text| text.replace("''", "'"));
+            let text = literal
+                .strip_prefix('\'')
+                .and_then(|text| text.strip_suffix('\''))
+                .map_or(literal.clone(), |text| text.replace("''", "'"));
             return Ok(Some(text.into_bytes()));
         }
         CqlType::Date => return Ok(millis.map(date_of_millis)),
@@ -389,7 +465,11 @@ impl Number {
             Self::Real(n) => BigInt::from(*n as i64),
             Self::Exact(decimal) => {
                 let plain = decimal.to_plain_string();
-                plain.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(BigInt::ZERO)
+                plain
+                    .split('.')
+                    .next()
+                    .and_then(|whole| whole.parse().ok())
+                    .unwrap_or(BigInt::ZERO)
             }
         }
     }
@@ -404,10 +484,16 @@ impl Number {
 
     /// The number as a value of a numeric type, as Java's conversions give it.
     pub(crate) fn convert(&self, target: &CqlType) -> Value {
-        let low_bits = |n: &BigInt| n.iter_u64_digits().next().map_or(0, |digit| {
-            let digit = digit.cast_signed();
-            if n.sign() == num_bigint::Sign::Minus { digit.wrapping_neg() } else { digit }
-        });
+        let low_bits = |n: &BigInt| {
+            n.iter_u64_digits().next().map_or(0, |digit| {
+                let digit = digit.cast_signed();
+                if n.sign() == num_bigint::Sign::Minus {
+                    digit.wrapping_neg()
+                } else {
+                    digit
+                }
+            })
+        };
         match target {
             CqlType::Tinyint => Value::Tinyint(low_bits(&self.whole()) as i8),
             CqlType::Smallint => Value::Smallint(low_bits(&self.whole()) as i16),
@@ -421,8 +507,14 @@ impl Number {
             CqlType::Float => Value::Float(self.real() as f32),
             CqlType::Double => Value::Double(self.real()),
             _ => Value::Decimal(match self {
-                Self::Whole(n) => Decimal { unscaled: n.clone(), scale: 0 },
-                Self::Real(n) => value::format_double(*n).parse().unwrap_or(Decimal { unscaled: BigInt::ZERO, scale: 0 }),
+                Self::Whole(n) => Decimal {
+                    unscaled: n.clone(),
+                    scale: 0,
+                },
+                Self::Real(n) => value::format_double(*n).parse().unwrap_or(Decimal {
+                    unscaled: BigInt::ZERO,
+                    scale: 0,
+                }),
                 Self::Exact(decimal) => decimal.clone(),
             }),
         }

@@ -1,6 +1,8 @@
 //! Plans: what a statement means in a schema, and how it is executed.
 
 pub mod batch;
+mod cells;
+mod json_row;
 pub(crate) mod modification;
 pub(crate) mod schema;
 pub(crate) mod select;
@@ -51,12 +53,20 @@ impl Plan {
                 let markers = plan.partition_key_markers();
                 Ok((Self::Select(Box::new(plan)), Some(columns), markers))
             }
-            Statement::Insert(insert) => modification(modification::ModificationPlan::insert(context, insert)?),
-            Statement::Update(update) => modification(modification::ModificationPlan::update(context, update)?),
-            Statement::Delete(delete) => modification(modification::ModificationPlan::delete(context, delete)?),
-            Statement::Batch(batch) => {
-                Ok((Self::Batch(Box::new(batch::TextBatch::prepare(context, batch)?)), None, None))
+            Statement::Insert(insert) => {
+                modification(modification::ModificationPlan::insert(context, insert)?)
             }
+            Statement::Update(update) => {
+                modification(modification::ModificationPlan::update(context, update)?)
+            }
+            Statement::Delete(delete) => {
+                modification(modification::ModificationPlan::delete(context, delete)?)
+            }
+            Statement::Batch(batch) => Ok((
+                Self::Batch(Box::new(batch::TextBatch::prepare(context, batch)?)),
+                None,
+                None,
+            )),
             Statement::Use(keyspace) => Ok((Self::Use(keyspace.as_str().into()), None, None)),
             other => {
                 let (plan, columns) = schema::prepare(processor, context, other)?;

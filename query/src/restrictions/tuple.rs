@@ -1,0 +1,150 @@
+//! Conditions on several clustering columns at once.
+
+use super::{Operands, column_of, is_slice, narrow};
+use crate::ast::{Operand, Operator, Relation};
+use crate::context::Context;
+use crate::error::{CqlError, invalid};
+use crate::keys;
+use crate::term::{Expression, Receiver};
+use dodona_types::key::{ABOVE, BELOW};
+use dodona_types::schema::{Column, ColumnKind, Table};
+use dodona_types::value;
+use dodona_types::{ClusteringSlice, CqlType};
+
+/// A condition on several clustering columns: `(a, b) > (1, 2)`.
+#[derive(Clone, Debug)]
+pub(super) struct TupleCondition {
+    pub(super) columns: Vec<Column>,
+    pub(super) operator: Operator,
+    pub(super) operands: Operands,
+}
+
+impl TupleCondition {
+    fn parts<'v>(&self, value: &'v [u8]) -> Result<Vec<&'v [u8]>, CqlError> {
+        let mut rest = value;
+        let mut parts = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            match value::read_bytes(&mut rest) {
+                Some(Some(part)) => parts.push(part),
+                _ => {
+                    return invalid(format!(
+                        "Invalid null value in condition for column {}",
+                        column.name
+                    ));
+                }
+            }
+        }
+        Ok(parts)
+    }
+
+    pub(super) fn encode(&self, prefix: &[u8], value: &[u8]) -> Result<Vec<u8>, CqlError> {
+        let mut point = prefix.to_vec();
+        for (column, part) in self.columns.iter().zip(self.parts(value)?) {
+            keys::put_component(column, part, &mut point)?;
+        }
+        Ok(point)
+    }
+
+    /// The parts of `slices` that satisfy the condition. Where columns run in different
+    /// directions, what is greater than a tuple is a slice for each of its columns.
+    pub(super) fn narrow(
+        &self,
+        prefix: &[u8],
+        value: &[u8],
+        slices: &[ClusteringSlice],
+    ) -> Result<Vec<ClusteringSlice>, CqlError> {
+        let parts = self.parts(value)?;
+        let last = self.columns.len() - 1;
+        let strict = match self.operator {
+            Operator::Greater | Operator::GreaterOrEqual => Operator::Greater,
+            _ => Operator::Less,
+        };
+        let mut pieces = Vec::new();
+        let mut equal = prefix.to_vec();
+        for (index, (column, part)) in self.columns.iter().zip(&parts).enumerate() {
+            let mut piece = if equal.is_empty() {
+                ClusteringSlice::all()
+            } else {
+                ClusteringSlice {
+                    start: [equal.as_slice(), &[BELOW]].concat(),
+                    end: [equal.as_slice(), &[ABOVE]].concat(),
+                }
+            };
+            keys::put_component(column, part, &mut equal)?;
+            narrow(
+                &mut piece,
+                &equal,
+                if index == last { self.operator } else { strict },
+                column.descending,
+            );
+            pieces.push(piece);
+        }
+        let mut out = Vec::new();
+        for slice in slices {
+            for piece in &pieces {
+                let start = slice.start.clone().max(piece.start.clone());
+                let end = slice.end.clone().min(piece.end.clone());
+                out.push(ClusteringSlice { start, end });
+            }
+        }
+        out.retain(|slice| !slice.is_empty());
+        out.sort_unstable();
+        Ok(out)
+    }
+}
+
+pub(super) fn tuple_condition(
+    context: &mut Context<'_>,
+    table: &Table,
+    relation: &Relation,
+    names: &[String],
+) -> Result<TupleCondition, CqlError> {
+    let columns = names
+        .iter()
+        .map(|name| Ok(column_of(table, name)?.clone()))
+        .collect::<Result<Vec<_>, CqlError>>()?;
+    for (index, column) in columns.iter().enumerate() {
+        if column.kind != ColumnKind::Clustering {
+            return invalid(format!(
+                "Multi-column relations can only be applied to clustering columns but was applied to: {}",
+                column.name
+            ));
+        }
+        if index > 0 && columns[index - 1].position + 1 != column.position {
+            return invalid(format!(
+                "Clustering columns must appear in the PRIMARY KEY order in multi-column relations: ({})",
+                names.join(", ")
+            ));
+        }
+    }
+    let tuple = CqlType::Tuple(columns.iter().map(|column| column.cql_type.freeze()).collect());
+    let receiver = Receiver::new(format!("({})", names.join(",")), tuple.clone());
+    let operands = match &relation.operand {
+        Operand::One(term) if relation.operator == Operator::In => {
+            let list = Receiver::new(
+                format!("in({})", names.join(",")),
+                CqlType::list(tuple.clone(), true),
+            );
+            Operands::ListOf(Expression::prepare(context, term, &list)?)
+        }
+        Operand::One(term) => Operands::One(Expression::prepare(context, term, &receiver)?),
+        Operand::Many(terms) => Operands::Many(
+            terms
+                .iter()
+                .map(|term| Expression::prepare(context, term, &receiver))
+                .collect::<Result<_, _>>()?,
+        ),
+        Operand::Range(_) | Operand::Nothing => return invalid("Unsupported multi-column relation"),
+    };
+    if !is_slice(relation.operator) && !matches!(relation.operator, Operator::Equal | Operator::In) {
+        return invalid(format!(
+            "{} cannot be used for multi-column relations",
+            relation.operator.text()
+        ));
+    }
+    Ok(TupleCondition {
+        columns,
+        operator: relation.operator,
+        operands,
+    })
+}

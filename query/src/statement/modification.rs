@@ -1,0 +1,559 @@
+//! INSERT, UPDATE and DELETE: one pass from bound values to an encoded mutation.
+
+use super::cells::{Operation, Times, change_of, deletion_of, put_row};
+use super::json_row::JsonRow;
+use super::{Scratch, not_yet};
+use crate::ast::{
+    Attributes, Delete, IfClause, Insert, InsertSource, Operand, Operator, Relation, Subject, Term, Update,
+};
+use crate::binding::{Binding, Val};
+use crate::context::Context;
+use crate::error::{CqlError, invalid};
+use crate::keys;
+use crate::outcome::{Outcome, StatementResult};
+use crate::processor::{Processor, TryExecute};
+use crate::restrictions::{Purpose, Restrictions, column_of};
+use crate::session::Parameters;
+use crate::term::{Expression, Receiver};
+use dodona_cluster::coordinator::TryWrite;
+use dodona_types::key::{ABOVE, BELOW};
+use dodona_types::read_command::ClusteringSelection;
+use dodona_types::row::RowHeader;
+use dodona_types::schema::{ColumnKind, Table};
+use dodona_types::{ClusteringSlice, CqlType, Deletion, MutationBuilder};
+use std::sync::Arc;
+
+/// The longest time to live, in seconds (Cassandra `Attributes.MAX_TTL`, 20 years).
+const MAX_TTL_SECONDS: i32 = 20 * 365 * 24 * 60 * 60;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// Where an INSERT JSON gets its values.
+#[derive(Clone, Debug)]
+struct JsonSource {
+    document: Expression,
+    default_unset: bool,
+}
+
+/// A plan to change a table.
+#[derive(Debug)]
+pub(crate) struct ModificationPlan {
+    table: Arc<Table>,
+    kind: Kind,
+    /// Which partitions and rows; none for INSERT JSON.
+    restrictions: Option<Restrictions>,
+    json: Option<JsonSource>,
+    /// Sorted by column.
+    operations: Vec<Operation>,
+    timestamp: Option<Expression>,
+    ttl: Option<Expression>,
+}
+
+impl ModificationPlan {
+    fn base(
+        context: &mut Context<'_>,
+        table: &Arc<Table>,
+        kind: Kind,
+        attributes: &Attributes,
+    ) -> Result<Self, CqlError> {
+        refuse_system_tables(table)?;
+        if table.is_counter() {
+            return not_yet("Changes of counter tables are");
+        }
+        let mut attribute = |term: &Option<Term>, name: &str, ty: CqlType| match term {
+            Some(term) => Expression::prepare(context, term, &Receiver::new(name, ty)).map(Some),
+            None => Ok(None),
+        };
+        Ok(Self {
+            table: Arc::clone(table),
+            kind,
+            restrictions: None,
+            json: None,
+            operations: Vec::new(),
+            timestamp: attribute(&attributes.timestamp, "[timestamp]", CqlType::Bigint)?,
+            ttl: attribute(&attributes.ttl, "[ttl]", CqlType::Int)?,
+        })
+    }
+
+    /// The plan of an INSERT.
+    pub(crate) fn insert(context: &mut Context<'_>, insert: &Insert) -> Result<Self, CqlError> {
+        let table = context.table(&insert.table)?;
+        if insert.if_not_exists {
+            return not_yet("Conditional statements (IF) are");
+        }
+        let mut plan = Self::base(context, &table, Kind::Insert, &insert.attributes)?;
+        match &insert.source {
+            InsertSource::Json {
+                document,
+                default_unset,
+            } => {
+                let document =
+                    Expression::prepare(context, document, &Receiver::new("[json]", CqlType::Text))?;
+                plan.json = Some(JsonSource {
+                    document,
+                    default_unset: *default_unset,
+                });
+                Ok(plan)
+            }
+            InsertSource::Values { columns, values } => plan.insert_values(context, columns, values),
+        }
+    }
+
+    fn insert_values(
+        mut self,
+        context: &mut Context<'_>,
+        columns: &[String],
+        values: &[Term],
+    ) -> Result<Self, CqlError> {
+        if columns.len() != values.len() {
+            return invalid("Unmatched column names/values");
+        }
+        let mut relations = Vec::new();
+        for (index, (name, term)) in columns.iter().zip(values).enumerate() {
+            let column = column_of(&self.table, name)?.clone();
+            if columns[..index].contains(name) {
+                return invalid(format!("The column names contains duplicates: {name}"));
+            }
+            if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
+                relations.push(equality(name, term));
+                continue;
+            }
+            let change = change_of(context, &column, &crate::ast::Operation::Set(term.clone()))?;
+            self.operations.push(Operation { column, change });
+        }
+        self.restrictions = Some(Restrictions::prepare(
+            context,
+            &self.table,
+            &relations,
+            Purpose::Modify,
+        )?);
+        self.finish()
+    }
+
+    /// The plan of an UPDATE.
+    pub(crate) fn update(context: &mut Context<'_>, update: &Update) -> Result<Self, CqlError> {
+        let table = context.table(&update.table)?;
+        if update.condition != IfClause::None {
+            return not_yet("Conditional statements (IF) are");
+        }
+        let mut plan = Self::base(context, &table, Kind::Update, &update.attributes)?;
+        for assignment in &update.assignments {
+            let column = column_of(&table, &assignment.column)?.clone();
+            if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
+                return invalid(format!("PRIMARY KEY part {} found in SET part", column.name));
+            }
+            let change = change_of(context, &column, &assignment.operation)?;
+            let clash = |other: &&Operation| {
+                other.column.id == column.id && (change.is_whole() || other.change.is_whole())
+            };
+            if plan.operations.iter().any(|other| clash(&other)) {
+                return invalid(format!("Multiple incompatible setting of column {}", column.name));
+            }
+            plan.operations.push(Operation { column, change });
+        }
+        plan.restrictions = Some(Restrictions::prepare(
+            context,
+            &table,
+            &update.relations,
+            Purpose::Modify,
+        )?);
+        plan.finish()
+    }
+
+    /// The plan of a DELETE.
+    pub(crate) fn delete(context: &mut Context<'_>, delete: &Delete) -> Result<Self, CqlError> {
+        let table = context.table(&delete.table)?;
+        if delete.condition != IfClause::None {
+            return not_yet("Conditional statements (IF) are");
+        }
+        let mut plan = Self::base(context, &table, Kind::Delete, &delete.attributes)?;
+        for (name, part) in &delete.columns {
+            let column = column_of(&table, name)?.clone();
+            if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
+                return invalid(format!(
+                    "Invalid identifier {name} for deletion (should not be a PRIMARY KEY part)"
+                ));
+            }
+            let change = deletion_of(context, &column, part.as_ref())?;
+            plan.operations.push(Operation { column, change });
+        }
+        plan.restrictions = Some(Restrictions::prepare(
+            context,
+            &table,
+            &delete.relations,
+            Purpose::Modify,
+        )?);
+        plan.finish()
+    }
+
+    /// Checks that the primary key suits what is changed.
+    fn finish(mut self) -> Result<Self, CqlError> {
+        self.operations.sort_by_key(|operation| operation.column.id);
+        let Some(restrictions) = &self.restrictions else {
+            return Ok(self);
+        };
+        if restrictions.names_whole_clustering() {
+            return Ok(self);
+        }
+        let regular = self
+            .operations
+            .iter()
+            .find(|operation| operation.column.kind == ColumnKind::Regular);
+        let missing = self
+            .table
+            .clustering_key()
+            .skip(restrictions.exact_clustering_columns())
+            .map(|column| &*column.name)
+            .collect::<Vec<_>>()
+            .join(", ");
+        match (self.kind, regular) {
+            (Kind::Delete, Some(operation)) => invalid(format!(
+                "Range deletions are not supported for specific columns: {}",
+                operation.column.name
+            )),
+            (Kind::Delete, None) => Ok(self),
+            // Without the clustering key only static columns can be meant.
+            (_, None) if restrictions.is_whole_partition() && !self.operations.is_empty() => Ok(self),
+            (Kind::Update, _) if restrictions.has_clustering_slice() => {
+                invalid("Slice restrictions are not supported on the clustering columns in UPDATE statements")
+            }
+            _ => invalid(format!("Some clustering keys are missing: {missing}")),
+        }
+    }
+
+    /// The places of the partition key's columns among the markers.
+    pub(crate) fn partition_key_markers(&self) -> Option<Vec<u16>> {
+        self.restrictions.as_ref()?.partition_key_markers()
+    }
+
+    /// True if the statement has a timestamp of its own.
+    pub(crate) const fn has_timestamp(&self) -> bool {
+        self.timestamp.is_some()
+    }
+
+    /// Executes at once, where it changes one partition that this node alone holds.
+    pub(crate) fn try_execute(
+        &self,
+        processor: &Processor,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<TryExecute, CqlError> {
+        check_write_consistency(parameters)?;
+        let times = self.times(binding, parameters.timestamp_micros)?;
+        let builder = &mut scratch.builder;
+        let keys = self.partition_keys(binding)?;
+        let [key] = keys.as_slice() else {
+            return Ok(TryExecute::NotHere);
+        };
+        self.build(key, binding, &times, builder)?;
+        if builder.is_empty() {
+            return Ok(TryExecute::Done(Outcome::of(StatementResult::Void {
+                safe_at: None,
+            })));
+        }
+        match processor
+            .node
+            .coordinator
+            .try_write(&[builder.view()], parameters.consistency)?
+        {
+            TryWrite::Applied(position) => Ok(TryExecute::Done(Outcome::of(StatementResult::Void {
+                safe_at: Some(position),
+            }))),
+            TryWrite::NotHere => Ok(TryExecute::NotHere),
+        }
+    }
+
+    /// Executes.
+    pub(crate) async fn execute(
+        &self,
+        processor: &Processor,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Outcome, CqlError> {
+        check_write_consistency(parameters)?;
+        let mut mutations = Vec::new();
+        self.mutations(binding, parameters.timestamp_micros, &mut mutations)?;
+        if !mutations.is_empty() {
+            processor
+                .node
+                .coordinator
+                .write(&mutations, parameters.consistency)
+                .await?;
+        }
+        Ok(Outcome::of(StatementResult::Void { safe_at: None }))
+    }
+
+    /// Appends the encoded mutations.
+    pub(crate) fn mutations(
+        &self,
+        binding: &Binding<'_>,
+        default_timestamp: Option<i64>,
+        out: &mut Vec<Vec<u8>>,
+    ) -> Result<(), CqlError> {
+        let times = self.times(binding, default_timestamp)?;
+        let mut builder = MutationBuilder::new();
+        for key in self.partition_keys(binding)? {
+            self.build(&key, binding, &times, &mut builder)?;
+            if !builder.is_empty() {
+                out.push(builder.view().bytes().to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    fn partition_keys(&self, binding: &Binding<'_>) -> Result<Vec<Vec<u8>>, CqlError> {
+        match (&self.restrictions, &self.json) {
+            (Some(restrictions), _) => restrictions.partition_keys(binding),
+            (None, Some(json)) => {
+                let row = JsonRow::read(&self.table, &json.document, binding)?;
+                let components = self
+                    .table
+                    .partition_key()
+                    .map(|column| row.key_component(column))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let key = keys::partition_key(&components);
+                keys::check_partition_key(&key)?;
+                Ok(vec![key])
+            }
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    fn times(&self, binding: &Binding<'_>, default_timestamp: Option<i64>) -> Result<Times, CqlError> {
+        let mut times = Times {
+            timestamp_micros: default_timestamp.unwrap_or(binding.now_micros),
+            ttl_seconds: self.table.params.default_time_to_live,
+            now_seconds: binding.now_seconds,
+        };
+        if let Some(expression) = &self.timestamp {
+            match expression.evaluate(binding)? {
+                Val::Null => return invalid("Invalid null value of timestamp"),
+                Val::Unset => {}
+                Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i64::from_be_bytes) {
+                    Ok(timestamp) if timestamp != i64::MIN => times.timestamp_micros = timestamp,
+                    _ => {
+                        return invalid(format!(
+                            "Out of bound timestamp, must be in [{}, {}]",
+                            i64::MIN + 1,
+                            i64::MAX
+                        ));
+                    }
+                },
+            }
+        }
+        if let Some(expression) = &self.ttl {
+            match expression.evaluate(binding)? {
+                Val::Null => times.ttl_seconds = 0,
+                Val::Unset => {}
+                Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i32::from_be_bytes) {
+                    Ok(ttl) if ttl > MAX_TTL_SECONDS => {
+                        return invalid(format!(
+                            "ttl is too large. requested ({ttl}) maximum ({MAX_TTL_SECONDS})"
+                        ));
+                    }
+                    Ok(ttl) if ttl >= 0 => times.ttl_seconds = ttl.cast_unsigned(),
+                    Ok(ttl) => return invalid(format!("A TTL must be greater or equal to 0, but was {ttl}")),
+                    Err(_) => return invalid("Invalid TTL value"),
+                },
+            }
+        }
+        Ok(times)
+    }
+
+    /// Builds the mutation of one partition.
+    fn build(
+        &self,
+        key: &[u8],
+        binding: &Binding<'_>,
+        times: &Times,
+        builder: &mut MutationBuilder,
+    ) -> Result<(), CqlError> {
+        builder.begin(self.table.id, self.table.epoch, key);
+        let Some(restrictions) = &self.restrictions else {
+            return self.build_json(binding, times, builder);
+        };
+        if self.kind == Kind::Delete && self.operations.is_empty() {
+            return self.build_deletion(restrictions, binding, times, builder);
+        }
+        let of_kind = |kind| {
+            self.operations
+                .iter()
+                .filter(move |operation: &&Operation| operation.column.kind == kind)
+        };
+        let has_static = of_kind(ColumnKind::Static).next().is_some();
+        if has_static {
+            put_row(
+                builder,
+                None,
+                &RowHeader::EMPTY,
+                binding,
+                times,
+                of_kind(ColumnKind::Static),
+            )?;
+        }
+        let only_static = has_static && of_kind(ColumnKind::Regular).next().is_none();
+        if !restrictions.names_whole_clustering() || (only_static && self.kind != Kind::Insert) {
+            return Ok(());
+        }
+        let liveness = (self.kind == Kind::Insert).then(|| times.liveness());
+        let rows = self.rows(restrictions, binding)?;
+        let originals = if rows.len() == 1 {
+            restrictions.originals(binding)?
+        } else {
+            None
+        };
+        for row in rows {
+            let header = RowHeader {
+                liveness,
+                deletion: Deletion::NONE,
+                originals: originals.as_deref(),
+            };
+            put_row(
+                builder,
+                Some(&row),
+                &header,
+                binding,
+                times,
+                of_kind(ColumnKind::Regular),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The rows that the restrictions name; the only row of a table without clustering columns.
+    fn rows(&self, restrictions: &Restrictions, binding: &Binding<'_>) -> Result<Vec<Vec<u8>>, CqlError> {
+        if self.table.clustering_key().next().is_none() {
+            return Ok(vec![vec![dodona_types::key::ROW_END]]);
+        }
+        match restrictions.clustering_selection(binding)? {
+            ClusteringSelection::Names(names) => Ok(names),
+            ClusteringSelection::Slices(_) => invalid("Multi-column relations are not supported here"),
+        }
+    }
+
+    fn build_deletion(
+        &self,
+        restrictions: &Restrictions,
+        binding: &Binding<'_>,
+        times: &Times,
+        builder: &mut MutationBuilder,
+    ) -> Result<(), CqlError> {
+        let deletion = times.deletion();
+        if restrictions.is_whole_partition() {
+            builder.partition_deletion(deletion);
+            return Ok(());
+        }
+        match restrictions.clustering_selection(binding)? {
+            ClusteringSelection::Names(names) => {
+                for name in names {
+                    let header = RowHeader {
+                        deletion,
+                        ..RowHeader::EMPTY
+                    };
+                    builder.row(&name, times.timestamp_micros, &header, |_| {});
+                }
+            }
+            ClusteringSelection::Slices(slices) => {
+                for slice in slices.into_iter().filter(|slice| !slice.is_empty()) {
+                    // What is stored needs a bound at the partition's start.
+                    let start = if slice.start.is_empty() {
+                        vec![BELOW]
+                    } else {
+                        slice.start
+                    };
+                    let end = if slice.end.is_empty() {
+                        vec![ABOVE]
+                    } else {
+                        slice.end
+                    };
+                    builder.range_deletion(&ClusteringSlice { start, end }, deletion);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn build_json(
+        &self,
+        binding: &Binding<'_>,
+        times: &Times,
+        builder: &mut MutationBuilder,
+    ) -> Result<(), CqlError> {
+        let Some(json) = &self.json else { return Ok(()) };
+        let row = JsonRow::read(&self.table, &json.document, binding)?;
+        let mut clustering = Vec::new();
+        let mut components = Vec::new();
+        for column in self.table.clustering_key() {
+            let component = row.key_component(column)?;
+            keys::put_component(column, component, &mut clustering)?;
+            components.push((column, component));
+        }
+        keys::end_clustering(&mut clustering);
+        let originals = keys::originals(components.into_iter());
+        let operations = row.operations(&self.table, json.default_unset);
+        let of_kind = |kind| {
+            operations
+                .iter()
+                .filter(move |operation: &&Operation| operation.column.kind == kind)
+        };
+        if of_kind(ColumnKind::Static).next().is_some() {
+            put_row(
+                builder,
+                None,
+                &RowHeader::EMPTY,
+                binding,
+                times,
+                of_kind(ColumnKind::Static),
+            )?;
+        }
+        let liveness = Some(times.liveness());
+        let header = RowHeader {
+            liveness,
+            deletion: Deletion::NONE,
+            originals: originals.as_deref(),
+        };
+        put_row(
+            builder,
+            Some(&clustering),
+            &header,
+            binding,
+            times,
+            of_kind(ColumnKind::Regular),
+        )
+    }
+}
+
+fn refuse_system_tables(table: &Table) -> Result<(), CqlError> {
+    if matches!(
+        &*table.keyspace,
+        "system" | "system_schema" | "system_virtual_schema" | "system_views"
+    ) {
+        return Err(CqlError::Unauthorized(format!(
+            "{} keyspace is not user-modifiable.",
+            table.keyspace
+        )));
+    }
+    Ok(())
+}
+
+fn check_write_consistency(parameters: &Parameters<'_>) -> Result<(), CqlError> {
+    if parameters.consistency.is_serial() {
+        return invalid("You must use conditional updates for serializable writes");
+    }
+    Ok(())
+}
+
+fn equality(name: &str, term: &Term) -> Relation {
+    Relation {
+        subject: Subject::Column(name.to_owned()),
+        operator: Operator::Equal,
+        operand: Operand::One(term.clone()),
+        position: term.position,
+    }
+}

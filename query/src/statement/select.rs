@@ -1,0 +1,429 @@
+//! SELECT: from a plan to read commands, and from rows to a result.
+
+mod output;
+
+use crate::ast::{Select, Selectable, Term};
+use crate::binding::{Binding, Val};
+use crate::context::Context;
+use crate::error::{CqlError, invalid};
+use crate::outcome::{ColumnSpec, Outcome, StatementResult};
+use crate::paging::{PagingState, resume};
+use crate::prepared::Prepared;
+use crate::processor::{Processor, TryExecute};
+use crate::restrictions::{Filter, Purpose, Restrictions, key_of};
+use crate::selection::Selection;
+use crate::session::Parameters;
+use crate::statement::not_yet;
+use crate::term::{Expression, Receiver};
+use dodona_cluster::coordinator::TryRead;
+use dodona_types::read_command::{
+    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
+};
+use dodona_types::schema::{Column, ColumnKind, Table};
+use dodona_types::{Consistency, CqlType, RowSink};
+use output::{Output, Shape};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Partitions that are read at once, on the caller's turn, by one statement.
+const INLINE_COMMANDS: usize = 16;
+/// Bytes that are read at a time where rows cannot be shown where they lie.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A plan to read a table.
+#[derive(Debug)]
+pub(crate) struct SelectPlan {
+    table: Arc<Table>,
+    restrictions: Restrictions,
+    selection: Selection,
+    columns: Vec<ColumnSpec>,
+    json: bool,
+    distinct: bool,
+    reversed: bool,
+    /// Rows are sorted by these wanted columns before they are given.
+    sort: Vec<(usize, bool)>,
+    /// Places of the columns of GROUP BY among the wanted ones.
+    group_by: Vec<usize>,
+    limit: Option<Expression>,
+    per_partition_limit: Option<Expression>,
+}
+
+impl SelectPlan {
+    /// The plan of a SELECT.
+    pub(crate) fn prepare(context: &mut Context<'_>, select: &Select) -> Result<Self, CqlError> {
+        let table = context.table(&select.table)?;
+        let mut selection = Selection::prepare(context, &table, select)?;
+        let purpose = Purpose::Select {
+            allow_filtering: select.allow_filtering,
+        };
+        let restrictions = Restrictions::prepare(context, &table, &select.relations, purpose)?;
+        if select.distinct {
+            check_distinct(&table, &selection, &restrictions)?;
+        }
+        let (reversed, sort) = ordering(&table, select, &restrictions, &mut selection)?;
+        let group_by = group_by(&table, select, &restrictions, &mut selection)?;
+        for filter in &restrictions.filters {
+            selection.want(&table, &filter.column.name)?;
+        }
+        let mut limit = |term: &Option<Term>, name: &str| match term {
+            Some(term) => Expression::prepare(context, term, &Receiver::new(name, CqlType::Int)).map(Some),
+            None => Ok(None),
+        };
+        let per_partition_limit = limit(&select.per_partition_limit, "[per_partition_limit]")?;
+        let limit = limit(&select.limit, "[limit]")?;
+        let columns = if select.json {
+            vec![json_column(&table)]
+        } else {
+            selection.columns.clone()
+        };
+        Ok(Self {
+            table,
+            restrictions,
+            selection,
+            columns,
+            json: select.json,
+            distinct: select.distinct,
+            reversed,
+            sort,
+            group_by,
+            limit,
+            per_partition_limit,
+        })
+    }
+
+    /// The table.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The columns of the result.
+    pub(crate) fn columns(&self) -> &[ColumnSpec] {
+        &self.columns
+    }
+
+    /// The places of the partition key's columns among the markers.
+    pub(crate) fn partition_key_markers(&self) -> Option<Vec<u16>> {
+        self.restrictions.partition_key_markers()
+    }
+
+    fn limits(&self, binding: &Binding<'_>) -> Result<ReadLimits, CqlError> {
+        let value = |expression: &Option<Expression>, name: &str| match expression {
+            None => Ok(u64::MAX),
+            Some(expression) => match expression.evaluate(binding)? {
+                Val::Unset => Ok(u64::MAX),
+                Val::Null => invalid(format!("Invalid null value of {name}")),
+                Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i32::from_be_bytes) {
+                    Ok(limit) if limit > 0 => Ok(u64::from(limit.cast_unsigned())),
+                    _ => invalid(format!("{name} must be strictly positive")),
+                },
+            },
+        };
+        Ok(ReadLimits {
+            rows: value(&self.limit, "LIMIT")?,
+            per_partition: value(&self.per_partition_limit, "PER PARTITION LIMIT")?,
+        })
+    }
+
+    /// True if the rows read are the rows given, in their order.
+    fn streams(&self) -> bool {
+        self.selection.aggregates.is_empty() && self.group_by.is_empty() && self.sort.is_empty()
+    }
+
+    /// The commands that read what is asked for, without regard to paging.
+    fn commands(&self, binding: &Binding<'_>, limits: ReadLimits) -> Result<Vec<ReadCommand>, CqlError> {
+        let clustering = if self.table.clustering_key().next().is_none() {
+            ClusteringSelection::all()
+        } else {
+            self.restrictions.clustering_selection(binding)?
+        };
+        if matches!(&clustering, ClusteringSelection::Slices(slices) if slices.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let command = |partitions| ReadCommand {
+            table: self.table.id,
+            epoch: self.table.epoch,
+            partitions,
+            clustering: clustering.clone(),
+            reversed: self.reversed,
+            columns: ColumnSelection::All,
+            now_seconds: binding.now_seconds,
+            limits,
+        };
+        if self.restrictions.has_partition_keys() {
+            let mut keys: Vec<_> = self
+                .restrictions
+                .partition_keys(binding)?
+                .into_iter()
+                .map(key_of)
+                .collect();
+            keys.sort_unstable();
+            return Ok(keys
+                .into_iter()
+                .map(|key| command(PartitionSelection::Key(key)))
+                .collect());
+        }
+        let range = self.restrictions.partition_range(binding)?;
+        Ok(range
+            .into_iter()
+            .map(|range| command(PartitionSelection::Range(range)))
+            .collect())
+    }
+
+    /// What one execution reads, and where its rows go.
+    fn begin<'a>(
+        &'a self,
+        statement: &Prepared,
+        binding: &'a Binding<'a>,
+        parameters: &Parameters<'_>,
+        sink: &'a mut dyn RowSink,
+    ) -> Result<(Vec<ReadCommand>, Output<'a>), CqlError> {
+        check_read_consistency(parameters.consistency)?;
+        let limits = self.limits(binding)?;
+        let filter = Filter::new(&self.restrictions, binding)?;
+        let state = match parameters.paging_state {
+            Some(bytes) => Some(PagingState::decode(bytes, &statement.text)?),
+            None => None,
+        };
+        let page_rows = if self.streams() {
+            parameters.page_size.map(u64::from)
+        } else {
+            None
+        };
+        let rows_left = state.as_ref().map_or(limits.rows, |state| state.rows_left);
+        // What storage counts are rows; with a filter or an aggregate they are not the result's.
+        let mut read_limits = ReadLimits::NONE;
+        if filter.is_empty() && self.streams() {
+            read_limits.rows = rows_left.min(page_rows.map_or(u64::MAX, |rows| rows.saturating_add(1)));
+            read_limits.per_partition = limits.per_partition;
+        }
+        if self.distinct {
+            read_limits = ReadLimits {
+                rows: u64::MAX,
+                per_partition: 1,
+            };
+        }
+        let mut commands = self.commands(binding, read_limits)?;
+        if let Some(state) = &state {
+            commands = resume(commands, state);
+        }
+        let shape = Shape {
+            table: &self.table,
+            selection: &self.selection,
+            json: self.json,
+            distinct: self.distinct,
+            sort: &self.sort,
+            group_by: &self.group_by,
+            static_only_rows: self.restrictions.is_whole_partition(),
+        };
+        let output = Output::new(shape, filter, binding, sink)
+            .with_limits(rows_left, limits.per_partition, page_rows.unwrap_or(u64::MAX))
+            .resumed(state.as_ref());
+        Ok((commands, output))
+    }
+
+    fn finish(output: Output<'_>, statement: &Prepared) -> Result<Outcome, CqlError> {
+        let paging_state = output.finish()?.map(|state| state.encode(&statement.text));
+        Ok(Outcome::of(StatementResult::Rows { paging_state }))
+    }
+
+    /// Executes at once, where this node alone has everything in memory.
+    pub(crate) fn try_execute(
+        &self,
+        processor: &Processor,
+        statement: &Prepared,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+        sink: &mut dyn RowSink,
+    ) -> Result<TryExecute, CqlError> {
+        let (commands, mut output) = self.begin(statement, binding, parameters, sink)?;
+        if commands.len() > INLINE_COMMANDS {
+            return Ok(TryExecute::NotHere);
+        }
+        for command in &commands {
+            if processor
+                .node
+                .coordinator
+                .try_read(command, parameters.consistency, &mut output)?
+                == TryRead::NotHere
+            {
+                return Ok(TryExecute::NotHere);
+            }
+            if output.is_done() {
+                break;
+            }
+        }
+        Self::finish(output, statement).map(TryExecute::Done)
+    }
+
+    /// Executes.
+    pub(crate) async fn execute(
+        &self,
+        processor: &Processor,
+        statement: &Prepared,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+        sink: &mut dyn RowSink,
+    ) -> Result<Outcome, CqlError> {
+        let (commands, mut output) = self.begin(statement, binding, parameters, sink)?;
+        let mut commands = VecDeque::from(commands);
+        while let Some(command) = commands.pop_front() {
+            let now_seconds = command.now_seconds;
+            let read =
+                processor
+                    .node
+                    .coordinator
+                    .read_page(command.clone(), parameters.consistency, CHUNK_BYTES);
+            let page = read.await?;
+            let shown = page
+                .show(now_seconds, &mut output)
+                .map_err(dodona_cluster::ClusterError::from)?;
+            if shown.is_break() || output.is_done() {
+                break;
+            }
+            if let Some(position) = page.stopped_at {
+                let state = PagingState {
+                    key: position.key,
+                    in_partition: position.in_partition && !self.distinct,
+                    clustering: position.clustering,
+                    rows_left: u64::MAX,
+                    partition_rows_left: output.partition_rows_left(),
+                };
+                for command in resume(vec![command], &state).into_iter().rev() {
+                    commands.push_front(command);
+                }
+            }
+        }
+        Self::finish(output, statement)
+    }
+}
+
+fn json_column(table: &Table) -> ColumnSpec {
+    ColumnSpec {
+        keyspace: Arc::clone(&table.keyspace),
+        table: Arc::clone(&table.name),
+        name: "[json]".into(),
+        cql_type: CqlType::Text,
+    }
+}
+
+fn check_read_consistency(consistency: Consistency) -> Result<(), CqlError> {
+    match consistency {
+        Consistency::Any => invalid("ANY ConsistencyLevel is only supported for writes"),
+        Consistency::EachQuorum => invalid("EACH_QUORUM ConsistencyLevel is only supported for writes"),
+        Consistency::Serial | Consistency::LocalSerial => not_yet("Reads at SERIAL and LOCAL_SERIAL are"),
+        _ => Ok(()),
+    }
+}
+
+fn check_distinct(table: &Table, selection: &Selection, restrictions: &Restrictions) -> Result<(), CqlError> {
+    if !restrictions.is_whole_partition() {
+        return invalid(
+            "SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.",
+        );
+    }
+    for wanted in &selection.wanted {
+        if !matches!(wanted.column.kind, ColumnKind::PartitionKey | ColumnKind::Static) {
+            return invalid(format!(
+                "SELECT DISTINCT queries must only request partition key columns and/or static columns (not {})",
+                wanted.column.name
+            ));
+        }
+    }
+    for column in table.partition_key() {
+        if !selection
+            .wanted
+            .iter()
+            .any(|wanted| wanted.column.id == column.id)
+            && !restrictions.is_fixed(column)
+        {
+            return invalid(format!(
+                "SELECT DISTINCT queries must request all the partition key columns (missing {})",
+                column.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether rows are read backwards, and what they must be sorted by afterwards.
+fn ordering(
+    table: &Table,
+    select: &Select,
+    restrictions: &Restrictions,
+    selection: &mut Selection,
+) -> Result<(bool, Vec<(usize, bool)>), CqlError> {
+    if select.order_by.is_empty() {
+        return Ok((false, Vec::new()));
+    }
+    if select.order_by.iter().any(|order| order.ann_of.is_some()) {
+        return not_yet("ORDER BY ... ANN OF is");
+    }
+    if !restrictions.has_partition_keys() {
+        return invalid("ORDER BY is only supported when the partition key is restricted by an EQ or an IN.");
+    }
+    let mut reversed = None;
+    let mut clustering = table.clustering_key();
+    for order in &select.order_by {
+        let column = crate::restrictions::column_of(table, &order.column)?;
+        if column.kind != ColumnKind::Clustering {
+            return invalid(format!(
+                "Order by is currently only supported on the clustered columns of the PRIMARY KEY, got {}",
+                column.name
+            ));
+        }
+        let next = clustering
+            .by_ref()
+            .find(|next| next.id == column.id || !restrictions.is_fixed(next));
+        if next.is_none_or(|next| next.id != column.id) {
+            return invalid(
+                "Order by currently only supports the ordering of columns following their declared order in the PRIMARY KEY",
+            );
+        }
+        let against = order.descending != column.descending;
+        if reversed.is_some_and(|reversed| reversed != against) {
+            return invalid("Unsupported order by relation");
+        }
+        reversed = Some(against);
+    }
+    let reversed = reversed.unwrap_or(false);
+    let mut sort = Vec::new();
+    if !restrictions.is_one_partition() {
+        for order in &select.order_by {
+            sort.push((selection.want(table, &order.column)?, order.descending));
+        }
+    }
+    Ok((reversed, sort))
+}
+
+fn group_by(
+    table: &Table,
+    select: &Select,
+    restrictions: &Restrictions,
+    selection: &mut Selection,
+) -> Result<Vec<usize>, CqlError> {
+    let mut places = Vec::new();
+    let mut keys: VecDeque<&Column> = table.partition_key().chain(table.clustering_key()).collect();
+    for selectable in &select.group_by {
+        let Selectable::Column(name) = selectable else {
+            return not_yet("GROUP BY of functions is");
+        };
+        let column = crate::restrictions::column_of(table, name)?;
+        if !matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
+            return invalid(format!(
+                "Group by is currently only supported on the columns of the PRIMARY KEY, got {name}"
+            ));
+        }
+        while let Some(key) = keys.pop_front() {
+            if key.id == column.id {
+                break;
+            }
+            if !restrictions.is_fixed(key) {
+                return invalid(format!(
+                    "Group by currently only support groups of columns following their declared order in the PRIMARY KEY, got {name}"
+                ));
+            }
+        }
+        places.push(selection.want(table, name)?);
+    }
+    Ok(places)
+}

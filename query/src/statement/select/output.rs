@@ -1,0 +1,429 @@
+//! Where the rows of a read go: filtered, grouped, sorted, cut into pages.
+
+use crate::binding::Binding;
+use crate::error::CqlError;
+use crate::paging::PagingState;
+use crate::restrictions::Filter;
+use crate::row_values::RowValues;
+use crate::selection::{AggregateState, Selection, Selector};
+use dodona_types::limits::MAX_PAGE_BYTES;
+use dodona_types::schema::Table;
+use dodona_types::value::{self, wire_to_json, write_json_string};
+use dodona_types::{KeyRef, LiveRow, RowSink, RowVisitor};
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// What the result looks like.
+pub(super) struct Shape<'a> {
+    pub(super) table: &'a Arc<Table>,
+    pub(super) selection: &'a Selection,
+    pub(super) json: bool,
+    pub(super) distinct: bool,
+    pub(super) sort: &'a [(usize, bool)],
+    pub(super) group_by: &'a [usize],
+    /// A partition without rows but with a static row gives a row.
+    pub(super) static_only_rows: bool,
+}
+
+/// Takes the rows of a read and gives the result's rows to the sink.
+pub(super) struct Output<'a> {
+    shape: Shape<'a>,
+    filter: Filter<'a>,
+    binding: &'a Binding<'a>,
+    sink: &'a mut dyn RowSink,
+    values: RowValues,
+    rows_left: u64,
+    per_partition: u64,
+    partition_left: u64,
+    page_left: u64,
+    /// The present partition, and whether it has given a row.
+    key: Vec<u8>,
+    has_static: bool,
+    rows_in_partition: u64,
+    /// The last row that was given.
+    last: Option<PagingState>,
+    more: bool,
+    done: bool,
+    error: Option<CqlError>,
+    /// The group that is being worked out: its key, its aggregates, its first row's values.
+    group: Option<Group>,
+    sorted: Vec<SortedRow>,
+}
+
+struct Group {
+    key: Vec<Option<Vec<u8>>>,
+    states: Vec<AggregateState>,
+    first: Vec<Option<Vec<u8>>>,
+}
+
+struct SortedRow {
+    by: Vec<Option<Vec<u8>>>,
+    values: Vec<Option<Vec<u8>>>,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(
+        shape: Shape<'a>,
+        filter: Filter<'a>,
+        binding: &'a Binding<'a>,
+        sink: &'a mut dyn RowSink,
+    ) -> Self {
+        let values = RowValues::new(shape.table, shape.selection.wanted.clone());
+        Self {
+            shape,
+            filter,
+            binding,
+            sink,
+            values,
+            rows_left: u64::MAX,
+            per_partition: u64::MAX,
+            partition_left: u64::MAX,
+            page_left: u64::MAX,
+            key: Vec::new(),
+            has_static: false,
+            rows_in_partition: 0,
+            last: None,
+            more: false,
+            done: false,
+            error: None,
+            group: None,
+            sorted: Vec::new(),
+        }
+    }
+
+    pub(super) const fn with_limits(mut self, rows: u64, per_partition: u64, page: u64) -> Self {
+        self.rows_left = rows;
+        self.per_partition = per_partition;
+        self.partition_left = per_partition;
+        self.page_left = page;
+        self
+    }
+
+    /// Goes on in the partition in which the page before ended.
+    pub(super) fn resumed(mut self, state: Option<&PagingState>) -> Self {
+        if let Some(state) = state.filter(|state| state.in_partition) {
+            self.key.clone_from(&state.key);
+            self.rows_in_partition = 1;
+            self.partition_left = state.partition_rows_left;
+        }
+        self
+    }
+
+    /// True once no further row is wanted.
+    pub(super) const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Rows that the present partition may still give.
+    pub(super) const fn partition_rows_left(&self) -> u64 {
+        self.partition_left
+    }
+
+    /// Ends the result. Returns where the next page begins, if there is one.
+    pub(super) fn finish(mut self) -> Result<Option<PagingState>, CqlError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        if !self.shape.selection.aggregates.is_empty() || !self.shape.group_by.is_empty() {
+            if self.group.is_none() && self.shape.group_by.is_empty() {
+                self.group = Some(self.new_group(Vec::new()));
+            }
+            self.end_group()?;
+        }
+        self.give_sorted();
+        Ok(if self.more { self.last } else { None })
+    }
+
+    fn stop(&mut self) -> ControlFlow<()> {
+        self.done = true;
+        ControlFlow::Break(())
+    }
+
+    fn checked(&mut self, result: Result<ControlFlow<()>, CqlError>) -> ControlFlow<()> {
+        match result {
+            Ok(flow) => flow,
+            Err(error) => {
+                self.error = Some(error);
+                self.stop()
+            }
+        }
+    }
+
+    /// Takes the row that `values` hold.
+    fn take(&mut self, clustering: Option<&[u8]>) -> Result<ControlFlow<()>, CqlError> {
+        if !self.filter.is_empty() && !self.filter.accepts(|column| self.values.value_of(column)) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if self.partition_left == 0 {
+            return Ok(ControlFlow::Continue(()));
+        }
+        self.rows_in_partition += 1;
+        if !self.shape.selection.aggregates.is_empty() || !self.shape.group_by.is_empty() {
+            self.aggregate()?;
+            return Ok(if self.done {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            });
+        }
+        if !self.shape.sort.is_empty() {
+            self.partition_left -= 1;
+            return self.keep_for_sorting();
+        }
+        if self.page_left == 0 || self.sink.bytes_written() >= MAX_PAGE_BYTES {
+            self.more = true;
+            return Ok(self.stop());
+        }
+        self.partition_left -= 1;
+        self.page_left -= 1;
+        self.rows_left -= 1;
+        self.give()?;
+        self.note_position(clustering);
+        Ok(if self.rows_left == 0 {
+            self.stop()
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn note_position(&mut self, clustering: Option<&[u8]>) {
+        let (in_partition, distinct) = (clustering.is_some(), self.shape.distinct);
+        let last = self.last.get_or_insert_with(|| PagingState {
+            key: Vec::new(),
+            in_partition: false,
+            clustering: None,
+            rows_left: 0,
+            partition_rows_left: 0,
+        });
+        last.key.clone_from(&self.key);
+        last.in_partition = in_partition && !distinct;
+        match (&mut last.clustering, clustering) {
+            (Some(place), Some(clustering)) => {
+                place.clear();
+                place.extend_from_slice(clustering);
+            }
+            (place, clustering) => *place = clustering.map(<[u8]>::to_vec),
+        }
+        last.rows_left = self.rows_left;
+        last.partition_rows_left = self.partition_left;
+    }
+
+    /// Gives the present row.
+    fn give(&mut self) -> Result<(), CqlError> {
+        if self.shape.selection.is_plain && !self.shape.json {
+            for selector in &self.shape.selection.selectors {
+                if let Selector::Column(index) = selector {
+                    self.sink.value(self.values.value(*index));
+                }
+            }
+            self.sink.end_row();
+            return Ok(());
+        }
+        let row = self.selected(&[])?;
+        self.give_values(&row)
+    }
+
+    fn selected(&self, aggregates: &[Option<Vec<u8>>]) -> Result<Vec<Option<Vec<u8>>>, CqlError> {
+        let selectors = self.shape.selection.selectors.iter();
+        selectors
+            .map(|selector| selector.value(&self.values, aggregates, self.binding))
+            .collect()
+    }
+
+    fn give_values(&mut self, row: &[Option<Vec<u8>>]) -> Result<(), CqlError> {
+        if self.shape.json {
+            let json = self.json(row)?;
+            self.sink.value(Some(json.as_bytes()));
+        } else {
+            row.iter().for_each(|value| self.sink.value(value.as_deref()));
+        }
+        self.sink.end_row();
+        Ok(())
+    }
+
+    fn json(&self, row: &[Option<Vec<u8>>]) -> Result<String, CqlError> {
+        let mut out = String::from("{");
+        for (index, (column, value)) in self.shape.selection.columns.iter().zip(row).enumerate() {
+            if index > 0 {
+                out.push_str(", ");
+            }
+            let plain = !column.name.chars().any(char::is_uppercase);
+            let name = if plain {
+                column.name.to_string()
+            } else {
+                format!("\"{}\"", column.name)
+            };
+            write_json_string(&name, &mut out);
+            out.push_str(": ");
+            wire_to_json(&column.cql_type, value.as_deref(), &mut out)?;
+        }
+        out.push('}');
+        Ok(out)
+    }
+
+    fn new_group(&self, key: Vec<Option<Vec<u8>>>) -> Group {
+        Group {
+            key,
+            states: vec![AggregateState::default(); self.shape.selection.aggregates.len()],
+            first: Vec::new(),
+        }
+    }
+
+    fn aggregate(&mut self) -> Result<(), CqlError> {
+        let key: Vec<Option<Vec<u8>>> = self
+            .shape
+            .group_by
+            .iter()
+            .map(|index| self.values.value(*index).map(<[u8]>::to_vec))
+            .collect();
+        if self.group.as_ref().is_some_and(|group| group.key != key) {
+            self.end_group()?;
+            if self.done {
+                return Ok(());
+            }
+        }
+        if self.group.is_none() {
+            let mut group = self.new_group(key);
+            // Columns outside of aggregates take the values of the group's first row.
+            group.first = self.selected(&[])?;
+            self.group = Some(group);
+        }
+        if let Some(group) = &mut self.group {
+            for (state, aggregate) in group.states.iter_mut().zip(&self.shape.selection.aggregates) {
+                state.take(aggregate, &self.values, self.binding)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_group(&mut self) -> Result<(), CqlError> {
+        let Some(group) = self.group.take() else {
+            return Ok(());
+        };
+        if self.rows_left == 0 {
+            return Ok(());
+        }
+        let results = group
+            .states
+            .into_iter()
+            .zip(&self.shape.selection.aggregates)
+            .map(|(state, aggregate)| state.finish(aggregate))
+            .collect::<Result<Vec<_>, _>>()?;
+        let selection = self.shape.selection;
+        let mut row = Vec::with_capacity(selection.selectors.len());
+        for (index, selector) in selection.selectors.iter().enumerate() {
+            row.push(match selector {
+                Selector::Aggregate(_) | Selector::Call(..) => {
+                    selector.value(&self.values, &results, self.binding)?
+                }
+                _ => group.first.get(index).cloned().flatten(),
+            });
+        }
+        self.give_values(&row)?;
+        self.rows_left -= 1;
+        if self.rows_left == 0 {
+            self.done = true;
+        }
+        Ok(())
+    }
+
+    fn keep_for_sorting(&mut self) -> Result<ControlFlow<()>, CqlError> {
+        let by = self
+            .shape
+            .sort
+            .iter()
+            .map(|(index, _)| self.values.value(*index).map(<[u8]>::to_vec))
+            .collect();
+        let values = self.selected(&[])?;
+        self.sorted.push(SortedRow { by, values });
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn give_sorted(&mut self) {
+        if self.sorted.is_empty() {
+            return;
+        }
+        let mut rows = std::mem::take(&mut self.sorted);
+        let types: Vec<_> = self
+            .shape
+            .sort
+            .iter()
+            .map(|(index, descending)| {
+                (
+                    self.shape.selection.wanted[*index].column.cql_type.clone(),
+                    *descending,
+                )
+            })
+            .collect();
+        rows.sort_by(|a, b| {
+            types.iter().zip(a.by.iter().zip(&b.by)).fold(
+                Ordering::Equal,
+                |order, ((ty, descending), (a, b))| {
+                    order.then_with(|| {
+                        let order = match (a, b) {
+                            (Some(a), Some(b)) => value::compare(ty, a, b),
+                            (a, b) => a.is_some().cmp(&b.is_some()),
+                        };
+                        if *descending { order.reverse() } else { order }
+                    })
+                },
+            )
+        });
+        let limit = usize::try_from(self.rows_left).unwrap_or(usize::MAX);
+        for row in rows.into_iter().take(limit) {
+            if let Err(error) = self.give_values(&row.values) {
+                self.error.get_or_insert(error);
+            }
+        }
+    }
+}
+
+impl RowVisitor for Output<'_> {
+    fn partition(&mut self, key: KeyRef<'_>, static_row: Option<&LiveRow<'_>>) -> ControlFlow<()> {
+        if self.done {
+            return ControlFlow::Break(());
+        }
+        let entered = self.values.enter_partition(key, static_row);
+        if let Err(error) = entered {
+            self.error = Some(error);
+            return self.stop();
+        }
+        self.has_static = static_row.is_some();
+        // A partition that was shown before goes on: see `Processor::execute`.
+        if self.key != key.bytes || self.rows_in_partition == 0 {
+            self.key.clear();
+            self.key.extend_from_slice(key.bytes);
+            self.rows_in_partition = 0;
+            self.partition_left = self.per_partition;
+        }
+        if self.shape.distinct {
+            let entered = self.values.enter_row(None);
+            let taken = entered.and_then(|()| self.take(None));
+            return self.checked(taken);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
+        if self.shape.distinct {
+            return ControlFlow::Continue(());
+        }
+        let entered = self.values.enter_row(Some((clustering, row)));
+        let taken = entered.and_then(|()| self.take(Some(clustering)));
+        self.checked(taken)
+    }
+
+    fn partition_end(&mut self) -> ControlFlow<()> {
+        if self.rows_in_partition > 0
+            || !self.has_static
+            || !self.shape.static_only_rows
+            || self.shape.distinct
+        {
+            return ControlFlow::Continue(());
+        }
+        let entered = self.values.enter_row(None);
+        let taken = entered.and_then(|()| self.take(None));
+        self.checked(taken)
+    }
+}
