@@ -19,6 +19,6 @@ pub mod ring;
 pub mod timestamp;
 pub mod transport;
 
-pub use error::ClusterError;
 pub use dodona_storage::EngineSettings;
+pub use error::ClusterError;
 pub use node::{Node, NodeInfo, NodeSettings};

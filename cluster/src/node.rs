@@ -446,9 +446,7 @@ fn with_builtin(schema: &Schema, builtin: &Builtin) -> Schema {
             keyspace.replication = altered.replication.clone();
             keyspace.durable_writes = altered.durable_writes;
         }
-        schema
-            .keyspaces
-            .insert(keyspace.name.clone(), Arc::new(keyspace));
+        schema.keyspaces.insert(keyspace.name.clone(), Arc::new(keyspace));
     }
     schema
 }

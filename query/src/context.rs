@@ -138,34 +138,35 @@ pub(crate) fn resolve_type(
     };
     Ok(match raw {
         RawType::Native(ty) => ty.clone(),
-        RawType::Custom(class) => {
-            CqlType::parse_class_name(class).map_err(|error| CqlError::Invalid(error.to_string()))?
-        }
+        RawType::Custom(class) => custom_type(class)?,
         RawType::List(of) => CqlType::list(element(of, raw)?, false),
-        RawType::Set(of) => no_duration(CqlType::set(element(of, raw)?, false), of, "sets")?,
+        RawType::Set(of) => no_duration(CqlType::set(element(of, raw)?, false), of, "inside sets")?,
         RawType::Map(key, value) => no_duration(
             CqlType::map(element(key, raw)?, element(value, raw)?, false),
             key,
-            "map keys",
+            "as map keys",
         )?,
         RawType::Tuple(fields) => CqlType::Tuple(
             fields
                 .iter()
-                .map(|field| Ok(inner(field)?.freeze()))
+                .map(|field| match inner(field)? {
+                    CqlType::Counter => invalid("Counters are not allowed inside tuples"),
+                    ty => Ok(ty.freeze()),
+                })
                 .collect::<Result<_, CqlError>>()?,
         ),
-        RawType::Vector(of, dimensions) => match u16::try_from(*dimensions) {
+        RawType::Vector(of, given) => match u16::try_from(*given) {
             Ok(dimensions @ 1..) if usize::from(dimensions) <= MAX_VECTOR_DIMENSIONS => {
                 CqlType::vector(inner(of)?.freeze(), dimensions)
             }
-            Ok(1..) => {
+            _ if *given > 0 => {
                 return invalid(format!(
-                    "vectors may only have up to {MAX_VECTOR_DIMENSIONS} dimensions; given {dimensions}"
+                    "vectors may only have up to {MAX_VECTOR_DIMENSIONS} dimensions; given {given}"
                 ));
             }
             _ => {
                 return invalid(format!(
-                    "vectors may only have positive dimensions; given {dimensions}"
+                    "vectors may only have positive dimensions; given {given}"
                 ));
             }
         },
@@ -199,9 +200,25 @@ pub(crate) fn resolve_type(
     })
 }
 
+/// The type of a marshal class. One of nobody knows what is refused: its values have no order.
+fn custom_type(class: &str) -> Result<CqlType, CqlError> {
+    let ty = CqlType::parse_class_name(class).map_err(|error| CqlError::Syntax(error.to_string()))?;
+    if ty.any(&mut |inner| matches!(inner, CqlType::Custom(_))) {
+        let package = if class.contains('.') {
+            ""
+        } else {
+            "org.apache.cassandra.db.marshal."
+        };
+        return Err(CqlError::Syntax(format!(
+            "Error setting type {class}: Unable to find abstract-type class '{package}{class}'"
+        )));
+    }
+    Ok(ty)
+}
+
 fn no_duration(ty: CqlType, of: &RawType, place: &str) -> Result<CqlType, CqlError> {
     if matches!(of, RawType::Native(CqlType::Duration)) {
-        return invalid(format!("Durations are not allowed as {place}: {ty}"));
+        return invalid(format!("Durations are not allowed {place}: {ty}"));
     }
     Ok(ty)
 }

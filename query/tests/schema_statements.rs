@@ -23,13 +23,18 @@ fn statements_are_accepted_and_refused_as_cassandra_does() {
         let directory = tempfile::tempdir().unwrap();
         let node = TestNode::start(directory.path());
         let mut differences = Vec::new();
-        for case in include_str!("data/ddl_cases.txt").split("> ").skip(1) {
+        for case in include_str!("data/ddl_cases.txt").split("\n> ").skip(1) {
             let mut lines = case.lines();
             let statement = lines.next().unwrap();
-            let expected: Vec<&str> = lines.collect();
+            // What Cassandra answered; where Dodona means to differ, that stands behind a tilde.
+            let (own, expected): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with("~ "));
+            let own: Vec<&str> = own.iter().map(|line| &line[2..]).collect();
+            let expected = if own.is_empty() { expected } else { own };
             let answer = answer_to(&node, statement).await;
             if answer != expected {
-                differences.push(format!("> {statement}\n  Cassandra: {expected:?}\n  Dodona:    {answer:?}"));
+                differences.push(format!(
+                    "> {statement}\n  Cassandra: {expected:?}\n  Dodona:    {answer:?}"
+                ));
             }
         }
         assert!(differences.is_empty(), "{}", differences.join("\n"));

@@ -65,6 +65,15 @@ impl Model {
         }
     }
 
+    /// The node is gone: what was acknowledged without such a promise may be lost for good.
+    pub fn forget_unpromised(&mut self) {
+        for attempt in self.attempts.values_mut().flatten() {
+            if !attempt.must_survive {
+                attempt.acknowledged_at = None;
+            }
+        }
+    }
+
     /// The attempts on a row.
     #[must_use]
     pub fn attempts(&self, row: RowId) -> &[Attempt] {

@@ -202,6 +202,7 @@ impl Scenario {
             }
             _ => self.model.lock().promise(now),
         }
+        self.model.lock().forget_unpromised();
         self.trace
             .note(&format!("{end:?} after {} disk operations", disk.operations()));
         if end == End::PowerCut {

@@ -47,7 +47,11 @@ enum Kind {
 
 macro_rules! definition {
     ($name:literal, $kind:expr) => {
-        Definition { name: $name, kind: $kind, tables: include_str!(concat!("definitions/", $name, ".cql")) }
+        Definition {
+            name: $name,
+            kind: $kind,
+            tables: include_str!(concat!("definitions/", $name, ".cql")),
+        }
     };
 }
 
@@ -62,14 +66,23 @@ const DEFINITIONS: [Definition; 7] = [
 ];
 
 /// Local tables that are kept on disk.
-const DURABLE: [&str; 5] = ["batches", "compaction_history", "paxos", "paxos_repair_history", "prepared_statements"];
+const DURABLE: [&str; 5] = [
+    "batches",
+    "compaction_history",
+    "paxos",
+    "paxos_repair_history",
+    "prepared_statements",
+];
 
 fn kind_of(keyspace: &str) -> Option<Kind> {
     // Most names are not the server's.
     if !keyspace.starts_with("system") {
         return None;
     }
-    DEFINITIONS.iter().find(|definition| definition.name == keyspace).map(|definition| definition.kind)
+    DEFINITIONS
+        .iter()
+        .find(|definition| definition.name == keyspace)
+        .map(|definition| definition.kind)
 }
 
 /// True if the server made the keyspace.
@@ -94,7 +107,8 @@ pub fn is_virtual_keyspace(keyspace: &str) -> bool {
 /// to change.
 #[must_use]
 pub fn is_volatile(table: &Table) -> bool {
-    is_local_system_keyspace(&table.keyspace) && !(&*table.keyspace == "system" && DURABLE.contains(&&*table.name))
+    is_local_system_keyspace(&table.keyspace)
+        && !(&*table.keyspace == "system" && DURABLE.contains(&&*table.name))
 }
 
 /// The definitions of all keyspaces that every node has, for [`dodona_cluster::Node::start`].
@@ -130,16 +144,19 @@ fn replication(kind: Kind) -> Options {
     let class = |name: &str| ("class".to_owned(), format!("org.apache.cassandra.locator.{name}"));
     match kind {
         Kind::Local | Kind::Virtual => Options::from([class("LocalStrategy")]),
-        Kind::Distributed(copies) => {
-            Options::from([class("SimpleStrategy"), ("replication_factor".to_owned(), copies.to_string())])
-        }
+        Kind::Distributed(copies) => Options::from([
+            class("SimpleStrategy"),
+            ("replication_factor".to_owned(), copies.to_string()),
+        ]),
     }
 }
 
 fn table_of(keyspace: &Keyspace, text: &str) -> Result<Table, CqlError> {
     let parsed = parse_statement(text).map_err(|error| CqlError::Syntax(error.to_string()))?;
     match parsed.statement {
-        Statement::CreateTable(create) => builtin_table(&create, keyspace, id_of(&keyspace.name, &create.table.name)),
+        Statement::CreateTable(create) => {
+            builtin_table(&create, keyspace, id_of(&keyspace.name, &create.table.name))
+        }
         _ => Err(CqlError::Server("not a CREATE TABLE".into())),
     }
 }
@@ -154,7 +171,11 @@ fn id_of(keyspace: &str, table: &str) -> TableId {
 /// Makes the content of every table anew that depends on the schema or the ring.
 pub(crate) fn refill(processor: &Processor) -> Result<(), CqlError> {
     let schema = processor.node.schema();
-    let fill = Fill { processor, schema: &schema, timestamp_micros: processor.node.timestamps.next() };
+    let fill = Fill {
+        processor,
+        schema: &schema,
+        timestamp_micros: processor.node.timestamps.next(),
+    };
     schema_rows::refill(&fill)?;
     node_rows::refill(&fill)
 }
@@ -165,7 +186,11 @@ pub(crate) fn refill_on_read(processor: &Processor, table: &Table) -> Result<(),
         return Ok(());
     }
     let schema = processor.node.schema();
-    let fill = Fill { processor, schema: &schema, timestamp_micros: processor.node.timestamps.next() };
+    let fill = Fill {
+        processor,
+        schema: &schema,
+        timestamp_micros: processor.node.timestamps.next(),
+    };
     match (&*table.keyspace, &*table.name) {
         ("system_views", "clients") => server_view::refill_clients(&fill),
         ("system_views", "settings") => server_view::refill_settings(&fill),
@@ -190,11 +215,15 @@ impl Fill<'_> {
         table: &str,
         put_rows: impl FnOnce(&mut Rows<'_>) -> Result<(), CqlError>,
     ) -> Result<(), CqlError> {
-        let Some(table) = self.schema.table(keyspace, table) else { return Ok(()) };
+        let Some(table) = self.schema.table(keyspace, table) else {
+            return Ok(());
+        };
         let mut rows = Rows::new(table, self.timestamp_micros);
         put_rows(&mut rows)?;
         let engine = &self.processor.node.engine;
-        engine.replace_volatile(table.id, rows.mutations()).map_err(dodona_cluster::ClusterError::from)?;
+        engine
+            .replace_volatile(table.id, rows.mutations())
+            .map_err(dodona_cluster::ClusterError::from)?;
         Ok(())
     }
 }

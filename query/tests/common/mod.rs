@@ -13,24 +13,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Runs a test with the runtime that a server's thread has.
-pub fn local(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+pub(crate) fn local(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
 
 /// A node with its processor and one session.
-pub struct TestNode {
-    pub processor: Arc<Processor>,
-    pub session: Session,
+pub(crate) struct TestNode {
+    pub(crate) processor: Arc<Processor>,
+    pub(crate) session: Session,
 }
 
 /// What came of a statement.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// The error's class and message.
     Failed(String),
     /// It was done.
-    Done { rows: Vec<Vec<Option<Vec<u8>>>>, warnings: Vec<String>, event: Option<SchemaEvent> },
+    Done {
+        rows: Vec<Vec<Option<Vec<u8>>>>,
+        warnings: Vec<String>,
+        event: Option<SchemaEvent>,
+    },
 }
 
 #[derive(Default)]
@@ -55,7 +62,7 @@ impl RowSink for Collect {
 
 impl TestNode {
     /// Starts a node in the directory.
-    pub fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
         let env = dodona_env::os::env(directory).unwrap();
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let settings = NodeSettings {
@@ -67,14 +74,20 @@ impl TestNode {
             num_tokens: 16,
             members: Vec::new(),
             engine: dodona_cluster::EngineSettings::default(),
-            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
+            timeouts: Timeouts {
+                read: Duration::from_secs(5),
+                write: Duration::from_secs(2),
+            },
         };
         let node = Node::start(env, settings, system_tables::builtin()).unwrap();
-        Self { processor: Processor::new(node), session: Session::new(address(1)) }
+        Self {
+            processor: Processor::new(node),
+            session: Session::new(address(1)),
+        }
     }
 
     /// Runs a statement.
-    pub async fn run(&self, text: &str) -> Answer {
+    pub(crate) async fn run(&self, text: &str) -> Answer {
         let mut sink = Collect::default();
         match self.try_run(text, &mut sink).await {
             Err(error) => Answer::Failed(class_and_message(&error)),
@@ -91,11 +104,13 @@ impl TestNode {
 
     async fn try_run(&self, text: &str, sink: &mut Collect) -> Result<dodona_query::Outcome, CqlError> {
         let statement = self.processor.analyse(&self.session, text, None)?;
-        self.processor.execute(&self.session, &statement, &Parameters::new(), sink).await
+        self.processor
+            .execute(&self.session, &statement, &Parameters::new(), sink)
+            .await
     }
 
     /// Runs statements that must succeed, one on each line.
-    pub async fn run_all(&self, statements: &str) {
+    pub(crate) async fn run_all(&self, statements: &str) {
         for statement in statements.lines().map(str::trim).filter(|line| !line.is_empty()) {
             if let Answer::Failed(error) = self.run(statement).await {
                 panic!("{statement}: {error}");
@@ -104,12 +119,16 @@ impl TestNode {
     }
 
     /// The rows of a statement, values as text.
-    pub async fn rows(&self, statement: &str) -> Vec<Vec<String>> {
+    pub(crate) async fn rows(&self, statement: &str) -> Vec<Vec<String>> {
         match self.run(statement).await {
             Answer::Failed(error) => panic!("{statement}: {error}"),
             Answer::Done { rows, .. } => {
-                let text = |value: Option<Vec<u8>>| value.map_or("null".into(), |v| String::from_utf8_lossy(&v).into());
-                rows.into_iter().map(|row| row.into_iter().map(text).collect()).collect()
+                let text = |value: Option<Vec<u8>>| {
+                    value.map_or("null".into(), |v| String::from_utf8_lossy(&v).into())
+                };
+                rows.into_iter()
+                    .map(|row| row.into_iter().map(text).collect())
+                    .collect()
             }
         }
     }
@@ -134,7 +153,7 @@ fn class_and_message(error: &CqlError) -> String {
 }
 
 /// The kind of change that an event tells of.
-pub fn kind(answer: &Answer) -> Option<ChangeKind> {
+pub(crate) fn kind(answer: &Answer) -> Option<ChangeKind> {
     match answer {
         Answer::Done { event, .. } => event.as_ref().map(|event| event.change),
         Answer::Failed(_) => None,

@@ -52,14 +52,21 @@ impl<'a> Properties<'a> {
 
     /// Refuses properties of other names.
     pub(super) fn check_names(&self, known: &[&str]) -> Result<(), CqlError> {
-        match self.0.iter().find(|property| !known.contains(&property.name.as_str())) {
+        match self
+            .0
+            .iter()
+            .find(|property| !known.contains(&property.name.as_str()))
+        {
             Some(unknown) => Err(CqlError::Syntax(format!("Unknown property '{}'", unknown.name))),
             None => Ok(()),
         }
     }
 
     fn value(&self, name: &str) -> Option<&'a PropertyValue> {
-        self.0.iter().find(|property| property.name == name).map(|property| &property.value)
+        self.0
+            .iter()
+            .find(|property| property.name == name)
+            .map(|property| &property.value)
     }
 
     /// A property that is a text.
@@ -67,9 +74,9 @@ impl<'a> Properties<'a> {
         match self.value(name) {
             None => Ok(None),
             Some(PropertyValue::Text(text)) => Ok(Some(text)),
-            Some(PropertyValue::Map(_)) => {
-                Err(CqlError::Syntax(format!("Invalid value for property '{name}'. It should be a string")))
-            }
+            Some(PropertyValue::Map(_)) => Err(CqlError::Syntax(format!(
+                "Invalid value for property '{name}'. It should be a string"
+            ))),
         }
     }
 
@@ -78,15 +85,17 @@ impl<'a> Properties<'a> {
         match self.value(name) {
             None => Ok(None),
             Some(PropertyValue::Map(map)) => Ok(Some(map)),
-            Some(PropertyValue::Text(_)) => {
-                Err(CqlError::Syntax(format!("Invalid value for property '{name}'. It should be a map.")))
-            }
+            Some(PropertyValue::Text(_)) => Err(CqlError::Syntax(format!(
+                "Invalid value for property '{name}'. It should be a map."
+            ))),
         }
     }
 
     /// A property that is a boolean.
     pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>, CqlError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
         match text.to_ascii_lowercase().as_str() {
             "1" | "true" | "yes" => Ok(Some(true)),
             "0" | "false" | "no" => Ok(Some(false)),
@@ -97,18 +106,26 @@ impl<'a> Properties<'a> {
     }
 
     fn integer(&self, name: &str) -> Result<Option<i32>, CqlError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
         match text.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(CqlError::Syntax(format!("Invalid integer value {text} for '{name}'"))),
+            Err(_) => Err(CqlError::Syntax(format!(
+                "Invalid integer value {text} for '{name}'"
+            ))),
         }
     }
 
     fn double(&self, name: &str) -> Result<Option<f64>, CqlError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
         match text.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(CqlError::Syntax(format!("Invalid double value {text} for '{name}'"))),
+            Err(_) => Err(CqlError::Syntax(format!(
+                "Invalid double value {text} for '{name}'"
+            ))),
         }
     }
 
@@ -153,7 +170,10 @@ impl<'a> Properties<'a> {
         self.natural("default_time_to_live", &mut params.default_time_to_live)?;
         self.natural("gc_grace_seconds", &mut params.gc_grace_seconds)?;
         self.natural("max_index_interval", &mut params.max_index_interval)?;
-        self.natural("memtable_flush_period_in_ms", &mut params.memtable_flush_period_in_ms)?;
+        self.natural(
+            "memtable_flush_period_in_ms",
+            &mut params.memtable_flush_period_in_ms,
+        )?;
         self.natural("min_index_interval", &mut params.min_index_interval)?;
         if let Some(value) = self.boolean("incremental_backups")? {
             params.incremental_backups = value;
@@ -203,7 +223,9 @@ impl<'a> Properties<'a> {
             ("memtable_flush_period_in_ms", 0),
         ] {
             if let Some(number) = self.integer(name)?.filter(|number| *number < least) {
-                return config(format!("{name} must be greater than or equal to {least} (got {number})"));
+                return config(format!(
+                    "{name} must be greater than or equal to {least} (got {number})"
+                ));
             }
         }
         if params.default_time_to_live > MAX_TTL_SECONDS.unsigned_abs() {
@@ -270,7 +292,11 @@ fn compaction(options: &[(String, String)]) -> Result<Options, CqlError> {
     };
     let simple = class.strip_prefix(COMPACTION_PACKAGE).unwrap_or(class).to_owned();
     if !STRATEGIES.contains(&simple.as_str()) {
-        let full = if simple.contains('.') { simple } else { format!("{COMPACTION_PACKAGE}{simple}") };
+        let full = if simple.contains('.') {
+            simple
+        } else {
+            format!("{COMPACTION_PACKAGE}{simple}")
+        };
         return config(format!("Unable to find compaction strategy class '{full}'"));
     }
     options.insert("class".into(), format!("{COMPACTION_PACKAGE}{simple}"));
@@ -288,12 +314,16 @@ fn compaction_bounds(options: &Options) -> Result<(), CqlError> {
         && !enabled.eq_ignore_ascii_case("true")
         && !enabled.eq_ignore_ascii_case("false")
     {
-        return config(format!("enabled should either be 'true' or 'false', not {enabled}"));
+        return config(format!(
+            "enabled should either be 'true' or 'false', not {enabled}"
+        ));
     }
     let threshold = |name: &str, default: i64| match options.get(name) {
         None => Ok(default),
         Some(text) => text.parse::<i64>().or_else(|_| {
-            config(format!("Invalid value {text} for '{name}' compaction sub-option - must be an integer"))
+            config(format!(
+                "Invalid value {text} for '{name}' compaction sub-option - must be an integer"
+            ))
         }),
     };
     let (min, max) = (threshold("min_threshold", 4)?, threshold("max_threshold", 32)?);
@@ -303,7 +333,9 @@ fn compaction_bounds(options: &Options) -> Result<(), CqlError> {
         );
     }
     if min < 2 {
-        return config(format!("Min compaction threshold cannot be less than 2 (got {min})"));
+        return config(format!(
+            "Min compaction threshold cannot be less than 2 (got {min})"
+        ));
     }
     if min > max {
         return config(format!(

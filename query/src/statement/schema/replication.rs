@@ -24,10 +24,14 @@ pub(super) fn normalise(
         return Err(CqlError::Config("Missing replication strategy class".into()));
     };
     let class = Replication::full_class_name(&class);
-    let simple = class.strip_prefix("org.apache.cassandra.locator.").unwrap_or(&class);
+    let simple = class
+        .strip_prefix("org.apache.cassandra.locator.")
+        .unwrap_or(&class);
     match simple {
         "LocalStrategy" => {
-            return invalid("Unable to use given strategy class: LocalStrategy is reserved for internal use.");
+            return invalid(
+                "Unable to use given strategy class: LocalStrategy is reserved for internal use.",
+            );
         }
         "SimpleStrategy" => {
             if !options.contains_key(FACTOR) {
@@ -37,12 +41,19 @@ pub(super) fn normalise(
             check(keyspace, simple, &options, &BTreeSet::from([FACTOR]))?;
         }
         "NetworkTopologyStrategy" => {
-            let data_centers: BTreeSet<&str> =
-                ring.members().iter().map(|member| member.data_center.as_str()).collect();
+            let data_centers: BTreeSet<&str> = ring
+                .members()
+                .iter()
+                .map(|member| member.data_center.as_str())
+                .collect();
             spread_over_data_centers(&mut options, previous, &data_centers)?;
             check(keyspace, simple, &options, &data_centers)?;
         }
-        _ => return Err(CqlError::Config(format!("Unable to find replication strategy class '{class}'"))),
+        _ => {
+            return Err(CqlError::Config(format!(
+                "Unable to find replication strategy class '{class}'"
+            )));
+        }
     }
     options.insert(CLASS.into(), class);
     Ok(options)
@@ -73,7 +84,9 @@ fn spread_over_data_centers(
     }
     options.retain(|_, factor| factor != "0");
     if options.is_empty() {
-        return Err(CqlError::Config("Configuration for at least one datacenter must be present".into()));
+        return Err(CqlError::Config(
+            "Configuration for at least one datacenter must be present".into(),
+        ));
     }
     Ok(())
 }
@@ -92,7 +105,9 @@ fn check(keyspace: &str, class: &str, options: &Options, known: &BTreeSet<&str>)
 
 fn factor_of(text: &str) -> Result<u32, CqlError> {
     if text.contains('/') {
-        return Err(CqlError::Config("Transient replication is not enabled on this node".into()));
+        return Err(CqlError::Config(
+            "Transient replication is not enabled on this node".into(),
+        ));
     }
     match text.parse::<i32>() {
         Ok(factor) => u32::try_from(factor).map_err(|_| {
@@ -103,14 +118,23 @@ fn factor_of(text: &str) -> Result<u32, CqlError> {
 }
 
 /// What to warn of: more copies than nodes, and copies that a repair must make.
-pub(super) fn warnings(keyspace: &str, options: &Options, previous: Option<&Options>, ring: &Ring) -> Vec<String> {
+pub(super) fn warnings(
+    keyspace: &str,
+    options: &Options,
+    previous: Option<&Options>,
+    ring: &Ring,
+) -> Vec<String> {
     let mut warnings = Vec::new();
-    let nodes_where = |test: &dyn Fn(&Member) -> bool| ring.members().iter().filter(|member| test(member)).count();
+    let nodes_where =
+        |test: &dyn Fn(&Member) -> bool| ring.members().iter().filter(|member| test(member)).count();
     for (name, factor) in options.iter().filter(|(name, _)| *name != CLASS) {
         let (nodes, place) = if name == FACTOR {
             (ring.members().len(), String::new())
         } else {
-            (nodes_where(&|member| member.data_center == *name), format!(" for datacenter {name}"))
+            (
+                nodes_where(&|member| member.data_center == *name),
+                format!(" for datacenter {name}"),
+            )
         };
         let factor = factor.parse::<usize>().unwrap_or(0);
         if factor > nodes {
@@ -119,7 +143,8 @@ pub(super) fn warnings(keyspace: &str, options: &Options, previous: Option<&Opti
             ));
         }
     }
-    let copies = |options: &Options| Replication::from_options(options).map_or(0, |strategy| strategy.factor(None));
+    let copies =
+        |options: &Options| Replication::from_options(options).map_or(0, |strategy| strategy.factor(None));
     if previous.is_some_and(|previous| copies(options) > copies(previous)) {
         warnings.push(
             "When increasing replication factor you need to run a full (-full) repair to distribute the data."

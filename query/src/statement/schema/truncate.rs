@@ -20,7 +20,10 @@ impl TruncatePlan {
     pub(super) fn prepare(context: &mut Context<'_>, table: &QualifiedName) -> Result<Self, CqlError> {
         let table = context.table(table)?;
         if is_volatile(&table) {
-            return invalid(format!("Truncation is not supported by table {}.{}", table.keyspace, table.name));
+            return invalid(format!(
+                "Truncation is not supported by table {}.{}",
+                table.keyspace, table.name
+            ));
         }
         Ok(Self { table })
     }
@@ -30,7 +33,8 @@ impl TruncatePlan {
         // Other nodes would keep their rows.
         if node.placement().ring.members().len() > 1 && !is_local_system_keyspace(&self.table.keyspace) {
             return Err(CqlError::Truncate(
-                "TRUNCATE is not supported yet by this version of Dodona in a cluster of several nodes".into(),
+                "TRUNCATE is not supported yet by this version of Dodona in a cluster of several nodes"
+                    .into(),
             ));
         }
         let id: TableId = self.table.id;

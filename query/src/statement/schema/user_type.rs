@@ -15,7 +15,9 @@ impl Planner<'_> {
     pub(super) fn create_type(&self, create: &CreateType) -> Result<Work, CqlError> {
         let keyspace_name = self.keyspace_of(&create.name)?;
         let name = &create.name.name;
-        check_modifiable(&keyspace_name, "CREATE", || format!("all tables in {keyspace_name}"))?;
+        check_modifiable(&keyspace_name, "CREATE", || {
+            format!("all tables in {keyspace_name}")
+        })?;
         let Some(keyspace) = self.schema.keyspace(&keyspace_name) else {
             return invalid(format!("Keyspace '{keyspace_name}' doesn't exist"));
         };
@@ -33,16 +35,32 @@ impl Planner<'_> {
         let fields = create
             .fields
             .iter()
-            .map(|(field, raw)| Ok((field.as_str().into(), resolve_type(raw, &keyspace_name, Some(keyspace), 0)?)))
+            .map(|(field, raw)| {
+                Ok((
+                    field.as_str().into(),
+                    resolve_type(raw, &keyspace_name, Some(keyspace), 0)?,
+                ))
+            })
             .collect::<Result<_, CqlError>>()?;
-        let definition = UserType { keyspace: Arc::clone(&keyspace.name), name: name.as_str().into(), fields };
-        Ok(work(ChangeKind::Created, vec![SchemaChange::PutType(definition)], &keyspace.name, name))
+        let definition = UserType {
+            keyspace: Arc::clone(&keyspace.name),
+            name: name.as_str().into(),
+            fields,
+        };
+        Ok(work(
+            ChangeKind::Created,
+            vec![SchemaChange::PutType(definition)],
+            &keyspace.name,
+            name,
+        ))
     }
 
     pub(super) fn alter_type(&self, alter: &AlterType) -> Result<Work, CqlError> {
         let keyspace_name = self.keyspace_of(&alter.name)?;
         let name = &alter.name.name;
-        check_modifiable(&keyspace_name, "ALTER", || format!("all tables in {keyspace_name}"))?;
+        check_modifiable(&keyspace_name, "ALTER", || {
+            format!("all tables in {keyspace_name}")
+        })?;
         let keyspace = self.schema.keyspace(&keyspace_name);
         let found = keyspace.and_then(|keyspace| Some((keyspace, keyspace.types.get(name.as_str())?)));
         let Some((keyspace, old)) = found else {
@@ -53,7 +71,11 @@ impl Planner<'_> {
         };
         let mut definition = UserType::clone(old);
         match &alter.change {
-            TypeChange::Add { if_not_exists, field, ty } => {
+            TypeChange::Add {
+                if_not_exists,
+                field,
+                ty,
+            } => {
                 add_field(&mut definition, keyspace, field, ty, *if_not_exists)?;
             }
             TypeChange::Rename { if_exists, fields } => rename_fields(&mut definition, fields, *if_exists)?,
@@ -62,13 +84,20 @@ impl Planner<'_> {
         if definition == **old {
             return Ok(Work::default());
         }
-        Ok(work(ChangeKind::Updated, changes_of(keyspace, definition), &keyspace.name, name))
+        Ok(work(
+            ChangeKind::Updated,
+            changes_of(keyspace, definition),
+            &keyspace.name,
+            name,
+        ))
     }
 
     pub(super) fn drop_type(&self, drop: &DropNamed) -> Result<Work, CqlError> {
         let keyspace_name = self.keyspace_of(&drop.name)?;
         let name = &drop.name.name;
-        check_modifiable(&keyspace_name, "DROP", || format!("all tables in {keyspace_name}"))?;
+        check_modifiable(&keyspace_name, "DROP", || {
+            format!("all tables in {keyspace_name}")
+        })?;
         let keyspace = self.schema.keyspace(&keyspace_name);
         let found = keyspace.and_then(|keyspace| Some((keyspace, keyspace.types.get(name.as_str())?)));
         let Some((keyspace, definition)) = found else {
@@ -78,9 +107,15 @@ impl Planner<'_> {
             return invalid(format!("Type '{keyspace_name}.{name}' doesn't exist"));
         };
         let references = |ty: &CqlType| ty.references_user_type(&keyspace_name, name);
-        let types = keyspace.types.values().filter(|user| user.fields.iter().any(|(_, ty)| references(ty)));
+        let types = keyspace
+            .types
+            .values()
+            .filter(|user| user.fields.iter().any(|(_, ty)| references(ty)));
         let types: Vec<&str> = types.map(|user| &*user.name).collect();
-        let tables = keyspace.tables.values().filter(|table| table.columns.iter().any(|c| references(&c.cql_type)));
+        let tables = keyspace
+            .tables
+            .values()
+            .filter(|table| table.columns.iter().any(|c| references(&c.cql_type)));
         let tables: Vec<&str> = tables.map(|table| &*table.name).collect();
         for (users, what) in [(types, "user types"), (tables, "tables")] {
             if !users.is_empty() {
@@ -90,7 +125,10 @@ impl Planner<'_> {
                 ));
             }
         }
-        let changes = vec![SchemaChange::DropType(Arc::clone(&keyspace.name), Arc::clone(&definition.name))];
+        let changes = vec![SchemaChange::DropType(
+            Arc::clone(&keyspace.name),
+            Arc::clone(&definition.name),
+        )];
         Ok(work(ChangeKind::Dropped, changes, &keyspace.name, name))
     }
 }
@@ -119,14 +157,24 @@ fn add_field(
         if if_not_exists {
             return Ok(());
         }
-        return invalid(format!("Cannot add field {field} to type {of}: a field with name {field} already exists"));
+        return invalid(format!(
+            "Cannot add field {field} to type {of}: a field with name {field} already exists"
+        ));
     }
     check_field(raw)?;
     let cql_type = resolve_type(raw, &keyspace.name, Some(keyspace), 0)?;
     let references = |ty: &CqlType| ty.references_user_type(&definition.keyspace, &definition.name);
-    let new_field = || format!("new field {field} of type {} to user type {of}", qualified(raw, &keyspace.name));
+    let new_field = || {
+        format!(
+            "new field {field} of type {} to user type {of}",
+            qualified(raw, &keyspace.name)
+        )
+    };
     if references(&cql_type) {
-        return invalid(format!("Cannot add {} as it would create a circular reference", new_field()));
+        return invalid(format!(
+            "Cannot add {} as it would create a circular reference",
+            new_field()
+        ));
     }
     let tables: Vec<String> = keyspace
         .tables
@@ -156,14 +204,20 @@ fn rename_fields(
             Some(position) => definition.fields[position].0 = to.as_str().into(),
             None if if_exists => {}
             None => {
-                return invalid(format!("Unkown field {from} in user type {}.{}", before.keyspace, before.name));
+                return invalid(format!(
+                    "Unkown field {from} in user type {}.{}",
+                    before.keyspace, before.name
+                ));
             }
         }
     }
     let mut names = BTreeSet::new();
     match definition.fields.iter().find(|(field, _)| !names.insert(field)) {
         // Cassandra names the keyspace where it means the type.
-        Some((field, _)) => invalid(format!("Duplicate field name {field} in type {}", definition.keyspace)),
+        Some((field, _)) => invalid(format!(
+            "Duplicate field name {field} in type {}",
+            definition.keyspace
+        )),
         None => Ok(()),
     }
 }
@@ -181,7 +235,9 @@ fn qualified(raw: &RawType, keyspace: &str) -> RawType {
         RawType::Frozen(of) => RawType::Frozen(inner(of)),
         RawType::Vector(of, dimensions) => RawType::Vector(inner(of), *dimensions),
         RawType::Map(key, value) => RawType::Map(inner(key), inner(value)),
-        RawType::Tuple(fields) => RawType::Tuple(fields.iter().map(|field| qualified(field, keyspace)).collect()),
+        RawType::Tuple(fields) => {
+            RawType::Tuple(fields.iter().map(|field| qualified(field, keyspace)).collect())
+        }
         RawType::Native(_) | RawType::Custom(_) => raw.clone(),
     }
 }
@@ -221,8 +277,15 @@ fn replace(cql_type: &CqlType, new: &Arc<UserType>) -> CqlType {
     match cql_type {
         CqlType::UserDefined { definition, frozen } => {
             let same = definition.keyspace == new.keyspace && definition.name == new.name;
-            let definition = if same { Arc::clone(new) } else { Arc::new(replace_in_fields(definition, new)) };
-            CqlType::UserDefined { definition, frozen: *frozen }
+            let definition = if same {
+                Arc::clone(new)
+            } else {
+                Arc::new(replace_in_fields(definition, new))
+            };
+            CqlType::UserDefined {
+                definition,
+                frozen: *frozen,
+            }
         }
         CqlType::List { element, frozen } => CqlType::list(replace(element, new), *frozen),
         CqlType::Set { element, frozen } => CqlType::set(replace(element, new), *frozen),
