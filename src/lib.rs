@@ -1,3 +1,6 @@
-//! The embedding API of Dodona.
+//! The embedding API of Dodona, and the commands of its binary.
 
 pub mod bench;
+pub mod start;
+
+pub use dodona_server::{Running, Settings, StartError};

@@ -1,27 +1,34 @@
 //! The `dodona` binary.
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 use dodona::bench::{self, BenchArgs};
+use dodona::start::{self, StartArgs};
+use std::process::ExitCode;
 
 /// A distributed wide-column database, compatible with Apache Cassandra.
 #[derive(Debug, Parser)]
-#[command(name = "dodona", version)]
+#[command(name = "dodona", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    start: StartArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start a node (also what `dodona` alone does)
+    Start(Box<StartArgs>),
     /// Load a node and measure it
     Bench(Box<BenchArgs>),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Bench(args) => bench::run(&args),
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => start::run(&cli.start).map_err(|error| error.to_string()),
+        Some(Command::Start(args)) => start::run(&args).map_err(|error| error.to_string()),
+        Some(Command::Bench(args)) => bench::run(&args).map_err(|error| error.to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

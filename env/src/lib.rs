@@ -17,7 +17,7 @@ pub mod task;
 pub use clock::Clock;
 pub use disk::{Disk, DiskReader, DiskWriter};
 pub use mutant::Mutants;
-pub use net::Net;
+pub use net::{Accepted, Net};
 pub use random::Random;
 pub use task::Tasks;
 

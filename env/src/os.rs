@@ -7,7 +7,7 @@
 
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskReader, DiskWriter};
-use crate::net::{BoxFuture, Listener, Net, Stream};
+use crate::net::{Accepted, BoxFuture, Listener, Net, Stream};
 use crate::random::Random;
 use crate::task::Tasks;
 use crate::{Env, Mutants};
@@ -225,6 +225,17 @@ impl Listener for OsListener {
             let (stream, address) = self.listener.accept().await?;
             stream.set_nodelay(true)?;
             Ok((Box::new(stream) as Box<dyn Stream>, address))
+        })
+    }
+
+    fn accept_for_any_thread(&self) -> BoxFuture<'_, io::Result<Accepted>> {
+        Box::pin(async move {
+            let (stream, address) = self.listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let stream = stream.into_std()?;
+            Ok(Accepted::new(address, move || {
+                Ok(Box::new(tokio::net::TcpStream::from_std(stream)?) as Box<dyn Stream>)
+            }))
         })
     }
 

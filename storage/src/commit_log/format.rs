@@ -6,7 +6,8 @@
 //! ```
 //! Integers are little-endian. A *position* counts the bytes of records ever appended, over all
 //! segments; it never goes back. Kind 1 is a batch of mutations, each behind its length (u32),
-//! applied as one; kind 2 a sync marker: every position below its u64 is on disk.
+//! applied as one; kind 2 a sync marker: every position below its first u64 is on disk, save for the
+//! ranges (start u64, end u64) behind it, which a full disk did not take.
 
 use crate::error::{Result, StorageError, corrupt};
 use dodona_types::codec::Reader;

@@ -4,6 +4,7 @@ use super::format::{self, Record, RecordKind};
 use super::{DIRECTORY, segment_path};
 use crate::error::{IoContext, Result, corrupt};
 use dodona_env::Disk;
+use dodona_types::codec::Reader;
 
 /// A segment on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,16 +115,27 @@ fn check_tail(path: &str, tail: &[u8], torn_position: u64) -> Result<()> {
 }
 
 fn check_synced(marker: &Record<'_>, torn: Option<&(String, u64, u64)>) -> Result<()> {
-    let synced = <[u8; 8]>::try_from(marker.payload).map_or(0, u64::from_le_bytes);
-    match torn {
-        Some((path, offset, position)) if *position < synced => Err(corrupt(
-            path,
-            *offset,
-            format!(
-                "the record at position {position} does not match its checksum, although everything below position {synced} was on disk. \
-             Restore the file from a copy; or, to give up what it holds from there on, move it out of the data directory"
-            ),
-        )),
-        _ => Ok(()),
+    let Some((path, offset, position)) = torn else {
+        return Ok(());
+    };
+    let mut reader = Reader::new(marker.payload);
+    let synced = reader.u64()?;
+    while !reader.is_empty() {
+        // A range that a full disk did not take: it may end anywhere.
+        if (reader.u64()?..reader.u64()?).contains(position) {
+            return Ok(());
+        }
     }
+    if *position >= synced {
+        return Ok(());
+    }
+    Err(corrupt(
+        path,
+        *offset,
+        format!(
+            "the record at position {position} does not match its checksum, although everything below position \
+             {synced} was on disk. Restore the file from a copy; or, to give up what it holds from there on, move it \
+             out of the data directory"
+        ),
+    ))
 }

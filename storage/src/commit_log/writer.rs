@@ -45,6 +45,8 @@ struct Buffer {
 
 struct Files {
     active: Option<Active>,
+    /// Segments that a failed write ended before they were synced.
+    unsynced: Vec<Arc<dyn DiskWriter>>,
     /// Segments by base position, with the position behind their end; the active one as well.
     segments: BTreeMap<u64, u64>,
     /// Buffers given back, to be filled again.
@@ -81,6 +83,7 @@ impl CommitLog {
             }),
             file: Mutex::new(Files {
                 active: None,
+                unsynced: Vec::new(),
                 segments,
                 spare: Vec::new(),
             }),
@@ -215,20 +218,14 @@ impl CommitLog {
     async fn write_and_sync(&self) -> Result<()> {
         self.write()?;
         let target = self.written.load(Acquire);
-        let writer = self
-            .file
-            .lock()
-            .active
-            .as_ref()
-            .map(|active| Arc::clone(&active.writer));
-        let Some(writer) = writer else { return Ok(()) };
+        let writers = self.writers_to_sync();
         let skip = self.env.mutants.has("commit-log-no-sync");
-        let synced = self
-            .env
-            .tasks
-            .blocking(move || if skip { Ok(()) } else { writer.sync() })
-            .await;
-        match synced {
+        let sync = move || {
+            writers
+                .iter()
+                .try_for_each(|writer| if skip { Ok(()) } else { writer.sync() })
+        };
+        match self.env.tasks.blocking(sync).await {
             Ok(Ok(())) => {
                 self.synced.fetch_max(target, Release);
                 Ok(())
@@ -236,6 +233,15 @@ impl CommitLog {
             Ok(Err(error)) => Err(self.fail(&error.to_string())),
             Err(error) => Err(self.fail(&error.to_string())),
         }
+    }
+
+    /// The segments that hold what is written but may not be on disk. Those that ended are given
+    /// out once: if their sync fails, the log does.
+    fn writers_to_sync(&self) -> Vec<Arc<dyn DiskWriter>> {
+        let mut files = self.file.lock();
+        let mut writers = std::mem::take(&mut files.unsynced);
+        writers.extend(files.active.as_ref().map(|active| Arc::clone(&active.writer)));
+        writers
     }
 
     /// Hands everything appended so far to the operating system.
@@ -267,7 +273,8 @@ impl CommitLog {
             }
             Err(error) => {
                 // What a failed call left is a torn tail: the next write begins another segment.
-                files.active = None;
+                let ended = files.active.take();
+                files.unsynced.extend(ended.map(|active| active.writer));
                 if !matches!(error, StorageError::NoSpace) {
                     return Err(self.fail(&error.to_string()));
                 }
@@ -301,10 +308,9 @@ impl CommitLog {
 
     fn end_segment(&self, files: &mut Files) -> Result<()> {
         if let Some(active) = files.active.take() {
-            active
-                .writer
-                .sync()
-                .during("syncing", &segment_path(active.base))?;
+            for writer in files.unsynced.drain(..).chain([active.writer]) {
+                writer.sync().during("syncing", &segment_path(active.base))?;
+            }
             self.synced.fetch_max(self.written.load(Acquire), Release);
         }
         Ok(())
@@ -337,20 +343,19 @@ impl CommitLog {
         if self.synced.load(Acquire) >= target {
             return Ok(());
         }
-        let writer = self
-            .file
-            .lock()
-            .active
-            .as_ref()
-            .map(|active| Arc::clone(&active.writer));
-        if let Some(writer) = writer {
+        for writer in self.writers_to_sync() {
             writer.sync().map_err(|error| self.fail(&error.to_string()))?;
         }
         self.synced.fetch_max(target, Release);
+        let lost = self.lost.lock().clone();
         let mut buffer = self.buffer.lock();
         let position = buffer.start + buffer.bytes.len() as u64;
         format::put_record(&mut buffer.bytes, position, RecordKind::SyncMarker, |out| {
             out.extend_from_slice(&target.to_le_bytes());
+            for lost in &lost {
+                out.extend_from_slice(&lost.start.to_le_bytes());
+                out.extend_from_slice(&lost.end.to_le_bytes());
+            }
         });
         drop(buffer);
         self.write()

@@ -1,0 +1,363 @@
+//! Answers the requests that have to wait for something, each in a task of its own.
+
+use crate::client::{Answer, Client, Closing, State};
+use crate::convert::{BoundValues, bound_value, cluster_error, error_response, parameters, schema_change};
+use crate::dispatch::{failing, write_result};
+use crate::outbound::insert_warnings;
+use crate::statements::Cached;
+use crate::trace;
+use crate::worker::Worker;
+use bytes::BytesMut;
+use dodona_protocol::request::{Batch, BatchKind, QueryParameters, StatementId};
+use dodona_protocol::response::{AuthSuccess, Event};
+use dodona_protocol::{
+    ErrorBody, ErrorResponse, Extras, Flags, Header, Request, ResponseWriter, RowsOptions, WriteType,
+};
+use dodona_query::statement::batch::BatchEntry;
+use dodona_query::{CqlError, Outcome, StatementResult};
+use std::rc::Rc;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What a request is counted for beside its own bytes: the buffers that it takes to answer it.
+const REQUEST_BYTES: usize = 4 << 10;
+
+/// A request that has to wait.
+pub(crate) struct Work {
+    pub(crate) header: Header,
+    /// Its body, decompressed.
+    pub(crate) body: Vec<u8>,
+    /// Its statement, if that has been found already.
+    pub(crate) statement: Option<Rc<Cached>>,
+}
+
+/// Starts to answer a request.
+pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
+    worker.metrics.deferred.add(1);
+    let mut charge = worker.shared.admission.charge(work.body.len() + REQUEST_BYTES);
+    client.begin(&charge);
+    let (worker, client) = (Rc::clone(worker), Rc::clone(client));
+    let tasks = worker.shared.node.env.tasks;
+    tasks.spawn_local(async move {
+        let _guard = Guard {
+            worker: &worker,
+            client: &client,
+        };
+        let clock = &worker.shared.node.env.clock;
+        let began = clock.mono();
+        let traced = work.header.flags.contains(Flags::TRACING);
+        let deferred = Deferred {
+            worker: &worker,
+            client: &client,
+            stream: work.header.stream,
+            trace: traced.then(|| trace::new_id(&worker.shared.node.env)),
+        };
+        let bytes = deferred.answer(&work).await;
+        worker
+            .metrics
+            .latency
+            .record(clock.mono().saturating_sub(began), 1);
+        let before = charge.bytes();
+        charge.set(bytes.len());
+        client.finish(before, Answer { bytes, charge });
+    });
+}
+
+/// Nobody would answer the request of a task that panics, and nothing can be relied on then.
+struct Guard<'a> {
+    worker: &'a Worker,
+    client: &'a Client,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.worker
+                .shared
+                .fail("a request panicked while it was executed");
+            self.client.close(Closing::Now);
+        }
+    }
+}
+
+/// What went wrong, and what the protocol needs to know of the request.
+struct Failed {
+    error: CqlError,
+    parameters: Option<dodona_types::Consistency>,
+    write: Option<WriteType>,
+}
+
+struct Deferred<'a> {
+    worker: &'a Rc<Worker>,
+    client: &'a Rc<Client>,
+    stream: i16,
+    trace: Option<Uuid>,
+}
+
+impl Deferred<'_> {
+    /// The answer's envelope.
+    async fn answer(&self, work: &Work) -> BytesMut {
+        let mut out = BytesMut::new();
+        let outcome = match Request::decode(&work.header, &work.body) {
+            Ok((_, Request::AuthResponse(response))) => {
+                self.log_in(response.token, &mut out).await;
+                return out;
+            }
+            Ok((_, Request::Batch(batch))) => self.batch(&batch, work).await,
+            Ok((_, request)) => self.statement(&request, work, &mut out).await,
+            Err(error) => {
+                // It has been decoded before.
+                self.error(&mut out, &ErrorResponse::protocol(&error));
+                return out;
+            }
+        };
+        match outcome {
+            Ok(outcome) => self.outcome(&mut out, outcome).await,
+            Err(failed) => {
+                let consistency = failed.parameters.unwrap_or(dodona_types::Consistency::One);
+                let failing = failing(self.worker, consistency, failed.write);
+                self.error(&mut out, &error_response(&failed.error, failing));
+            }
+        }
+        out
+    }
+
+    fn extras(&self) -> Extras<'static> {
+        Extras {
+            tracing_id: self.trace,
+            ..Extras::default()
+        }
+    }
+
+    fn error(&self, out: &mut BytesMut, error: &ErrorResponse) {
+        self.worker.metrics.error(error.body.code());
+        ResponseWriter::new(out, self.client.encoding.get()).error(self.stream, &self.extras(), error);
+    }
+
+    /// Writes an outcome; rows have been written.
+    async fn outcome(&self, out: &mut BytesMut, outcome: Outcome) {
+        let (coordinator, encoding) = (&self.worker.shared.node.coordinator, self.client.encoding.get());
+        match &outcome.result {
+            StatementResult::Rows { .. } if !out.is_empty() => {}
+            StatementResult::Void {
+                safe_at: Some(position),
+            } => {
+                if let Err(error) = coordinator.wait_safe(*position).await {
+                    let failing = failing(
+                        self.worker,
+                        dodona_types::Consistency::One,
+                        Some(WriteType::Simple),
+                    );
+                    return self.error(out, &cluster_error(&error, failing));
+                }
+                ResponseWriter::new(out, encoding).void(self.stream, &self.extras());
+            }
+            result => {
+                if let StatementResult::SchemaChange(event) = result {
+                    // Nobody may be listening.
+                    let _ = self
+                        .worker
+                        .shared
+                        .events
+                        .send(Event::Schema(schema_change(event)));
+                }
+                write_result(
+                    ResponseWriter::new(out, encoding),
+                    self.stream,
+                    &self.extras(),
+                    result,
+                );
+            }
+        }
+        insert_warnings(out, 0, encoding, &outcome.warnings);
+    }
+}
+
+/// Statements.
+impl Deferred<'_> {
+    async fn statement(
+        &self,
+        request: &Request<'_>,
+        work: &Work,
+        out: &mut BytesMut,
+    ) -> Result<Outcome, Failed> {
+        let (parameters, id, skip) = match request {
+            Request::Execute(execute) => (&execute.parameters, execute.result_metadata_id, true),
+            Request::Query(query) => (&query.parameters, None, false),
+            Request::Prepare(_) => return Ok(self.prepare(request, out)?),
+            _ => return Err(CqlError::Server("a request that cannot wait".into()).into()),
+        };
+        let cached = match &work.statement {
+            Some(cached) => Rc::clone(cached),
+            None => self.find(request)?,
+        };
+        let options = if skip {
+            cached.options(work.header.version, parameters.skip_metadata, id)
+        } else {
+            RowsOptions::default()
+        };
+        trace::around(
+            self.worker,
+            self.client,
+            self.trace,
+            &cached.statement.text,
+            parameters.consistency,
+            async { self.execute(&cached, parameters, work, &options, out).await },
+        )
+        .await
+        .map_err(|error| Failed {
+            error,
+            parameters: Some(parameters.consistency),
+            write: (!cached.statement.has_rows).then_some(WriteType::Simple),
+        })
+    }
+
+    fn find(&self, request: &Request<'_>) -> Result<Rc<Cached>, CqlError> {
+        let shared = &self.worker.shared;
+        match request {
+            Request::Execute(execute) => self.worker.statements.borrow_mut().get(shared, execute.id),
+            Request::Query(query) => {
+                let keyspace = query.parameters.keyspace;
+                let analysed = shared
+                    .processor
+                    .analyse(&self.client.session, query.text, keyspace);
+                analysed.map(Cached::unprepared)
+            }
+            _ => Err(CqlError::Server("a request without a statement".into())),
+        }
+    }
+
+    async fn execute(
+        &self,
+        cached: &Cached,
+        request: &QueryParameters<'_>,
+        work: &Work,
+        options: &RowsOptions<'_>,
+        out: &mut BytesMut,
+    ) -> Result<Outcome, CqlError> {
+        let values = BoundValues::new(&request.values);
+        let parameters = parameters(request, &values, work.header.version);
+        let processor = &self.worker.shared.processor;
+        let (session, statement) = (&self.client.session, &*cached.statement);
+        if !statement.has_rows {
+            let sink = &mut crate::dispatch::NoRows;
+            return processor.execute(session, statement, &parameters, sink).await;
+        }
+        let writer = ResponseWriter::new(out, self.client.encoding.get());
+        let mut rows = writer.rows(self.stream, &self.extras(), &cached.metadata, options);
+        let outcome = processor
+            .execute(session, statement, &parameters, &mut rows)
+            .await?;
+        if let StatementResult::Rows { paging_state } = &outcome.result {
+            rows.finish(paging_state.as_deref());
+        }
+        Ok(outcome)
+    }
+
+    async fn batch(&self, batch: &Batch<'_>, work: &Work) -> Result<Outcome, Failed> {
+        let request = &batch.parameters;
+        let (kind, write) = match batch.kind {
+            BatchKind::Logged => (dodona_query::ast::BatchKind::Logged, WriteType::Batch),
+            BatchKind::Unlogged => (dodona_query::ast::BatchKind::Unlogged, WriteType::UnloggedBatch),
+            BatchKind::Counter => (dodona_query::ast::BatchKind::Counter, WriteType::Counter),
+        };
+        let values = BoundValues::new(&request.values);
+        let parameters = parameters(request, &values, work.header.version);
+        let executed = async {
+            let entries = self.entries(batch)?;
+            self.worker
+                .shared
+                .processor
+                .execute_batch(kind, &entries, &parameters)
+                .await
+        };
+        trace::around(
+            self.worker,
+            self.client,
+            self.trace,
+            "BATCH",
+            request.consistency,
+            executed,
+        )
+        .await
+        .map_err(|error| Failed {
+            error,
+            parameters: Some(request.consistency),
+            write: Some(write),
+        })
+    }
+
+    fn entries<'a>(&self, batch: &Batch<'a>) -> Result<Vec<BatchEntry<'a>>, CqlError> {
+        let shared = &self.worker.shared;
+        let mut statements = self.worker.statements.borrow_mut();
+        let entry = |entry: dodona_protocol::request::BatchStatement<'a>| {
+            let statement = match entry.id {
+                StatementId::Prepared(id) => Arc::clone(&statements.get(shared, id)?.statement),
+                StatementId::Text(text) => {
+                    let keyspace = batch.parameters.keyspace;
+                    Arc::new(shared.processor.analyse(&self.client.session, text, keyspace)?)
+                }
+            };
+            Ok(BatchEntry {
+                statement,
+                values: entry.values.iter().map(bound_value).collect(),
+            })
+        };
+        batch.statements.iter().map(entry).collect()
+    }
+
+    /// Prepares with a trace, which is all that PREPARE may wait for.
+    fn prepare(&self, request: &Request<'_>, out: &mut BytesMut) -> Result<Outcome, CqlError> {
+        let Request::Prepare(prepare) = request else {
+            return Err(CqlError::Server("not PREPARE".into()));
+        };
+        let shared = &self.worker.shared;
+        let statement = shared
+            .processor
+            .prepare(&self.client.session, prepare.text, prepare.keyspace)?;
+        shared.told.tell(&statement);
+        crate::dispatch::write_prepared(
+            ResponseWriter::new(out, self.client.encoding.get()),
+            self.stream,
+            &self.extras(),
+            &statement,
+        );
+        Ok(Outcome::of(StatementResult::Rows { paging_state: None }))
+    }
+}
+
+/// Logging in.
+impl Deferred<'_> {
+    async fn log_in(&self, token: Option<&[u8]>, out: &mut BytesMut) {
+        let authenticator = &self.worker.shared.authenticator;
+        match authenticator
+            .log_in(
+                &self.worker.shared,
+                &self.client.session,
+                token.unwrap_or_default(),
+            )
+            .await
+        {
+            Ok(role) => {
+                *self.client.session.role.lock() = Some(role.as_str().into());
+                self.client.state.set(State::Ready);
+                ResponseWriter::new(out, self.client.encoding.get())
+                    .auth_success(self.stream, &AuthSuccess { token: None });
+            }
+            Err(message) => {
+                tracing::info!(client = %self.client.session.client, message, "a login failed");
+                self.error(out, &ErrorResponse::new(ErrorBody::BadCredentials, message));
+            }
+        }
+    }
+}
+
+impl From<CqlError> for Failed {
+    fn from(error: CqlError) -> Self {
+        Self {
+            error,
+            parameters: None,
+            write: None,
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The settings of a server: `dodona.toml`, with every key documented here, and flags above it.
+
+use dodona_cluster::NodeSettings;
+use dodona_cluster::coordinator::Timeouts;
+use dodona_storage::EngineSettings;
+use dodona_storage::settings::SyncMode;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
+
+/// When a write counts as safe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommitLogSync {
+    /// When the operating system has it; it is on disk after a period.
+    #[default]
+    Periodic,
+    /// When it is on disk; writes of a window share a sync.
+    Group,
+    /// When it is on disk; writes that wait at the same time share a sync.
+    Batch,
+}
+
+/// Who may connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuthenticatorKind {
+    /// Anybody. Only on a loopback address, unless `allow_anonymous` is set.
+    #[default]
+    #[serde(alias = "AllowAllAuthenticator", alias = "allow_all")]
+    AllowAll,
+    /// Roles with a password.
+    #[serde(alias = "PasswordAuthenticator", alias = "password")]
+    Password,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// The settings of a server, as `dodona.toml` holds them. Every key may be left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Directory of all data, created if need be.
+    pub data: PathBuf,
+    /// Address on which clients connect.
+    pub listen: IpAddr,
+    /// Port on which clients connect; 0 takes a free one.
+    pub port: u16,
+    /// Address that clients are told, where `listen` is not one they can use (as `0.0.0.0`).
+    pub advertise: Option<IpAddr>,
+    /// Port on which other nodes connect, at the same address.
+    pub internode_port: u16,
+    /// Address of the HTTP service for administration and metrics (`/metrics`, `/health`).
+    pub admin_listen: IpAddr,
+    /// Port of the HTTP service for administration and metrics; 0 takes a free one.
+    pub admin_port: u16,
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// The node's data centre.
+    pub data_center: String,
+    /// The node's rack.
+    pub rack: String,
+    /// Tokens of the node.
+    pub num_tokens: usize,
+    /// Threads that serve clients; 0 is one for each CPU.
+    pub cores: usize,
+    /// Bytes that memtables may hold before they are flushed.
+    pub memtable_bytes: usize,
+    /// Bytes of decoded blocks kept in memory.
+    pub block_cache_bytes: usize,
+    /// Bytes of commit log before old memtables are flushed to free it.
+    pub commit_log_bytes: u64,
+    /// Bytes a second that compactions may write; 0 for no limit.
+    pub compaction_bytes_per_second: u64,
+    /// When a write counts as safe: `periodic`, `group` or `batch`.
+    pub commit_log_sync: CommitLogSync,
+    /// Milliseconds between two syncs with `periodic`.
+    pub commit_log_sync_period_ms: u64,
+    /// Milliseconds for which writes wait for others with `group`.
+    pub commit_log_group_window_ms: u64,
+    /// Milliseconds that a read waits for replicas.
+    pub read_timeout_ms: u64,
+    /// Milliseconds that a write waits for replicas.
+    pub write_timeout_ms: u64,
+    /// Who may connect: `AllowAll` or `Password`.
+    pub authenticator: AuthenticatorKind,
+    /// Serve anybody even on an address that other machines reach.
+    pub allow_anonymous: bool,
+    /// PEM file of the certificate chain; with it clients connect by TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file of the certificate's private key.
+    pub tls_key: Option<PathBuf>,
+    /// Bytes of requests and answers in flight, of all clients: past it sockets are not read.
+    pub max_bytes_in_flight: usize,
+    /// Bytes of requests and answers in flight of one connection.
+    pub max_bytes_in_flight_per_connection: usize,
+    /// Seconds that a stop waits for requests in flight.
+    pub shutdown_seconds: u64,
+    /// How log lines are written: `text` or `json`.
+    pub log_format: LogFormat,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter of tracing.
+    pub log_level: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let engine = EngineSettings::default();
+        Self {
+            data: "dodona-data".into(),
+            listen: Ipv4Addr::LOCALHOST.into(),
+            port: 9042,
+            advertise: None,
+            internode_port: 7000,
+            admin_listen: Ipv4Addr::LOCALHOST.into(),
+            admin_port: 7199,
+            cluster_name: "Test Cluster".into(),
+            data_center: "datacenter1".into(),
+            rack: "rack1".into(),
+            num_tokens: 16,
+            cores: 0,
+            memtable_bytes: engine.memtable_bytes,
+            block_cache_bytes: engine.block_cache_bytes,
+            commit_log_bytes: engine.commit_log_bytes,
+            compaction_bytes_per_second: engine.compaction_bytes_per_second,
+            commit_log_sync: CommitLogSync::Periodic,
+            commit_log_sync_period_ms: 10_000,
+            commit_log_group_window_ms: 1,
+            read_timeout_ms: 5_000,
+            write_timeout_ms: 2_000,
+            authenticator: AuthenticatorKind::AllowAll,
+            allow_anonymous: false,
+            tls_certificate: None,
+            tls_key: None,
+            max_bytes_in_flight: 256 << 20,
+            max_bytes_in_flight_per_connection: 32 << 20,
+            shutdown_seconds: 10,
+            log_format: LogFormat::Text,
+            log_level: "info".into(),
+        }
+    }
+}
+
+/// What is wrong with the settings, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    /// The text is no TOML, or a value is not of its type.
+    #[error("line {line}: {message}")]
+    Syntax {
+        /// The line, from 1 on.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// There is no such key.
+    #[error("line {line}: there is no setting `{name}`{}", did_you_mean(.nearest.as_deref()))]
+    Unknown {
+        /// The line, from 1 on.
+        line: usize,
+        /// The key.
+        name: String,
+        /// A key that is spelled nearly so.
+        nearest: Option<String>,
+    },
+    /// Settings that do not go together.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(": did you mean `{name}`?"))
+}
+
+impl Settings {
+    /// Reads the text of a `dodona.toml`.
+    ///
+    /// # Errors
+    /// It is no TOML, names an unknown key, or a value is not of its type.
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        toml::from_str(text).map_err(|error| explain(text, &error))
+    }
+
+    /// Checks what one key alone does not show.
+    ///
+    /// # Errors
+    /// Settings do not go together.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let conflict = |text: String| Err(SettingsError::Conflict(text));
+        if self.authenticator == AuthenticatorKind::AllowAll
+            && !self.listen.is_loopback()
+            && !self.allow_anonymous
+        {
+            return conflict(format!(
+                "whoever reaches {} could read and change everything: set authenticator = \"Password\", \
+                 or allow_anonymous = true (--allow-anonymous) if that is what you want",
+                self.listen
+            ));
+        }
+        if self.listen.is_unspecified() && self.advertise.is_none() {
+            return conflict(format!(
+                "clients cannot connect to {}: set advertise (--advertise) to the address that they reach",
+                self.listen
+            ));
+        }
+        if self.advertise.is_some_and(|address| address.is_unspecified()) {
+            return conflict("advertise must be an address that clients can connect to".into());
+        }
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return conflict("tls_certificate and tls_key go together: set both or none".into());
+        }
+        if self.num_tokens == 0 {
+            return conflict("num_tokens must be 1 or more".into());
+        }
+        if self.memtable_bytes < 1 << 20 {
+            return conflict("memtable_bytes must be 1048576 or more".into());
+        }
+        Ok(())
+    }
+
+    /// Address on which clients connect.
+    #[must_use]
+    pub const fn native(&self) -> SocketAddr {
+        SocketAddr::new(self.listen, self.port)
+    }
+
+    /// The settings of the node beneath, whose clients connect to `port`.
+    #[must_use]
+    pub fn node(&self, port: u16) -> NodeSettings {
+        let address = self.advertise.unwrap_or(self.listen);
+        NodeSettings {
+            cluster_name: self.cluster_name.clone(),
+            data_center: self.data_center.clone(),
+            rack: self.rack.clone(),
+            native: SocketAddr::new(address, port),
+            internode: SocketAddr::new(address, self.internode_port),
+            num_tokens: self.num_tokens,
+            members: Vec::new(),
+            engine: self.engine(),
+            timeouts: Timeouts {
+                read: Duration::from_millis(self.read_timeout_ms),
+                write: Duration::from_millis(self.write_timeout_ms),
+            },
+        }
+    }
+
+    fn engine(&self) -> EngineSettings {
+        EngineSettings {
+            sync_mode: match self.commit_log_sync {
+                CommitLogSync::Periodic => SyncMode::Periodic {
+                    period: Duration::from_millis(self.commit_log_sync_period_ms.max(1)),
+                },
+                CommitLogSync::Group => SyncMode::Group {
+                    window: Duration::from_millis(self.commit_log_group_window_ms),
+                },
+                CommitLogSync::Batch => SyncMode::Batch,
+            },
+            memtable_bytes: self.memtable_bytes,
+            block_cache_bytes: self.block_cache_bytes,
+            commit_log_bytes: self.commit_log_bytes,
+            compaction_bytes_per_second: self.compaction_bytes_per_second,
+            ..EngineSettings::default()
+        }
+    }
+}
+
+fn explain(text: &str, error: &toml::de::Error) -> SettingsError {
+    let offset = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = 1 + text.as_bytes()[..offset]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count();
+    let message = error.message();
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return SettingsError::Syntax {
+            line,
+            message: message.to_owned(),
+        };
+    };
+    // serde: unknown field `x`, expected one of `a`, `b`, …
+    let mut names = rest.split('`').step_by(2);
+    let name = names.next().unwrap_or_default().to_owned();
+    let nearest = rest
+        .split('`')
+        .skip(2)
+        .step_by(2)
+        .map(|known| (edit_distance(&name, known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 2 + name.len() / 3)
+        .map(|(_, known)| known.to_owned());
+    SettingsError::Unknown { line, name, nearest }
+}
+
+/// How many letters to insert, remove or replace to make one word of the other (Levenshtein).
+fn edit_distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, letter) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = above + 1;
+        for (index, against) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *against);
+            diagonal = row[index + 1];
+            row[index + 1] = replaced.min(row[index] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        assert_eq!(Settings::parse(""), Ok(Settings::default()));
+        assert_eq!(Settings::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn every_key_is_read_back_as_it_is_written() {
+        let settings = Settings {
+            port: 1,
+            authenticator: AuthenticatorKind::Password,
+            commit_log_sync: CommitLogSync::Group,
+            tls_key: Some("key.pem".into()),
+            ..Settings::default()
+        };
+        let text = toml::to_string(&settings).unwrap();
+        assert_eq!(Settings::parse(&text), Ok(settings));
+    }
+
+    #[test]
+    fn a_misspelled_key_is_named_with_its_line_and_the_nearest_one() {
+        let error = Settings::parse("port = 1\nclustername = \"x\"\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "line 2: there is no setting `clustername`: did you mean `cluster_name`?"
+        );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_named_with_its_line() {
+        let error = Settings::parse("\n\nport = \"x\"\n").unwrap_err();
+        assert!(error.to_string().starts_with("line 3: "), "{error}");
+    }
+
+    #[test]
+    fn anybody_is_served_on_loopback_only_unless_it_is_said() {
+        let mut settings = Settings {
+            listen: "10.0.0.1".parse().unwrap(),
+            ..Settings::default()
+        };
+        assert!(settings.check().is_err());
+        settings.allow_anonymous = true;
+        assert_eq!(settings.check(), Ok(()));
+        settings.listen = "0.0.0.0".parse().unwrap();
+        assert!(settings.check().unwrap_err().to_string().contains("advertise"));
+    }
+}

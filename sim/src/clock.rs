@@ -1,0 +1,52 @@
+//! Simulated time: tokio's paused clock, and a wall clock of its own for each node.
+
+use dodona_env::Clock;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// 2026-01-01, in microseconds since the epoch.
+const EPOCH_MICROS: i64 = 1_767_225_600_000_000;
+
+/// A node's clock: it follows the simulation's time, from a start and with an offset of its own.
+#[derive(Clone)]
+pub struct SimClock {
+    start: Instant,
+    offset_micros: Arc<Mutex<i64>>,
+}
+
+impl SimClock {
+    /// A clock that begins now. To be made within the simulation's runtime.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the simulated clock's only source"
+    )]
+    pub fn new(offset_micros: i64) -> Self {
+        Self {
+            start: Instant::now(),
+            offset_micros: Arc::new(Mutex::new(offset_micros)),
+        }
+    }
+
+    /// Steps the wall clock.
+    pub fn step(&self, micros: i64) {
+        *self.offset_micros.lock() += micros;
+    }
+}
+
+impl Clock for SimClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the simulated clock's only source"
+    )]
+    fn mono(&self) -> Duration {
+        Instant::now().duration_since(self.start)
+    }
+
+    fn wall_micros(&self) -> i64 {
+        let elapsed = i64::try_from(self.mono().as_micros()).unwrap_or(i64::MAX / 4);
+        EPOCH_MICROS + elapsed + *self.offset_micros.lock()
+    }
+}

@@ -1,0 +1,414 @@
+//! A simulated disk. What is appended is in the operating system's memory; what is synced is on
+//! the platter. A power cut keeps a random subset of the pages that were not synced, each as it
+//! was written or as zeros, and a random prefix of each directory's operations that were not
+//! synced. A killed process loses nothing that the operating system has.
+
+use dodona_env::Random;
+use dodona_env::disk::{Disk, DiskReader, DiskWriter};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+const PAGE_BYTES: usize = 4_096;
+
+type FileId = u64;
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Link(String, FileId),
+    Unlink(String),
+}
+
+#[derive(Default)]
+struct File {
+    bytes: Vec<u8>,
+    synced: usize,
+}
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<FileId, File>,
+    next_file: FileId,
+    /// Names as the process sees them.
+    names: BTreeMap<String, FileId>,
+    /// Names on the platter.
+    durable_names: BTreeMap<String, FileId>,
+    /// Changes of names since the directory was synced last.
+    pending: BTreeMap<String, Vec<NameChange>>,
+    directories: std::collections::BTreeSet<String>,
+    locked: bool,
+    /// Handles of earlier lives are refused.
+    life: u64,
+    bytes_left: Option<u64>,
+    operations: u64,
+}
+
+/// A disk that several lives of a node use in turn.
+#[derive(Clone)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+    random: Random,
+    life: u64,
+}
+
+fn directory_of(path: &str) -> String {
+    path.rsplit_once('/')
+        .map_or_else(String::new, |(directory, _)| directory.to_owned())
+}
+
+fn not_found(path: &str) -> io::Error {
+    io::Error::new(ErrorKind::NotFound, path.to_owned())
+}
+
+impl SimDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new(random: Random) -> Self {
+        Self {
+            state: Arc::default(),
+            random,
+            life: 0,
+        }
+    }
+
+    /// The disk for the next life of the node: handles of earlier lives fail from now on.
+    #[must_use]
+    pub fn next_life(&self) -> Self {
+        let mut state = self.state.lock();
+        state.life += 1;
+        state.locked = false;
+        Self {
+            state: Arc::clone(&self.state),
+            random: self.random.clone(),
+            life: state.life,
+        }
+    }
+
+    /// Refuses all handles at once, as a dead machine does.
+    pub fn fence(&self) {
+        self.state.lock().life += 1;
+    }
+
+    /// Limits the bytes that can still be written; `None` for no limit.
+    pub fn limit_space(&self, bytes: Option<u64>) {
+        self.state.lock().bytes_left = bytes;
+    }
+
+    /// Operations so far.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.state.lock().operations
+    }
+
+    /// Flips a bit of a random synced byte of a file whose name ends so. The name, if there is one.
+    pub fn rot(&self, suffix: &str) -> Option<String> {
+        let mut state = self.state.lock();
+        let names: Vec<(String, FileId)> = state
+            .names
+            .iter()
+            .filter(|(name, _)| name.ends_with(suffix))
+            .map(|(name, file)| (name.clone(), *file))
+            .collect();
+        let (name, file) = names
+            .get(usize::try_from(self.random.below(names.len().max(1) as u64)).ok()?)?
+            .clone();
+        let file = state.files.get_mut(&file)?;
+        if file.bytes.is_empty() {
+            return None;
+        }
+        let at = self.random.below(file.bytes.len() as u64) as usize;
+        file.bytes[at] ^= 1 << self.random.below(8);
+        Some(name)
+    }
+
+    /// Cuts the power.
+    pub fn power_cut(&self) {
+        let mut state = self.state.lock();
+        state.life += 1;
+        state.locked = false;
+        let pending = std::mem::take(&mut state.pending);
+        for changes in pending.into_values() {
+            let kept = self.random.below(changes.len() as u64 + 1) as usize;
+            for change in changes.into_iter().take(kept) {
+                apply(&mut state.durable_names, change);
+            }
+        }
+        state.names = state.durable_names.clone();
+        let named: Vec<FileId> = state.names.values().copied().collect();
+        state.files.retain(|id, _| named.contains(id));
+        for file in state.files.values_mut() {
+            self.lose_unsynced(file);
+        }
+    }
+
+    fn lose_unsynced(&self, file: &mut File) {
+        let unsynced = file.bytes.len() - file.synced;
+        if unsynced == 0 {
+            return;
+        }
+        // The length itself is one of the things that may not have reached the platter.
+        let kept = match self.random.below(3) {
+            0 => 0,
+            1 => unsynced,
+            _ => self.random.below(unsynced as u64 + 1) as usize,
+        };
+        file.bytes.truncate(file.synced + kept);
+        let mut at = file.synced;
+        while at < file.bytes.len() {
+            let end = ((at / PAGE_BYTES + 1) * PAGE_BYTES).min(file.bytes.len());
+            if self.random.chance(0.3) {
+                file.bytes[at..end].fill(0);
+            }
+            at = end;
+        }
+        file.synced = file.bytes.len();
+    }
+
+    fn alive(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+        let mut state = self.state.lock();
+        if state.life != self.life {
+            return Err(io::Error::other("the machine is down"));
+        }
+        state.operations += 1;
+        Ok(state)
+    }
+}
+
+fn apply(names: &mut BTreeMap<String, FileId>, change: NameChange) {
+    match change {
+        NameChange::Link(name, file) => {
+            names.insert(name, file);
+        }
+        NameChange::Unlink(name) => {
+            names.remove(&name);
+        }
+    }
+}
+
+impl State {
+    fn change(&mut self, change: NameChange) {
+        let (NameChange::Link(name, _) | NameChange::Unlink(name)) = &change;
+        self.pending
+            .entry(directory_of(name))
+            .or_default()
+            .push(change.clone());
+        apply(&mut self.names, change);
+    }
+}
+
+impl Disk for SimDisk {
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskWriter>> {
+        let mut state = self.alive()?;
+        if state.names.contains_key(path) {
+            return Err(io::Error::new(ErrorKind::AlreadyExists, path.to_owned()));
+        }
+        let id = state.next_file;
+        state.next_file += 1;
+        state.files.insert(id, File::default());
+        state.change(NameChange::Link(path.to_owned(), id));
+        Ok(Arc::new(Handle {
+            disk: self.clone(),
+            id,
+        }))
+    }
+
+    fn open(&self, path: &str) -> io::Result<Arc<dyn DiskReader>> {
+        let state = self.alive()?;
+        let id = *state.names.get(path).ok_or_else(|| not_found(path))?;
+        Ok(Arc::new(Handle {
+            disk: self.clone(),
+            id,
+        }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.alive()?;
+        let id = *state.names.get(from).ok_or_else(|| not_found(from))?;
+        // Within one directory a rename is atomic: both names change in one step.
+        let directory = directory_of(to);
+        state.names.remove(from);
+        state.names.insert(to.to_owned(), id);
+        let pending = state.pending.entry(directory).or_default();
+        pending.push(NameChange::Link(to.to_owned(), id));
+        pending.push(NameChange::Unlink(from.to_owned()));
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.alive()?;
+        let id = *state.names.get(from).ok_or_else(|| not_found(from))?;
+        state.change(NameChange::Link(to.to_owned(), id));
+        Ok(())
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let mut state = self.alive()?;
+        if !state.names.contains_key(path) {
+            return Err(not_found(path));
+        }
+        state.change(NameChange::Unlink(path.to_owned()));
+        Ok(())
+    }
+
+    fn remove_dir_all(&self, path: &str) -> io::Result<()> {
+        let mut state = self.alive()?;
+        let prefix = format!("{path}/");
+        let inside: Vec<String> = state
+            .names
+            .keys()
+            .filter(|name| name.starts_with(&prefix))
+            .cloned()
+            .collect();
+        for name in inside {
+            state.change(NameChange::Unlink(name));
+        }
+        state
+            .directories
+            .retain(|directory| directory != path && !directory.starts_with(&prefix));
+        Ok(())
+    }
+
+    fn create_dir_all(&self, path: &str) -> io::Result<()> {
+        let mut state = self.alive()?;
+        let mut directory = path;
+        while !directory.is_empty() {
+            state.directories.insert(directory.to_owned());
+            directory = directory.rsplit_once('/').map_or("", |(above, _)| above);
+        }
+        Ok(())
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let state = self.alive()?;
+        let inside = |name: &str| {
+            let rest = if path.is_empty() {
+                name
+            } else {
+                name.strip_prefix(path)?.strip_prefix('/')?
+            };
+            (!rest.is_empty() && !rest.contains('/')).then(|| rest.to_owned())
+        };
+        let mut names: Vec<String> = state.names.keys().filter_map(|name| inside(name)).collect();
+        names.extend(
+            state
+                .directories
+                .iter()
+                .filter_map(|name| inside(name))
+                .map(|name| name + "/"),
+        );
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        let mut state = self.alive()?;
+        for change in state.pending.remove(path).unwrap_or_default() {
+            apply(&mut state.durable_names, change);
+        }
+        Ok(())
+    }
+
+    fn lock(&self, _: &str) -> io::Result<Box<dyn Send + Sync>> {
+        let mut state = self.alive()?;
+        if std::mem::replace(&mut state.locked, true) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(()))
+    }
+
+    fn available_bytes(&self) -> io::Result<u64> {
+        Ok(self.alive()?.bytes_left.unwrap_or(1 << 40))
+    }
+}
+
+struct Handle {
+    disk: SimDisk,
+    id: FileId,
+}
+
+impl Handle {
+    fn with_file<T>(&self, work: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.disk.alive()?;
+        match state.files.get_mut(&self.id) {
+            Some(file) => work(file),
+            None => Err(io::Error::other("the file is gone")),
+        }
+    }
+}
+
+impl DiskWriter for Handle {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.disk.alive()?;
+        let mut taken = bytes;
+        if let Some(left) = &mut state.bytes_left {
+            taken = &bytes[..bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX))];
+            *left -= taken.len() as u64;
+        }
+        if let Some(file) = state.files.get_mut(&self.id) {
+            file.bytes.extend_from_slice(taken);
+        }
+        if taken.len() < bytes.len() {
+            Err(ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.with_file(|file| {
+            file.synced = file.bytes.len();
+            Ok(())
+        })
+    }
+}
+
+impl DiskReader for Handle {
+    fn len(&self) -> io::Result<u64> {
+        self.with_file(|file| Ok(file.bytes.len() as u64))
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.with_file(|file| {
+            let start = usize::try_from(offset).map_err(io::Error::other)?;
+            let found = file
+                .bytes
+                .get(start..start + buffer.len())
+                .ok_or(ErrorKind::UnexpectedEof)?;
+            buffer.copy_from_slice(found);
+            Ok(())
+        })
+    }
+
+    fn try_read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
+        if self.disk.random.chance(0.2) {
+            return Ok(false);
+        }
+        self.read_at(offset, buffer).map(|()| true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synced_bytes_and_names_survive_a_power_cut_and_others_may_not() {
+        let mut lost = 0;
+        for seed in 0..50 {
+            let first = SimDisk::new(Random::from_seed(seed)).next_life();
+            let safe = first.create("a/safe").unwrap();
+            safe.append(b"synced").unwrap();
+            safe.sync().unwrap();
+            first.sync_dir("a").unwrap();
+            safe.append(b" not synced").unwrap();
+            first.create("a/unsynced name").unwrap().sync().unwrap();
+            first.power_cut();
+            assert!(safe.append(b"x").is_err(), "a handle of an earlier life");
+            let second = first.next_life();
+            assert!(second.read("a/safe").unwrap().starts_with(b"synced"));
+            lost += usize::from(second.open("a/unsynced name").is_err());
+        }
+        assert!((5..45).contains(&lost), "lost {lost} of 50");
+    }
+}

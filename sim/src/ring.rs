@@ -1,0 +1,327 @@
+//! A static ring of three nodes that exchange real requests, while links break and nodes crash:
+//! what was written at QUORUM is seen by every later read at QUORUM.
+
+use crate::Verdict;
+use crate::clock::SimClock;
+use crate::disk::SimDisk;
+use crate::invariants::judge;
+use crate::model::{Action, Model};
+use crate::net::SimNet;
+use crate::trace::Trace;
+use crate::world::{PARTITIONS, ROWS, create_table, mutation, read_partition, seen};
+use dodona_cluster::coordinator::Timeouts;
+use dodona_cluster::node::Builtin;
+use dodona_cluster::ring::{Member, even_tokens};
+use dodona_cluster::{Node, NodeSettings};
+use dodona_env::{Clock, Env, Mutants, Random, Tasks};
+use dodona_storage::{EngineSettings, SyncMode};
+use dodona_types::Consistency;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+const NODES: [&str; 3] = ["n1", "n2", "n3"];
+const PORT: u16 = 7000;
+
+/// What all hosts share: the simulation has one thread.
+struct Shared {
+    model: Mutex<Model>,
+    trace: Trace,
+    violation: Mutex<Option<String>>,
+    judged: Mutex<u64>,
+    /// No faults any more: everything must be reachable and right.
+    healed: Mutex<bool>,
+    converged: Mutex<usize>,
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
+    let random = Random::from_seed(seed);
+    let shared = Arc::new(Shared {
+        model: Mutex::default(),
+        trace: Trace::default(),
+        violation: Mutex::default(),
+        judged: Mutex::default(),
+        healed: Mutex::default(),
+        converged: Mutex::default(),
+    });
+    let mut builder = turmoil::Builder::new();
+    builder
+        .rng_seed(seed)
+        .enable_random_order()
+        .tick_duration(Duration::from_millis(1))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(Duration::from_millis(20))
+        .simulation_duration(Duration::from_secs(3_600));
+    let mut sim = builder.build();
+    let disks: Vec<SimDisk> = NODES
+        .iter()
+        .map(|name| SimDisk::new(random.split(name)))
+        .collect();
+    for (index, name) in NODES.into_iter().enumerate() {
+        let host = Host {
+            index,
+            random: random.split(&format!("host {name}")),
+            disk: disks[index].clone(),
+            shared: Arc::clone(&shared),
+            mutants: mutant.map_or_else(Mutants::none, Mutants::only),
+        };
+        sim.host(name, move || host.clone().run());
+    }
+    let faults = random.split("faults");
+    let restarts = drive(&mut sim, &faults, &disks, &shared);
+    let violation = shared.violation.lock().clone();
+    let verdict = Verdict {
+        trace: shared.trace.hash(),
+        acknowledged: shared.model.lock().acknowledged,
+        judged: *shared.judged.lock(),
+        restarts,
+        violation,
+    };
+    drop(sim);
+    verdict
+}
+
+/// Steps the simulation, breaks things and heals them, and demands convergence at the end.
+fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> u64 {
+    let mut restarts = 0;
+    let mut down: Option<usize> = None;
+    for step in 0..6_000u32 {
+        if let Err(error) = sim.step() {
+            shared
+                .violation
+                .lock()
+                .get_or_insert_with(|| format!("the simulation ended: {error}"));
+        }
+        if shared.violation.lock().is_some() {
+            return restarts;
+        }
+        if step % 250 != 249 {
+            continue;
+        }
+        match random.below(5) {
+            0 => {
+                let (a, b) = (random.below(3) as usize, random.below(3) as usize);
+                if a != b {
+                    shared.trace.note(&format!("partition {a} {b}"));
+                    sim.partition(NODES[a], NODES[b]);
+                }
+            }
+            1 => heal(sim),
+            2 if down.is_none() => {
+                let node = random.below(3) as usize;
+                shared.trace.note(&format!("crash {node}"));
+                // The machine is down before anything that runs on it is dropped.
+                disks[node].power_cut();
+                sim.crash(NODES[node]);
+                down = Some(node);
+            }
+            _ => {
+                if let Some(node) = down.take() {
+                    sim.bounce(NODES[node]);
+                    restarts += 1;
+                }
+            }
+        }
+    }
+    if let Some(node) = down.take() {
+        sim.bounce(NODES[node]);
+        restarts += 1;
+    }
+    heal(sim);
+    *shared.healed.lock() = true;
+    for _ in 0..30_000u32 {
+        if *shared.converged.lock() >= NODES.len() || shared.violation.lock().is_some() {
+            return restarts;
+        }
+        if let Err(error) = sim.step() {
+            shared
+                .violation
+                .lock()
+                .get_or_insert_with(|| format!("the simulation ended: {error}"));
+        }
+    }
+    shared
+        .violation
+        .lock()
+        .get_or_insert_with(|| "no progress after everything was healed".into());
+    restarts
+}
+
+fn heal(sim: &turmoil::Sim<'_>) {
+    for a in NODES {
+        for b in NODES {
+            if a < b {
+                sim.repair(a, b);
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Host {
+    index: usize,
+    random: Random,
+    disk: SimDisk,
+    shared: Arc<Shared>,
+    mutants: Mutants,
+}
+
+impl Host {
+    async fn run(self) -> turmoil::Result {
+        let members: Vec<Member> = NODES
+            .iter()
+            .enumerate()
+            .map(|(index, name)| {
+                let internode = SocketAddr::new(turmoil::lookup(*name), PORT);
+                Member {
+                    host: Uuid::from_u128(index as u128 + 1),
+                    data_center: "dc1".into(),
+                    rack: format!("r{index}"),
+                    internode,
+                    native: internode,
+                    tokens: even_tokens(NODES.len(), index, 4),
+                }
+            })
+            .collect();
+        let offset = self.random.below(2_000_000) as i64;
+        let clock =
+            SimClock::new(offset + i64::try_from(turmoil::sim_elapsed().unwrap_or_default().as_micros())?);
+        let env = Env {
+            clock: Arc::new(clock.clone()),
+            random: self.random.clone(),
+            disk: Arc::new(self.disk.next_life()),
+            net: Arc::new(SimNet),
+            tasks: Tasks::inline(),
+            mutants: self.mutants.clone(),
+        };
+        let settings = NodeSettings {
+            cluster_name: "sim".into(),
+            data_center: "dc1".into(),
+            rack: format!("r{}", self.index),
+            native: members[self.index].internode,
+            internode: members[self.index].internode,
+            num_tokens: 4,
+            members,
+            engine: EngineSettings {
+                sync_mode: SyncMode::Batch,
+                memtable_bytes: 8_000,
+                block_cache_bytes: 64 << 10,
+                commit_log_bytes: 48_000,
+                segment_bytes: 6_000,
+                compaction_bytes_per_second: 0,
+            },
+            timeouts: Timeouts {
+                read: Duration::from_millis(500),
+                write: Duration::from_millis(500),
+            },
+        };
+        let node = Node::start(env, settings, Builtin::default())?;
+        create_table(&node, 3).await?;
+        node.spawn_workers();
+        loop {
+            if *self.shared.healed.lock() {
+                return self.converge(&node).await;
+            }
+            if self.random.chance(0.5) {
+                self.write(&node, &clock).await;
+            } else {
+                self.read(&node).await;
+            }
+            dodona_env::clock::sleep(Duration::from_millis(self.random.below(30))).await;
+        }
+    }
+
+    /// Timestamps are unique over all nodes: the last digits are the node's.
+    fn timestamp(&self, node: &Node) -> i64 {
+        node.timestamps.next() * 4 + self.index as i64
+    }
+
+    async fn write(&self, node: &Arc<Node>, clock: &SimClock) {
+        let row = (self.random.below(PARTITIONS) as u8, self.random.below(ROWS) as u8);
+        let timestamp = self.timestamp(node);
+        let action = if self.random.chance(0.2) {
+            Action::Delete
+        } else {
+            Action::Put(self.random.next_u64())
+        };
+        self.shared.model.lock().attempt(row, timestamp, action);
+        let mutation = mutation(row, timestamp, action, clock.wall_seconds());
+        if node
+            .coordinator
+            .write(&[mutation], Consistency::Quorum)
+            .await
+            .is_ok()
+        {
+            let mut model = self.shared.model.lock();
+            model.acknowledge(row, timestamp, Duration::ZERO);
+        }
+    }
+
+    async fn read(&self, node: &Arc<Node>) {
+        let partition = self.random.below(PARTITIONS) as u8;
+        // What was acknowledged before the read began must be seen by it.
+        self.shared.model.lock().promise(Duration::ZERO);
+        let promised: Vec<_> = (0..ROWS as u8)
+            .map(|row| self.newest_promise((partition, row)))
+            .collect();
+        let Ok(rows) = read_partition(node, partition, Consistency::Quorum).await else {
+            return;
+        };
+        self.shared
+            .trace
+            .note(&format!("{} {partition} {rows:?}", self.index));
+        let model = self.shared.model.lock();
+        for row in 0..ROWS as u8 {
+            let id = (partition, row);
+            *self.shared.judged.lock() += 1;
+            let mut broken = crate::invariants::phantom::judge(&model, id, seen(&rows, id)).err();
+            if let Some(promise) = promised[usize::from(row)] {
+                let shown = seen(&rows, id).map_or(i64::MIN, |(timestamp, _)| timestamp);
+                let deleted = model
+                    .attempts(id)
+                    .iter()
+                    .any(|attempt| attempt.action == Action::Delete && attempt.timestamp >= promise);
+                if shown < promise && !(seen(&rows, id).is_none() && deleted) {
+                    broken.get_or_insert_with(|| format!("row {id:?} shows timestamp {shown} at QUORUM, although {promise} was acknowledged at QUORUM before"));
+                }
+            }
+            if let Some(broken) = broken {
+                self.shared.violation.lock().get_or_insert(broken);
+            }
+        }
+    }
+
+    fn newest_promise(&self, row: (u8, u8)) -> Option<i64> {
+        let model = self.shared.model.lock();
+        let promised = model.attempts(row).iter().filter(|attempt| attempt.must_survive);
+        promised.map(|attempt| attempt.timestamp).max()
+    }
+
+    /// After everything is healed reads succeed and show what was promised.
+    async fn converge(&self, node: &Arc<Node>) -> turmoil::Result {
+        for partition in 0..PARTITIONS as u8 {
+            let rows = loop {
+                match read_partition(node, partition, Consistency::Quorum).await {
+                    Ok(rows) => break rows,
+                    Err(_) => dodona_env::clock::sleep(Duration::from_millis(100)).await,
+                }
+            };
+            let model = self.shared.model.lock();
+            for row in 0..ROWS as u8 {
+                let id = (partition, row);
+                if let Err(broken) = judge(&model, id, seen(&rows, id)) {
+                    self.shared.violation.lock().get_or_insert(broken);
+                }
+            }
+        }
+        *self.shared.converged.lock() += 1;
+        // Other nodes still need this one's answers.
+        loop {
+            dodona_env::clock::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}

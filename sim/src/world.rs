@@ -1,0 +1,197 @@
+//! What scenarios share: a table, mutations of its rows, and reads of them.
+
+use crate::invariants::Seen;
+use crate::model::{Action, RowId};
+use dodona_cluster::metadata::SchemaChange;
+use dodona_cluster::{ClusterError, Node};
+use dodona_types::cell::CellKind;
+use dodona_types::comparable::encode_component;
+use dodona_types::key::ROW_END;
+use dodona_types::read_command::{
+    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
+};
+use dodona_types::row::RowHeader;
+use dodona_types::schema::{Column, ColumnKind, Keyspace, Options, Table, TableParams};
+use dodona_types::{
+    Cell, ColumnId, Consistency, CqlType, Deletion, KeyRef, LiveRow, MutationBuilder, PartitionKey,
+    RowVisitor, TableId,
+};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The table of every scenario.
+pub const TABLE: TableId = TableId(Uuid::from_u128(0x5eed));
+const VALUE: ColumnId = ColumnId(2);
+/// Partitions and rows of each that the work is spread over.
+pub const PARTITIONS: u64 = 6;
+/// Rows of each partition.
+pub const ROWS: u64 = 8;
+
+/// Creates keyspace and table on a node, unless they are there.
+///
+/// # Errors
+/// The schema could not be changed.
+pub async fn create_table(node: &Node, replication_factor: u32) -> Result<(), ClusterError> {
+    let schema = node.schema();
+    if schema.table("sim", "t").is_some() {
+        return Ok(());
+    }
+    let replication = Options::from([
+        (
+            "class".to_owned(),
+            "org.apache.cassandra.locator.SimpleStrategy".to_owned(),
+        ),
+        ("replication_factor".to_owned(), replication_factor.to_string()),
+    ]);
+    let keyspace = Keyspace {
+        name: "sim".into(),
+        replication,
+        durable_writes: true,
+        tables: BTreeMap::new(),
+        types: BTreeMap::new(),
+    };
+    let column = |id, name: &str, cql_type, kind| Column {
+        id: ColumnId(id),
+        name: name.into(),
+        cql_type,
+        kind,
+        position: 0,
+        descending: false,
+    };
+    let table = Table {
+        id: TABLE,
+        keyspace: "sim".into(),
+        name: "t".into(),
+        epoch: 0,
+        columns: vec![
+            column(0, "k", CqlType::Tinyint, ColumnKind::PartitionKey),
+            column(1, "c", CqlType::Tinyint, ColumnKind::Clustering),
+            column(2, "v", CqlType::Bigint, ColumnKind::Regular),
+        ],
+        next_column: 3,
+        dropped_columns: BTreeMap::new(),
+        params: TableParams {
+            gc_grace_seconds: 5,
+            ..TableParams::default()
+        },
+    };
+    let changes = vec![
+        SchemaChange::PutKeyspace(keyspace),
+        SchemaChange::PutTable(Box::new(table)),
+    ];
+    let changed = node.change_schema(schema.epoch, changes).await;
+    changed.map(drop)
+}
+
+fn clustering(row: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    // One byte is a valid tinyint.
+    let encoded = encode_component(&CqlType::Tinyint, false, Some(&[row]), &mut out);
+    debug_assert!(encoded.is_ok());
+    out.push(ROW_END);
+    out
+}
+
+/// The encoded mutation of an attempt.
+#[must_use]
+pub fn mutation(row: RowId, timestamp: i64, action: Action, now_seconds: i64) -> Vec<u8> {
+    let mut builder = MutationBuilder::new();
+    builder.begin(TABLE, 1, &[row.0]);
+    match action {
+        Action::Put(value) => builder.row(&clustering(row.1), timestamp, &RowHeader::EMPTY, |row| {
+            let value = value.to_be_bytes();
+            row.push_cell(&Cell {
+                column: VALUE,
+                path: None,
+                timestamp_micros: timestamp,
+                kind: CellKind::Live,
+                value: &value,
+            });
+        }),
+        Action::Delete => {
+            let deletion = Deletion {
+                timestamp_micros: timestamp,
+                deleted_at_seconds: now_seconds,
+            };
+            builder.row(
+                &clustering(row.1),
+                timestamp,
+                &RowHeader {
+                    deletion,
+                    ..RowHeader::EMPTY
+                },
+                |_| {},
+            );
+        }
+    }
+    builder.view().bytes().to_vec()
+}
+
+/// Reads the rows of a partition through the coordinator.
+///
+/// # Errors
+/// The read failed.
+pub async fn read_partition(
+    node: &Arc<Node>,
+    partition: u8,
+    consistency: Consistency,
+) -> Result<BTreeMap<u8, (i64, u64)>, ClusterError> {
+    let command = ReadCommand {
+        table: TABLE,
+        epoch: 1,
+        partitions: PartitionSelection::Key(PartitionKey::new(vec![partition].into())),
+        clustering: ClusteringSelection::all(),
+        reversed: false,
+        columns: ColumnSelection::All,
+        now_seconds: node.env.clock.wall_seconds(),
+        limits: ReadLimits::NONE,
+    };
+    let page = node
+        .coordinator
+        .read_page(command, consistency, usize::MAX)
+        .await?;
+    let mut rows = Rows::default();
+    if page.show(0, &mut rows).map_err(ClusterError::from)?.is_break() {
+        return Err(ClusterError::Peer("a row that does not decode".into()));
+    }
+    Ok(rows.0)
+}
+
+/// A row of what [`read_partition`] gave.
+#[must_use]
+pub fn seen(rows: &BTreeMap<u8, (i64, u64)>, row: RowId) -> Seen {
+    rows.get(&row.1).copied()
+}
+
+#[derive(Default)]
+struct Rows(BTreeMap<u8, (i64, u64)>);
+
+impl RowVisitor for Rows {
+    fn partition(&mut self, _: KeyRef<'_>, _: Option<&LiveRow<'_>>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
+        let number = (0..ROWS as u8).find(|number| self::clustering(*number) == clustering);
+        let cell = row.cells().next();
+        let value = cell.and_then(|cell| {
+            Some((
+                cell.timestamp_micros,
+                u64::from_be_bytes(cell.value.try_into().ok()?),
+            ))
+        });
+        match (number, value) {
+            (Some(number), Some(value)) => {
+                self.0.insert(number, value);
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(()),
+        }
+    }
+
+    fn partition_end(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,271 @@
+//! `dodona start`: settings from `dodona.toml` and from flags, then a server until a signal.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the outermost layer of the binary: it reads the settings and makes the real environment"
+)]
+
+use clap::{Args, ValueEnum};
+use dodona_env::os;
+use dodona_server::settings::{AuthenticatorKind, CommitLogSync, LogFormat};
+use dodona_server::{Running, Settings};
+use std::io::IsTerminal;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+
+/// The file of settings that is read if it is there.
+const SETTINGS_FILE: &str = "dodona.toml";
+
+/// Why a server could not be started or had to stop.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The settings cannot be read.
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
+    /// The settings are wrong.
+    #[error("{0}: {1}")]
+    Settings(String, dodona_server::settings::SettingsError),
+    /// The server did not start.
+    #[error(transparent)]
+    Start(#[from] dodona_server::StartError),
+    /// The server stopped by itself.
+    #[error(transparent)]
+    Stop(#[from] dodona_server::shutdown::StopError),
+    /// The filter of log lines is wrong.
+    #[error("log_level: {0}")]
+    LogLevel(tracing_subscriber::filter::ParseError),
+}
+
+/// When a write counts as safe.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SyncArg {
+    Periodic,
+    Group,
+    Batch,
+}
+
+/// Who may connect.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AuthenticatorArg {
+    AllowAll,
+    Password,
+}
+
+/// Flags of `dodona start`; each is above the setting of the same name in `dodona.toml`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StartArgs {
+    /// File of settings [default: dodona.toml, if it is there]
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Directory of all data [default: dodona-data]
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Keep nothing: data go to memory (/dev/shm) and are removed at the end
+    #[arg(long, conflicts_with = "data")]
+    memory: bool,
+    /// Address on which clients connect [default: 127.0.0.1]
+    #[arg(long)]
+    listen: Option<IpAddr>,
+    /// Port on which clients connect; 0 takes a free one [default: 9042]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Address that clients are told, if --listen is not one they can use
+    #[arg(long)]
+    advertise: Option<IpAddr>,
+    /// Port on which other nodes connect [default: 7000]
+    #[arg(long)]
+    internode_port: Option<u16>,
+    /// Port for administration and metrics; 0 takes a free one [default: 7199]
+    #[arg(long)]
+    admin_port: Option<u16>,
+    /// Threads that serve clients [default: one for each CPU]
+    #[arg(long)]
+    cores: Option<usize>,
+    /// Name of the cluster
+    #[arg(long)]
+    cluster_name: Option<String>,
+    /// Bytes that memtables may hold before they are flushed
+    #[arg(long)]
+    memtable_bytes: Option<usize>,
+    /// When a write counts as safe [default: periodic]
+    #[arg(long, value_enum)]
+    commit_log_sync: Option<SyncArg>,
+    /// Who may connect [default: allow-all]
+    #[arg(long, value_enum)]
+    authenticator: Option<AuthenticatorArg>,
+    /// Serve anybody even on an address that other machines reach
+    #[arg(long)]
+    allow_anonymous: bool,
+    /// PEM file of the certificate chain, for TLS
+    #[arg(long)]
+    tls_certificate: Option<PathBuf>,
+    /// PEM file of the certificate's private key
+    #[arg(long)]
+    tls_key: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace or a filter
+    #[arg(long)]
+    log_level: Option<String>,
+    /// Write log lines as JSON
+    #[arg(long)]
+    log_json: bool,
+}
+
+impl StartArgs {
+    /// The settings: defaults, then the file, then the flags.
+    ///
+    /// # Errors
+    /// The file cannot be read or is wrong.
+    pub fn settings(&self) -> Result<Settings, RunError> {
+        let mut settings = self.file()?;
+        macro_rules! override_with {
+            ($($field:ident),*) => {
+                $(if let Some(value) = &self.$field { settings.$field = value.clone(); })*
+            };
+        }
+        override_with!(
+            data,
+            listen,
+            port,
+            internode_port,
+            admin_port,
+            cores,
+            cluster_name,
+            memtable_bytes,
+            log_level
+        );
+        settings.advertise = self.advertise.or(settings.advertise);
+        settings.allow_anonymous |= self.allow_anonymous;
+        if let Some(sync) = self.commit_log_sync {
+            settings.commit_log_sync = match sync {
+                SyncArg::Periodic => CommitLogSync::Periodic,
+                SyncArg::Group => CommitLogSync::Group,
+                SyncArg::Batch => CommitLogSync::Batch,
+            };
+        }
+        if let Some(authenticator) = self.authenticator {
+            settings.authenticator = match authenticator {
+                AuthenticatorArg::AllowAll => AuthenticatorKind::AllowAll,
+                AuthenticatorArg::Password => AuthenticatorKind::Password,
+            };
+        }
+        if self.log_json {
+            settings.log_format = LogFormat::Json;
+        }
+        // What is read through the data directory's disk must not be relative to it.
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let (certificate, key) = (&self.tls_certificate, &self.tls_key);
+        settings.tls_certificate = certificate
+            .as_ref()
+            .or(settings.tls_certificate.as_ref())
+            .map(absolute);
+        settings.tls_key = key.as_ref().or(settings.tls_key.as_ref()).map(absolute);
+        Ok(settings)
+    }
+
+    fn file(&self) -> Result<Settings, RunError> {
+        let path = self.config.clone().unwrap_or_else(|| SETTINGS_FILE.into());
+        let name = path.display().to_string();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Settings::parse(&text).map_err(|error| RunError::Settings(name, error)),
+            Err(error) if self.config.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Settings::default())
+            }
+            Err(error) => Err(RunError::File(name, error)),
+        }
+    }
+}
+
+/// Runs a server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It cannot start, or has to stop by itself.
+pub fn run(args: &StartArgs) -> Result<(), RunError> {
+    let began = Instant::now();
+    let mut settings = args.settings()?;
+    start_log(&settings)?;
+    let memory = if args.memory {
+        Some(MemoryDirectory::new()?)
+    } else {
+        None
+    };
+    if let Some(directory) = &memory {
+        settings.data.clone_from(&directory.0);
+    }
+    let data = settings.data.display().to_string();
+    let env = os::env(&settings.data).map_err(|error| RunError::File(data.clone(), error))?;
+    let running = dodona_server::start(env, settings)?;
+    let place = if memory.is_some() {
+        "memory; nothing is kept"
+    } else {
+        &data
+    };
+    banner(&running, place, began);
+    Ok(running.run_until_signal()?)
+}
+
+fn start_log(settings: &Settings) -> Result<(), RunError> {
+    let filter = EnvFilter::builder()
+        .parse(&settings.log_level)
+        .map_err(RunError::LogLevel)?;
+    let log = tracing_subscriber::fmt()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // Fails only if the embedding program has its own log.
+    let _ = match settings.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    Ok(())
+}
+
+fn banner(running: &Running, data: &str, began: Instant) {
+    let (native, admin) = (running.native, running.admin);
+    println!(
+        "Dodona {} is ready after {} ms",
+        env!("CARGO_PKG_VERSION"),
+        began.elapsed().as_millis()
+    );
+    println!(
+        "  clients         {native}  (dodona shell {} {})",
+        native.ip(),
+        native.port()
+    );
+    println!(
+        "  administration  http://{admin}  (dodona nodetool -p {} status)",
+        admin.port()
+    );
+    println!("  data            {data}");
+}
+
+/// A directory in memory that goes when the process does.
+struct MemoryDirectory(PathBuf);
+
+impl MemoryDirectory {
+    fn new() -> Result<Self, RunError> {
+        let shared_memory = Path::new("/dev/shm");
+        let parent = if shared_memory.is_dir() {
+            shared_memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let path = parent.join(format!("dodona-{}", std::process::id()));
+        let failed = |error| RunError::File(path.display().to_string(), error);
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        std::fs::create_dir(&path).map_err(failed)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for MemoryDirectory {
+    fn drop(&mut self) {
+        // What is left is found by its name; the process ends.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

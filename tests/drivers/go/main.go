@@ -1,0 +1,96 @@
+// The Go driver (gocql) against a running node: schema metadata, prepared statements, paging,
+// batches and errors. Usage: main HOST PORT
+package main
+
+import (
+	"fmt"
+	"log"
+	"os"
+	"strconv"
+	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+)
+
+const rows = 1000
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func connect(host string, port int, version int, keyspace string) *gocql.Session {
+	cluster := gocql.NewCluster(host)
+	cluster.Port = port
+	cluster.ProtoVersion = version
+	cluster.Consistency = gocql.One
+	cluster.Timeout = 20 * time.Second
+	cluster.Keyspace = keyspace
+	session, err := cluster.CreateSession()
+	check(err)
+	return session
+}
+
+func main() {
+	host := os.Args[1]
+	port, err := strconv.Atoi(os.Args[2])
+	check(err)
+	for _, version := range []int{4, 5} {
+		run(host, port, version)
+		fmt.Printf("go driver, protocol v%d: ok\n", version)
+	}
+	fmt.Println("2 passed, 0 failed")
+}
+
+func run(host string, port, version int) {
+	admin := connect(host, port, version, "")
+	keyspace := fmt.Sprintf("go_v%d", version)
+	check(admin.Query("DROP KEYSPACE IF EXISTS " + keyspace).Exec())
+	check(admin.Query("CREATE KEYSPACE " + keyspace + " WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}").Exec())
+	admin.Close()
+
+	session := connect(host, port, version, keyspace)
+	defer session.Close()
+	check(session.Query("CREATE TABLE wide (bucket text, seq int, id uuid, tags set<text>, props map<text, int>, at timestamp, PRIMARY KEY (bucket, seq))").Exec())
+	id := gocql.MustRandomUUID()
+	at := time.UnixMilli(1767225600123).UTC()
+	for n := 0; n < rows; n++ {
+		check(session.Query("INSERT INTO wide (bucket, seq, id, tags, props, at) VALUES (?, ?, ?, ?, ?, ?)",
+			"b", n, id, []string{"x", "y"}, map[string]int{"n": n}, at).Exec())
+	}
+	iterator := session.Query("SELECT seq, id, tags, props, at FROM wide WHERE bucket = ?", "b").PageSize(97).Iter()
+	var seq, expected int
+	var gotID gocql.UUID
+	var tags []string
+	var props map[string]int
+	var gotAt time.Time
+	for iterator.Scan(&seq, &gotID, &tags, &props, &gotAt) {
+		if seq != expected || gotID != id || len(tags) != 2 || props["n"] != seq || !gotAt.Equal(at) {
+			log.Fatalf("row %d: %d %v %v %v %v", expected, seq, gotID, tags, props, gotAt)
+		}
+		expected++
+	}
+	check(iterator.Close())
+	if expected != rows {
+		log.Fatalf("read %d rows of %d", expected, rows)
+	}
+	batch := session.Batch(gocql.LoggedBatch)
+	batch.Query("INSERT INTO wide (bucket, seq) VALUES (?, ?)", "batch", 1)
+	batch.Query("INSERT INTO wide (bucket, seq) VALUES (?, ?)", "batch", 2)
+	check(batch.Exec())
+	var count int64
+	check(session.Query("SELECT count(*) FROM wide WHERE bucket = ?", "batch").Scan(&count))
+	if count != 2 {
+		log.Fatalf("the batch wrote %d rows", count)
+	}
+	metadata, err := session.KeyspaceMetadata(keyspace)
+	check(err)
+	if len(metadata.Tables["wide"].Columns) != 6 {
+		log.Fatalf("schema metadata: %v", metadata.Tables)
+	}
+	if err := session.Query("SELECT * FROM nowhere").Exec(); err == nil {
+		log.Fatal("a missing table should be refused")
+	}
+	check(session.Query("DROP KEYSPACE " + keyspace).Exec())
+}
