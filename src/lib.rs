@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod nodetool;
+mod output;
 pub mod shell;
 pub mod start;
 

@@ -135,7 +135,7 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         ),
         NodetoolCommand::Describecluster => cluster(&get("cluster")?),
     };
-    print!("{text}");
+    crate::output::print(&text);
     Ok(())
 }
 
@@ -246,7 +246,7 @@ fn status(answer: &Value) -> String {
         let owns = if members.len() == 1 { "100.0%" } else { "?" };
         let _ = writeln!(
             out,
-            "{}  {:address_width$}  {:10}  {:6}  {owns:16}  {:36}  {:rack_width$}",
+            "{}  {:address_width$}  {:10}  {:<6}  {owns:16}  {:36}  {:rack_width$}",
             string(&member["status"]),
             string(&member["address"]),
             bytes(&member["load_bytes"]),

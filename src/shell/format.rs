@@ -108,6 +108,13 @@ fn value_text(cql_type: &CqlType, value: Option<&[u8]>) -> String {
         Ok(literal) => literal,
         Err(error) => return format!("<{error}>"),
     };
+    if *cql_type == CqlType::Timestamp {
+        // As cqlsh: 2026-01-02 03:04:05.000000+0000.
+        return literal
+            .trim_matches('\'')
+            .replace('T', " ")
+            .replace('Z', "000+0000");
+    }
     match literal
         .strip_prefix('\'')
         .and_then(|rest| rest.strip_suffix('\''))

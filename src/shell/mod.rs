@@ -13,6 +13,7 @@ mod command;
 mod format;
 mod input;
 
+use crate::output::print;
 use clap::Args;
 use client::{Client, ClientError, Page};
 use command::{Command, Outcome, Setting};
@@ -143,10 +144,10 @@ impl Shell {
             // There is none the first time.
             let _ = editor.load_history(history);
         }
-        println!(
-            "Connected to {}:{}. HELP lists the commands; EXIT ends.",
+        print(&format!(
+            "Connected to {}:{}. HELP lists the commands; EXIT ends.\n",
             args.host, args.port
-        );
+        ));
         let mut typed = String::new();
         loop {
             match editor.readline(&self.prompt(typed.is_empty())) {
@@ -213,8 +214,8 @@ impl Shell {
             None => self.statement(text)?,
             Some(Err(message)) => self.complain(&message),
             Some(Ok(Command::Exit)) => return Ok(Outcome::End),
-            Some(Ok(Command::Help)) => print!("{}", command::HELP),
-            Some(Ok(Command::Clear)) => print!("\x1B[2J\x1B[H"),
+            Some(Ok(Command::Help)) => print(command::HELP),
+            Some(Ok(Command::Clear)) => print("\x1B[2J\x1B[H"),
             Some(Ok(Command::Source(path))) => {
                 match std::fs::read_to_string(&path) {
                     Ok(script) => self.script(&script)?,
@@ -237,26 +238,29 @@ impl Shell {
             Setting::Consistency(level) => {
                 self.consistency = level.unwrap_or(self.consistency);
                 let verb = if level.is_some() { "set to" } else { "is" };
-                println!("Consistency level {verb} {}.", self.consistency);
+                print(&format!("Consistency level {verb} {}.\n", self.consistency));
             }
             Setting::SerialConsistency(level) => {
                 self.serial_consistency = level.unwrap_or(self.serial_consistency);
-                println!("Serial consistency level is {}.", self.serial_consistency);
+                print(&format!(
+                    "Serial consistency level is {}.\n",
+                    self.serial_consistency
+                ));
             }
             Setting::Paging(rows) => {
                 self.page_rows = rows.unwrap_or(self.page_rows);
                 match self.page_rows {
-                    Some(rows) => println!("Query paging is ON, with pages of {rows} rows."),
-                    None => println!("Query paging is OFF."),
+                    Some(rows) => print(&format!("Query paging is ON, with pages of {rows} rows.\n")),
+                    None => print("Query paging is OFF.\n"),
                 }
             }
             Setting::Expand(expand) => {
                 self.expand = expand.unwrap_or(self.expand);
-                println!("Expanded output is {}.", on(self.expand));
+                print(&format!("Expanded output is {}.\n", on(self.expand)));
             }
             Setting::Tracing(tracing) => {
                 self.tracing = tracing.unwrap_or(self.tracing);
-                println!("Tracing is {}.", on(self.tracing));
+                print(&format!("Tracing is {}.\n", on(self.tracing)));
             }
         }
     }
@@ -285,15 +289,15 @@ impl Shell {
                 self.keyspace = Some(keyspace);
             }
             if let Some(id) = answer.tracing_id {
-                println!("Tracing session: {id}");
+                print(&format!("Tracing session: {id}\n"));
             }
             let Some(page) = answer.page else { return Ok(()) };
-            print!("{}", self.page(&page, rows));
+            print(&self.page(&page, rows));
             rows += page.rows.len();
             state.clone_from(&page.paging_state);
             if state.is_none() || !self.wants_more() {
                 if !format::is_text(&page) {
-                    println!("\n({rows} rows)\n");
+                    print(&format!("\n({rows} rows)\n\n"));
                 }
                 return Ok(());
             }
@@ -314,7 +318,7 @@ impl Shell {
         if !self.interactive {
             return true;
         }
-        println!("\n---MORE--- (Enter for the next page, q to stop)");
+        print("\n---MORE--- (Enter for the next page, q to stop)\n");
         let mut line = String::new();
         std::io::stdin()
             .read_line(&mut line)
