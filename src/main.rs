@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 use dodona::bench::{self, BenchArgs};
+use dodona::nodetool::{self, NodetoolArgs};
+use dodona::shell::{self, ShellArgs};
 use dodona::start::{self, StartArgs};
 use std::process::ExitCode;
 
@@ -19,6 +21,10 @@ struct Cli {
 enum Command {
     /// Start a node (also what `dodona` alone does)
     Start(Box<StartArgs>),
+    /// CQL at a prompt
+    Shell(Box<ShellArgs>),
+    /// Administration of a running node
+    Nodetool(Box<NodetoolArgs>),
     /// Load a node and measure it
     Bench(Box<BenchArgs>),
 }
@@ -28,6 +34,8 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None => start::run(&cli.start).map_err(|error| error.to_string()),
         Some(Command::Start(args)) => start::run(&args).map_err(|error| error.to_string()),
+        Some(Command::Shell(args)) => shell::run(&args).map_err(|error| error.to_string()),
+        Some(Command::Nodetool(args)) => nodetool::run(&args).map_err(|error| error.to_string()),
         Some(Command::Bench(args)) => bench::run(&args).map_err(|error| error.to_string()),
     };
     match result {

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use dodona_env::os;
 use dodona_server::settings::{AuthenticatorKind, CommitLogSync, LogFormat};
 use dodona_server::{Running, Settings};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -224,21 +224,19 @@ fn start_log(settings: &Settings) -> Result<(), RunError> {
 
 fn banner(running: &Running, data: &str, began: Instant) {
     let (native, admin) = (running.native, running.admin);
-    println!(
-        "Dodona {} is ready after {} ms",
+    let text = format!(
+        "Dodona {} is ready after {} ms\n\
+         \x20 clients         {native}  (dodona shell {} {})\n\
+         \x20 administration  http://{admin}  (dodona nodetool -p {} status)\n\
+         \x20 data            {data}\n",
         env!("CARGO_PKG_VERSION"),
-        began.elapsed().as_millis()
-    );
-    println!(
-        "  clients         {native}  (dodona shell {} {})",
+        began.elapsed().as_millis(),
         native.ip(),
-        native.port()
+        native.port(),
+        admin.port(),
     );
-    println!(
-        "  administration  http://{admin}  (dodona nodetool -p {} status)",
-        admin.port()
-    );
-    println!("  data            {data}");
+    // Nobody may be reading it, which is no reason not to serve.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// A directory in memory that goes when the process does.

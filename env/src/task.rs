@@ -56,6 +56,14 @@ impl Tasks {
         }
     }
 
+    /// Pauses blocking work, to leave the disk to others. A simulation does not wait.
+    #[expect(clippy::disallowed_methods, reason = "blocking work has a thread of its own")]
+    pub fn pause_blocking_work(&self, duration: std::time::Duration) {
+        if self.blocking == Blocking::Pool {
+            std::thread::sleep(duration);
+        }
+    }
+
     /// Starts a task on this thread. It ends when it returns or when its runtime does.
     pub fn spawn_local(&self, task: impl Future<Output = ()> + 'static) {
         tokio::task::spawn_local(task);

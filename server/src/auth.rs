@@ -10,6 +10,7 @@ use dodona_cluster::Node;
 use dodona_query::{BoundValue, CqlError, Processor, Session};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// The role that is there when nobody has made one, and its password, as in Cassandra.
 const DEFAULT_ROLE: &str = "cassandra";
@@ -17,24 +18,31 @@ const FIND_ROLE: &str = "SELECT salted_hash, can_login FROM system_auth.roles WH
 const ANY_ROLE: &str = "SELECT role FROM system_auth.roles LIMIT 1";
 const CREATE_ROLE: &str =
     "INSERT INTO system_auth.roles (role, is_superuser, can_login, salted_hash) VALUES (?, true, true, ?)";
+/// Passwords that are hashed at the same time.
+const MAX_HASHING: usize = 4;
 /// What is verified for a role that does not exist, so that it takes as long as for one that does.
 const NO_SALT: &[u8] = b"no role has this";
 /// What a client is told whatever was wrong, as Cassandra words it.
 const REFUSED: &str = "Provided username {} and/or password are incorrect";
 
 /// Decides who may connect.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Authenticator {
     kind: AuthenticatorKind,
+    /// Held while a password is hashed, which takes 19 MiB.
+    hashing: Semaphore,
 }
 
 impl Authenticator {
     pub(crate) const fn new(kind: AuthenticatorKind) -> Self {
-        Self { kind }
+        Self {
+            kind,
+            hashing: Semaphore::const_new(MAX_HASHING),
+        }
     }
 
     /// True if clients have to log in.
-    pub(crate) const fn is_required(self) -> bool {
+    pub(crate) const fn is_required(&self) -> bool {
         matches!(self.kind, AuthenticatorKind::Password)
     }
 
@@ -42,17 +50,12 @@ impl Authenticator {
     ///
     /// # Errors
     /// What the client is told.
-    pub(crate) async fn log_in(
-        self,
-        shared: &Shared,
-        session: &Session,
-        token: &[u8],
-    ) -> Result<String, String> {
+    pub(crate) async fn log_in(&self, shared: &Shared, token: &[u8]) -> Result<String, String> {
         let (role, password) = parse_token(token)?;
         let refused = || REFUSED.replacen("{}", &role, 1);
         let found = internal::run(
             &shared.processor,
-            session,
+            &internal_session(),
             FIND_ROLE,
             &[BoundValue::Bytes(role.as_bytes())],
         )
@@ -64,6 +67,7 @@ impl Authenticator {
             .flatten()
             .and_then(|hash| String::from_utf8(hash).ok());
         let can_login = values.next().flatten().is_some_and(|flag| flag == [1]);
+        let _permit = self.hashing.acquire().await.map_err(|error| error.to_string())?;
         let verified = shared
             .node
             .env
@@ -84,11 +88,11 @@ impl Authenticator {
     ///
     /// # Errors
     /// Roles cannot be read or written.
-    pub(crate) async fn prepare(self, node: &Arc<Node>, processor: &Arc<Processor>) -> Result<(), CqlError> {
+    pub(crate) async fn prepare(&self, node: &Arc<Node>, processor: &Arc<Processor>) -> Result<(), CqlError> {
         if !self.is_required() {
             return Ok(());
         }
-        let session = Session::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
+        let session = internal_session();
         if !internal::run(processor, &session, ANY_ROLE, &[])
             .await?
             .is_empty()
@@ -114,6 +118,11 @@ impl Authenticator {
         tracing::warn!("made the role cassandra with the password cassandra: change it");
         Ok(())
     }
+}
+
+/// The session of what the server itself does.
+fn internal_session() -> Session {
+    Session::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0))
 }
 
 /// The role and the password of a SASL PLAIN token: `[authorization] NUL role NUL password`.

@@ -331,11 +331,7 @@ impl Deferred<'_> {
     async fn log_in(&self, token: Option<&[u8]>, out: &mut BytesMut) {
         let authenticator = &self.worker.shared.authenticator;
         match authenticator
-            .log_in(
-                &self.worker.shared,
-                self.client.session(),
-                token.unwrap_or_default(),
-            )
+            .log_in(&self.worker.shared, token.unwrap_or_default())
             .await
         {
             Ok(role) => {

@@ -439,7 +439,15 @@ impl Engine {
     }
 
     fn run_compaction(&self, job: &mut MergeJob, progress: &CompactionProgress) -> Result<()> {
+        let rate = self.settings.compaction_bytes_per_second;
+        let started = self.env.clock.mono();
         while !job.step(STEP_BYTES)? {
+            if rate > 0 {
+                // What is written so far should have taken this long.
+                let due = Duration::from_secs_f64(job.written_bytes() as f64 / rate as f64);
+                let spent = self.env.clock.mono().saturating_sub(started);
+                self.env.tasks.pause_blocking_work(due.saturating_sub(spent).min(Duration::from_secs(1)));
+            }
             let mut running = self.compactions.running.lock();
             if let Some(running) = running.iter_mut().find(|running| running.table == progress.table) {
                 running.written_bytes = job.written_bytes();

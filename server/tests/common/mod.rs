@@ -136,14 +136,19 @@ pub struct Statement {
     pub result_id: Vec<u8>,
 }
 
+/// A stream of bytes, in TLS or not.
+pub trait ReadWrite: Read + Write + Send {}
+impl<T: Read + Write + Send> ReadWrite for T {}
+
 /// A client's connection.
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn ReadWrite>,
     version: Version,
     compression: Compression,
     segments: Option<(SegmentFormat, SegmentReader)>,
     inbound: Vec<u8>,
     answers: VecDeque<Answer>,
+    held: Option<Vec<u8>>,
     pub next_stream: i16,
 }
 
@@ -152,6 +157,11 @@ impl Client {
     pub fn raw(address: SocketAddr, version: Version) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self::over(Box::new(stream), version)
+    }
+
+    /// Says nothing on a stream that is connected.
+    pub fn over(stream: Box<dyn ReadWrite>, version: Version) -> Self {
         Self {
             stream,
             version,
@@ -159,6 +169,7 @@ impl Client {
             segments: None,
             inbound: Vec::new(),
             answers: VecDeque::new(),
+            held: None,
             next_stream: 0,
         }
     }
@@ -193,7 +204,30 @@ impl Client {
     }
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        match &mut self.held {
+            Some(held) => held.extend_from_slice(bytes),
+            None => self.stream.write_all(bytes).unwrap(),
+        }
+    }
+
+    /// Keeps what is sent from now on until [`Self::release`].
+    pub fn hold(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    /// Sends what was kept, at once.
+    pub fn release(&mut self) {
+        let held = self.held.take().unwrap_or_default();
+        self.send_bytes(&held);
+    }
+
+    /// True if the server closes the connection, whatever it says before.
+    pub fn closes(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
     }
 
     /// Sends a request; returns its stream.
@@ -335,4 +369,13 @@ fn take(bytes: &[u8], version: Version, compression: Compression, answers: &mut 
         used += length;
     }
     used
+}
+
+/// A connection that says nothing.
+pub fn tcp(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).unwrap()
+}
+
+pub fn write_file(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
 }

@@ -1,0 +1,173 @@
+//! The binary as a process: how it starts, ends, and comes back after a kill.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test of the process: real pipes and files"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_dodona");
+
+/// A node that is killed when the test ends.
+struct Node {
+    process: Child,
+    port: String,
+    admin_port: String,
+}
+
+impl Node {
+    fn start(arguments: &[&str]) -> Self {
+        let mut process = Command::new(BINARY)
+            .args([
+                "start",
+                "--port",
+                "0",
+                "--admin-port",
+                "0",
+                "--cores",
+                "1",
+                "--log-level",
+                "warn",
+            ])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut port_of = |name: &str| {
+            let line = lines
+                .by_ref()
+                .map(Result::unwrap)
+                .find(|line| line.contains(name))
+                .unwrap();
+            let address = line.split_whitespace().nth(1).unwrap();
+            address.rsplit(':').next().unwrap().to_owned()
+        };
+        let (port, admin_port) = (port_of("clients"), port_of("administration"));
+        Self {
+            process,
+            port,
+            admin_port,
+        }
+    }
+
+    fn on(directory: &Path) -> Self {
+        Self::start(&["--data", directory.to_str().unwrap()])
+    }
+
+    fn shell(&self, statements: &str) -> Output {
+        let mut shell = Command::new(BINARY);
+        shell
+            .args(["shell", "127.0.0.1", &self.port, "-e", statements])
+            .output()
+            .unwrap()
+    }
+
+    fn nodetool(&self, arguments: &[&str]) -> String {
+        let mut nodetool = Command::new(BINARY);
+        let output = nodetool
+            .args(["nodetool", "-p", &self.admin_port])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn terminate(&mut self) -> Option<i32> {
+        let id = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const SCHEMA: &str = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', \
+     'replication_factor': 1}; CREATE TABLE ks.t (k int PRIMARY KEY, v text);";
+
+#[test]
+fn what_was_acknowledged_survives_a_kill_and_a_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = Node::on(directory.path());
+    assert!(node.shell(SCHEMA).status.success());
+    assert!(
+        node.shell("INSERT INTO ks.t (k, v) VALUES (1, 'killed')")
+            .status
+            .success()
+    );
+    node.process.kill().unwrap();
+    node.process.wait().unwrap();
+    let mut node = Node::on(directory.path());
+    assert!(
+        node.shell("INSERT INTO ks.t (k, v) VALUES (2, 'stopped')")
+            .status
+            .success()
+    );
+    assert_eq!(node.terminate(), Some(0));
+    let node = Node::on(directory.path());
+    let output = String::from_utf8(node.shell("SELECT * FROM ks.t").stdout).unwrap();
+    assert!(
+        output.contains("killed") && output.contains("stopped") && output.contains("(2 rows)"),
+        "{output}"
+    );
+}
+
+#[test]
+fn a_start_that_cannot_work_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::on(directory.path());
+    let failed = |arguments: &[&str]| {
+        let output = Command::new(BINARY).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let taken = failed(&["--memory", "--port", &node.port, "--admin-port", "0"]);
+    assert!(taken.contains("choose another port with --port"), "{taken}");
+    let data = directory.path().to_str().unwrap();
+    let in_use = failed(&["--data", data, "--port", "0", "--admin-port", "0"]);
+    assert!(in_use.contains("in use by another process"), "{in_use}");
+    let missing = failed(&["--config", "/nowhere/dodona.toml"]);
+    assert!(missing.contains("/nowhere/dodona.toml"), "{missing}");
+}
+
+#[test]
+fn operators_find_what_they_know() {
+    let node = Node::start(&["--memory"]);
+    assert!(node.shell(SCHEMA).status.success());
+    assert!(node.nodetool(&["status"]).contains("UN  127.0.0.1"));
+    assert_eq!(node.nodetool(&["version"]), "ReleaseVersion: 5.0.6\n");
+    assert!(node.nodetool(&["tablestats", "ks.t"]).contains("Table: t"));
+    for command in [&["flush", "ks"][..], &["compact", "ks", "t"], &["drain"]] {
+        assert_eq!(node.nodetool(command), "");
+    }
+    assert!(
+        node.nodetool(&["snapshot", "-t", "one", "ks"])
+            .contains("Snapshot directory: one")
+    );
+    let failed = node.shell("SELECT * FROM ks.nothing; SELECT key FROM system.local");
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(
+        String::from_utf8(failed.stdout).unwrap().contains("local"),
+        "the script goes on"
+    );
+    assert!(
+        String::from_utf8(failed.stderr)
+            .unwrap()
+            .starts_with("InvalidRequest: Error from server: code=2200")
+    );
+}
