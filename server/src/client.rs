@@ -1,12 +1,13 @@
 //! What a connection shares with the tasks that answer its requests later.
 
 use crate::admission::Charge;
+use crate::registry::Record;
 use bytes::BytesMut;
 use dodona_protocol::request::EventType;
 use dodona_protocol::{Compression, Encoding, SegmentFormat, Version};
 use dodona_query::Session;
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Waker;
 
 /// Events that a client has not read; a client that reads none of this many is given up.
@@ -35,10 +36,9 @@ pub(crate) struct Answer {
 /// A client, as far as several tasks of its core know it.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Its session.
-    pub(crate) session: Session,
-    /// How far it has come.
-    pub(crate) state: Cell<State>,
+    /// What other threads may know of it, its session among that.
+    pub(crate) record: Arc<Record>,
+    state: Cell<State>,
     /// Version and compression.
     pub(crate) encoding: Cell<Encoding>,
     /// How its segments are made, once it sends segments.
@@ -72,9 +72,9 @@ pub(crate) enum Closing {
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(record: Arc<Record>) -> Self {
         Self {
-            session: Session::new(address),
+            record,
             state: Cell::new(State::Fresh),
             encoding: Cell::new(Encoding::new(Version::HIGHEST, Compression::None)),
             segments: Cell::new(None),
@@ -84,6 +84,22 @@ impl Client {
             in_flight_bytes: Cell::new(0),
             in_flight: Cell::new(0),
         }
+    }
+
+    /// Its session.
+    pub(crate) fn session(&self) -> &Session {
+        &self.record.session
+    }
+
+    /// How far it has come.
+    pub(crate) const fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Notes how far it has come.
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.set(state);
+        self.record.set_stage(state);
     }
 
     /// Registers for events.

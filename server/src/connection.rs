@@ -27,15 +27,15 @@ pub(crate) const LOGIN_TIME: Duration = Duration::from_secs(60);
 
 /// Serves a client until it goes.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: Box<dyn Stream>, address: SocketAddr) {
-    let client = Rc::new(Client::new(address));
-    let _entered = worker.enter(&client);
+    let entered = worker.enter(address);
+    let client = &entered.client;
     if *worker.shared.phase.borrow() != crate::worker::Phase::Serving {
         return;
     }
     let mut connection = Connection {
         charge: worker.shared.admission.charge(0),
         worker: &worker,
-        client: &client,
+        client,
         stream,
         inbound: Inbound::new(),
         outbound: Outbound::default(),
@@ -207,7 +207,7 @@ impl Connection<'_> {
         for event in self.client.take_events() {
             ResponseWriter::new(&mut self.outbound.bytes, encoding).event(&event);
         }
-        if self.client.state.get() == State::Ready {
+        if self.client.state() == State::Ready {
             self.login = None;
         }
     }
@@ -237,7 +237,7 @@ impl Connection<'_> {
     async fn refuse(&mut self, fatal: &Fatal) -> io::Result<()> {
         self.worker.metrics.protocol_errors.add(1);
         self.worker.metrics.error(fatal.response.body.code());
-        tracing::debug!(client = %self.client.session.client, error = fatal.response.message, "refused");
+        tracing::debug!(client = %self.client.session().client, error = fatal.response.message, "refused");
         let encoding = Encoding::new(fatal.version, self.client.encoding.get().compression);
         let write = |outbound: &mut Outbound| {
             let writer = ResponseWriter::new(&mut outbound.bytes, encoding);

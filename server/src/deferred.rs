@@ -220,7 +220,7 @@ impl Deferred<'_> {
                 let keyspace = query.parameters.keyspace;
                 let analysed = shared
                     .processor
-                    .analyse(&self.client.session, query.text, keyspace);
+                    .analyse(self.client.session(), query.text, keyspace);
                 analysed.map(Cached::unprepared)
             }
             _ => Err(CqlError::Server("a request without a statement".into())),
@@ -238,7 +238,7 @@ impl Deferred<'_> {
         let values = BoundValues::new(&request.values);
         let parameters = parameters(request, &values, work.header.version);
         let processor = &self.worker.shared.processor;
-        let (session, statement) = (&self.client.session, &*cached.statement);
+        let (session, statement) = (self.client.session(), &*cached.statement);
         if !statement.has_rows {
             let sink = &mut crate::dispatch::NoRows;
             return processor.execute(session, statement, &parameters, sink).await;
@@ -295,7 +295,7 @@ impl Deferred<'_> {
                 StatementId::Prepared(id) => Arc::clone(&statements.get(shared, id)?.statement),
                 StatementId::Text(text) => {
                     let keyspace = batch.parameters.keyspace;
-                    Arc::new(shared.processor.analyse(&self.client.session, text, keyspace)?)
+                    Arc::new(shared.processor.analyse(self.client.session(), text, keyspace)?)
                 }
             };
             Ok(BatchEntry {
@@ -314,7 +314,7 @@ impl Deferred<'_> {
         let shared = &self.worker.shared;
         let statement = shared
             .processor
-            .prepare(&self.client.session, prepare.text, prepare.keyspace)?;
+            .prepare(self.client.session(), prepare.text, prepare.keyspace)?;
         shared.told.tell(&statement);
         crate::dispatch::write_prepared(
             ResponseWriter::new(out, self.client.encoding.get()),
@@ -333,19 +333,19 @@ impl Deferred<'_> {
         match authenticator
             .log_in(
                 &self.worker.shared,
-                &self.client.session,
+                self.client.session(),
                 token.unwrap_or_default(),
             )
             .await
         {
             Ok(role) => {
-                *self.client.session.role.lock() = Some(role.as_str().into());
-                self.client.state.set(State::Ready);
+                *self.client.session().role.lock() = Some(role.as_str().into());
+                self.client.set_state(State::Ready);
                 ResponseWriter::new(out, self.client.encoding.get())
                     .auth_success(self.stream, &AuthSuccess { token: None });
             }
             Err(message) => {
-                tracing::info!(client = %self.client.session.client, message, "a login failed");
+                tracing::info!(client = %self.client.session().client, message, "a login failed");
                 self.error(out, &ErrorResponse::new(ErrorBody::BadCredentials, message));
             }
         }

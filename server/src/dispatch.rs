@@ -57,6 +57,7 @@ impl Turn<'_> {
     pub(crate) fn answer(&mut self, envelope: &Envelope<'_>) -> Result<Flow, Fatal> {
         let header = &envelope.header;
         self.worker.metrics.request(header.opcode);
+        self.client.record.requests.add(1);
         self.worker.stage.set(Stage::Analysing);
         let mut decompressed = Vec::new();
         let body = self
@@ -68,7 +69,7 @@ impl Turn<'_> {
             .map_err(|error| body_error(envelope, &error))?;
         let (extras, request) =
             Request::decode(header, body).map_err(|error| body_error(envelope, &error))?;
-        if self.client.state.get() != State::Ready {
+        if self.client.state() != State::Ready {
             return self.answer_before_ready(envelope, body, &request);
         }
         let is_statement = matches!(
@@ -166,7 +167,7 @@ impl Turn<'_> {
             envelope.header.version,
             self.client.encoding.get().compression,
         ));
-        match (self.client.state.get(), request) {
+        match (self.client.state(), request) {
             (_, Request::Options(_)) => self.supported(stream),
             (State::Fresh, Request::Startup(startup)) => return self.startup(envelope, startup),
             (State::Authenticating, Request::AuthResponse(_)) => self.defer(envelope, body, None),
@@ -184,15 +185,16 @@ impl Turn<'_> {
             unsegmented: true,
             response: ErrorResponse::protocol(&error),
         })?;
+        self.client.record.started(header.version.number(), startup);
         let throws = startup.option(Startup::THROW_ON_OVERLOAD);
         self.client.throws_on_overload.set(throws == Some("1"));
         if self.worker.shared.authenticator.is_required() {
-            self.client.state.set(State::Authenticating);
+            self.client.set_state(State::Authenticating);
             let authenticator = Authenticate::PASSWORD_AUTHENTICATOR;
             self.writer()
                 .authenticate(header.stream, &Authenticate { authenticator });
         } else {
-            self.client.state.set(State::Ready);
+            self.client.set_state(State::Ready);
             self.writer().ready(header.stream);
         }
         if !header.version.has_segments() {
@@ -249,7 +251,7 @@ impl Turn<'_> {
             self.worker
                 .shared
                 .processor
-                .analyse(&self.client.session, query.text, request.keyspace);
+                .analyse(self.client.session(), query.text, request.keyspace);
         match analysed {
             Ok(statement) => {
                 let cached = Cached::unprepared(statement);
@@ -293,7 +295,7 @@ impl Turn<'_> {
         parameters: &Parameters<'_>,
     ) -> Result<TryExecute, CqlError> {
         let processor = &self.worker.shared.processor;
-        let (session, statement) = (&self.client.session, &*cached.statement);
+        let (session, statement) = (self.client.session(), &*cached.statement);
         if !statement.has_rows {
             return processor.try_execute(session, statement, parameters, self.scratch, &mut NoRows);
         }
@@ -350,7 +352,7 @@ impl Turn<'_> {
         let shared = &self.worker.shared;
         match shared
             .processor
-            .prepare(&self.client.session, prepare.text, prepare.keyspace)
+            .prepare(self.client.session(), prepare.text, prepare.keyspace)
         {
             Ok(statement) => {
                 shared.told.tell(&statement);

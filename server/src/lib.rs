@@ -23,6 +23,7 @@ mod inbound;
 mod internal;
 mod metrics;
 mod outbound;
+mod registry;
 pub mod settings;
 pub mod shutdown;
 pub mod startup;

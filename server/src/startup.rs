@@ -9,15 +9,15 @@ use crate::auth::Authenticator;
 use crate::connection;
 use crate::events::{self, MAX_EVENTS};
 use crate::metrics::Metrics;
+use crate::registry::{Registry, View};
 use crate::settings::{Settings, SettingsError};
 use crate::statements::Told;
 use crate::tls;
 use crate::worker::{Phase, Shared, Worker};
-use dodona_cluster::node::Builtin;
 use dodona_cluster::{ClusterError, Node};
 use dodona_env::net::{Accepted, Listener};
 use dodona_env::{Env, os};
-use dodona_query::{CqlError, Processor};
+use dodona_query::{CqlError, Processor, system_tables};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -171,9 +171,15 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     let admin = SocketAddr::new(settings.admin_listen, settings.admin_port);
     let (operators, admin) = listen(&env, admin, "administration", "--admin-port").await?;
     let tls = open_tls(&env, &settings)?;
-    let node = Node::start(env, settings.node(native.port()), builtin())?;
+    let node = Node::start(env, settings.node(native.port()), system_tables::builtin())?;
     node.spawn_workers();
     let processor = Processor::new(Arc::clone(&node));
+    processor.spawn_workers();
+    let registry = Arc::<Registry>::default();
+    processor.set_server_view(Box::new(View {
+        registry: Arc::clone(&registry),
+        settings: settings.clone(),
+    }));
     let authenticator = Authenticator::new(settings.authenticator);
     authenticator.prepare(&node, &processor).await?;
     let shared = Arc::new(Shared {
@@ -181,6 +187,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
             settings.max_bytes_in_flight,
             settings.max_bytes_in_flight_per_connection,
         ),
+        registry,
         metrics: Metrics::new(cores),
         settings,
         node,
@@ -208,11 +215,6 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
         own_queue,
         others,
     })
-}
-
-/// The keyspaces that every node has.
-fn builtin() -> Builtin {
-    Builtin::default()
 }
 
 async fn listen(

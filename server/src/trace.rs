@@ -81,7 +81,7 @@ struct Session<'a> {
 impl Session<'_> {
     async fn record(&self, worker: &Worker, client: &Client) -> Result<(), CqlError> {
         let native = worker.shared.node.info.member.native;
-        let (peer, own) = (address(client.session.client.ip()), address(native.ip()));
+        let (peer, own) = (address(client.session().client.ip()), address(native.ip()));
         let port = i32::from(native.port()).to_be_bytes();
         let started = (self.wall_micros / 1_000).to_be_bytes();
         let duration = i32::try_from(self.micros).unwrap_or(i32::MAX).to_be_bytes();
@@ -98,9 +98,14 @@ impl Session<'_> {
             &duration,
         ];
         let values = values.map(BoundValue::Bytes);
-        internal::run(&worker.shared.processor, &client.session, INSERT_SESSION, &values)
-            .await
-            .map(drop)
+        internal::run(
+            &worker.shared.processor,
+            client.session(),
+            INSERT_SESSION,
+            &values,
+        )
+        .await
+        .map(drop)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::auth::Authenticator;
 use crate::client::{Client, Closing};
 use crate::inbound::READ_BYTES;
 use crate::metrics::{CoreMetrics, Metrics};
+use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::statements::{Statements, Told};
 use bytes::BytesMut;
@@ -14,6 +15,7 @@ use dodona_query::Processor;
 use dodona_query::statement::Scratch;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) node: Arc<Node>,
     pub(crate) processor: Arc<Processor>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
     pub(crate) authenticator: Authenticator,
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
@@ -86,7 +89,6 @@ pub(crate) struct Worker {
     pub(crate) scratch: RefCell<Scratch>,
     pub(crate) stage: Cell<Stage>,
     clients: RefCell<BTreeMap<u64, Rc<Client>>>,
-    next_client: Cell<u64>,
 }
 
 impl Worker {
@@ -99,19 +101,19 @@ impl Worker {
             scratch: RefCell::default(),
             stage: Cell::default(),
             clients: RefCell::default(),
-            next_client: Cell::new(0),
         })
     }
 
     /// Adds a client, until what this returns is dropped.
-    pub(crate) fn enter(self: &Rc<Self>, client: &Rc<Client>) -> Entered {
-        let id = self.next_client.get();
-        self.next_client.set(id + 1);
-        self.clients.borrow_mut().insert(id, Rc::clone(client));
+    pub(crate) fn enter(self: &Rc<Self>, address: SocketAddr) -> Entered {
+        let (id, record) = self.shared.registry.add(address);
+        let client = Rc::new(Client::new(record));
+        self.clients.borrow_mut().insert(id, Rc::clone(&client));
         self.metrics.connections.add(1);
         self.metrics.connections_accepted.add(1);
         Entered {
             worker: Rc::clone(self),
+            client,
             id,
         }
     }
@@ -141,12 +143,14 @@ impl Worker {
 /// A client's place among those of a worker.
 pub(crate) struct Entered {
     worker: Rc<Worker>,
+    pub(crate) client: Rc<Client>,
     id: u64,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         self.worker.clients.borrow_mut().remove(&self.id);
+        self.worker.shared.registry.remove(self.id);
         self.worker.metrics.connections.subtract(1);
     }
 }
