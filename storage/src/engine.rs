@@ -163,11 +163,6 @@ impl Engine {
             store.settings.store(Arc::new(settings));
             return Ok(());
         }
-        let directory = sstable::directory_of(settings.id);
-        self.env
-            .disk
-            .create_dir_all(&directory)
-            .during("creating", &directory)?;
         let memtable = Memtable::new(FIRST_SHARD_BITS, self.log.end(), self.env.clock.mono());
         let mut tables = Tables::clone(&self.tables.load());
         tables.insert(
@@ -383,15 +378,17 @@ fn open_table(
 ) -> Result<(TableStore, usize)> {
     let table = settings.id;
     let directory = sstable::directory_of(table);
-    env.disk
-        .create_dir_all(&directory)
-        .during("creating", &directory)?;
     let wanted = manifest
         .state()
         .get(&table)
         .map(|files| files.sstables.clone())
         .unwrap_or_default();
-    for name in env.disk.list(&directory).during("listing", &directory)? {
+    // The first file of a table makes its directory.
+    let names = match env.disk.list(&directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        names => names.during("listing", &directory)?,
+    };
+    for name in names {
         let id = name
             .strip_suffix(".sst")
             .and_then(|id| id.parse().ok())

@@ -67,6 +67,8 @@ impl SstableWriter {
         options: WriterOptions,
         statistics: Statistics,
     ) -> Result<Self> {
+        let directory = super::directory_of(statistics.table);
+        disk.create_dir_all(&directory).during("creating", &directory)?;
         let path = temporary_path_of(statistics.table, id);
         let file = disk.create(&path).during("creating", &path)?;
         Ok(Self {
