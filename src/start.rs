@@ -60,7 +60,7 @@ pub struct StartArgs {
     /// File of settings [default: dodona.toml, if it is there]
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Directory of all data [default: dodona-data]
+    /// Directory of all data [default: data]
     #[arg(long)]
     data: Option<PathBuf>,
     /// Keep nothing: data go to memory (/dev/shm) and are removed at the end

@@ -120,10 +120,10 @@ pub fn table_text(table: &Table, options: TextOptions) -> String {
     text
 }
 
-/// Dropped columns: those that are gone first, then those that were added again.
+/// Dropped columns, the first dropped first.
 fn dropped_columns(table: &Table) -> Vec<&DroppedColumn> {
     let mut dropped: Vec<&DroppedColumn> = table.dropped_columns.values().collect();
-    dropped.sort_by_key(|dropped| (table.column(&dropped.column.name).is_some(), dropped.column.id));
+    dropped.sort_by_key(|dropped| dropped.dropped_at_micros);
     dropped
 }
 

@@ -116,7 +116,7 @@ impl Default for Settings {
     fn default() -> Self {
         let engine = EngineSettings::default();
         Self {
-            data: "dodona-data".into(),
+            data: "data".into(),
             listen: Ipv4Addr::LOCALHOST.into(),
             port: 9042,
             advertise: None,

@@ -1,9 +1,10 @@
 //! A node in a directory, to run statements on.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use dodona_cluster::coordinator::Timeouts;
 use dodona_cluster::node::NodeSettings;
 use dodona_cluster::{ClusterError, Node};
-use dodona_query::outcome::{ChangeKind, SchemaEvent};
+use dodona_query::outcome::SchemaEvent;
 use dodona_query::{CqlError, Parameters, Processor, Session, StatementResult, system_tables};
 use dodona_types::RowSink;
 use std::future::Future;
@@ -118,6 +119,16 @@ impl TestNode {
         }
     }
 
+    /// The names of the columns that a statement gives.
+    pub(crate) fn columns(&self, text: &str) -> Vec<String> {
+        let statement = self.processor.analyse(&self.session, text, None).unwrap();
+        statement
+            .columns
+            .iter()
+            .map(|column| column.name.to_string())
+            .collect()
+    }
+
     /// The rows of a statement, values as text.
     pub(crate) async fn rows(&self, statement: &str) -> Vec<Vec<String>> {
         match self.run(statement).await {
@@ -150,12 +161,4 @@ fn class_and_message(error: &CqlError) -> String {
         _ => "Server",
     };
     format!("{class}: {error}")
-}
-
-/// The kind of change that an event tells of.
-pub(crate) fn kind(answer: &Answer) -> Option<ChangeKind> {
-    match answer {
-        Answer::Done { event, .. } => event.as_ref().map(|event| event.change),
-        Answer::Failed(_) => None,
-    }
 }

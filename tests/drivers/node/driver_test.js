@@ -19,7 +19,7 @@ async function main() {
   const id = cassandra.types.Uuid.random();
   const at = new Date(1767225600123);
   const insert = 'INSERT INTO node_driver.wide (bucket, seq, id, tags, at, place) VALUES (?, ?, ?, ?, ?, ?)';
-  const values = Array.from({ length: ROWS }, (_, n) => ['b', n, id, ['x', 'y'], at, { x: n, y: -n }]);
+  const values = Array.from({ length: ROWS }, (_, n) => ['b', n, id, ['x', 'y'], at, { x: n, y: -n - 1 }]);
   await cassandra.concurrent.executeConcurrent(client, insert, values);
   let expected = 0;
   const select = 'SELECT * FROM node_driver.wide WHERE bucket = ?';
@@ -28,7 +28,7 @@ async function main() {
     assert.ok(row.id.equals(id));
     assert.deepStrictEqual(row.tags, ['x', 'y']);
     assert.strictEqual(row.at.getTime(), at.getTime());
-    assert.deepStrictEqual({ ...row.place }, { x: expected, y: -expected });
+    assert.deepStrictEqual({ ...row.place }, { x: expected, y: -expected - 1 });
     expected += 1;
   }
   assert.strictEqual(expected, ROWS);

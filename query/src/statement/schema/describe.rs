@@ -155,15 +155,13 @@ impl<'a> Describer<'a> {
             // It has columns of its own.
             DescribeTarget::Cluster => Vec::new(),
             DescribeTarget::Keyspaces => self
-                .schema
-                .keyspaces
-                .values()
+                .keyspaces()
+                .into_iter()
                 .map(|keyspace| name_of(keyspace, "keyspace", &keyspace.name))
                 .collect(),
             DescribeTarget::Schema { full } => self
-                .schema
-                .keyspaces
-                .values()
+                .keyspaces()
+                .into_iter()
                 .filter(|keyspace| *full || !is_system_keyspace(&keyspace.name))
                 .flat_map(|keyspace| self.whole_keyspace(keyspace))
                 .collect(),
@@ -203,11 +201,16 @@ impl<'a> Describer<'a> {
         })
     }
 
+    /// All keyspaces, in order.
+    fn keyspaces(&self) -> Vec<&'a Arc<Keyspace>> {
+        in_order(self.schema.keyspaces.values(), |keyspace| &keyspace.name)
+    }
+
     /// The keyspaces whose names are listed: the current one, or all.
     fn listed(&self) -> Result<Vec<&'a Arc<Keyspace>>, CqlError> {
         match &self.plan.current {
             Some(current) => Ok(vec![self.existing_keyspace(current)?]),
-            None => Ok(self.schema.keyspaces.values().collect()),
+            None => Ok(self.keyspaces()),
         }
     }
 
@@ -219,7 +222,10 @@ impl<'a> Describer<'a> {
         let keyspaces = self.listed()?;
         Ok(keyspaces
             .into_iter()
-            .flat_map(|keyspace| names(keyspace).map(|name| name_of(keyspace, kind, name)))
+            .flat_map(|keyspace| {
+                let names = in_order(names(keyspace), |name| name);
+                names.into_iter().map(|name| name_of(keyspace, kind, name))
+            })
             .collect())
     }
 
@@ -265,7 +271,8 @@ impl<'a> Describer<'a> {
     fn whole_keyspace(&self, keyspace: &Keyspace) -> Vec<Element> {
         let mut elements = vec![self.keyspace_element(keyspace)];
         elements.extend(types_in_order(keyspace).into_iter().map(type_element));
-        elements.extend(keyspace.tables.values().map(|table| self.table_element(table)));
+        let tables = in_order(keyspace.tables.values(), |table| &table.name);
+        elements.extend(tables.into_iter().map(|table| self.table_element(table)));
         elements
     }
 
@@ -305,6 +312,13 @@ impl<'a> Describer<'a> {
             )),
         }
     }
+}
+
+/// In the order of the names, whatever their case (Cassandra `SchemaElement.NAME_COMPARATOR`).
+fn in_order<'a, T: 'a>(things: impl Iterator<Item = &'a T>, name: impl Fn(&T) -> &Arc<str>) -> Vec<&'a T> {
+    let mut things: Vec<&T> = things.collect();
+    things.sort_by_cached_key(|thing| name(thing).to_lowercase());
+    things
 }
 
 fn not_found<T>(what: &str, name: &str, keyspace: &Keyspace) -> Result<T, CqlError> {

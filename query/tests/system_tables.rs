@@ -1,0 +1,223 @@
+//! What drivers and tools read of a node.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Answer, TestNode, local};
+use dodona_query::system_tables::{ClientView, ServerView};
+use dodona_types::value::wire_to_literal;
+
+impl TestNode {
+    /// The rows of a SELECT, as CQL literals.
+    async fn select(&self, statement: &str) -> Vec<String> {
+        let types: Vec<_> = {
+            let prepared = self.processor.analyse(&self.session, statement, None).unwrap();
+            prepared
+                .columns
+                .iter()
+                .map(|column| column.cql_type.clone())
+                .collect()
+        };
+        let Answer::Done { rows, .. } = self.run(statement).await else {
+            panic!("{statement}")
+        };
+        rows.iter()
+            .map(|row| {
+                let literal =
+                    |(value, ty): (&Option<Vec<u8>>, _)| wire_to_literal(ty, value.as_deref()).unwrap();
+                row.iter().zip(&types).map(literal).collect::<Vec<_>>().join(" ")
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn drivers_find_the_node_and_its_ring() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        let rows = node
+            .select("SELECT key, bootstrapped, cluster_name, cql_version, data_center, rack, native_protocol_version, partitioner, release_version, rpc_address, rpc_port, listen_port FROM system.local WHERE key = 'local'")
+            .await;
+        assert_eq!(
+            rows,
+            [
+                "'local' 'COMPLETED' 'peer' '3.4.7' 'datacenter1' 'rack1' '5' 'org.apache.cassandra.dht.Murmur3Partitioner' '5.0.6' '127.0.0.1' 9042 7000"
+            ]
+        );
+        let tokens = node.select("SELECT tokens FROM system.local").await;
+        assert_eq!(tokens[0].matches(',').count(), 15, "{tokens:?}");
+        assert!(node.select("SELECT * FROM system.peers").await.is_empty());
+        assert!(node.select("SELECT * FROM system.peers_v2").await.is_empty());
+        let ids = node
+            .select("SELECT host_id, schema_version FROM system.local")
+            .await;
+        let info = &node.processor.node().info;
+        let version = node.processor.node().schema().version();
+        assert_eq!(ids, [format!("{} {version}", info.identity.host)]);
+    });
+}
+
+#[test]
+fn a_statement_on_the_schema_is_seen_once_it_has_answered() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        node.run_all(
+            "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}
+             CREATE TYPE ks.ty (a int, b list<text>)
+             CREATE TABLE ks.t (k int, c int, d int, s text static, v frozen<ty>, w set<int>, PRIMARY KEY ((k, c), d)) WITH CLUSTERING ORDER BY (d DESC)
+             ALTER TABLE ks.t DROP w USING TIMESTAMP 1700000000123456",
+        )
+        .await;
+        assert_eq!(
+            node.select("SELECT * FROM system_schema.keyspaces WHERE keyspace_name = 'ks'")
+                .await,
+            [
+                "'ks' true {'class': 'org.apache.cassandra.locator.NetworkTopologyStrategy', 'datacenter1': '1'}"
+            ]
+        );
+        assert_eq!(
+            node.select("SELECT column_name, clustering_order, kind, position, type FROM system_schema.columns WHERE keyspace_name = 'ks' AND table_name = 't'").await,
+            [
+                "'c' 'none' 'partition_key' 1 'int'",
+                "'d' 'desc' 'clustering' 0 'int'",
+                "'k' 'none' 'partition_key' 0 'int'",
+                "'s' 'none' 'static' -1 'text'",
+                "'v' 'none' 'regular' -1 'frozen<ty>'",
+            ]
+        );
+        assert_eq!(
+            node.select("SELECT type_name, field_names, field_types FROM system_schema.types WHERE keyspace_name = 'ks'").await,
+            ["'ty' ['a', 'b'] ['int', 'list<text>']"]
+        );
+        assert_eq!(
+            node.select("SELECT column_name, kind, type, dropped_time FROM system_schema.dropped_columns WHERE keyspace_name = 'ks'").await,
+            ["'w' 'regular' 'set<int>' '2023-11-14T22:13:20.123Z'"]
+        );
+        assert_eq!(
+            node.select("SELECT flags, gc_grace_seconds, read_repair, caching, extensions, memtable, cdc FROM system_schema.tables WHERE keyspace_name = 'ks'").await,
+            ["{'compound'} 864000 'BLOCKING' {'keys': 'ALL', 'rows_per_partition': 'NONE'} {} null null"]
+        );
+        let version = node.processor.node().schema().version();
+        assert_eq!(
+            node.select("SELECT schema_version FROM system.local").await,
+            [version.to_string()]
+        );
+        node.run_all("DROP KEYSPACE ks").await;
+        assert!(
+            node.select("SELECT * FROM system_schema.tables WHERE keyspace_name = 'ks'")
+                .await
+                .is_empty()
+        );
+    });
+}
+
+#[test]
+fn virtual_keyspaces_are_described_apart() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        let mut keyspaces = node
+            .select("SELECT keyspace_name FROM system_schema.keyspaces")
+            .await;
+        keyspaces.sort();
+        assert_eq!(
+            keyspaces,
+            [
+                "'system'",
+                "'system_auth'",
+                "'system_distributed'",
+                "'system_schema'",
+                "'system_traces'"
+            ]
+        );
+        let mut tables = node
+            .select("SELECT keyspace_name, table_name FROM system_virtual_schema.tables")
+            .await;
+        tables.sort();
+        assert_eq!(
+            tables,
+            [
+                "'system_views' 'clients'",
+                "'system_views' 'settings'",
+                "'system_virtual_schema' 'columns'",
+                "'system_virtual_schema' 'keyspaces'",
+                "'system_virtual_schema' 'tables'",
+            ]
+        );
+    });
+}
+
+struct View;
+
+impl ServerView for View {
+    fn clients(&self) -> Vec<ClientView> {
+        vec![ClientView {
+            address: ([127, 0, 0, 1], 5000).into(),
+            options: [("DRIVER_NAME".to_owned(), "a driver".to_owned())].into(),
+            stage: "ready",
+            keyspace: None,
+            protocol_version: 5,
+            requests: 7,
+            role: None,
+            tls: None,
+        }]
+    }
+
+    fn settings(&self) -> Vec<(String, Option<String>)> {
+        vec![
+            ("cluster_name".into(), Some("peer".into())),
+            ("rack".into(), None),
+        ]
+    }
+}
+
+#[test]
+fn the_server_is_asked_for_its_clients_and_settings() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        assert!(node.select("SELECT * FROM system_views.clients").await.is_empty());
+        node.processor.set_server_view(Box::new(View));
+        assert_eq!(
+            node.select("SELECT address, port, driver_name, request_count, username, ssl_enabled FROM system_views.clients").await,
+            ["'127.0.0.1' 5000 'a driver' 7 'anonymous' false"]
+        );
+        let mut settings = node.select("SELECT name, value FROM system_views.settings").await;
+        settings.sort();
+        assert_eq!(settings, ["'cluster_name' 'peer'", "'rack' null"]);
+    });
+}
+
+#[test]
+fn estimates_cover_the_ring_without_wrapping() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        node.run_all(
+            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}
+             CREATE TABLE ks.t (k int PRIMARY KEY, v text)",
+        )
+        .await;
+        for n in 0..100 {
+            node.run_all(&format!("INSERT INTO ks.t (k, v) VALUES ({n}, 'value')"))
+                .await;
+        }
+        let rows = node
+            .select("SELECT range_start, range_end, partitions_count FROM system.size_estimates WHERE keyspace_name = 'ks' AND table_name = 't'")
+            .await;
+        let number = |text: &str| text.trim_matches('\'').parse::<i64>().unwrap();
+        let mut all = 0;
+        for row in &rows {
+            let parts: Vec<i64> = row.split(' ').map(number).collect();
+            assert!(parts[0] < parts[1] || parts[1] == i64::MIN, "{row}");
+            all += parts[2];
+        }
+        assert!((90..=110).contains(&all), "{rows:?}");
+        let rows = node
+            .select("SELECT range_type FROM system.table_estimates WHERE keyspace_name = 'ks' AND table_name = 't'")
+            .await;
+        assert!(rows.contains(&"'primary'".to_owned()) && rows.contains(&"'local_primary'".to_owned()));
+    });
+}
