@@ -10,8 +10,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cluster", &["types", "env", "storage"]),
     ("query", &["types", "env", "cluster"]),
     ("protocol", &["types"]),
-    ("server", &["types", "env", "storage", "cluster", "query", "protocol"]),
-    ("sim", &["types", "env", "storage", "cluster", "query", "protocol", "server"]),
+    (
+        "server",
+        &["types", "env", "storage", "cluster", "query", "protocol"],
+    ),
+    (
+        "sim",
+        &[
+            "types", "env", "storage", "cluster", "query", "protocol", "server",
+        ],
+    ),
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the test reads the sources")]
@@ -24,14 +32,20 @@ fn own_dependencies(layer: &str) -> BTreeSet<String> {
     let manifest = manifest(layer);
     let dependencies = manifest.get("dependencies").and_then(|table| table.as_table());
     let names = dependencies.into_iter().flat_map(|table| table.keys());
-    names.filter_map(|name| name.strip_prefix("dodona-")).map(str::to_owned).collect()
+    names
+        .filter_map(|name| name.strip_prefix("dodona-"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
 fn no_crate_depends_on_one_above_it() {
     for (layer, allowed) in LAYERS {
         for dependency in own_dependencies(layer) {
-            assert!(allowed.contains(&dependency.as_str()), "{layer} depends on {dependency}, which stands above it");
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{layer} depends on {dependency}, which stands above it"
+            );
         }
     }
 }
@@ -49,7 +63,10 @@ fn every_member_of_the_workspace_has_a_layer() {
 fn the_layers_have_no_cycle() {
     let mut heights: BTreeMap<&str, usize> = BTreeMap::new();
     for (layer, allowed) in LAYERS {
-        let height = allowed.iter().map(|below| heights.get(below).expect("a layer stands above those it uses") + 1).max();
+        let height = allowed
+            .iter()
+            .map(|below| heights.get(below).expect("a layer stands above those it uses") + 1)
+            .max();
         heights.insert(layer, height.unwrap_or(0));
     }
 }

@@ -47,7 +47,7 @@ fn only_who_knows_the_password_gets_in() {
         }
     }
     let server = Server::open(server.stop(), |settings| {
-        settings.authenticator = AuthenticatorKind::Password
+        settings.authenticator = AuthenticatorKind::Password;
     });
     let mut client = Client::raw(server.native, Version::V5);
     let answer = log_in(&mut client, b"\0cassandra\0cassandra");
