@@ -1,9 +1,6 @@
 //! `dodona nodetool`: administration of a running node, by its HTTP service, with output in the
 //! shape of Cassandra's nodetool.
-#![allow(
-    clippy::disallowed_types,
-    reason = "the outermost layer of the binary: it talks to a real socket"
-)]
+#![allow(clippy::disallowed_types, reason = "the outermost layer of the binary: it talks to a real socket")]
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -112,11 +109,8 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         NodetoolCommand::Flush(tables) => silent(&post(&format!("flush{}", tables.query()))?),
         NodetoolCommand::Compact(tables) => silent(&post(&format!("compact{}", tables.query()))?),
         NodetoolCommand::Snapshot { tag, keyspace, table } => {
-            let parts = [
-                ("tag", tag.as_deref()),
-                ("keyspace", keyspace.as_deref()),
-                ("table", table.as_deref()),
-            ];
+            let parts =
+                [("tag", tag.as_deref()), ("keyspace", keyspace.as_deref()), ("table", table.as_deref())];
             let answer = post(&format!("snapshot{}", query(&parts)))?;
             let of = keyspace.as_deref().unwrap_or("all keyspaces");
             let name = string(&answer["snapshot"]);
@@ -129,10 +123,9 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         }
         NodetoolCommand::Compactionstats => compaction_statistics(&get("compactionstats")?),
         NodetoolCommand::Drain => silent(&post("drain")?),
-        NodetoolCommand::Version => format!(
-            "ReleaseVersion: {}\n",
-            string(&get("version")?["release_version"])
-        ),
+        NodetoolCommand::Version => {
+            format!("ReleaseVersion: {}\n", string(&get("version")?["release_version"]))
+        }
         NodetoolCommand::Describecluster => cluster(&get("cluster")?),
     };
     crate::output::print(&text);
@@ -180,9 +173,7 @@ fn call(args: &NodetoolArgs, method: &str, path: &str) -> Result<Value, Nodetool
     if status == "200" {
         Ok(body)
     } else {
-        Err(NodetoolError::Refused(
-            body["error"].as_str().unwrap_or(status).to_owned(),
-        ))
+        Err(NodetoolError::Refused(body["error"].as_str().unwrap_or(status).to_owned()))
     }
 }
 
@@ -209,23 +200,14 @@ fn bytes(value: &Value) -> String {
         return format!("{count} bytes");
     }
     let power = (count.ilog2() / 10).min(4) as usize;
-    format!(
-        "{:.2} {}",
-        count as f64 / (1_u64 << (10 * power)) as f64,
-        UNITS[power - 1]
-    )
+    format!("{:.2} {}", count as f64 / (1_u64 << (10 * power)) as f64, UNITS[power - 1])
 }
 
 fn status(answer: &Value) -> String {
     let mut members = answer["members"].as_array().cloned().unwrap_or_default();
     members.sort_by_key(|member| string(&member["data_center"]));
     let width = |name: &str, least: usize| {
-        members
-            .iter()
-            .map(|member| string(&member[name]).len())
-            .max()
-            .unwrap_or(0)
-            .max(least)
+        members.iter().map(|member| string(&member[name]).len()).max().unwrap_or(0).max(least)
     };
     let (address_width, rack_width) = (width("address", 9), width("rack", 5));
     let mut out = String::new();
@@ -289,10 +271,7 @@ fn info(answer: &Value) -> String {
         ),
     ];
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    lines
-        .iter()
-        .map(|(name, value)| format!("{name:width$} : {value}\n"))
-        .collect()
+    lines.iter().map(|(name, value)| format!("{name:width$} : {value}\n")).collect()
 }
 
 fn table_statistics(answer: &Value) -> String {
@@ -318,10 +297,7 @@ fn table_statistics(answer: &Value) -> String {
             ("Memtable data size", string(&table["memtable_bytes"])),
             ("Memtable partitions", string(&table["memtable_partitions"])),
             ("Tombstones", string(&table["tombstones"])),
-            (
-                "Bloom filter and index memory used",
-                string(&table["index_bytes"]),
-            ),
+            ("Bloom filter and index memory used", string(&table["index_bytes"])),
         ];
         for (name, value) in lines {
             let _ = writeln!(out, "\t\t{name}: {value}");
@@ -341,17 +317,10 @@ fn compaction_statistics(answer: &Value) -> String {
         string(&answer["flushed"])
     );
     if !running.is_empty() {
-        let _ = writeln!(
-            out,
-            "{:40} {:>12} {:>12} {:5} progress",
-            "table", "completed", "total", "unit"
-        );
+        let _ = writeln!(out, "{:40} {:>12} {:>12} {:5} progress", "table", "completed", "total", "unit");
     }
     for compaction in &running {
-        let (written, total) = (
-            number(&compaction["written_bytes"]),
-            number(&compaction["total_bytes"]),
-        );
+        let (written, total) = (number(&compaction["written_bytes"]), number(&compaction["total_bytes"]));
         let percent = 100.0 * written as f64 / (total as f64).max(1.0);
         let _ = writeln!(
             out,
@@ -389,14 +358,8 @@ mod tests {
 
     #[test]
     fn a_table_is_named_with_its_keyspace_or_after_it() {
-        let one = Tables {
-            keyspace: Some("ks.t".into()),
-            table: None,
-        };
-        let other = Tables {
-            keyspace: Some("ks".into()),
-            table: Some("t".into()),
-        };
+        let one = Tables { keyspace: Some("ks.t".into()), table: None };
+        let other = Tables { keyspace: Some("ks".into()), table: Some("t".into()) };
         assert_eq!(one.query(), "?keyspace=ks&table=t");
         assert_eq!(other.query(), one.query());
         assert_eq!(query(&[("tag", Some("a b&c"))]), "?tag=a%20b%26c");

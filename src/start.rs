@@ -157,10 +157,7 @@ impl StartArgs {
         // What is read through the data directory's disk must not be relative to it.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let (certificate, key) = (&self.tls_certificate, &self.tls_key);
-        settings.tls_certificate = certificate
-            .as_ref()
-            .or(settings.tls_certificate.as_ref())
-            .map(absolute);
+        settings.tls_certificate = certificate.as_ref().or(settings.tls_certificate.as_ref()).map(absolute);
         settings.tls_key = key.as_ref().or(settings.tls_key.as_ref()).map(absolute);
         Ok(settings)
     }
@@ -186,30 +183,20 @@ pub fn run(args: &StartArgs) -> Result<(), RunError> {
     let began = Instant::now();
     let mut settings = args.settings()?;
     start_log(&settings)?;
-    let memory = if args.memory {
-        Some(MemoryDirectory::new()?)
-    } else {
-        None
-    };
+    let memory = if args.memory { Some(MemoryDirectory::new()?) } else { None };
     if let Some(directory) = &memory {
         settings.data.clone_from(&directory.0);
     }
     let data = settings.data.display().to_string();
     let env = os::env(&settings.data).map_err(|error| RunError::File(data.clone(), error))?;
     let running = dodona_server::start(env, settings)?;
-    let place = if memory.is_some() {
-        "memory; nothing is kept"
-    } else {
-        &data
-    };
+    let place = if memory.is_some() { "memory; nothing is kept" } else { &data };
     banner(&running, place, began);
     Ok(running.run_until_signal()?)
 }
 
 fn start_log(settings: &Settings) -> Result<(), RunError> {
-    let filter = EnvFilter::builder()
-        .parse(&settings.log_level)
-        .map_err(RunError::LogLevel)?;
+    let filter = EnvFilter::builder().parse(&settings.log_level).map_err(RunError::LogLevel)?;
     let log = tracing_subscriber::fmt()
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
@@ -245,11 +232,7 @@ struct MemoryDirectory(PathBuf);
 impl MemoryDirectory {
     fn new() -> Result<Self, RunError> {
         let shared_memory = Path::new("/dev/shm");
-        let parent = if shared_memory.is_dir() {
-            shared_memory.to_owned()
-        } else {
-            std::env::temp_dir()
-        };
+        let parent = if shared_memory.is_dir() { shared_memory.to_owned() } else { std::env::temp_dir() };
         let path = parent.join(format!("dodona-{}", std::process::id()));
         let failed = |error| RunError::File(path.display().to_string(), error);
         match std::fs::remove_dir_all(&path) {

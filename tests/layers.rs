@@ -10,16 +10,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cluster", &["types", "env", "storage"]),
     ("query", &["types", "env", "cluster"]),
     ("protocol", &["types"]),
-    (
-        "server",
-        &["types", "env", "storage", "cluster", "query", "protocol"],
-    ),
-    (
-        "sim",
-        &[
-            "types", "env", "storage", "cluster", "query", "protocol", "server",
-        ],
-    ),
+    ("server", &["types", "env", "storage", "cluster", "query", "protocol"]),
+    ("sim", &["types", "env", "storage", "cluster", "query", "protocol", "server"]),
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the test reads the sources")]
@@ -32,10 +24,7 @@ fn own_dependencies(layer: &str) -> BTreeSet<String> {
     let manifest = manifest(layer);
     let dependencies = manifest.get("dependencies").and_then(|table| table.as_table());
     let names = dependencies.into_iter().flat_map(|table| table.keys());
-    names
-        .filter_map(|name| name.strip_prefix("dodona-"))
-        .map(str::to_owned)
-        .collect()
+    names.filter_map(|name| name.strip_prefix("dodona-")).map(str::to_owned).collect()
 }
 
 #[test]

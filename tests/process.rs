@@ -21,37 +21,19 @@ struct Node {
 impl Node {
     fn start(arguments: &[&str]) -> Self {
         let mut process = Command::new(BINARY)
-            .args([
-                "start",
-                "--port",
-                "0",
-                "--admin-port",
-                "0",
-                "--cores",
-                "1",
-                "--log-level",
-                "warn",
-            ])
+            .args(["start", "--port", "0", "--admin-port", "0", "--cores", "1", "--log-level", "warn"])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut port_of = |name: &str| {
-            let line = lines
-                .by_ref()
-                .map(Result::unwrap)
-                .find(|line| line.contains(name))
-                .unwrap();
+            let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains(name)).unwrap();
             let address = line.split_whitespace().nth(1).unwrap();
             address.rsplit(':').next().unwrap().to_owned()
         };
         let (port, admin_port) = (port_of("clients"), port_of("administration"));
-        Self {
-            process,
-            port,
-            admin_port,
-        }
+        Self { process, port, admin_port }
     }
 
     fn on(directory: &Path) -> Self {
@@ -60,32 +42,19 @@ impl Node {
 
     fn shell(&self, statements: &str) -> Output {
         let mut shell = Command::new(BINARY);
-        shell
-            .args(["shell", "127.0.0.1", &self.port, "-e", statements])
-            .output()
-            .unwrap()
+        shell.args(["shell", "127.0.0.1", &self.port, "-e", statements]).output().unwrap()
     }
 
     fn nodetool(&self, arguments: &[&str]) -> String {
         let mut nodetool = Command::new(BINARY);
-        let output = nodetool
-            .args(["nodetool", "-p", &self.admin_port])
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = nodetool.args(["nodetool", "-p", &self.admin_port]).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
     fn terminate(&mut self) -> Option<i32> {
         let id = self.process.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         self.process.wait().unwrap().code()
     }
 }
@@ -105,19 +74,11 @@ fn what_was_acknowledged_survives_a_kill_and_a_stop() {
     let directory = tempfile::tempdir().unwrap();
     let mut node = Node::on(directory.path());
     assert!(node.shell(SCHEMA).status.success());
-    assert!(
-        node.shell("INSERT INTO ks.t (k, v) VALUES (1, 'killed')")
-            .status
-            .success()
-    );
+    assert!(node.shell("INSERT INTO ks.t (k, v) VALUES (1, 'killed')").status.success());
     node.process.kill().unwrap();
     node.process.wait().unwrap();
     let mut node = Node::on(directory.path());
-    assert!(
-        node.shell("INSERT INTO ks.t (k, v) VALUES (2, 'stopped')")
-            .status
-            .success()
-    );
+    assert!(node.shell("INSERT INTO ks.t (k, v) VALUES (2, 'stopped')").status.success());
     assert_eq!(node.terminate(), Some(0));
     let node = Node::on(directory.path());
     let output = String::from_utf8(node.shell("SELECT * FROM ks.t").stdout).unwrap();
@@ -155,19 +116,11 @@ fn operators_find_what_they_know() {
     for command in [&["flush", "ks"][..], &["compact", "ks", "t"], &["drain"]] {
         assert_eq!(node.nodetool(command), "");
     }
-    assert!(
-        node.nodetool(&["snapshot", "-t", "one", "ks"])
-            .contains("Snapshot directory: one")
-    );
+    assert!(node.nodetool(&["snapshot", "-t", "one", "ks"]).contains("Snapshot directory: one"));
     let failed = node.shell("SELECT * FROM ks.nothing; SELECT key FROM system.local");
     assert_eq!(failed.status.code(), Some(1));
+    assert!(String::from_utf8(failed.stdout).unwrap().contains("local"), "the script goes on");
     assert!(
-        String::from_utf8(failed.stdout).unwrap().contains("local"),
-        "the script goes on"
-    );
-    assert!(
-        String::from_utf8(failed.stderr)
-            .unwrap()
-            .starts_with("InvalidRequest: Error from server: code=2200")
+        String::from_utf8(failed.stderr).unwrap().starts_with("InvalidRequest: Error from server: code=2200")
     );
 }

@@ -94,9 +94,7 @@ impl Message {
         let malformed = |error: dodona_types::codec::DecodeError| ClusterError::Peer(error.to_string());
         let version = reader.u16().map_err(malformed)?;
         if version != VERSION {
-            return Err(ClusterError::Peer(format!(
-                "version {version}; this node speaks {VERSION}"
-            )));
+            return Err(ClusterError::Peer(format!("version {version}; this node speaks {VERSION}")));
         }
         let verb = reader.u8().map_err(malformed)?;
         let id = reader.u64().map_err(malformed)?;
@@ -110,11 +108,7 @@ impl Message {
             5 => Body::Failed(String::from_utf8_lossy(rest).into_owned()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
-        Ok(Self {
-            id,
-            deadline_micros,
-            body,
-        })
+        Ok(Self { id, deadline_micros, body })
     }
 }
 
@@ -126,12 +120,7 @@ mod tests {
     #[test]
     fn a_frame_has_these_bytes() {
         let mut out = Vec::new();
-        Message {
-            id: 3,
-            deadline_micros: 5,
-            body: Body::Read(vec![0xab]),
-        }
-        .encode(&mut out);
+        Message { id: 3, deadline_micros: 5, body: Body::Read(vec![0xab]) }.encode(&mut out);
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(&hex[..8], "14000000");
         assert_eq!(&hex[16..], "01000303000000000000000500000000000000ab");

@@ -106,19 +106,11 @@ impl Placement {
                 replication.insert(table.id, Arc::clone(&strategy));
             }
         }
-        Self {
-            schema,
-            ring,
-            local,
-            replication,
-        }
+        Self { schema, ring, local, replication }
     }
 
     pub(crate) fn replication_of(&self, table: TableId) -> Result<&Replication, ClusterError> {
-        self.replication
-            .get(&table)
-            .map(AsRef::as_ref)
-            .ok_or(StorageError::NoSuchTable(table).into())
+        self.replication.get(&table).map(AsRef::as_ref).ok_or(StorageError::NoSuchTable(table).into())
     }
 
     /// True if this node alone holds the table.
@@ -130,17 +122,10 @@ impl Placement {
         if self.ring.members().len() > 1 && *replication != Replication::Local {
             return Ok(false);
         }
-        let required = plan::block_for(
-            consistency,
-            replication,
-            &self.ring.members()[self.local].data_center,
-        );
+        let required =
+            plan::block_for(consistency, replication, &self.ring.members()[self.local].data_center);
         if required > 1 {
-            return Err(ClusterError::Unavailable {
-                consistency,
-                required,
-                alive: 1,
-            });
+            return Err(ClusterError::Unavailable { consistency, required, alive: 1 });
         }
         Ok(true)
     }
@@ -188,11 +173,7 @@ impl Node {
         let engine = Arc::new(engine);
         let (ring, local) = ring_of(&settings, identity.host);
         let member = ring.members()[local].clone();
-        let placement = Arc::new(ArcSwap::from_pointee(Placement::new(
-            Arc::clone(&schema),
-            ring,
-            local,
-        )));
+        let placement = Arc::new(ArcSwap::from_pointee(Placement::new(Arc::clone(&schema), ring, local)));
         let replica = Arc::new(Replica::new(Arc::clone(&engine), env.tasks));
         let peers = Arc::new(Peers::new(env.clone()));
         let coordinator = Coordinator::new(
@@ -205,11 +186,7 @@ impl Node {
         );
         Ok(Arc::new(Self {
             timestamps: Timestamps::new(Arc::clone(&env.clock)),
-            info: NodeInfo {
-                identity,
-                cluster_name: settings.cluster_name,
-                member,
-            },
+            info: NodeInfo { identity, cluster_name: settings.cluster_name, member },
             engine,
             coordinator,
             recovered,
@@ -275,13 +252,7 @@ impl Node {
                 Replication::from_options(&keyspace.replication).map_err(ClusterError::Invalid)?;
             }
         }
-        let schema = self
-            .metadata
-            .append(Entry {
-                expected_epoch,
-                changes,
-            })
-            .await?;
+        let schema = self.metadata.append(Entry { expected_epoch, changes }).await?;
         let schema = Arc::new(with_builtin(&schema, &self.builtin));
         self.apply_schema(&schema)?;
         Ok(schema)
@@ -295,8 +266,7 @@ impl Node {
                 .table(&table.keyspace, &table.name)
                 .is_some_and(|old| Arc::ptr_eq(old, table) || old == table);
             if !unchanged {
-                self.engine
-                    .put_table(table_settings(table, self.builtin.volatile.contains(&table.id))?)?;
+                self.engine.put_table(table_settings(table, self.builtin.volatile.contains(&table.id))?)?;
             }
         }
         let placement = Placement::new(Arc::clone(schema), before.ring.clone(), before.local);
@@ -376,11 +346,8 @@ impl Node {
     /// The disk is full or has failed; nothing acknowledged is lost.
     pub async fn drain(&self) -> Result<(), ClusterError> {
         let engine = Arc::clone(&self.engine);
-        let drained = self
-            .env
-            .tasks
-            .blocking(move || engine.flush_all().and_then(|()| engine.sync_log()))
-            .await;
+        let drained =
+            self.env.tasks.blocking(move || engine.flush_all().and_then(|()| engine.sync_log())).await;
         Ok(drained.map_err(|error| ClusterError::Invalid(error.to_string()))??)
     }
 }
@@ -394,22 +361,12 @@ fn identity(env: &Env) -> Result<Identity, ClusterError> {
     match env.disk.read(IDENTITY_FILE) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
             let reason = format!("not a node's identity: {error}");
-            StorageError::Corrupt {
-                path: IDENTITY_FILE.into(),
-                offset: 0,
-                reason,
-            }
-            .into()
+            StorageError::Corrupt { path: IDENTITY_FILE.into(), offset: 0, reason }.into()
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let identity = Identity {
-                host: env.random.uuid_v4(),
-                cluster: env.random.uuid_v4(),
-            };
+            let identity = Identity { host: env.random.uuid_v4(), cluster: env.random.uuid_v4() };
             let json = serde_json::to_vec_pretty(&identity).unwrap_or_default();
-            env.disk
-                .replace(IDENTITY_FILE, &json)
-                .map_err(|error| io("writing", error))?;
+            env.disk.replace(IDENTITY_FILE, &json).map_err(|error| io("writing", error))?;
             Ok(identity)
         }
         Err(error) => Err(io("reading", error).into()),
@@ -428,11 +385,8 @@ fn ring_of(settings: &NodeSettings, host: Uuid) -> (Ring, usize) {
         };
         return (Ring::new(vec![member]), 0);
     }
-    let local = settings
-        .members
-        .iter()
-        .position(|member| member.internode == settings.internode)
-        .unwrap_or(0);
+    let local =
+        settings.members.iter().position(|member| member.internode == settings.internode).unwrap_or(0);
     (Ring::new(settings.members.clone()), local)
 }
 
@@ -484,10 +438,7 @@ pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, Cl
 /// # Errors
 /// What is wrong, as Cassandra says it.
 pub fn compression(options: &Options) -> Result<Compression, String> {
-    if options
-        .get("enabled")
-        .is_some_and(|enabled| enabled.eq_ignore_ascii_case("false"))
-    {
+    if options.get("enabled").is_some_and(|enabled| enabled.eq_ignore_ascii_case("false")) {
         return Ok(Compression::None);
     }
     let Some(class) = options.get("class") else {
@@ -497,16 +448,14 @@ pub fn compression(options: &Options) -> Result<Compression, String> {
         "" | "NoopCompressor" => Ok(Compression::None),
         "LZ4Compressor" => Ok(Compression::Lz4),
         "ZstdCompressor" => {
-            let level = options
-                .get("compression_level")
-                .map_or(Ok(3), |level| level.parse());
+            let level = options.get("compression_level").map_or(Ok(3), |level| level.parse());
             level
                 .map(Compression::Zstd)
                 .map_err(|_| "Invalid value for compression_level of ZstdCompressor".into())
         }
-        other @ ("SnappyCompressor" | "DeflateCompressor") => Err(format!(
-            "{other} is not supported yet: use LZ4Compressor or ZstdCompressor"
-        )),
+        other @ ("SnappyCompressor" | "DeflateCompressor") => {
+            Err(format!("{other} is not supported yet: use LZ4Compressor or ZstdCompressor"))
+        }
         _ => Err(format!("Could not create Compression for type {class}")),
     }
 }
@@ -515,9 +464,7 @@ fn block_bytes(options: &Options) -> Result<usize, String> {
     let Some(text) = options.get("chunk_length_in_kb") else {
         return Ok(16 << 10);
     };
-    let kib: usize = text
-        .parse()
-        .map_err(|_| format!("Invalid value for chunk_length_in_kb: {text}"))?;
+    let kib: usize = text.parse().map_err(|_| format!("Invalid value for chunk_length_in_kb: {text}"))?;
     if !kib.is_power_of_two() {
         return Err("chunk_length_in_kb must be a power of 2".into());
     }

@@ -43,10 +43,7 @@ impl Replica {
     /// The engine could not read.
     pub async fn read(&self, command: ReadCommand) -> Result<Vec<u8>, StorageError> {
         let engine = Arc::clone(&self.engine);
-        let read = self
-            .tasks
-            .blocking(move || engine.read_mutations(&command, MAX_ANSWER_BYTES))
-            .await;
+        let read = self.tasks.blocking(move || engine.read_mutations(&command, MAX_ANSWER_BYTES)).await;
         read.map_err(|error| StorageError::LogFailed(error.to_string()))?
     }
 }

@@ -39,9 +39,7 @@ impl Replication {
             "LocalStrategy" => Ok(Self::Local),
             "EverywhereStrategy" => Ok(Self::Everywhere),
             "SimpleStrategy" => {
-                let others = options
-                    .keys()
-                    .find(|name| *name != "class" && *name != "replication_factor");
+                let others = options.keys().find(|name| *name != "class" && *name != "replication_factor");
                 if let Some(other) = others {
                     return Err(format!(
                         "Unrecognized strategy option {{{other}}} passed to SimpleStrategy for keyspace"
@@ -50,9 +48,7 @@ impl Replication {
                 let factor = options
                     .get("replication_factor")
                     .ok_or("SimpleStrategy requires a replication_factor strategy option.")?;
-                Ok(Self::Simple {
-                    factor: factor_of(factor)?,
-                })
+                Ok(Self::Simple { factor: factor_of(factor)? })
             }
             "NetworkTopologyStrategy" => {
                 let factors = options
@@ -62,20 +58,14 @@ impl Replication {
                     .collect::<Result<_, String>>()?;
                 Ok(Self::NetworkTopology { factors })
             }
-            other => Err(format!(
-                "Unable to find replication strategy class '{PREFIX}{other}'"
-            )),
+            other => Err(format!("Unable to find replication strategy class '{PREFIX}{other}'")),
         }
     }
 
     /// The strategy's full class name.
     #[must_use]
     pub fn full_class_name(class: &str) -> String {
-        if class.contains('.') {
-            class.to_owned()
-        } else {
-            format!("{PREFIX}{class}")
-        }
+        if class.contains('.') { class.to_owned() } else { format!("{PREFIX}{class}") }
     }
 
     /// The members that hold a token, in the order in which they are met.
@@ -119,9 +109,7 @@ fn factor_of(text: &str) -> Result<u32, String> {
     if text.contains('/') {
         return Err("Transient replication is disabled. Enable in cassandra.yaml to use.".into());
     }
-    text.trim()
-        .parse::<u32>()
-        .map_err(|_| format!("Replication factor must be numeric; found {text}"))
+    text.trim().parse::<u32>().map_err(|_| format!("Replication factor must be numeric; found {text}"))
 }
 
 /// Takes owners in the order of the ring, in each data centre from as many racks as there are
@@ -140,10 +128,7 @@ fn network_topology(ring: &Ring, token: Token, factors: &BTreeMap<String, u32>) 
             .len()
     };
     let taken_in = |replicas: &[MemberIndex], dc: &str| {
-        replicas
-            .iter()
-            .filter(|index| members[**index].data_center == dc)
-            .count()
+        replicas.iter().filter(|index| members[**index].data_center == dc).count()
     };
     for owner in ring.walk(token) {
         let member = &members[owner];
@@ -195,15 +180,11 @@ mod tests {
     #[test]
     fn copies_lie_on_as_many_racks_as_there_are() {
         let ring = ring(&["a", "a", "a", "b", "c"]);
-        let strategy = Replication::NetworkTopology {
-            factors: BTreeMap::from([("dc1".into(), 3)]),
-        };
+        let strategy = Replication::NetworkTopology { factors: BTreeMap::from([("dc1".into(), 3)]) };
         for token in (-500..500).map(|n| Token(n * 18_000_000_000_000_000)) {
             let replicas = strategy.replicas(&ring, token, 0);
-            let racks: BTreeSet<_> = replicas
-                .iter()
-                .map(|index| ring.members()[*index].rack.clone())
-                .collect();
+            let racks: BTreeSet<_> =
+                replicas.iter().map(|index| ring.members()[*index].rack.clone()).collect();
             assert_eq!((replicas.len(), racks.len()), (3, 3), "{token}");
         }
     }
@@ -213,11 +194,6 @@ mod tests {
         let ring = ring(&["a", "a", "a"]);
         let replicas = Replication::Simple { factor: 2 }.replicas(&ring, Token(0), 0);
         assert_eq!(replicas.len(), 2);
-        assert_eq!(
-            Replication::Simple { factor: 9 }
-                .replicas(&ring, Token(0), 0)
-                .len(),
-            3
-        );
+        assert_eq!(Replication::Simple { factor: 9 }.replicas(&ring, Token(0), 0).len(), 3);
     }
 }

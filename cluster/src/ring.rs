@@ -61,23 +61,13 @@ impl Ring {
     /// The owners met when walking the ring from a token on, each range once.
     pub fn walk(&self, token: Token) -> impl Iterator<Item = MemberIndex> + '_ {
         let start = self.tokens.partition_point(|(end, _)| *end < token);
-        self.tokens[start..]
-            .iter()
-            .chain(&self.tokens[..start])
-            .map(|(_, owner)| *owner)
+        self.tokens[start..].iter().chain(&self.tokens[..start]).map(|(_, owner)| *owner)
     }
 
     /// All ranges of the ring.
     pub fn ranges(&self) -> impl Iterator<Item = TokenRange> + '_ {
-        let before = self
-            .tokens
-            .iter()
-            .cycle()
-            .skip(self.tokens.len().saturating_sub(1));
-        before.zip(&self.tokens).map(|((start, _), (end, _))| TokenRange {
-            start: *start,
-            end: *end,
-        })
+        let before = self.tokens.iter().cycle().skip(self.tokens.len().saturating_sub(1));
+        before.zip(&self.tokens).map(|((start, _), (end, _))| TokenRange { start: *start, end: *end })
     }
 }
 
@@ -115,9 +105,6 @@ mod tests {
             shares[owner] += u128::from(range.end.ordinal().wrapping_sub(range.start.ordinal()));
         }
         let third = u128::from(u64::MAX) / 3;
-        assert!(
-            shares.iter().all(|share| share.abs_diff(third) < third / 1_000),
-            "{shares:?}"
-        );
+        assert!(shares.iter().all(|share| share.abs_diff(third) < third / 1_000), "{shares:?}");
     }
 }

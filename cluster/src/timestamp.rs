@@ -14,10 +14,7 @@ impl Timestamps {
     /// Timestamps by a clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            last: AtomicI64::new(i64::MIN),
-        }
+        Self { clock, last: AtomicI64::new(i64::MIN) }
     }
 
     /// The next timestamp in microseconds: the wall clock, or one more than the last.

@@ -45,11 +45,7 @@ impl Peers {
     /// No connections yet.
     #[must_use]
     pub fn new(env: Env) -> Self {
-        Self {
-            env,
-            next_id: AtomicU64::new(1),
-            connections: Mutex::default(),
-        }
+        Self { env, next_id: AtomicU64::new(1), connections: Mutex::default() }
     }
 
     /// Sends a request and waits for the answer, at most `timeout`.
@@ -63,11 +59,7 @@ impl Peers {
         let connection = self.connection(peer);
         let (answer, answered) = oneshot::channel();
         connection.waiting.lock().insert(id, answer);
-        let sent = connection.queue.try_send(Message {
-            id,
-            deadline_micros,
-            body,
-        });
+        let sent = connection.queue.try_send(Message { id, deadline_micros, body });
         let result = match sent {
             Err(_) => Err(ClusterError::Peer(format!("{peer} takes no more messages"))),
             Ok(()) => match tokio::time::timeout(timeout, answered).await {
@@ -83,17 +75,11 @@ impl Peers {
 
     fn connection(&self, peer: SocketAddr) -> Connection {
         let mut connections = self.connections.lock();
-        if let Some(connection) = connections
-            .get(&peer)
-            .filter(|connection| !connection.queue.is_closed())
-        {
+        if let Some(connection) = connections.get(&peer).filter(|connection| !connection.queue.is_closed()) {
             return connection.clone();
         }
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
-        let connection = Connection {
-            queue,
-            waiting: Waiting::default(),
-        };
+        let connection = Connection { queue, waiting: Waiting::default() };
         connections.insert(peer, connection.clone());
         let waiting = Arc::clone(&connection.waiting);
         let env = self.env.clone();
@@ -109,10 +95,7 @@ impl Peers {
 
     fn drop_connection(&self, peer: SocketAddr, connection: &Connection) {
         let mut connections = self.connections.lock();
-        if connections
-            .get(&peer)
-            .is_some_and(|present| present.queue.same_channel(&connection.queue))
-        {
+        if connections.get(&peer).is_some_and(|present| present.queue.same_channel(&connection.queue)) {
             connections.remove(&peer);
         }
     }
@@ -154,11 +137,7 @@ async fn read_message(reader: &mut ReadHalf<Box<dyn Stream>>) -> Result<Message,
     reader.read_exact(&mut prefix).await.map_err(broke)?;
     let (length, crc) = Message::prefix(prefix)?;
     let mut bytes = Vec::with_capacity(length.min(64 << 10));
-    let read = reader
-        .take(length as u64)
-        .read_to_end(&mut bytes)
-        .await
-        .map_err(broke)?;
+    let read = reader.take(length as u64).read_to_end(&mut bytes).await.map_err(broke)?;
     if read < length {
         return Err(ClusterError::Peer("the connection broke within a message".into()));
     }
@@ -177,8 +156,7 @@ pub async fn serve(
     let listener = env.net.listen(address).await?;
     Ok(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            env.tasks
-                .spawn_local(serve_peer(env.clone(), stream, Arc::clone(&handler)));
+            env.tasks.spawn_local(serve_peer(env.clone(), stream, Arc::clone(&handler)));
         }
     })
 }
@@ -197,20 +175,10 @@ async fn serve_peer(env: Env, stream: Box<dyn Stream>, handler: Arc<dyn Handler>
         };
         let (handler, answers) = (Arc::clone(&handler), answers.clone());
         env.tasks.spawn_local(async move {
-            let Message {
-                id,
-                deadline_micros,
-                body,
-            } = message;
+            let Message { id, deadline_micros, body } = message;
             let body = handler.handle(body).await;
             // The peer may be gone.
-            let _ = answers
-                .send(Message {
-                    id,
-                    deadline_micros,
-                    body,
-                })
-                .await;
+            let _ = answers.send(Message { id, deadline_micros, body }).await;
         });
     }
 }

@@ -26,10 +26,7 @@ impl Accepted {
         peer: SocketAddr,
         take_up: impl FnOnce() -> io::Result<Box<dyn Stream>> + Send + 'static,
     ) -> Self {
-        Self {
-            peer,
-            take_up: Box::new(take_up),
-        }
+        Self { peer, take_up: Box::new(take_up) }
     }
 
     /// The connection, which belongs to the event loop of the calling thread from now on.

@@ -1,9 +1,5 @@
 //! The real world: the operating system's clock, files and sockets.
-#![allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "this is what the bans lead to"
-)]
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is what the bans lead to")]
 
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskReader, DiskWriter};
@@ -30,13 +26,9 @@ pub fn env(data: &Path) -> io::Result<Env> {
     std::fs::create_dir_all(data)?;
     let seed = rand::rngs::OsRng.try_next_u64().map_err(io::Error::other)?;
     Ok(Env {
-        clock: Arc::new(OsClock {
-            start: Instant::now(),
-        }),
+        clock: Arc::new(OsClock { start: Instant::now() }),
         random: Random::from_seed(seed),
-        disk: Arc::new(OsDisk {
-            root: data.to_owned(),
-        }),
+        disk: Arc::new(OsDisk { root: data.to_owned() }),
         net: Arc::new(OsNet),
         tasks: Tasks::pool(),
         mutants: Mutants::none(),
@@ -53,9 +45,7 @@ impl Clock for OsClock {
     }
 
     fn wall_micros(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     }
 }
@@ -66,27 +56,18 @@ struct OsDisk {
 
 impl OsDisk {
     fn path(&self, path: &str) -> PathBuf {
-        if path.is_empty() {
-            self.root.clone()
-        } else {
-            self.root.join(path)
-        }
+        if path.is_empty() { self.root.clone() } else { self.root.join(path) }
     }
 }
 
 impl Disk for OsDisk {
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskWriter>> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(self.path(path))?;
+        let file = OpenOptions::new().append(true).create_new(true).open(self.path(path))?;
         Ok(Arc::new(OsWriter { file }))
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskReader>> {
-        Ok(Arc::new(OsReader {
-            file: File::open(self.path(path))?,
-        }))
+        Ok(Arc::new(OsReader { file: File::open(self.path(path))? }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -135,10 +116,7 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn Send + Sync>> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path(path))?;
+        let file = OpenOptions::new().create(true).append(true).open(self.path(path))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(file))
     }
@@ -200,9 +178,7 @@ impl Net for OsNet {
             };
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
-            Ok(Box::new(OsListener {
-                listener: socket.listen(1024)?,
-            }) as Box<dyn Listener>)
+            Ok(Box::new(OsListener { listener: socket.listen(1024)? }) as Box<dyn Listener>)
         })
     }
 

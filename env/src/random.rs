@@ -18,10 +18,7 @@ impl Random {
     /// The stream of a seed.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
-        Self {
-            seed,
-            stream: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))),
-        }
+        Self { seed, stream: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))) }
     }
 
     /// An independent stream for the subsystem `label`; the same label gives the same stream.

@@ -26,17 +26,13 @@ impl Tasks {
     /// Blocking work goes to tokio's pool of threads.
     #[must_use]
     pub const fn pool() -> Self {
-        Self {
-            blocking: Blocking::Pool,
-        }
+        Self { blocking: Blocking::Pool }
     }
 
     /// Blocking work is done at once.
     #[must_use]
     pub const fn inline() -> Self {
-        Self {
-            blocking: Blocking::Inline,
-        }
+        Self { blocking: Blocking::Inline }
     }
 
     /// Runs work that may wait for a disk or use much CPU, without holding up the event loop.
@@ -50,9 +46,7 @@ impl Tasks {
     ) -> Result<T, BlockingFailed> {
         match self.blocking {
             Blocking::Inline => Ok(work()),
-            Blocking::Pool => tokio::task::spawn_blocking(work)
-                .await
-                .map_err(|_| BlockingFailed),
+            Blocking::Pool => tokio::task::spawn_blocking(work).await.map_err(|_| BlockingFailed),
         }
     }
 

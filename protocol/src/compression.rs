@@ -32,9 +32,7 @@ impl Compression {
     /// The compression with this name in STARTUP, in any case of letters.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Lz4, Self::Snappy]
-            .into_iter()
-            .find(|known| known.name().eq_ignore_ascii_case(name))
+        [Self::Lz4, Self::Snappy].into_iter().find(|known| known.name().eq_ignore_ascii_case(name))
     }
 
     /// The name in STARTUP and SUPPORTED; empty for none.
@@ -74,31 +72,19 @@ impl Compression {
     /// If `body` does not decompress or its claimed length is above `max_bytes`.
     pub fn decompress(self, body: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         match self {
-            Self::None => Err(DecodeError::Invalid(
-                "Compressed message, but no compression was agreed on",
-            )),
+            Self::None => Err(DecodeError::Invalid("Compressed message, but no compression was agreed on")),
             Self::Lz4 => {
-                let (length, block) =
-                    body.split_first_chunk::<LZ4_LENGTH_BYTES>()
-                        .ok_or(DecodeError::Truncated {
-                            needed: LZ4_LENGTH_BYTES,
-                            available: body.len(),
-                        })?;
+                let (length, block) = body
+                    .split_first_chunk::<LZ4_LENGTH_BYTES>()
+                    .ok_or(DecodeError::Truncated { needed: LZ4_LENGTH_BYTES, available: body.len() })?;
                 let length = u32::from_be_bytes(*length) as usize;
                 prepare(out, length, block.len().saturating_mul(MAX_LZ4_RATIO), max_bytes)?;
                 decompress_lz4(block, out)
             }
             Self::Snappy => {
                 let length = snap::raw::decompress_len(body).map_err(|_| MALFORMED)?;
-                prepare(
-                    out,
-                    length,
-                    body.len().saturating_mul(MAX_SNAPPY_RATIO),
-                    max_bytes,
-                )?;
-                let written = snap::raw::Decoder::new()
-                    .decompress(body, out)
-                    .map_err(|_| MALFORMED)?;
+                prepare(out, length, body.len().saturating_mul(MAX_SNAPPY_RATIO), max_bytes)?;
+                let written = snap::raw::Decoder::new().decompress(body, out).map_err(|_| MALFORMED)?;
                 if written == length { Ok(()) } else { Err(MALFORMED) }
             }
         }

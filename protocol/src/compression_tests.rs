@@ -49,36 +49,18 @@ fn an_lz4_body_starts_with_its_big_endian_length() {
 fn a_claimed_length_is_refused_before_anything_is_allocated() {
     let mut out = Vec::new();
     let claims_a_gigabyte = [0x40, 0, 0, 0, 0x10, 0x41];
-    let error = Compression::Lz4
-        .decompress(&claims_a_gigabyte, 1 << 20, &mut out)
-        .unwrap_err();
-    assert_eq!(
-        error,
-        DecodeError::TooLong {
-            length: 1 << 30,
-            limit: 1 << 20
-        }
-    );
-    assert!(
-        Compression::Lz4
-            .decompress(&claims_a_gigabyte, usize::MAX, &mut out)
-            .is_err()
-    );
+    let error = Compression::Lz4.decompress(&claims_a_gigabyte, 1 << 20, &mut out).unwrap_err();
+    assert_eq!(error, DecodeError::TooLong { length: 1 << 30, limit: 1 << 20 });
+    assert!(Compression::Lz4.decompress(&claims_a_gigabyte, usize::MAX, &mut out).is_err());
     let snappy_gigabyte = [0x80, 0x80, 0x80, 0x80, 0x04, 0x00];
-    assert!(
-        Compression::Snappy
-            .decompress(&snappy_gigabyte, usize::MAX, &mut out)
-            .is_err()
-    );
+    assert!(Compression::Snappy.decompress(&snappy_gigabyte, usize::MAX, &mut out).is_err());
     assert_eq!(out.capacity(), 0);
 }
 
 #[test]
 fn an_empty_body_can_be_compressed() {
     let mut out = vec![1];
-    Compression::Lz4
-        .decompress(&[0, 0, 0, 0, 0], 10, &mut out)
-        .unwrap();
+    Compression::Lz4.decompress(&[0, 0, 0, 0, 0], 10, &mut out).unwrap();
     assert!(out.is_empty());
     Compression::Snappy.decompress(&[0], 10, &mut out).unwrap();
     assert!(out.is_empty());

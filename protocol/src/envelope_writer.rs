@@ -49,26 +49,14 @@ impl<'b> EnvelopeWriter<'b> {
     ) -> Self {
         let start = out.len();
         let version = encoding.version;
-        let header = Header {
-            version,
-            direction: opcode.direction(),
-            flags,
-            stream,
-            opcode,
-            body_bytes: 0,
-        };
+        let header = Header { version, direction: opcode.direction(), flags, stream, opcode, body_bytes: 0 };
         out.put_slice(&header.encode());
         let compression = match (version, opcode) {
             // A peer that has not agreed on a compression yet could not read it.
             (Version::V5, _) | (_, Opcode::Startup | Opcode::Options) => Compression::None,
             _ => encoding.compression,
         };
-        Self {
-            out,
-            start,
-            compression,
-            finished: false,
-        }
+        Self { out, start, compression, finished: false }
     }
 
     /// The buffer, to append the body to. Bytes before the envelope are not to be touched.

@@ -68,9 +68,6 @@ impl DecodeError {
     /// An [`UnknownText`](Self::UnknownText) with a bounded copy of `text`.
     pub(crate) fn unknown_text(what: &'static str, text: &str) -> Self {
         const MAX_CHARS: usize = 100;
-        Self::UnknownText {
-            what,
-            text: text.chars().take(MAX_CHARS).collect(),
-        }
+        Self::UnknownText { what, text: text.chars().take(MAX_CHARS).collect() }
     }
 }

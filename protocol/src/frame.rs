@@ -205,17 +205,7 @@ impl Header {
         };
         let [s0, s1] = self.stream.to_be_bytes();
         let [l0, l1, l2, l3] = self.body_bytes.to_be_bytes();
-        [
-            self.version.number() | direction,
-            self.flags.0,
-            s0,
-            s1,
-            self.opcode.code(),
-            l0,
-            l1,
-            l2,
-            l3,
-        ]
+        [self.version.number() | direction, self.flags.0, s0, s1, self.opcode.code(), l0, l1, l2, l3]
     }
 }
 
@@ -302,21 +292,13 @@ impl EnvelopeRules {
     /// The rules of a server for a connection that has said nothing yet.
     #[must_use]
     pub const fn server(max_body_bytes: usize) -> Self {
-        Self {
-            direction: Direction::Request,
-            version: None,
-            max_body_bytes,
-        }
+        Self { direction: Direction::Request, version: None, max_body_bytes }
     }
 
     /// The rules of a client that speaks `version`. Its limit is the protocol's, 256 MiB.
     #[must_use]
     pub const fn client(version: Version) -> Self {
-        Self {
-            direction: Direction::Response,
-            version: Some(version),
-            max_body_bytes: 256 << 20,
-        }
+        Self { direction: Direction::Response, version: Some(version), max_body_bytes: 256 << 20 }
     }
 
     /// The first envelope in `buffered` and how many bytes it takes, or `None` if more bytes are
@@ -331,9 +313,7 @@ impl EnvelopeRules {
             return Ok(None);
         };
         let end = HEADER_BYTES + header.body_bytes as usize;
-        Ok(buffered
-            .get(HEADER_BYTES..end)
-            .map(|body| (Envelope { header, body }, end)))
+        Ok(buffered.get(HEADER_BYTES..end).map(|body| (Envelope { header, body }, end)))
     }
 
     /// The header at the start of `buffered`, or `None` if it is not complete.
@@ -350,27 +330,13 @@ impl EnvelopeRules {
         let error = |problem| FrameError { stream, problem };
         let flags = Flags(flags);
         let version = self.check_version(first & !RESPONSE_BIT, flags).map_err(error)?;
-        let direction = if first & RESPONSE_BIT == 0 {
-            Direction::Request
-        } else {
-            Direction::Response
-        };
+        let direction = if first & RESPONSE_BIT == 0 { Direction::Request } else { Direction::Response };
         let opcode = self.check_opcode(opcode, direction).map_err(error)?;
         let length = u32::from_be_bytes([l0, l1, l2, l3]);
         if length as usize > self.max_body_bytes {
-            return Err(error(FrameProblem::TooLong {
-                length,
-                limit: self.max_body_bytes,
-            }));
+            return Err(error(FrameProblem::TooLong { length, limit: self.max_body_bytes }));
         }
-        Ok(Some(Header {
-            version,
-            direction,
-            flags,
-            stream,
-            opcode,
-            body_bytes: length,
-        }))
+        Ok(Some(Header { version, direction, flags, stream, opcode, body_bytes: length }))
     }
 
     fn check_version(&self, number: u8, flags: Flags) -> Result<Version, FrameProblem> {
@@ -381,10 +347,9 @@ impl EnvelopeRules {
             });
         };
         match self.version {
-            Some(expected) if expected != version => Err(FrameProblem::VersionChanged {
-                got: version,
-                expected,
-            }),
+            Some(expected) if expected != version => {
+                Err(FrameProblem::VersionChanged { got: version, expected })
+            }
             _ => Ok(version),
         }
     }
@@ -393,18 +358,10 @@ impl EnvelopeRules {
         let opcode = Opcode::from_code(code).ok_or(FrameProblem::UnknownOpcode(code))?;
         let expected = opcode.direction();
         if expected != claimed {
-            return Err(FrameProblem::WrongDirection {
-                expected,
-                got: claimed,
-                opcode,
-            });
+            return Err(FrameProblem::WrongDirection { expected, got: claimed, opcode });
         }
         if claimed != self.direction {
-            return Err(FrameProblem::WrongDirection {
-                expected: self.direction,
-                got: claimed,
-                opcode,
-            });
+            return Err(FrameProblem::WrongDirection { expected: self.direction, got: claimed, opcode });
         }
         Ok(opcode)
     }

@@ -43,10 +43,7 @@ fn envelopes_are_found_one_after_another_and_only_when_complete() {
         (Opcode::Options, 7, &[][..], 9)
     );
     let (second, used) = SERVER.next(&bytes[9..]).unwrap().unwrap();
-    assert_eq!(
-        (second.header.version, second.header.stream, used),
-        (Version::V3, 0x1234, 11)
-    );
+    assert_eq!((second.header.version, second.header.stream, used), (Version::V3, 0x1234, 11));
     assert_eq!(second.body, [0xAA, 0xBB]);
     for length in 0..11 {
         assert_eq!(SERVER.next(&bytes[9..9 + length]), Ok(None), "{length}");
@@ -64,25 +61,16 @@ fn an_unknown_version_is_answered_in_cassandras_words_on_the_same_stream() {
 #[test]
 fn version_6_is_beta_without_the_flag_and_unsupported_with_it() {
     let (_, text) = problem(&[6, 0, 0, 0, 5, 0, 0, 0, 0]);
-    assert_eq!(
-        text,
-        "Beta version of the protocol used (6/v6-beta), but USE_BETA flag is unset"
-    );
+    assert_eq!(text, "Beta version of the protocol used (6/v6-beta), but USE_BETA flag is unset");
     let (_, text) = problem(&[6, 0x10, 0, 0, 5, 0, 0, 0, 0]);
-    assert!(
-        text.starts_with("Invalid or unsupported protocol version (6);"),
-        "{text}"
-    );
+    assert!(text.starts_with("Invalid or unsupported protocol version (6);"), "{text}");
 }
 
 #[test]
 fn the_short_header_of_versions_1_and_2_does_not_wait_for_a_ninth_byte() {
     let (stream, text) = problem(&[2, 0, 9, 5, 0, 0, 0, 0]);
     assert_eq!(stream, 9);
-    assert!(
-        text.starts_with("Invalid or unsupported protocol version (2);"),
-        "{text}"
-    );
+    assert!(text.starts_with("Invalid or unsupported protocol version (2);"), "{text}");
 }
 
 #[test]
@@ -100,15 +88,9 @@ fn wrong_opcodes_directions_versions_and_lengths_are_refused() {
     assert!(SERVER.next(&[0x84, 0, 0, 0, 8, 0, 0, 0, 0]).is_err());
     assert!(text(&[4, 0, 0, 0, 7, 0, 0, 0x03, 0xE9]).contains("1001 bytes exceeds"));
     assert!(text(&[4, 0, 0, 0, 7, 0xFF, 0xFF, 0xFF, 0xFF]).contains("4294967295 bytes exceeds"));
-    let settled = EnvelopeRules {
-        version: Some(Version::V5),
-        ..SERVER
-    };
+    let settled = EnvelopeRules { version: Some(Version::V5), ..SERVER };
     assert_eq!(
-        settled
-            .next(&[4, 0, 0, 0, 5, 0, 0, 0, 0])
-            .unwrap_err()
-            .to_string(),
+        settled.next(&[4, 0, 0, 0, 5, 0, 0, 0, 0]).unwrap_err().to_string(),
         "Invalid message version. Got 4/v4 but previous messages on this connection had version 5/v5"
     );
 }

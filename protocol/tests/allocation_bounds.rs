@@ -44,10 +44,7 @@ fn assert_bounded(length: usize, what: &str, decode: impl FnOnce()) {
     let before = ALLOCATED.get();
     decode();
     let allocated = ALLOCATED.get() - before;
-    assert!(
-        allocated <= FIXED + MOST_PER_BYTE * length,
-        "{what}: {allocated} bytes for {length}"
-    );
+    assert!(allocated <= FIXED + MOST_PER_BYTE * length, "{what}: {allocated} bytes for {length}");
 }
 
 fn decode_everything(body: &[u8]) {
@@ -55,14 +52,8 @@ fn decode_everything(body: &[u8]) {
         for opcode in (0..=0x10).filter_map(Opcode::from_code) {
             let direction = opcode.direction();
             for flags in [0, 0x04, 0x0E] {
-                let header = Header {
-                    version,
-                    direction,
-                    flags: Flags(flags),
-                    stream: 0,
-                    opcode,
-                    body_bytes: 0,
-                };
+                let header =
+                    Header { version, direction, flags: Flags(flags), stream: 0, opcode, body_bytes: 0 };
                 assert_bounded(body.len(), opcode.name(), || match direction {
                     Direction::Request => drop(Request::decode(&header, body)),
                     Direction::Response => drop(Response::decode(&header, body)),
@@ -88,14 +79,8 @@ fn noise_and_lying_counts_allocate_in_proportion_to_their_length() {
 
 #[test]
 fn counts_at_their_limit_allocate_in_proportion_to_their_length() {
-    for start in [
-        &[][..],
-        &[0, 0, 0, 2],
-        &[0, 0, 0, 4],
-        &[0, 0, 0x13, 0],
-        &[0, 0x31],
-        &[0, 0x30, 0, 0, 0, 0],
-    ] {
+    for start in [&[][..], &[0, 0, 0, 2], &[0, 0, 0, 4], &[0, 0, 0x13, 0], &[0, 0x31], &[0, 0x30, 0, 0, 0, 0]]
+    {
         for fill in [[0xFF, 0xFF], [0x7F, 0xFF], [0, 0x09], [0, 0x00], [0, 0x31]] {
             for length in [0, 2, 64, 4_096, 140_000] {
                 let body = [start, &[0xFF, 0xFF], &fill.repeat(length / 2)].concat();

@@ -13,10 +13,7 @@ use dodona_types::{CqlType, RowSink};
 
 fn bytes_of(hex: &str) -> Vec<u8> {
     let digits: Vec<u32> = hex.chars().filter_map(|symbol| symbol.to_digit(16)).collect();
-    digits
-        .chunks(2)
-        .map(|pair| (pair[0] << 4 | pair[1]) as u8)
-        .collect()
+    digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
 }
 
 macro_rules! golden {
@@ -34,33 +31,24 @@ fn only_envelope(bytes: &[u8], version: Version) -> Envelope<'_> {
 fn result_of<'a>(envelope: &Envelope<'_>, body: &'a [u8]) -> ResultResponse<'a> {
     let (extras, response) = Response::decode(&envelope.header, body).unwrap();
     assert_eq!(extras, Extras::default());
-    let Response::Result(result) = response else {
-        panic!("{response:?}")
-    };
+    let Response::Result(result) = response else { panic!("{response:?}") };
     result
 }
 
 fn rows_of<'a>(envelope: &Envelope<'_>, body: &'a [u8]) -> Rows<'a> {
-    let ResultResponse::Rows(rows) = result_of(envelope, body) else {
-        panic!("no rows")
-    };
+    let ResultResponse::Rows(rows) = result_of(envelope, body) else { panic!("no rows") };
     rows
 }
 
 fn prepared_of<'a>(envelope: &Envelope<'_>, body: &'a [u8]) -> Prepared<'a> {
-    let ResultResponse::Prepared(prepared) = result_of(envelope, body) else {
-        panic!("not prepared")
-    };
+    let ResultResponse::Prepared(prepared) = result_of(envelope, body) else { panic!("not prepared") };
     prepared
 }
 
 /// Writes an envelope as the server would.
 fn written(version: Version, write: impl FnOnce(ResponseWriter<'_>)) -> BytesMut {
     let mut out = BytesMut::new();
-    write(ResponseWriter::new(
-        &mut out,
-        Encoding::new(version, Compression::None),
-    ));
+    write(ResponseWriter::new(&mut out, Encoding::new(version, Compression::None)));
     out
 }
 
@@ -88,19 +76,14 @@ fn prepared_again(version: Version, stream: i16, prepared: &Prepared<'_>) -> Byt
 
 fn envelopes_in(format: SegmentFormat, segment: &[u8]) -> Vec<u8> {
     let mut reader = SegmentReader::new(format, EnvelopeRules::client(Version::V5));
-    let Step::Envelopes { envelopes, consumed } = reader.next(segment).unwrap() else {
-        panic!("incomplete")
-    };
+    let Step::Envelopes { envelopes, consumed } = reader.next(segment).unwrap() else { panic!("incomplete") };
     assert_eq!(consumed, segment.len());
     envelopes.to_vec()
 }
 
 #[test]
 fn rows_of_versions_3_and_4_are_written_again() {
-    for (version, bytes) in [
-        (Version::V3, golden!("rows_v3")),
-        (Version::V4, golden!("rows_v4")),
-    ] {
+    for (version, bytes) in [(Version::V3, golden!("rows_v3")), (Version::V4, golden!("rows_v4"))] {
         let envelope = only_envelope(&bytes, version);
         let rows = rows_of(&envelope, envelope.body);
         assert_eq!((rows.row_count, rows.metadata.column_count), (1, 14));
@@ -111,34 +94,18 @@ fn rows_of_versions_3_and_4_are_written_again() {
 #[test]
 fn every_version_gives_the_same_types() {
     let types = |metadata: &ResultMetadata| -> Vec<CqlType> {
-        metadata
-            .columns
-            .iter()
-            .map(|column| column.cql_type.clone())
-            .collect()
+        metadata.columns.iter().map(|column| column.cql_type.clone()).collect()
     };
     let (v3, v4) = (golden!("rows_v3"), golden!("rows_v4"));
     let v5 = envelopes_in(SegmentFormat::Plain, &golden!("segment_rows_v5"));
     let of = |bytes: &[u8], version| {
         let envelope = only_envelope(bytes, version);
-        types(
-            rows_of(&envelope, envelope.body)
-                .metadata
-                .columns
-                .as_ref()
-                .unwrap(),
-        )
+        types(rows_of(&envelope, envelope.body).metadata.columns.as_ref().unwrap())
     };
     let expected = of(&v5, Version::V5);
     assert_eq!(
         expected[..2],
-        [
-            CqlType::Int,
-            CqlType::Vector {
-                element: CqlType::Float.into(),
-                dimensions: 3
-            }
-        ]
+        [CqlType::Int, CqlType::Vector { element: CqlType::Float.into(), dimensions: 3 }]
     );
     assert!(expected.contains(&CqlType::Duration) && expected.contains(&CqlType::Date));
     assert_eq!(of(&v3, Version::V3), expected);
@@ -161,19 +128,14 @@ fn a_plain_segment_with_rows_is_written_again() {
 #[test]
 fn an_lz4_segment_holds_what_the_plain_one_does() {
     let lz4 = envelopes_in(SegmentFormat::Lz4, &golden!("segment_rows_v5_lz4"));
-    assert_eq!(
-        lz4,
-        envelopes_in(SegmentFormat::Plain, &golden!("segment_rows_v5"))
-    );
+    assert_eq!(lz4, envelopes_in(SegmentFormat::Plain, &golden!("segment_rows_v5")));
 }
 
 #[test]
 fn compressed_bodies_hold_what_the_plain_one_does() {
     let plain = golden!("rows_v4");
-    let compressed = [
-        (Compression::Lz4, golden!("rows_v4_lz4")),
-        (Compression::Snappy, golden!("rows_v4_snappy")),
-    ];
+    let compressed =
+        [(Compression::Lz4, golden!("rows_v4_lz4")), (Compression::Snappy, golden!("rows_v4_snappy"))];
     for (compression, bytes) in compressed {
         let envelope = only_envelope(&bytes, Version::V4);
         let mut scratch = Vec::new();
@@ -204,18 +166,8 @@ fn an_error_is_written_again() {
     let bytes = golden!("error_v4");
     let envelope = only_envelope(&bytes, Version::V4);
     let (_, response) = Response::decode(&envelope.header, envelope.body).unwrap();
-    let body = ErrorBody::AlreadyExists {
-        keyspace: "pr".into(),
-        table: "t".into(),
-    };
+    let body = ErrorBody::AlreadyExists { keyspace: "pr".into(), table: "t".into() };
     let expected = ErrorResponse::new(body, "Cannot add already existing table \"t\" to keyspace \"pr\"");
     assert_eq!(response, Response::Error(expected.clone()));
-    assert_eq!(
-        written(Version::V4, |writer| writer.error(
-            1,
-            &Extras::default(),
-            &expected
-        )),
-        bytes
-    );
+    assert_eq!(written(Version::V4, |writer| writer.error(1, &Extras::default(), &expected)), bytes);
 }

@@ -82,12 +82,7 @@ impl<'a> Binding<'a> {
             ));
         }
         let now_seconds = parameters.now_seconds.unwrap_or(now_micros.div_euclid(1_000_000));
-        Ok(Self {
-            values,
-            now_micros,
-            now_seconds,
-            random,
-        })
+        Ok(Self { values, now_micros, now_seconds, random })
     }
 
     /// The value of a marker, checked against its type.
@@ -109,8 +104,5 @@ fn by_name<'a>(markers: &[ColumnSpec], names: &[&str], values: &[BoundValue<'a>]
         let place = names.iter().position(|name| **name == *marker.name)?;
         values.get(place).copied()
     };
-    markers
-        .iter()
-        .map(|marker| value_of(marker).unwrap_or(BoundValue::Unset))
-        .collect()
+    markers.iter().map(|marker| value_of(marker).unwrap_or(BoundValue::Unset)).collect()
 }

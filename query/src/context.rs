@@ -21,12 +21,7 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn new(schema: &'a Schema, default_keyspace: Option<Arc<str>>, markers: usize) -> Self {
-        Self {
-            schema,
-            default_keyspace,
-            markers: vec![None; markers],
-            table: None,
-        }
+        Self { schema, default_keyspace, markers: vec![None; markers], table: None }
     }
 
     /// The keyspace that a name means.
@@ -69,18 +64,10 @@ impl<'a> Context<'a> {
     ) -> Result<(), CqlError> {
         let (keyspace, table) = match &self.table {
             Some(table) => (Arc::clone(&table.keyspace), Arc::clone(&table.name)),
-            None => (
-                self.default_keyspace.clone().unwrap_or_else(|| "".into()),
-                "".into(),
-            ),
+            None => (self.default_keyspace.clone().unwrap_or_else(|| "".into()), "".into()),
         };
         let name: Arc<str> = marker.name.as_deref().unwrap_or(name).into();
-        let spec = ColumnSpec {
-            keyspace,
-            table,
-            name,
-            cql_type: cql_type.clone(),
-        };
+        let spec = ColumnSpec { keyspace, table, name, cql_type: cql_type.clone() };
         match self.markers.get_mut(marker.index) {
             Some(place) => {
                 *place = Some(spec);
@@ -141,11 +128,9 @@ pub(crate) fn resolve_type(
         RawType::Custom(class) => custom_type(class)?,
         RawType::List(of) => CqlType::list(element(of, raw)?, false),
         RawType::Set(of) => no_duration(CqlType::set(element(of, raw)?, false), of, "inside sets")?,
-        RawType::Map(key, value) => no_duration(
-            CqlType::map(element(key, raw)?, element(value, raw)?, false),
-            key,
-            "as map keys",
-        )?,
+        RawType::Map(key, value) => {
+            no_duration(CqlType::map(element(key, raw)?, element(value, raw)?, false), key, "as map keys")?
+        }
         RawType::Tuple(fields) => CqlType::Tuple(
             fields
                 .iter()
@@ -165,9 +150,7 @@ pub(crate) fn resolve_type(
                 ));
             }
             _ => {
-                return invalid(format!(
-                    "vectors may only have positive dimensions; given {given}"
-                ));
+                return invalid(format!("vectors may only have positive dimensions; given {given}"));
             }
         },
         RawType::UserDefined(name) => {
@@ -178,10 +161,9 @@ pub(crate) fn resolve_type(
                 ));
             }
             match types.and_then(|types| types.types.get(name.name.as_str())) {
-                Some(definition) => CqlType::UserDefined {
-                    definition: Arc::clone(definition),
-                    frozen: false,
-                },
+                Some(definition) => {
+                    CqlType::UserDefined { definition: Arc::clone(definition), frozen: false }
+                }
                 None => return invalid(format!("Unknown type {keyspace}.{}", name.name)),
             }
         }
@@ -204,11 +186,7 @@ pub(crate) fn resolve_type(
 fn custom_type(class: &str) -> Result<CqlType, CqlError> {
     let ty = CqlType::parse_class_name(class).map_err(|error| CqlError::Syntax(error.to_string()))?;
     if ty.any(&mut |inner| matches!(inner, CqlType::Custom(_))) {
-        let package = if class.contains('.') {
-            ""
-        } else {
-            "org.apache.cassandra.db.marshal."
-        };
+        let package = if class.contains('.') { "" } else { "org.apache.cassandra.db.marshal." };
         return Err(CqlError::Syntax(format!(
             "Error setting type {class}: Unable to find abstract-type class '{package}{class}'"
         )));

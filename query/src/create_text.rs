@@ -27,15 +27,9 @@ pub fn keyspace_text(keyspace: &Keyspace, options: TextOptions) -> String {
         );
     }
     let class = keyspace.replication.get("class").map_or("", String::as_str);
-    let mut replication = format!(
-        "{{'class': {}",
-        quote(class.strip_prefix(LOCATOR_PACKAGE).unwrap_or(class))
-    );
-    for (option, value) in keyspace
-        .replication
-        .iter()
-        .filter(|(option, _)| *option != "class")
-    {
+    let mut replication =
+        format!("{{'class': {}", quote(class.strip_prefix(LOCATOR_PACKAGE).unwrap_or(class)));
+    for (option, value) in keyspace.replication.iter().filter(|(option, _)| *option != "class") {
         let _ = write!(replication, ", {}: {}", quote(option), quote(value));
     }
     // Two blanks before AND, as in Cassandra.
@@ -56,11 +50,8 @@ fn not_recreatable(what: &str, structure: &str) -> String {
 /// The statement that makes the type.
 #[must_use]
 pub fn type_text(definition: &UserType) -> String {
-    let fields: Vec<String> = definition
-        .fields
-        .iter()
-        .map(|(field, ty)| format!("    {} {ty}", quote_identifier(field)))
-        .collect();
+    let fields: Vec<String> =
+        definition.fields.iter().map(|(field, ty)| format!("    {} {ty}", quote_identifier(field))).collect();
     format!(
         "CREATE TYPE {}.{} (\n{}\n);",
         quote_identifier(&definition.keyspace),
@@ -73,21 +64,10 @@ pub fn type_text(definition: &UserType) -> String {
 /// as they were dropped and added.
 #[must_use]
 pub fn table_text(table: &Table, options: TextOptions) -> String {
-    let name = format!(
-        "{}.{}",
-        quote_identifier(&table.keyspace),
-        quote_identifier(&table.name)
-    );
+    let name = format!("{}.{}", quote_identifier(&table.keyspace), quote_identifier(&table.name));
     let kind = if options.is_virtual { "VIRTUAL" } else { "CREATE" };
-    let dropped = if options.internals {
-        dropped_columns(table)
-    } else {
-        Vec::new()
-    };
-    let mut text = format!(
-        "{kind} TABLE {name} (\n{}\n) WITH ",
-        column_lines(table, &dropped).join(",\n")
-    );
+    let dropped = if options.internals { dropped_columns(table) } else { Vec::new() };
+    let mut text = format!("{kind} TABLE {name} (\n{}\n) WITH ", column_lines(table, &dropped).join(",\n"));
     let mut properties = Vec::new();
     if options.internals {
         properties.push(format!("ID = {}", table.id.0));
@@ -105,11 +85,8 @@ pub fn table_text(table: &Table, options: TextOptions) -> String {
     text.push(';');
     for dropped in dropped {
         let column = quote_identifier(&dropped.column.name);
-        let _ = write!(
-            text,
-            "\nALTER TABLE {name} DROP {column} USING TIMESTAMP {};",
-            dropped.dropped_at_micros
-        );
+        let _ =
+            write!(text, "\nALTER TABLE {name} DROP {column} USING TIMESTAMP {};", dropped.dropped_at_micros);
         if let Some(again) = table.column(&dropped.column.name) {
             let _ = write!(text, "\nALTER TABLE {name} ADD {};", column_text(again));
         }
@@ -128,58 +105,31 @@ fn dropped_columns(table: &Table) -> Vec<&DroppedColumn> {
 }
 
 fn column_text(column: &Column) -> String {
-    let suffix = if column.kind == ColumnKind::Static {
-        " static"
-    } else {
-        ""
-    };
+    let suffix = if column.kind == ColumnKind::Static { " static" } else { "" };
     format!("{} {}{suffix}", quote_identifier(&column.name), column.cql_type)
 }
 
 /// The columns in Cassandra's order, where those of one cell stand before those of many.
 fn column_lines(table: &Table, dropped: &[&DroppedColumn]) -> Vec<String> {
     let was_dropped = |column: &Column| dropped.iter().any(|dropped| dropped.column.name == column.name);
-    let partition: Vec<_> = table
-        .partition_key()
-        .map(|column| quote_identifier(&column.name))
-        .collect();
-    let clustering: Vec<_> = table
-        .clustering_key()
-        .map(|column| quote_identifier(&column.name))
-        .collect();
+    let partition: Vec<_> = table.partition_key().map(|column| quote_identifier(&column.name)).collect();
+    let clustering: Vec<_> = table.clustering_key().map(|column| quote_identifier(&column.name)).collect();
     let is_lone = partition.len() == 1 && clustering.is_empty();
     let mut lines = Vec::new();
-    for kind in [
-        ColumnKind::PartitionKey,
-        ColumnKind::Clustering,
-        ColumnKind::Static,
-        ColumnKind::Regular,
-    ] {
+    for kind in [ColumnKind::PartitionKey, ColumnKind::Clustering, ColumnKind::Static, ColumnKind::Regular] {
         for multi_cell in [false, true] {
-            let of_kind = table
-                .columns_of(kind)
-                .filter(|column| column.cql_type.is_multi_cell() == multi_cell);
+            let of_kind =
+                table.columns_of(kind).filter(|column| column.cql_type.is_multi_cell() == multi_cell);
             for column in of_kind.filter(|column| !was_dropped(column)) {
-                let key = if is_lone && kind == ColumnKind::PartitionKey {
-                    " PRIMARY KEY"
-                } else {
-                    ""
-                };
+                let key = if is_lone && kind == ColumnKind::PartitionKey { " PRIMARY KEY" } else { "" };
                 lines.push(format!("    {}{key}", column_text(column)));
             }
         }
     }
-    lines.extend(
-        dropped
-            .iter()
-            .map(|dropped| format!("    {}", column_text(&dropped.column))),
-    );
+    lines.extend(dropped.iter().map(|dropped| format!("    {}", column_text(&dropped.column))));
     if !is_lone {
-        let partition = if partition.len() > 1 {
-            format!("({})", partition.join(", "))
-        } else {
-            partition.concat()
-        };
+        let partition =
+            if partition.len() > 1 { format!("({})", partition.join(", ")) } else { partition.concat() };
         let key: Vec<_> = std::iter::once(partition.into()).chain(clustering).collect();
         lines.push(format!("    PRIMARY KEY ({})", key.join(", ")));
     }
@@ -187,11 +137,7 @@ fn column_lines(table: &Table, dropped: &[&DroppedColumn]) -> Vec<String> {
 }
 
 fn order_of(column: &Column) -> String {
-    format!(
-        "{} {}",
-        quote_identifier(&column.name),
-        if column.descending { "DESC" } else { "ASC" }
-    )
+    format!("{} {}", quote_identifier(&column.name), if column.descending { "DESC" } else { "ASC" })
 }
 
 fn params(params: &TableParams) -> Vec<String> {
@@ -204,15 +150,9 @@ fn params(params: &TableParams) -> Vec<String> {
         })
         .collect();
     vec![
-        format!(
-            "additional_write_policy = {}",
-            quote(&params.additional_write_policy)
-        ),
+        format!("additional_write_policy = {}", quote(&params.additional_write_policy)),
         format!("allow_auto_snapshot = {}", params.allow_auto_snapshot),
-        format!(
-            "bloom_filter_fp_chance = {}",
-            format_double(params.bloom_filter_fp_chance)
-        ),
+        format!("bloom_filter_fp_chance = {}", format_double(params.bloom_filter_fp_chance)),
         format!("caching = {}", map(&params.caching)),
         format!("cdc = {}", params.cdc),
         format!("comment = {}", quote(&params.comment)),
@@ -225,10 +165,7 @@ fn params(params: &TableParams) -> Vec<String> {
         format!("gc_grace_seconds = {}", params.gc_grace_seconds),
         format!("incremental_backups = {}", params.incremental_backups),
         format!("max_index_interval = {}", params.max_index_interval),
-        format!(
-            "memtable_flush_period_in_ms = {}",
-            params.memtable_flush_period_in_ms
-        ),
+        format!("memtable_flush_period_in_ms = {}", params.memtable_flush_period_in_ms),
         format!("min_index_interval = {}", params.min_index_interval),
         format!("read_repair = {}", quote(&params.read_repair)),
         format!("speculative_retry = {}", quote(&params.speculative_retry)),
@@ -236,10 +173,8 @@ fn params(params: &TableParams) -> Vec<String> {
 }
 
 fn map(options: &Options) -> String {
-    let entries: Vec<String> = options
-        .iter()
-        .map(|(name, value)| format!("{}: {}", quote(name), quote(value)))
-        .collect();
+    let entries: Vec<String> =
+        options.iter().map(|(name, value)| format!("{}: {}", quote(name), quote(value))).collect();
     format!("{{{}}}", entries.join(", "))
 }
 
@@ -275,7 +210,5 @@ fn put_used<'a>(keyspace: &'a Keyspace, cql_type: &'a CqlType, order: &mut Vec<&
         }
         return;
     }
-    cql_type
-        .inner()
-        .for_each(|inner| put_used(keyspace, inner, order));
+    cql_type.inner().for_each(|inner| put_used(keyspace, inner, order));
 }

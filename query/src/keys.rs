@@ -28,10 +28,7 @@ pub(crate) fn check_partition_key(key: &[u8]) -> Result<(), CqlError> {
         return invalid("Key may not be empty");
     }
     if key.len() > MAX_KEY_BYTES {
-        return invalid(format!(
-            "Key length of {} is longer than maximum of {MAX_KEY_BYTES}",
-            key.len()
-        ));
+        return invalid(format!("Key length of {} is longer than maximum of {MAX_KEY_BYTES}", key.len()));
     }
     Ok(())
 }
@@ -59,12 +56,7 @@ pub(crate) fn split_partition_key(key: &[u8], count: usize) -> Vec<&[u8]> {
 
 /// Appends one clustering component in comparable bytes.
 pub(crate) fn put_component(column: &Column, wire: &[u8], out: &mut Vec<u8>) -> Result<(), CqlError> {
-    Ok(comparable::encode_component(
-        &column.cql_type,
-        column.descending,
-        Some(wire),
-        out,
-    )?)
+    Ok(comparable::encode_component(&column.cql_type, column.descending, Some(wire), out)?)
 }
 
 /// Ends a whole clustering key.

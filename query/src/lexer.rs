@@ -114,11 +114,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn token(&self, kind: TokenKind, length: usize) -> Token<'a> {
-        Token {
-            kind,
-            text: &self.rest()[..length],
-            position: Position::new(self.offset),
-        }
+        Token { kind, text: &self.rest()[..length], position: Position::new(self.offset) }
     }
 
     /// Skips blanks and comments. A comment to the end of the line may end with the text.
@@ -169,10 +165,7 @@ impl<'a> Lexer<'a> {
             Some(b'a'..=b'z' | b'A'..=b'Z') => {
                 let word = word_length(after);
                 if number::iso_duration(after).is_some_and(|length| length >= word) {
-                    (
-                        TokenKind::Duration,
-                        number::iso_duration(after).unwrap_or(word) + 1,
-                    )
+                    (TokenKind::Duration, number::iso_duration(after).unwrap_or(word) + 1)
                 } else if is_float_word(&after[..word]) {
                     (TokenKind::NegativeWord, word + 1)
                 } else {
@@ -190,9 +183,7 @@ fn is_float_word(word: &str) -> bool {
 
 /// The length of the letters, digits and underscores that the text starts with.
 fn word_length(text: &str) -> usize {
-    text.bytes()
-        .position(|byte| !byte.is_ascii_alphanumeric() && byte != b'_')
-        .unwrap_or(text.len())
+    text.bytes().position(|byte| !byte.is_ascii_alphanumeric() && byte != b'_').unwrap_or(text.len())
 }
 
 fn scan_word(rest: &str) -> (TokenKind, usize) {
@@ -270,10 +261,7 @@ fn scan_symbol(rest: &str) -> (TokenKind, usize) {
         }
         b'!' if is_next(b'=') => "!=",
         _ => {
-            return (
-                TokenKind::Invalid(Invalid::Character),
-                rest.chars().next().map_or(0, char::len_utf8),
-            );
+            return (TokenKind::Invalid(Invalid::Character), rest.chars().next().map_or(0, char::len_utf8));
         }
     };
     (TokenKind::Symbol(symbol), symbol.len())

@@ -29,10 +29,7 @@ impl Outcome {
     /// A result without warnings.
     #[must_use]
     pub const fn of(result: StatementResult) -> Self {
-        Self {
-            result,
-            warnings: Vec::new(),
-        }
+        Self { result, warnings: Vec::new() }
     }
 }
 

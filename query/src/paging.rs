@@ -91,11 +91,7 @@ impl PagingState {
             let in_partition = reader.u8()? != 0;
             let clustering = match reader.varint()? {
                 0 => None,
-                length => Some(
-                    reader
-                        .bytes(usize::try_from(length - 1).unwrap_or(usize::MAX))?
-                        .to_vec(),
-                ),
+                length => Some(reader.bytes(usize::try_from(length - 1).unwrap_or(usize::MAX))?.to_vec()),
             };
             let state = Self {
                 key,
@@ -108,9 +104,7 @@ impl PagingState {
         };
         let (version, statement, state) = read().map_err(|_| damaged())?;
         if version != VERSION {
-            return invalid(format!(
-                "The paging state has version {version}; this node knows {VERSION}"
-            ));
+            return invalid(format!("The paging state has version {version}; this node knows {VERSION}"));
         }
         if statement != stable_hash(text.as_bytes()) {
             return invalid("The paging state belongs to another statement");
@@ -142,14 +136,8 @@ pub(crate) fn resume(commands: Vec<ReadCommand>, state: &PagingState) -> Vec<Rea
         resumed.push(within);
     }
     if let PartitionSelection::Range(range) = &current.partitions {
-        let range = PartitionRange {
-            start: RangeBound::Key(key, false),
-            end: range.end.clone(),
-        };
-        resumed.push(ReadCommand {
-            partitions: PartitionSelection::Range(range),
-            ..current
-        });
+        let range = PartitionRange { start: RangeBound::Key(key, false), end: range.end.clone() };
+        resumed.push(ReadCommand { partitions: PartitionSelection::Range(range), ..current });
     }
     resumed.extend(rest);
     resumed
@@ -161,13 +149,7 @@ fn behind(selection: &ClusteringSelection, row: &[u8], reversed: bool) -> Cluste
         ClusteringSelection::Names(names) => ClusteringSelection::Names(
             names
                 .iter()
-                .filter(|name| {
-                    if reversed {
-                        name.as_slice() < row
-                    } else {
-                        name.as_slice() > row
-                    }
-                })
+                .filter(|name| if reversed { name.as_slice() < row } else { name.as_slice() > row })
                 .cloned()
                 .collect(),
         ),
@@ -186,10 +168,7 @@ fn behind(selection: &ClusteringSelection, row: &[u8], reversed: bool) -> Cluste
                 slices.iter().map(cut).filter(|slice| !slice.is_empty()).collect();
             if rest.is_empty() {
                 // A read of nothing: no row lies in it.
-                rest.push(ClusteringSlice {
-                    start: vec![ABOVE],
-                    end: vec![ABOVE],
-                });
+                rest.push(ClusteringSlice { start: vec![ABOVE], end: vec![ABOVE] });
             }
             ClusteringSelection::Slices(rest)
         }

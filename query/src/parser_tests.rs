@@ -13,9 +13,7 @@ use super::*;
 use crate::ast::*;
 
 fn parse(text: &str) -> Statement {
-    parse_statement(text)
-        .unwrap_or_else(|error| panic!("{text}: {error}"))
-        .statement
+    parse_statement(text).unwrap_or_else(|error| panic!("{text}: {error}")).statement
 }
 
 fn error(text: &str) -> String {
@@ -33,16 +31,11 @@ fn select(text: &str) -> Select {
 }
 
 fn term(text: &str) -> TermKind {
-    parse_term(text)
-        .unwrap_or_else(|error| panic!("{text}: {error}"))
-        .kind
+    parse_term(text).unwrap_or_else(|error| panic!("{text}: {error}")).kind
 }
 
 fn name(name: &str) -> QualifiedName {
-    QualifiedName {
-        keyspace: None,
-        name: name.to_owned(),
-    }
+    QualifiedName { keyspace: None, name: name.to_owned() }
 }
 
 fn integer(text: &str) -> TermKind {
@@ -71,10 +64,7 @@ fn what_cassandra_refuses_is_refused_at_the_same_place() {
 
 #[test]
 fn messages_are_in_cassandras_style() {
-    assert_eq!(
-        error("select from p"),
-        "line 1:7 no viable alternative at input 'from' (select [from]...)"
-    );
+    assert_eq!(error("select from p"), "line 1:7 no viable alternative at input 'from' (select [from]...)");
     assert_eq!(
         error("select * fro p"),
         "line 1:9 mismatched input 'fro' expecting K_FROM (select * [fro]...)"
@@ -83,18 +73,9 @@ fn messages_are_in_cassandras_style() {
         error("create table x (a int primary key)) "),
         "line 1:34 mismatched input ')' expecting EOF (... (a int primary key)[)])"
     );
-    assert_eq!(
-        error("delete from p"),
-        "line 0:-1 mismatched input '<EOF>' expecting K_WHERE"
-    );
-    assert_eq!(
-        error("select @ from p"),
-        "line 1:7 no viable alternative at character '@'"
-    );
-    assert_eq!(
-        error("select 'abc"),
-        "line 1:11 mismatched character '<EOF>' expecting '''"
-    );
+    assert_eq!(error("delete from p"), "line 0:-1 mismatched input '<EOF>' expecting K_WHERE");
+    assert_eq!(error("select @ from p"), "line 1:7 no viable alternative at character '@'");
+    assert_eq!(error("select 'abc"), "line 1:11 mismatched character '<EOF>' expecting '''");
     assert!(error("select *\nfrom\n  p where é").starts_with("line 3:10 "));
 }
 
@@ -105,27 +86,14 @@ fn a_select_has_all_its_parts() {
          AND token(a) > :t GROUP BY a, f(b) ORDER BY b DESC, c PER PARTITION LIMIT 2 LIMIT ? ALLOW FILTERING;",
     );
     assert!(all.json && all.distinct && all.allow_filtering);
-    assert_eq!(
-        all.table,
-        QualifiedName {
-            keyspace: Some("ks".to_owned()),
-            name: "T".to_owned()
-        }
-    );
-    let Selectors::List(list) = &all.selectors else {
-        panic!()
-    };
+    assert_eq!(all.table, QualifiedName { keyspace: Some("ks".to_owned()), name: "T".to_owned() });
+    let Selectors::List(list) = &all.selectors else { panic!() };
     assert_eq!(list[1], (Selectable::CountRows, Some("n".to_owned())));
-    let Selectable::Path(base, steps) = &list[2].0 else {
-        panic!()
-    };
+    let Selectable::Path(base, steps) = &list[2].0 else { panic!() };
     assert!(matches!(&**base, Selectable::Function(function, _) if function.name == "f"));
     assert_eq!(steps[1], PathStep::Field("c".to_owned()));
     assert_eq!(all.relations.len(), 3);
-    assert_eq!(
-        all.relations[1].subject,
-        Subject::Tuple(vec!["b".to_owned(), "c".to_owned()])
-    );
+    assert_eq!(all.relations[1].subject, Subject::Tuple(vec!["b".to_owned(), "c".to_owned()]));
     assert!(matches!(&all.relations[1].operand, Operand::Many(values) if values.len() == 1));
     assert_eq!(all.relations[2].subject, Subject::Token(vec!["a".to_owned()]));
     assert_eq!((all.group_by.len(), all.order_by.len()), (2, 2));
@@ -152,10 +120,7 @@ fn relations_have_all_operators() {
          AND expr(idx, 'q') AND (l, m) > ?",
     )
     .relations;
-    let operators: Vec<_> = relations
-        .iter()
-        .map(|relation| relation.operator.text())
-        .collect();
+    let operators: Vec<_> = relations.iter().map(|relation| relation.operator.text()).collect();
     assert_eq!(
         operators,
         [
@@ -207,27 +172,16 @@ fn terms_are_what_they_look_like() {
     assert!(matches!(term("{1: 2, 3: 4}"), TermKind::Map(map) if map.len() == 2));
     assert!(matches!(term("{a: 1, \"B\": [2]}"), TermKind::UserDefined(fields) if fields[1].0 == "B"));
     assert!(matches!(term("(1)"), TermKind::Tuple(fields) if fields.len() == 1));
-    assert!(matches!(
-        term("(int)1"),
-        TermKind::TypeHint(RawType::Native(CqlType::Int), _)
-    ));
-    assert!(matches!(
-        term("(list<int>)[1]"),
-        TermKind::TypeHint(RawType::List(_), _)
-    ));
+    assert!(matches!(term("(int)1"), TermKind::TypeHint(RawType::Native(CqlType::Int), _)));
+    assert!(matches!(term("(list<int>)[1]"), TermKind::TypeHint(RawType::List(_), _)));
     assert!(matches!(term("('a')"), TermKind::Tuple(_)));
-    assert!(matches!(
-        term("CAST(1 AS text)"),
-        TermKind::Cast(_, CqlType::Text)
-    ));
+    assert!(matches!(term("CAST(1 AS text)"), TermKind::Cast(_, CqlType::Text)));
     assert!(matches!(term("token(1, 2)"), TermKind::Function(function, _) if function.name == "token"));
 }
 
 #[test]
 fn arithmetic_binds_as_it_should() {
-    let TermKind::Arithmetic(first, rest) = term("1 + 2 * 3 - 4 - 5") else {
-        panic!()
-    };
+    let TermKind::Arithmetic(first, rest) = term("1 + 2 * 3 - 4 - 5") else { panic!() };
     assert_eq!((first.kind, rest.len()), (integer("1"), 3));
     assert!(matches!(&rest[0].1.kind, TermKind::Arithmetic(_, product) if product.len() == 1));
     assert_eq!(rest[2].0, ArithmeticOperator::Subtract);
@@ -253,17 +207,9 @@ fn terms_print_as_they_are_parsed() {
         "1y2mo",
     ] {
         let relations = select(&format!("SELECT * FROM t WHERE a = {text}")).relations;
-        assert!(
-            matches!(&relations[0].operand, Operand::One(term) if term.to_string() == text),
-            "{text}"
-        );
+        assert!(matches!(&relations[0].operand, Operand::One(term) if term.to_string() == text), "{text}");
     }
-    for text in [
-        "map<text, frozen<tuple<int, ks.udt>>>",
-        "vector<float, 3>",
-        "set<\"Udt\">",
-        "'Class(x)'",
-    ] {
+    for text in ["map<text, frozen<tuple<int, ks.udt>>>", "vector<float, 3>", "set<\"Udt\">", "'Class(x)'"] {
         assert_eq!(parse_type(text).unwrap().to_string(), text);
     }
 }
@@ -290,17 +236,12 @@ fn updates_have_all_assignments() {
         .collect();
     assert_eq!(
         kinds,
-        [
-            "set", "add", "subtract", "prepend", "add", "subtract", "element", "field", "add", "set"
-        ]
+        ["set", "add", "subtract", "prepend", "add", "subtract", "element", "field", "add", "set"]
     );
     assert!(matches!(&update.condition, IfClause::Conditions(conditions) if conditions.len() == 4));
     assert!(matches!(
         parse("UPDATE t SET a = 1 WHERE k = 1 IF EXISTS"),
-        Statement::Update(Update {
-            condition: IfClause::Exists,
-            ..
-        })
+        Statement::Update(Update { condition: IfClause::Exists, .. })
     ));
 }
 
@@ -317,13 +258,7 @@ fn deletes_inserts_and_batches_are_parsed() {
     else {
         panic!()
     };
-    assert!(matches!(
-        insert.source,
-        InsertSource::Json {
-            default_unset: true,
-            ..
-        }
-    ));
+    assert!(matches!(insert.source, InsertSource::Json { default_unset: true, .. }));
     assert!(insert.if_not_exists && insert.attributes.ttl.is_some());
     let Statement::Batch(batch) = parse(
         "BEGIN UNLOGGED BATCH USING TIMESTAMP 1 INSERT INTO t (k) VALUES (1); DELETE FROM t WHERE k = 1 APPLY BATCH;",
@@ -346,18 +281,12 @@ fn tables_have_all_their_parts() {
     assert!(table.if_not_exists && table.compact_storage && table.columns[2].is_static);
     assert_eq!(
         table.primary_keys,
-        [PrimaryKey {
-            partition: vec!["a".to_owned(), "b".to_owned()],
-            clustering: vec!["e".to_owned()]
-        }]
+        [PrimaryKey { partition: vec!["a".to_owned(), "b".to_owned()], clustering: vec!["e".to_owned()] }]
     );
     assert_eq!(table.clustering_order, [("e".to_owned(), true)]);
     assert_eq!(table.columns[3].mask.as_ref().unwrap().arguments.len(), 2);
     assert_eq!(table.columns[4].constraints.len(), 2);
-    let pairs = vec![
-        ("class".to_owned(), "X".to_owned()),
-        ("n".to_owned(), "1".to_owned()),
-    ];
+    let pairs = vec![("class".to_owned(), "X".to_owned()), ("n".to_owned(), "1".to_owned())];
     assert_eq!(table.properties[1].value, PropertyValue::Map(pairs));
     assert_eq!(table.properties[2].value, PropertyValue::Text("-1".to_owned()));
 }
@@ -370,40 +299,22 @@ fn changes_of_tables_and_types_are_parsed() {
     };
     assert!(matches!(
         change("ALTER TABLE t ADD IF NOT EXISTS a int"),
-        TableChange::Add {
-            if_not_exists: true,
-            ..
-        }
+        TableChange::Add { if_not_exists: true, .. }
     ));
     assert!(
         matches!(change("ALTER TABLE t ADD (a int, b text STATIC)"), TableChange::Add { columns, .. } if columns.len() == 2)
     );
     assert!(matches!(
         change("ALTER TABLE t DROP (a, b) USING TIMESTAMP 5"),
-        TableChange::Drop {
-            timestamp: Some(5),
-            ..
-        }
+        TableChange::Drop { timestamp: Some(5), .. }
     ));
-    assert_eq!(
-        change("ALTER TABLE t DROP COMPACT STORAGE"),
-        TableChange::DropCompactStorage
-    );
-    assert!(matches!(
-        change("ALTER TABLE t DROP compact"),
-        TableChange::Drop { .. }
-    ));
-    assert!(matches!(
-        change("ALTER TABLE t ALTER a DROP MASKED"),
-        TableChange::Mask { mask: None, .. }
-    ));
+    assert_eq!(change("ALTER TABLE t DROP COMPACT STORAGE"), TableChange::DropCompactStorage);
+    assert!(matches!(change("ALTER TABLE t DROP compact"), TableChange::Drop { .. }));
+    assert!(matches!(change("ALTER TABLE t ALTER a DROP MASKED"), TableChange::Mask { mask: None, .. }));
     assert!(
         matches!(change("ALTER TABLE t RENAME a TO b AND c TO d"), TableChange::Rename { columns, .. } if columns.len() == 2)
     );
-    assert!(matches!(
-        parse("ALTER TYPE u RENAME a TO b"),
-        Statement::AlterType(_)
-    ));
+    assert!(matches!(parse("ALTER TYPE u RENAME a TO b"), Statement::AlterType(_)));
     assert!(
         matches!(parse("CREATE TYPE k.u (a int, b list<text>,)"), Statement::CreateType(ty) if ty.fields.len() == 2)
     );
@@ -416,10 +327,7 @@ fn the_other_definitions_are_parsed() {
     ) else {
         panic!()
     };
-    assert_eq!(
-        (index.custom, index.targets),
-        (true, vec![(IndexTarget::Entries, "m".to_owned())])
-    );
+    assert_eq!((index.custom, index.targets), (true, vec![(IndexTarget::Entries, "m".to_owned())]));
     assert!(
         matches!(parse("CREATE INDEX ON t (values)"), Statement::CreateIndex(index) if index.targets[0].0 == IndexTarget::Simple)
     );
@@ -429,10 +337,7 @@ fn the_other_definitions_are_parsed() {
         panic!()
     };
     assert!(function.or_replace && function.called_on_null_input);
-    assert_eq!(
-        (function.language.as_str(), function.body.as_str()),
-        ("java", " return; ")
-    );
+    assert_eq!((function.language.as_str(), function.body.as_str()), ("java", " return; "));
     let Statement::CreateAggregate(aggregate) =
         parse("CREATE AGGREGATE a (int) SFUNC s STYPE tuple<int, int> FINALFUNC f INITCOND (0, 0)")
     else {
@@ -448,14 +353,8 @@ fn the_other_definitions_are_parsed() {
     assert!(
         matches!(parse("DROP AGGREGATE IF EXISTS k.a (int)"), Statement::DropAggregate(drop) if drop.arguments.is_some())
     );
-    assert!(matches!(
-        parse("CREATE TRIGGER t ON k.t USING 'c'"),
-        Statement::CreateTrigger(_)
-    ));
-    assert!(matches!(
-        parse("CREATE SCHEMA k WITH a = true"),
-        Statement::CreateKeyspace(_)
-    ));
+    assert!(matches!(parse("CREATE TRIGGER t ON k.t USING 'c'"), Statement::CreateTrigger(_)));
+    assert!(matches!(parse("CREATE SCHEMA k WITH a = true"), Statement::CreateKeyspace(_)));
 }
 
 #[test]
@@ -471,34 +370,25 @@ fn roles_and_permissions_are_parsed() {
         ("R", Some(true), Some(false))
     );
     assert_eq!(role.options.cidrs, Some(Access::All));
-    assert!(
-        matches!(parse("CREATE USER Bob WITH PASSWORD 'x' SUPERUSER"), Statement::CreateRole(user)
-        if user.name == "Bob" && user.options.superuser == Some(true) && user.options.login == Some(true))
-    );
+    assert!(matches!(parse("CREATE USER Bob WITH PASSWORD 'x' SUPERUSER"), Statement::CreateRole(user)
+        if user.name == "Bob" && user.options.superuser == Some(true) && user.options.login == Some(true)));
     assert!(
         error("CREATE ROLE r WITH PASSWORD = 'a' AND HASHED PASSWORD = 'b'").contains("mutually exclusive")
     );
-    assert!(
-        matches!(parse("GRANT SELECT, MODIFY PERMISSION ON TABLE k.t TO r"), Statement::Grant(grant)
-        if grant.permissions == Permissions::Some(vec![Permission::Select, Permission::Modify]))
-    );
+    assert!(matches!(parse("GRANT SELECT, MODIFY PERMISSION ON TABLE k.t TO r"), Statement::Grant(grant)
+        if grant.permissions == Permissions::Some(vec![Permission::Select, Permission::Modify])));
     assert!(matches!(parse("GRANT all TO r"), Statement::GrantRole(grant) if grant.role == "all"));
     assert!(
         matches!(parse("REVOKE ALL PERMISSIONS ON ALL FUNCTIONS IN KEYSPACE k FROM r"), Statement::Revoke(revoke)
         if revoke.resource == Resource::AllFunctionsIn("k".to_owned()))
     );
-    assert!(
-        matches!(parse("GRANT EXECUTE ON FUNCTION k.f(int) TO r"), Statement::Grant(grant)
-        if matches!(grant.resource, Resource::Function(..)))
-    );
+    assert!(matches!(parse("GRANT EXECUTE ON FUNCTION k.f(int) TO r"), Statement::Grant(grant)
+        if matches!(grant.resource, Resource::Function(..))));
     assert!(
         matches!(parse("LIST ALL OF r NORECURSIVE"), Statement::ListPermissions(list) if !list.recursive)
     );
     assert_eq!(parse("LIST SUPERUSERS"), Statement::ListSuperusers);
-    assert!(matches!(
-        parse("ADD IDENTITY IF NOT EXISTS 'spiffe://a' TO ROLE r"),
-        Statement::AddIdentity(_)
-    ));
+    assert!(matches!(parse("ADD IDENTITY IF NOT EXISTS 'spiffe://a' TO ROLE r"), Statement::AddIdentity(_)));
 }
 
 #[test]
@@ -507,32 +397,14 @@ fn describe_has_all_its_forms() {
         Statement::Describe(describe) => describe.target,
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        target("DESCRIBE FULL SCHEMA"),
-        DescribeTarget::Schema { full: true }
-    );
+    assert_eq!(target("DESCRIBE FULL SCHEMA"), DescribeTarget::Schema { full: true });
     assert_eq!(
         target("DESC ONLY KEYSPACE k"),
-        DescribeTarget::Keyspace {
-            name: Some("k".to_owned()),
-            only: true
-        }
+        DescribeTarget::Keyspace { name: Some("k".to_owned()), only: true }
     );
-    assert_eq!(
-        target("DESC KEYSPACE"),
-        DescribeTarget::Keyspace {
-            name: None,
-            only: false
-        }
-    );
-    assert_eq!(
-        target("DESC TABLE t WITH INTERNALS"),
-        DescribeTarget::Table(name("t"))
-    );
-    assert_eq!(
-        target("DESC MATERIALIZED VIEW v"),
-        DescribeTarget::View(name("v"))
-    );
+    assert_eq!(target("DESC KEYSPACE"), DescribeTarget::Keyspace { name: None, only: false });
+    assert_eq!(target("DESC TABLE t WITH INTERNALS"), DescribeTarget::Table(name("t")));
+    assert_eq!(target("DESC MATERIALIZED VIEW v"), DescribeTarget::View(name("v")));
     assert_eq!(target("DESC types"), DescribeTarget::Types);
     assert_eq!(target("DESC type"), DescribeTarget::Any(name("type")));
     assert_eq!(target("DESC type u"), DescribeTarget::Type(name("u")));
@@ -551,10 +423,7 @@ fn words_are_names_where_cassandra_lets_them() {
     parse("INSERT INTO values (key, ttl, timestamp) VALUES (1, 2, 3)");
     assert!(matches!(
         parse("UPDATE t SET a = 1 WHERE k = 1 IF exists = 2"),
-        Statement::Update(Update {
-            condition: IfClause::Conditions(_),
-            ..
-        })
+        Statement::Update(Update { condition: IfClause::Conditions(_), .. })
     ));
     assert!(parse_type("list").is_ok_and(|ty| ty == RawType::UserDefined(name("list"))));
 }
@@ -582,11 +451,7 @@ fn deep_nesting_is_an_error() {
             for text in [
                 format!("SELECT * FROM t WHERE a = {nested}"),
                 format!("SELECT {nested} FROM t"),
-                format!(
-                    "SELECT * FROM t WHERE {}a = 1{}",
-                    open.repeat(depth),
-                    close.repeat(depth)
-                ),
+                format!("SELECT * FROM t WHERE {}a = 1{}", open.repeat(depth), close.repeat(depth)),
             ] {
                 assert!(parse_statement(&text).is_err(), "{}", &text[..40]);
             }
@@ -602,17 +467,11 @@ fn deep_nesting_is_an_error() {
 fn large_statements_take_linear_time() {
     let values = "1, ".repeat(300_000);
     parse(&format!("SELECT * FROM t WHERE a IN ({values} 1)"));
-    parse(&format!(
-        "INSERT INTO t (a) VALUES ('{}')",
-        "x''".repeat(2_000_000)
-    ));
+    parse(&format!("INSERT INTO t (a) VALUES ('{}')", "x''".repeat(2_000_000)));
     assert!(parse_statement(&"(a,".repeat(300_000)).is_err());
     assert!(parse_statement(&format!("SELECT {} FROM t", "{(a".repeat(300_000))).is_err());
     assert!(parse_statement(&format!("SELECT * FROM t WHERE a = {values}")).is_err());
-    let assignments = (0..50_000)
-        .map(|n| format!("c{n} = {n}"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let assignments = (0..50_000).map(|n| format!("c{n} = {n}")).collect::<Vec<_>>().join(", ");
     parse(&format!("UPDATE t SET {assignments} WHERE k = 1"));
 }
 

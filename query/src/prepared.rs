@@ -82,10 +82,8 @@ impl PreparedStatements {
     pub fn put(&self, prepared: &Arc<Prepared>) {
         let mut statements = self.statements.write();
         if statements.len() >= MAX_STATEMENTS && !statements.contains_key(&prepared.id) {
-            let oldest = statements
-                .values()
-                .min_by_key(|statement| statement.epoch)
-                .map(|statement| statement.id);
+            let oldest =
+                statements.values().min_by_key(|statement| statement.epoch).map(|statement| statement.id);
             if let Some(id) = oldest {
                 statements.remove(&id);
                 self.evicted.fetch_add(1, Relaxed);

@@ -179,12 +179,7 @@ impl Processor {
         statement: &Prepared,
         parameters: &'a Parameters<'a>,
     ) -> Result<Binding<'a>, CqlError> {
-        Binding::new(
-            &statement.markers,
-            parameters,
-            self.node.timestamps.next(),
-            &self.random,
-        )
+        Binding::new(&statement.markers, parameters, self.node.timestamps.next(), &self.random)
     }
 
     /// Executes a statement at once, where that needs no waiting. Rows go to `sink`.
@@ -206,13 +201,7 @@ impl Processor {
             }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
-                plan.try_execute(
-                    self,
-                    statement,
-                    &self.bind(statement, parameters)?,
-                    parameters,
-                    sink,
-                )
+                plan.try_execute(self, statement, &self.bind(statement, parameters)?, parameters, sink)
             }
             _ => Ok(TryExecute::NotHere),
         }
@@ -231,24 +220,13 @@ impl Processor {
     ) -> Result<Outcome, CqlError> {
         match &statement.plan {
             Plan::Modification(plan) => {
-                plan.execute(self, &self.bind(statement, parameters)?, parameters)
-                    .await
+                plan.execute(self, &self.bind(statement, parameters)?, parameters).await
             }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
-                plan.execute(
-                    self,
-                    statement,
-                    &self.bind(statement, parameters)?,
-                    parameters,
-                    sink,
-                )
-                .await
+                plan.execute(self, statement, &self.bind(statement, parameters)?, parameters, sink).await
             }
-            Plan::Batch(plan) => {
-                plan.execute(self, &self.bind(statement, parameters)?, parameters)
-                    .await
-            }
+            Plan::Batch(plan) => plan.execute(self, &self.bind(statement, parameters)?, parameters).await,
             Plan::Use(keyspace) => {
                 if self.node.schema().keyspace(keyspace).is_none() {
                     return Err(CqlError::Invalid(format!("Keyspace '{keyspace}' does not exist")));

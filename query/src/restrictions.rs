@@ -113,10 +113,7 @@ impl Restrictions {
             match &relation.subject {
                 Subject::Column(name) => {
                     let condition = column_condition(context, table, relation, name, None)?;
-                    by_column
-                        .entry(Arc::clone(&condition.column.name))
-                        .or_default()
-                        .push(condition);
+                    by_column.entry(Arc::clone(&condition.column.name)).or_default().push(condition);
                 }
                 Subject::Element(name, key) => {
                     let condition = column_condition(context, table, relation, name, Some(key))?;
@@ -154,10 +151,7 @@ impl Restrictions {
             );
         }
         let Operand::One(term) = &relation.operand else {
-            return invalid(format!(
-                "{} cannot be used with the token function",
-                relation.operator.text()
-            ));
+            return invalid(format!("{} cannot be used with the token function", relation.operator.text()));
         };
         let receiver = Receiver::new("partition key token", CqlType::Bigint);
         let expression = Expression::prepare(context, term, &receiver)?;
@@ -178,19 +172,11 @@ impl Restrictions {
         let table = Arc::clone(&self.table);
         let exact = |column: &Column| {
             by_column.get(&column.name).is_some_and(|conditions| {
-                matches!(
-                    conditions.as_slice(),
-                    [Condition {
-                        operator: Operator::Equal | Operator::In,
-                        ..
-                    }]
-                )
+                matches!(conditions.as_slice(), [Condition { operator: Operator::Equal | Operator::In, .. }])
             })
         };
         if table.partition_key().all(exact) {
-            let conditions = table
-                .partition_key()
-                .filter_map(|column| by_column.remove(&column.name));
+            let conditions = table.partition_key().filter_map(|column| by_column.remove(&column.name));
             self.partition = Some(conditions.flatten().collect());
         }
         Ok(())
@@ -201,10 +187,7 @@ impl Restrictions {
         by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>,
     ) -> Result<(), CqlError> {
         if !self.tuples.is_empty() {
-            let restricted = self
-                .table
-                .clustering_key()
-                .find(|column| by_column.contains_key(&column.name));
+            let restricted = self.table.clustering_key().find(|column| by_column.contains_key(&column.name));
             if let Some(column) = restricted {
                 // Conditions on the columns before the tuple's first are taken; others are not.
                 let first = self.tuples[0].columns.first().map_or(0, |column| column.position);
@@ -220,13 +203,8 @@ impl Restrictions {
             let Some(conditions) = by_column.get(&column.name) else {
                 break;
             };
-            let exact = matches!(
-                conditions.as_slice(),
-                [Condition {
-                    operator: Operator::Equal | Operator::In,
-                    ..
-                }]
-            );
+            let exact =
+                matches!(conditions.as_slice(), [Condition { operator: Operator::Equal | Operator::In, .. }]);
             let slice = conditions.iter().all(|condition| is_slice(condition.operator));
             if !exact && !slice {
                 break;
@@ -239,10 +217,7 @@ impl Restrictions {
             self.clustering.extend(conditions);
         }
         if let Some(tuple) = self.tuples.first() {
-            let first = tuple
-                .columns
-                .first()
-                .map_or(0, |column| usize::from(column.position));
+            let first = tuple.columns.first().map_or(0, |column| usize::from(column.position));
             if first != self.clustering.len() {
                 return invalid(format!(
                     "PRIMARY KEY column \"{}\" cannot be restricted as preceding column is not restricted",
@@ -271,20 +246,12 @@ impl Restrictions {
             None => self
                 .table
                 .partition_key()
-                .filter(|column| {
-                    !self
-                        .filters
-                        .iter()
-                        .any(|condition| condition.column.id == column.id)
-                })
+                .filter(|column| !self.filters.iter().any(|condition| condition.column.id == column.id))
                 .map(|column| &*column.name)
                 .collect(),
         };
         if !missing.is_empty() {
-            return invalid(format!(
-                "Some partition key parts are missing: {}",
-                missing.join(", ")
-            ));
+            return invalid(format!("Some partition key parts are missing: {}", missing.join(", ")));
         }
         if self.partition.is_none() {
             return invalid(
@@ -308,11 +275,7 @@ impl Restrictions {
 
     fn check_select(&self, allow_filtering: bool) -> Result<(), CqlError> {
         const FILTERING: &str = "Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute this query despite the performance unpredictability, use ALLOW FILTERING";
-        if self
-            .filters
-            .iter()
-            .any(|condition| condition.operator == Operator::NotEqual)
-        {
+        if self.filters.iter().any(|condition| condition.operator == Operator::NotEqual) {
             return invalid("Unsupported \"!=\" relation: the operator is only allowed in conditions");
         }
         let scans = self.partition.is_none()
@@ -320,18 +283,12 @@ impl Restrictions {
         if allow_filtering || (self.filters.is_empty() && !scans) {
             return Ok(());
         }
-        if let Some(filter) = self
-            .filters
-            .iter()
-            .find(|filter| filter.column.kind == ColumnKind::Clustering)
+        if let Some(filter) = self.filters.iter().find(|filter| filter.column.kind == ColumnKind::Clustering)
             && self.partition.is_some()
         {
             let before = self.table.clustering_key().find(|column| {
                 column.position < filter.column.position
-                    && !self
-                        .clustering
-                        .iter()
-                        .any(|condition| condition.column.id == column.id)
+                    && !self.clustering.iter().any(|condition| condition.column.id == column.id)
             });
             if let Some(before) = before {
                 return invalid(format!(
@@ -345,11 +302,9 @@ impl Restrictions {
 
     /// True if one value is given for every column of the partition key.
     pub(crate) fn is_one_partition(&self) -> bool {
-        self.partition.as_ref().is_some_and(|partition| {
-            partition
-                .iter()
-                .all(|condition| condition.operator == Operator::Equal)
-        })
+        self.partition
+            .as_ref()
+            .is_some_and(|partition| partition.iter().all(|condition| condition.operator == Operator::Equal))
     }
 
     /// True if the partitions are given by their keys.
@@ -362,10 +317,7 @@ impl Restrictions {
         self.clustering.is_empty()
             && self.clustering_slice.is_empty()
             && self.tuples.is_empty()
-            && !self
-                .filters
-                .iter()
-                .any(|filter| filter.column.kind == ColumnKind::Clustering)
+            && !self.filters.iter().any(|filter| filter.column.kind == ColumnKind::Clustering)
     }
 
     /// True if every clustering column has = or IN.
@@ -415,15 +367,10 @@ impl Restrictions {
         for condition in &self.clustering {
             components.push((
                 &condition.column,
-                condition
-                    .operands
-                    .evaluate(binding, &condition.column.name)?
-                    .swap_remove(0),
+                condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0),
             ));
         }
-        Ok(keys::originals(
-            components.iter().map(|(column, wire)| (*column, wire.as_slice())),
-        ))
+        Ok(keys::originals(components.iter().map(|(column, wire)| (*column, wire.as_slice()))))
     }
 
     /// The raw keys of the partitions, where they are given; without repetition.
@@ -453,13 +400,7 @@ impl Restrictions {
         let mut range = PartitionRange::all();
         for (operator, expression) in &self.token {
             let bytes = expression.evaluate_set(binding, "partition key token")?;
-            let token = Token(
-                bytes
-                    .as_ref()
-                    .try_into()
-                    .map(i64::from_be_bytes)
-                    .unwrap_or(i64::MIN),
-            );
+            let token = Token(bytes.as_ref().try_into().map(i64::from_be_bytes).unwrap_or(i64::MIN));
             match operator {
                 Operator::Equal => {
                     tighten_start(&mut range, token, true);
@@ -520,42 +461,26 @@ impl Restrictions {
         out: &mut Vec<ClusteringSlice>,
     ) -> Result<(), CqlError> {
         let bound = |bytes: &[u8], end: u8| [bytes, &[end]].concat();
-        if let Some(tuple) = self
-            .tuples
-            .iter()
-            .find(|tuple| matches!(tuple.operator, Operator::Equal | Operator::In))
+        if let Some(tuple) =
+            self.tuples.iter().find(|tuple| matches!(tuple.operator, Operator::Equal | Operator::In))
         {
             for value in tuple.operands.evaluate(binding, "tuple")? {
                 let point = tuple.encode(prefix, &value)?;
-                out.push(ClusteringSlice {
-                    start: bound(&point, BELOW),
-                    end: bound(&point, ABOVE),
-                });
+                out.push(ClusteringSlice { start: bound(&point, BELOW), end: bound(&point, ABOVE) });
             }
             return Ok(());
         }
         let whole = if prefix.is_empty() {
             ClusteringSlice::all()
         } else {
-            ClusteringSlice {
-                start: bound(prefix, BELOW),
-                end: bound(prefix, ABOVE),
-            }
+            ClusteringSlice { start: bound(prefix, BELOW), end: bound(prefix, ABOVE) }
         };
         let mut slice = whole;
         for condition in &self.clustering_slice {
-            let value = condition
-                .operands
-                .evaluate(binding, &condition.column.name)?
-                .swap_remove(0);
+            let value = condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0);
             let mut point = prefix.to_vec();
             keys::put_component(&condition.column, &value, &mut point)?;
-            narrow(
-                &mut slice,
-                &point,
-                condition.operator,
-                condition.column.descending,
-            );
+            narrow(&mut slice, &point, condition.operator, condition.column.descending);
         }
         let mut slices = vec![slice];
         for tuple in &self.tuples {
@@ -588,10 +513,7 @@ fn product(keys: &[Vec<Vec<u8>>], values: &[Vec<u8>], _: usize) -> Result<Vec<Ve
 }
 
 const fn is_slice(operator: Operator) -> bool {
-    matches!(
-        operator,
-        Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual
-    )
+    matches!(operator, Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual)
 }
 
 fn narrow(slice: &mut ClusteringSlice, point: &[u8], operator: Operator, descending: bool) {
@@ -636,10 +558,7 @@ fn tighten_end(range: &mut PartitionRange, token: Token, inclusive: bool) {
 /// The column of this name.
 pub(crate) fn column_of<'t>(table: &'t Table, name: &str) -> Result<&'t Column, CqlError> {
     table.column(name).ok_or_else(|| {
-        CqlError::Invalid(format!(
-            "Undefined column name {name} in table {}.{}",
-            table.keyspace, table.name
-        ))
+        CqlError::Invalid(format!("Undefined column name {name} in table {}.{}", table.keyspace, table.name))
     })
 }
 
@@ -668,10 +587,7 @@ fn column_condition(
     let (receiver, element) = receiver_of(context, &column, operator, key)?;
     let operands = match &relation.operand {
         Operand::One(term) if operator == Operator::In => {
-            let list = Receiver::new(
-                format!("in({name})"),
-                CqlType::list(receiver.cql_type.clone(), true),
-            );
+            let list = Receiver::new(format!("in({name})"), CqlType::list(receiver.cql_type.clone(), true));
             Operands::ListOf(Expression::prepare(context, term, &list)?)
         }
         Operand::One(term) => Operands::One(Expression::prepare(context, term, &receiver)?),
@@ -685,22 +601,15 @@ fn column_condition(
         Operand::Range(_) => return invalid("BETWEEN is not supported"),
         Operand::Nothing => return invalid(format!("Unsupported restriction: {name} IS NOT NULL")),
     };
-    if matches!(
-        operator,
-        Operator::Like | Operator::NotIn | Operator::NotContains | Operator::NotContainsKey
-    ) {
+    if matches!(operator, Operator::Like | Operator::NotIn | Operator::NotContains | Operator::NotContainsKey)
+    {
         return invalid(format!(
             "{} restriction is only supported on properly indexed columns. {name} {} is not valid.",
             operator.text(),
             operator.text()
         ));
     }
-    Ok(Condition {
-        column,
-        operator,
-        operands,
-        element,
-    })
+    Ok(Condition { column, operator, operands, element })
 }
 
 fn receiver_of(
@@ -710,38 +619,21 @@ fn receiver_of(
     key: Option<&crate::ast::Term>,
 ) -> Result<(Receiver, Option<Expression>), CqlError> {
     let name = &column.name;
-    let not_a_collection = || {
-        CqlError::Invalid(format!(
-            "Cannot use {} on non-collection column {name}",
-            operator.text()
-        ))
-    };
+    let not_a_collection =
+        || CqlError::Invalid(format!("Cannot use {} on non-collection column {name}", operator.text()));
     match (operator, &column.cql_type, key) {
-        (
-            _,
-            CqlType::Map {
-                key: key_type, value, ..
-            },
-            Some(term),
-        ) => {
+        (_, CqlType::Map { key: key_type, value, .. }, Some(term)) => {
             let key_receiver = Receiver::new(format!("key({name})"), CqlType::clone(key_type));
             let element = Expression::prepare(context, term, &key_receiver)?;
-            Ok((
-                Receiver::new(format!("value({name})"), CqlType::clone(value)),
-                Some(element),
-            ))
+            Ok((Receiver::new(format!("value({name})"), CqlType::clone(value)), Some(element)))
         }
-        (_, _, Some(_)) => Err(CqlError::Invalid(format!(
-            "Column {name} cannot be used as a map"
-        ))),
-        (Operator::Contains, CqlType::List { element, .. } | CqlType::Set { element, .. }, None) => Ok((
-            Receiver::new(format!("value({name})"), CqlType::clone(element)),
-            None,
-        )),
-        (Operator::Contains, CqlType::Map { value, .. }, None) => Ok((
-            Receiver::new(format!("value({name})"), CqlType::clone(value)),
-            None,
-        )),
+        (_, _, Some(_)) => Err(CqlError::Invalid(format!("Column {name} cannot be used as a map"))),
+        (Operator::Contains, CqlType::List { element, .. } | CqlType::Set { element, .. }, None) => {
+            Ok((Receiver::new(format!("value({name})"), CqlType::clone(element)), None))
+        }
+        (Operator::Contains, CqlType::Map { value, .. }, None) => {
+            Ok((Receiver::new(format!("value({name})"), CqlType::clone(value)), None))
+        }
         (Operator::ContainsKey, CqlType::Map { key, .. }, None) => {
             Ok((Receiver::new(format!("key({name})"), CqlType::clone(key)), None))
         }
@@ -755,37 +647,24 @@ fn check_combinations(by_column: &BTreeMap<Arc<str>, Vec<Condition>>) -> Result<
         let [_, _, ..] = conditions.as_slice() else {
             continue;
         };
-        if conditions
-            .iter()
-            .any(|condition| condition.operator == Operator::Equal)
-        {
+        if conditions.iter().any(|condition| condition.operator == Operator::Equal) {
             return invalid(format!(
                 "{name} cannot be restricted by more than one relation if it includes an Equal"
             ));
         }
-        if conditions
-            .iter()
-            .any(|condition| condition.operator == Operator::In)
-        {
+        if conditions.iter().any(|condition| condition.operator == Operator::In) {
             return invalid(format!(
                 "{name} cannot be restricted by more than one relation if it includes a IN"
             ));
         }
         let count = |test: fn(Operator) -> bool| {
-            conditions
-                .iter()
-                .filter(|condition| test(condition.operator))
-                .count()
+            conditions.iter().filter(|condition| test(condition.operator)).count()
         };
         if count(|operator| matches!(operator, Operator::Greater | Operator::GreaterOrEqual)) > 1 {
-            return invalid(format!(
-                "More than one restriction was found for the start bound on {name}"
-            ));
+            return invalid(format!("More than one restriction was found for the start bound on {name}"));
         }
         if count(|operator| matches!(operator, Operator::Less | Operator::LessOrEqual)) > 1 {
-            return invalid(format!(
-                "More than one restriction was found for the end bound on {name}"
-            ));
+            return invalid(format!("More than one restriction was found for the end bound on {name}"));
         }
     }
     Ok(())

@@ -50,9 +50,7 @@ impl RowValues {
             .map(|(index, wanted)| (wanted.column.id, index))
             .collect();
         cells.sort_unstable();
-        let wants_clustering = wanted
-            .iter()
-            .any(|wanted| wanted.column.kind == ColumnKind::Clustering);
+        let wants_clustering = wanted.iter().any(|wanted| wanted.column.kind == ColumnKind::Clustering);
         Self {
             table: Arc::clone(table),
             places: vec![None; wanted.len()],
@@ -74,11 +72,7 @@ impl RowValues {
 
     /// The value of a wanted column.
     pub(crate) fn value_of(&self, column: &Column) -> Option<&[u8]> {
-        self.value(
-            self.wanted
-                .iter()
-                .position(|wanted| wanted.column.id == column.id)?,
-        )
+        self.value(self.wanted.iter().position(|wanted| wanted.column.id == column.id)?)
     }
 
     /// Timestamps and times to live of the cells of the wanted column at a place.
@@ -153,15 +147,10 @@ impl RowValues {
                 continue;
             }
             let position = usize::from(wanted.column.position);
-            let before = self.clustering_ends[..position.min(self.clustering_ends.len())]
-                .iter()
-                .rev();
+            let before = self.clustering_ends[..position.min(self.clustering_ends.len())].iter().rev();
             let from = before.copied().find(|end| *end != usize::MAX).unwrap_or(start);
-            self.places[index] = self
-                .clustering_ends
-                .get(position)
-                .filter(|end| **end != usize::MAX)
-                .map(|end| from..*end);
+            self.places[index] =
+                self.clustering_ends.get(position).filter(|end| **end != usize::MAX).map(|end| from..*end);
         }
         Ok(())
     }
@@ -208,10 +197,7 @@ impl RowValues {
 
 fn times_of(cell: &Cell<'_>, now_seconds: i64) -> CellTimes {
     let ttl_seconds = (cell.ttl_seconds() != 0).then(|| cell.local_deletion_seconds() - now_seconds);
-    CellTimes {
-        timestamp_micros: cell.timestamp_micros,
-        ttl_seconds,
-    }
+    CellTimes { timestamp_micros: cell.timestamp_micros, ttl_seconds }
 }
 
 /// Puts the cells of a multi-cell column together as one value.
@@ -229,13 +215,7 @@ impl<'a> Elements<'a> {
         if !matches!(ty, CqlType::UserDefined { .. }) {
             out.extend_from_slice(&[0; 4]);
         }
-        Self {
-            ty,
-            out,
-            count_at,
-            count: 0,
-            scratch: Vec::new(),
-        }
+        Self { ty, out, count_at, count: 0, scratch: Vec::new() }
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -267,9 +247,8 @@ impl<'a> Elements<'a> {
                 self.put(cell.value);
             }
             CqlType::UserDefined { .. } => {
-                let field = path
-                    .first_chunk::<2>()
-                    .map_or(0, |bytes| usize::from(u16::from_be_bytes(*bytes)));
+                let field =
+                    path.first_chunk::<2>().map_or(0, |bytes| usize::from(u16::from_be_bytes(*bytes)));
                 while self.count < field {
                     self.out.extend_from_slice(&(-1i32).to_be_bytes());
                     self.count += 1;

@@ -56,11 +56,7 @@ impl Selection {
         table: &Arc<Table>,
         select: &Select,
     ) -> Result<Self, CqlError> {
-        let mut builder = Builder {
-            table: Arc::clone(table),
-            wanted: Vec::new(),
-            aggregates: Vec::new(),
-        };
+        let mut builder = Builder { table: Arc::clone(table), wanted: Vec::new(), aggregates: Vec::new() };
         let mut selectors = Vec::new();
         let mut columns = Vec::new();
         let spec = |name: String, cql_type: CqlType| ColumnSpec {
@@ -80,42 +76,22 @@ impl Selection {
                 for (selectable, alias) in list {
                     let (selector, cql_type) = builder.selector(context, selectable)?;
                     selectors.push(selector);
-                    columns.push(spec(
-                        alias.clone().unwrap_or_else(|| name_of(selectable)),
-                        cql_type,
-                    ));
+                    columns.push(spec(alias.clone().unwrap_or_else(|| name_of(selectable)), cql_type));
                 }
             }
         }
-        let is_plain = selectors
-            .iter()
-            .all(|selector| matches!(selector, Selector::Column(_)));
-        let Builder {
-            wanted, aggregates, ..
-        } = builder;
-        Ok(Self {
-            wanted,
-            selectors,
-            aggregates,
-            columns,
-            is_plain,
-        })
+        let is_plain = selectors.iter().all(|selector| matches!(selector, Selector::Column(_)));
+        let Builder { wanted, aggregates, .. } = builder;
+        Ok(Self { wanted, selectors, aggregates, columns, is_plain })
     }
 
     /// The place of a column among the wanted ones; it is added if need be.
     pub(crate) fn want(&mut self, table: &Table, name: &str) -> Result<usize, CqlError> {
         let column = column_of(table, name)?;
-        if let Some(index) = self
-            .wanted
-            .iter()
-            .position(|wanted| wanted.column.id == column.id)
-        {
+        if let Some(index) = self.wanted.iter().position(|wanted| wanted.column.id == column.id) {
             return Ok(index);
         }
-        self.wanted.push(Wanted {
-            column: column.clone(),
-            metadata: false,
-        });
+        self.wanted.push(Wanted { column: column.clone(), metadata: false });
         Ok(self.wanted.len() - 1)
     }
 }
@@ -129,18 +105,11 @@ struct Builder {
 impl Builder {
     fn want(&mut self, name: &str, metadata: bool) -> Result<usize, CqlError> {
         let column = column_of(&self.table, name)?;
-        if let Some(index) = self
-            .wanted
-            .iter()
-            .position(|wanted| wanted.column.id == column.id)
-        {
+        if let Some(index) = self.wanted.iter().position(|wanted| wanted.column.id == column.id) {
             self.wanted[index].metadata |= metadata;
             return Ok(index);
         }
-        self.wanted.push(Wanted {
-            column: column.clone(),
-            metadata,
-        });
+        self.wanted.push(Wanted { column: column.clone(), metadata });
         Ok(self.wanted.len() - 1)
     }
 
@@ -152,10 +121,7 @@ impl Builder {
         match selectable {
             Selectable::Column(name) => {
                 let index = self.want(name, false)?;
-                Ok((
-                    Selector::Column(index),
-                    self.wanted[index].column.cql_type.clone(),
-                ))
+                Ok((Selector::Column(index), self.wanted[index].column.cql_type.clone()))
             }
             Selectable::CountRows => Ok(self.aggregate(Aggregate::count_rows())),
             Selectable::Metadata(function, inner) => self.metadata(*function, inner),
@@ -246,16 +212,10 @@ impl Builder {
             ));
         }
         if column.cql_type == CqlType::Counter {
-            return invalid(format!(
-                "Cannot use selection function {function_name} on counters"
-            ));
+            return invalid(format!("Cannot use selection function {function_name} on counters"));
         }
         let many = column.cql_type.is_multi_cell() && function != MetadataFunction::MaxWriteTime;
-        let one = if function == MetadataFunction::Ttl {
-            CqlType::Int
-        } else {
-            CqlType::Bigint
-        };
+        let one = if function == MetadataFunction::Ttl { CqlType::Int } else { CqlType::Bigint };
         let index = self.want(name, true)?;
         let ty = if many { CqlType::list(one, true) } else { one };
         Ok((Selector::Metadata(function, index, many), ty))
@@ -274,10 +234,7 @@ impl Builder {
                     let Some(index) = definition.field_position(field) else {
                         return invalid(format!("{ty} of type {ty} has no field {field}"));
                     };
-                    (
-                        Selector::Field(Box::new(selector), index),
-                        definition.fields[index].1.clone(),
-                    )
+                    (Selector::Field(Box::new(selector), index), definition.fields[index].1.clone())
                 }
                 (PathStep::Field(field), _) => {
                     return invalid(format!(
@@ -285,26 +242,15 @@ impl Builder {
                         name_of(base)
                     ));
                 }
-                (
-                    PathStep::Element(key),
-                    CqlType::Map {
-                        key: key_type, value, ..
-                    },
-                ) => {
+                (PathStep::Element(key), CqlType::Map { key: key_type, value, .. }) => {
                     let receiver = Receiver::new(format!("key({})", name_of(base)), CqlType::clone(key_type));
                     let key = Expression::prepare(context, key, &receiver)?;
-                    (
-                        Selector::Element(Box::new(selector), ty.clone(), key),
-                        CqlType::clone(value),
-                    )
+                    (Selector::Element(Box::new(selector), ty.clone(), key), CqlType::clone(value))
                 }
                 (PathStep::Element(key), CqlType::Set { element, .. }) => {
                     let receiver = Receiver::new(format!("key({})", name_of(base)), CqlType::clone(element));
                     let key = Expression::prepare(context, key, &receiver)?;
-                    (
-                        Selector::Element(Box::new(selector), ty.clone(), key),
-                        CqlType::clone(element),
-                    )
+                    (Selector::Element(Box::new(selector), ty.clone(), key), CqlType::clone(element))
                 }
                 (PathStep::Element(_), _) => {
                     return invalid(format!(

@@ -19,11 +19,7 @@ impl Session {
     /// A session without a keyspace.
     #[must_use]
     pub const fn new(client: SocketAddr) -> Self {
-        Self {
-            keyspace: Mutex::new(None),
-            role: Mutex::new(None),
-            client,
-        }
+        Self { keyspace: Mutex::new(None), role: Mutex::new(None), client }
     }
 
     /// The keyspace that `USE` chose.

@@ -20,10 +20,7 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn new(name: impl Into<Arc<str>>, cql_type: CqlType) -> Self {
-        Self {
-            name: name.into(),
-            cql_type,
-        }
+        Self { name: name.into(), cql_type }
     }
 }
 
@@ -134,10 +131,7 @@ pub(crate) fn assignable(from: &CqlType, to: &CqlType) -> bool {
             (from, to),
             (CqlType::Ascii, CqlType::Text) | (CqlType::Timeuuid, CqlType::Uuid) | (_, CqlType::Blob)
         )
-        || matches!(
-            (from, to),
-            (CqlType::Bigint, CqlType::Counter) | (CqlType::Counter, CqlType::Bigint)
-        )
+        || matches!((from, to), (CqlType::Bigint, CqlType::Counter) | (CqlType::Counter, CqlType::Bigint))
 }
 
 fn literal(kind: LiteralKind, text: &str, receiver: &Receiver) -> Result<Expression, CqlError> {
@@ -169,10 +163,7 @@ fn elements_of(
 }
 
 fn wrong_type(what: &str, receiver: &Receiver) -> CqlError {
-    CqlError::Invalid(format!(
-        "Invalid {what} literal for {} of type {}",
-        receiver.name, receiver.cql_type
-    ))
+    CqlError::Invalid(format!("Invalid {what} literal for {} of type {}", receiver.name, receiver.cql_type))
 }
 
 fn list(
@@ -240,10 +231,7 @@ fn map(
             if matches!(k.kind, TermKind::Null) || matches!(v.kind, TermKind::Null) {
                 return invalid("null is not supported inside collections");
             }
-            Ok((
-                Expression::prepare(context, k, &key)?,
-                Expression::prepare(context, v, &value)?,
-            ))
+            Ok((Expression::prepare(context, k, &key)?, Expression::prepare(context, v, &value)?))
         })
         .collect::<Result<_, CqlError>>()?;
     Ok(Expression::Entries(receiver.clone(), entries))
@@ -258,20 +246,14 @@ fn user_defined(
         // A map whose keys look like names.
         if let CqlType::Map { .. } = &receiver.cql_type {
             let name = fields.first().map_or("", |(name, _)| name);
-            return invalid(format!(
-                "Invalid map literal for {}: {name} is not a constant",
-                receiver.name
-            ));
+            return invalid(format!("Invalid map literal for {}: {name} is not a constant", receiver.name));
         }
         return invalid(format!(
             "Invalid user type literal for {} of type {}",
             receiver.name, receiver.cql_type
         ));
     };
-    if let Some((unknown, _)) = fields
-        .iter()
-        .find(|(name, _)| definition.field_position(name).is_none())
-    {
+    if let Some((unknown, _)) = fields.iter().find(|(name, _)| definition.field_position(name).is_none()) {
         return invalid(format!(
             "Unknown field '{unknown}' in value of user defined type {}",
             definition.name
@@ -280,16 +262,14 @@ fn user_defined(
     let expressions = definition
         .fields
         .iter()
-        .map(
-            |(name, ty)| match fields.iter().find(|(given, _)| **given == **name) {
-                Some((_, term)) => Expression::prepare(
-                    context,
-                    term,
-                    &Receiver::new(format!("{}.{name}", receiver.name), ty.freeze()),
-                ),
-                None => Ok(Expression::Constant(None)),
-            },
-        )
+        .map(|(name, ty)| match fields.iter().find(|(given, _)| **given == **name) {
+            Some((_, term)) => Expression::prepare(
+                context,
+                term,
+                &Receiver::new(format!("{}.{name}", receiver.name), ty.freeze()),
+            ),
+            None => Ok(Expression::Constant(None)),
+        })
         .collect::<Result<_, _>>()?;
     Ok(Expression::Elements(receiver.clone(), expressions))
 }
@@ -357,10 +337,7 @@ fn elements_value<'a>(
             for element in elements {
                 let value = element.evaluate(binding)?;
                 if value == Val::Unset {
-                    return invalid(format!(
-                        "Invalid unset value for tuple field of {}",
-                        receiver.name
-                    ));
+                    return invalid(format!("Invalid unset value for tuple field of {}", receiver.name));
                 }
                 write_bytes(value.bytes(), &mut out)?;
             }

@@ -34,9 +34,8 @@ fn statements_are_accepted_and_refused_as_cassandra_does() {
             let expected = if own.is_empty() { expected } else { own };
             let answer = answer_to(&node, statement).await;
             if answer != expected {
-                differences.push(format!(
-                    "> {statement}\n  Cassandra: {expected:?}\n  Dodona:    {answer:?}"
-                ));
+                differences
+                    .push(format!("> {statement}\n  Cassandra: {expected:?}\n  Dodona:    {answer:?}"));
             }
         }
         assert!(differences.is_empty(), "{}", differences.join("\n"));
@@ -63,10 +62,7 @@ fn descriptions_are_cassandras_letter_for_letter() {
         let node = TestNode::start(directory.path());
         node.run_all(include_str!("data/describe_schema.cql")).await;
         let mut used = false;
-        for case in format!("\n{}", include_str!("data/describe.txt"))
-            .split("\n> ")
-            .skip(1)
-        {
+        for case in format!("\n{}", include_str!("data/describe.txt")).split("\n> ").skip(1) {
             let (statement, expected) = case.split_once('\n').unwrap();
             if statement == "DESCRIBE TABLES" && !used {
                 node.run_all("USE dsc").await;
@@ -78,10 +74,7 @@ fn descriptions_are_cassandras_letter_for_letter() {
                     let rows = node.rows(statement).await;
                     let lines = rows.iter().map(|row| row.join(" | "));
                     let columns = node.columns(statement).join(" | ");
-                    std::iter::once(format!("# {columns}"))
-                        .chain(lines)
-                        .collect::<Vec<_>>()
-                        .join("\n")
+                    std::iter::once(format!("# {columns}")).chain(lines).collect::<Vec<_>>().join("\n")
                 }
             };
             assert_eq!(without_ids(&answer), expected.trim_end(), "{statement}");
@@ -97,17 +90,13 @@ fn the_schema_survives_a_restart() {
         let before = {
             let node = TestNode::start(directory.path());
             node.run_all(include_str!("data/describe_schema.cql")).await;
-            node.run_all("ALTER KEYSPACE system_auth WITH durable_writes = false")
-                .await;
+            node.run_all("ALTER KEYSPACE system_auth WITH durable_writes = false").await;
             node.rows(describe).await
         };
         let node = TestNode::start(directory.path());
         assert_eq!(node.rows(describe).await, before);
         let system_auth = node.rows("DESCRIBE ONLY KEYSPACE system_auth").await;
-        assert!(
-            system_auth[0][3].ends_with("durable_writes = false;"),
-            "{system_auth:?}"
-        );
+        assert!(system_auth[0][3].ends_with("durable_writes = false;"), "{system_auth:?}");
     });
 }
 
@@ -162,13 +151,8 @@ fn dropped_columns_never_give_their_number_to_another() {
         )
         .await;
         let schema = node.processor.node().schema();
-        let ids: Vec<u32> = schema
-            .table("ks", "t")
-            .unwrap()
-            .columns
-            .iter()
-            .map(|column| column.id.0)
-            .collect();
+        let ids: Vec<u32> =
+            schema.table("ks", "t").unwrap().columns.iter().map(|column| column.id.0).collect();
         assert_eq!(ids, [0, 2, 3]);
     });
 }
@@ -190,32 +174,15 @@ fn clients_are_told_what_changed() {
                 "CREATE TABLE ks.t (k int PRIMARY KEY)",
                 Some((ChangeKind::Created, ChangeTarget::Table("t".into()))),
             ),
-            (
-                "ALTER TABLE ks.t ADD v int",
-                Some((ChangeKind::Updated, ChangeTarget::Table("t".into()))),
-            ),
+            ("ALTER TABLE ks.t ADD v int", Some((ChangeKind::Updated, ChangeTarget::Table("t".into())))),
             ("ALTER TABLE ks.t ADD IF NOT EXISTS v int", None),
             ("ALTER TABLE ks.t WITH comment = ''", None),
-            (
-                "CREATE TYPE ks.u (a int)",
-                Some((ChangeKind::Created, ChangeTarget::Type("u".into()))),
-            ),
-            (
-                "DROP TYPE ks.u",
-                Some((ChangeKind::Dropped, ChangeTarget::Type("u".into()))),
-            ),
-            (
-                "DROP TABLE ks.t",
-                Some((ChangeKind::Dropped, ChangeTarget::Table("t".into()))),
-            ),
-            (
-                "DROP KEYSPACE ks",
-                Some((ChangeKind::Dropped, ChangeTarget::Keyspace)),
-            ),
+            ("CREATE TYPE ks.u (a int)", Some((ChangeKind::Created, ChangeTarget::Type("u".into())))),
+            ("DROP TYPE ks.u", Some((ChangeKind::Dropped, ChangeTarget::Type("u".into())))),
+            ("DROP TABLE ks.t", Some((ChangeKind::Dropped, ChangeTarget::Table("t".into())))),
+            ("DROP KEYSPACE ks", Some((ChangeKind::Dropped, ChangeTarget::Keyspace))),
         ] {
-            let Answer::Done { event, .. } = node.run(statement).await else {
-                panic!("{statement}")
-            };
+            let Answer::Done { event, .. } = node.run(statement).await else { panic!("{statement}") };
             let event = event.map(|event| (event.change, event.target));
             assert_eq!(event, expected, "{statement}");
         }

@@ -12,15 +12,9 @@ impl TestNode {
     async fn select(&self, statement: &str) -> Vec<String> {
         let types: Vec<_> = {
             let prepared = self.processor.analyse(&self.session, statement, None).unwrap();
-            prepared
-                .columns
-                .iter()
-                .map(|column| column.cql_type.clone())
-                .collect()
+            prepared.columns.iter().map(|column| column.cql_type.clone()).collect()
         };
-        let Answer::Done { rows, .. } = self.run(statement).await else {
-            panic!("{statement}")
-        };
+        let Answer::Done { rows, .. } = self.run(statement).await else { panic!("{statement}") };
         rows.iter()
             .map(|row| {
                 let literal =
@@ -49,9 +43,7 @@ fn drivers_find_the_node_and_its_ring() {
         assert_eq!(tokens[0].matches(',').count(), 15, "{tokens:?}");
         assert!(node.select("SELECT * FROM system.peers").await.is_empty());
         assert!(node.select("SELECT * FROM system.peers_v2").await.is_empty());
-        let ids = node
-            .select("SELECT host_id, schema_version FROM system.local")
-            .await;
+        let ids = node.select("SELECT host_id, schema_version FROM system.local").await;
         let info = &node.processor.node().info;
         let version = node.processor.node().schema().version();
         assert_eq!(ids, [format!("{} {version}", info.identity.host)]);
@@ -71,8 +63,7 @@ fn a_statement_on_the_schema_is_seen_once_it_has_answered() {
         )
         .await;
         assert_eq!(
-            node.select("SELECT * FROM system_schema.keyspaces WHERE keyspace_name = 'ks'")
-                .await,
+            node.select("SELECT * FROM system_schema.keyspaces WHERE keyspace_name = 'ks'").await,
             [
                 "'ks' true {'class': 'org.apache.cassandra.locator.NetworkTopologyStrategy', 'datacenter1': '1'}"
             ]
@@ -100,15 +91,10 @@ fn a_statement_on_the_schema_is_seen_once_it_has_answered() {
             ["{'compound'} 864000 'BLOCKING' {'keys': 'ALL', 'rows_per_partition': 'NONE'} {} null null"]
         );
         let version = node.processor.node().schema().version();
-        assert_eq!(
-            node.select("SELECT schema_version FROM system.local").await,
-            [version.to_string()]
-        );
+        assert_eq!(node.select("SELECT schema_version FROM system.local").await, [version.to_string()]);
         node.run_all("DROP KEYSPACE ks").await;
         assert!(
-            node.select("SELECT * FROM system_schema.tables WHERE keyspace_name = 'ks'")
-                .await
-                .is_empty()
+            node.select("SELECT * FROM system_schema.tables WHERE keyspace_name = 'ks'").await.is_empty()
         );
     });
 }
@@ -118,23 +104,14 @@ fn virtual_keyspaces_are_described_apart() {
     local(async {
         let directory = tempfile::tempdir().unwrap();
         let node = TestNode::start(directory.path());
-        let mut keyspaces = node
-            .select("SELECT keyspace_name FROM system_schema.keyspaces")
-            .await;
+        let mut keyspaces = node.select("SELECT keyspace_name FROM system_schema.keyspaces").await;
         keyspaces.sort();
         assert_eq!(
             keyspaces,
-            [
-                "'system'",
-                "'system_auth'",
-                "'system_distributed'",
-                "'system_schema'",
-                "'system_traces'"
-            ]
+            ["'system'", "'system_auth'", "'system_distributed'", "'system_schema'", "'system_traces'"]
         );
-        let mut tables = node
-            .select("SELECT keyspace_name, table_name FROM system_virtual_schema.tables")
-            .await;
+        let mut tables =
+            node.select("SELECT keyspace_name, table_name FROM system_virtual_schema.tables").await;
         tables.sort();
         assert_eq!(
             tables,
@@ -166,10 +143,7 @@ impl ServerView for View {
     }
 
     fn settings(&self) -> Vec<(String, Option<String>)> {
-        vec![
-            ("cluster_name".into(), Some("peer".into())),
-            ("rack".into(), None),
-        ]
+        vec![("cluster_name".into(), Some("peer".into())), ("rack".into(), None)]
     }
 }
 
@@ -201,8 +175,7 @@ fn estimates_cover_the_ring_without_wrapping() {
         )
         .await;
         for n in 0..100 {
-            node.run_all(&format!("INSERT INTO ks.t (k, v) VALUES ({n}, 'value')"))
-                .await;
+            node.run_all(&format!("INSERT INTO ks.t (k, v) VALUES ({n}, 'value')")).await;
         }
         let rows = node
             .select("SELECT range_start, range_end, partitions_count FROM system.size_estimates WHERE keyspace_name = 'ks' AND table_name = 't'")

@@ -110,37 +110,13 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> String {
             "Bytes of requests and answers in flight.",
             shared.admission.in_flight() as u64,
         ),
-        (
-            "dodona_memtable_bytes",
-            "Bytes in memtables.",
-            engine.memtable_bytes(),
-        ),
-        (
-            "dodona_commit_log_bytes",
-            "Bytes of the commit log.",
-            engine.commit_log_bytes(),
-        ),
-        (
-            "dodona_block_cache_bytes",
-            "Bytes in the block cache.",
-            cache_bytes,
-        ),
+        ("dodona_memtable_bytes", "Bytes in memtables.", engine.memtable_bytes()),
+        ("dodona_commit_log_bytes", "Bytes of the commit log.", engine.commit_log_bytes()),
+        ("dodona_block_cache_bytes", "Bytes in the block cache.", cache_bytes),
         ("dodona_block_cache_hits", "Blocks found in the cache.", hits),
-        (
-            "dodona_block_cache_misses",
-            "Blocks not found in the cache.",
-            misses,
-        ),
-        (
-            "dodona_prepared_statements",
-            "Prepared statements kept.",
-            prepared as u64,
-        ),
-        (
-            "dodona_prepared_statements_evicted",
-            "Prepared statements forgotten for lack of room.",
-            evicted,
-        ),
+        ("dodona_block_cache_misses", "Blocks not found in the cache.", misses),
+        ("dodona_prepared_statements", "Prepared statements kept.", prepared as u64),
+        ("dodona_prepared_statements_evicted", "Prepared statements forgotten for lack of room.", evicted),
     ];
     for (name, help, value) in gauges {
         gauge(&mut out, name, help, value);
@@ -153,14 +129,10 @@ async fn health(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<Value>) 
     let serving = *shared.phase.borrow() == Phase::Serving;
     match failure {
         None if serving => (StatusCode::OK, Json(json!({ "status": "serving" }))),
-        None => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({ "status": "stopping" })),
-        ),
-        Some(reason) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({ "status": "failed", "reason": reason })),
-        ),
+        None => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "stopping" }))),
+        Some(reason) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failed", "reason": reason })))
+        }
     }
 }
 
@@ -272,23 +244,15 @@ async fn snapshot(State(shared): State<Arc<Shared>>, Query(target): Query<Target
     let millis = shared.node.env.clock.wall_micros() / 1_000;
     let tag = target.tag.clone().unwrap_or_else(|| millis.to_string());
     if tag.is_empty() || tag.contains(['/', '\\', '\0']) || tag.starts_with('.') {
-        return Err(Failed::NotFound(format!(
-            "`{tag}` cannot be the name of a snapshot"
-        )));
+        return Err(Failed::NotFound(format!("`{tag}` cannot be the name of a snapshot")));
     }
     let name = tag.clone();
-    let taken = each_table(&shared, &target, move |engine, table| {
-        engine.snapshot(table, &name).map(drop)
-    });
+    let taken = each_table(&shared, &target, move |engine, table| engine.snapshot(table, &name).map(drop));
     taken.await.map(|_| Json(json!({ "snapshot": tag })))
 }
 
 async fn drain(State(shared): State<Arc<Shared>>) -> Answer {
-    shared
-        .node
-        .drain()
-        .await
-        .map_err(|error| Failed::Internal(error.to_string()))?;
+    shared.node.drain().await.map_err(|error| Failed::Internal(error.to_string()))?;
     Ok(Json(json!({})))
 }
 
@@ -305,8 +269,7 @@ async fn each_table(
         .env
         .tasks
         .blocking(move || tables.iter().try_for_each(|(_, _, table)| work(&engine, *table)));
-    done.await
-        .map_err(|error| Failed::Internal(error.to_string()))??;
+    done.await.map_err(|error| Failed::Internal(error.to_string()))??;
     Ok(Json(json!({ "tables": count })))
 }
 
@@ -330,10 +293,6 @@ fn tables_of(shared: &Shared, target: &Target) -> Result<Vec<(String, String, Ta
 }
 
 fn disk_bytes(engine: &Engine) -> u64 {
-    let bytes = |table| {
-        engine
-            .table_statistics(table)
-            .map_or(0, |statistics| statistics.disk_bytes)
-    };
+    let bytes = |table| engine.table_statistics(table).map_or(0, |statistics| statistics.disk_bytes);
     engine.table_ids().into_iter().map(bytes).sum()
 }

@@ -21,11 +21,7 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) fn new(limit: usize, limit_per_connection: usize) -> Arc<Self> {
-        Arc::new(Self {
-            in_flight: AtomicUsize::new(0),
-            limit,
-            limit_per_connection,
-        })
+        Arc::new(Self { in_flight: AtomicUsize::new(0), limit, limit_per_connection })
     }
 
     /// True if nothing more may be taken in for the sake of all.
@@ -46,10 +42,7 @@ impl Admission {
     /// Counts `bytes` until the charge is dropped.
     pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
         self.in_flight.fetch_add(bytes, Relaxed);
-        Charge {
-            admission: Arc::clone(self),
-            bytes,
-        }
+        Charge { admission: Arc::clone(self), bytes }
     }
 }
 

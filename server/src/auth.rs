@@ -35,10 +35,7 @@ pub(crate) struct Authenticator {
 
 impl Authenticator {
     pub(crate) const fn new(kind: AuthenticatorKind) -> Self {
-        Self {
-            kind,
-            hashing: Semaphore::const_new(MAX_HASHING),
-        }
+        Self { kind, hashing: Semaphore::const_new(MAX_HASHING) }
     }
 
     /// True if clients have to log in.
@@ -62,10 +59,7 @@ impl Authenticator {
         .await
         .map_err(|error| format!("Unable to perform authentication: {error}"))?;
         let mut values = found.into_iter().next().unwrap_or_default().into_iter();
-        let hash = values
-            .next()
-            .flatten()
-            .and_then(|hash| String::from_utf8(hash).ok());
+        let hash = values.next().flatten().and_then(|hash| String::from_utf8(hash).ok());
         let can_login = values.next().flatten().is_some_and(|flag| flag == [1]);
         let _permit = self.hashing.acquire().await.map_err(|error| error.to_string())?;
         let verified = shared
@@ -93,27 +87,14 @@ impl Authenticator {
             return Ok(());
         }
         let session = internal_session();
-        if !internal::run(processor, &session, ANY_ROLE, &[])
-            .await?
-            .is_empty()
-        {
+        if !internal::run(processor, &session, ANY_ROLE, &[]).await?.is_empty() {
             return Ok(());
         }
         let mut salt = [0; 16];
         node.env.random.split("auth").fill(&mut salt);
-        let hashed = node
-            .env
-            .tasks
-            .blocking(move || hash(DEFAULT_ROLE.as_bytes(), &salt))
-            .await;
-        let hash = hashed
-            .ok()
-            .flatten()
-            .ok_or_else(|| CqlError::Server("cannot hash a password".into()))?;
-        let values = [
-            BoundValue::Bytes(DEFAULT_ROLE.as_bytes()),
-            BoundValue::Bytes(hash.as_bytes()),
-        ];
+        let hashed = node.env.tasks.blocking(move || hash(DEFAULT_ROLE.as_bytes(), &salt)).await;
+        let hash = hashed.ok().flatten().ok_or_else(|| CqlError::Server("cannot hash a password".into()))?;
+        let values = [BoundValue::Bytes(DEFAULT_ROLE.as_bytes()), BoundValue::Bytes(hash.as_bytes())];
         internal::run(processor, &session, CREATE_ROLE, &values).await?;
         tracing::warn!("made the role cassandra with the password cassandra: change it");
         Ok(())
@@ -145,10 +126,7 @@ fn parse_token(token: &[u8]) -> Result<(String, Vec<u8>), String> {
 /// The hash of a password, as text that names algorithm, parameters and salt.
 pub(crate) fn hash(password: &[u8], salt: &[u8]) -> Option<String> {
     let salt = SaltString::encode_b64(salt).ok()?;
-    Argon2::default()
-        .hash_password(password, &salt)
-        .ok()
-        .map(|hash| hash.to_string())
+    Argon2::default().hash_password(password, &salt).ok().map(|hash| hash.to_string())
 }
 
 /// True if the password is that of the hash. Takes as long if there is none.

@@ -104,9 +104,7 @@ impl Client {
 
     /// Registers for events.
     pub(crate) fn register(&self, events: &[EventType]) {
-        let bits = events
-            .iter()
-            .fold(self.events.get(), |bits, event| bits | 1 << *event as u8);
+        let bits = events.iter().fold(self.events.get(), |bits, event| bits | 1 << *event as u8);
         self.events.set(bits);
     }
 
@@ -118,8 +116,7 @@ impl Client {
     /// Notes that a request of `charge` is being answered elsewhere.
     pub(crate) fn begin(&self, charge: &Charge) {
         self.in_flight.set(self.in_flight.get() + 1);
-        self.in_flight_bytes
-            .set(self.in_flight_bytes.get() + charge.bytes());
+        self.in_flight_bytes.set(self.in_flight_bytes.get() + charge.bytes());
     }
 
     /// Hands over the answer of a request that held `before` bytes so far.

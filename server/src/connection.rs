@@ -79,16 +79,12 @@ impl Connection<'_> {
                 return Ok(());
             }
             let began = clock.mono();
-            self.outbound
-                .begin(self.client.segments.get(), &self.worker.buffers);
+            self.outbound.begin(self.client.segments.get(), &self.worker.buffers);
             let turn = self.turn();
             let fatal = match turn {
                 Ok((paused, answered)) => {
                     more = paused;
-                    self.worker
-                        .metrics
-                        .latency
-                        .record(clock.mono().saturating_sub(began), answered);
+                    self.worker.metrics.latency.record(clock.mono().saturating_sub(began), answered);
                     None
                 }
                 Err(fatal) => Some(fatal),
@@ -99,10 +95,7 @@ impl Connection<'_> {
                 return self.refuse(&fatal).await;
             }
             self.outbound.end();
-            let sent = self
-                .outbound
-                .send(&mut *self.stream, &self.worker.buffers)
-                .await?;
+            let sent = self.outbound.send(&mut *self.stream, &self.worker.buffers).await?;
             self.worker.metrics.bytes_written.add(sent as u64);
             if self.client.closing() == Closing::Now {
                 return Ok(());
@@ -116,8 +109,7 @@ impl Connection<'_> {
         if closing == Closing::No
             && self.may_read()
             && let Poll::Ready(read) =
-                self.inbound
-                    .poll_fill(&mut *self.stream, &self.worker.buffers, context)
+                self.inbound.poll_fill(&mut *self.stream, &self.worker.buffers, context)
         {
             let read = read?;
             self.worker.metrics.bytes_read.add(read as u64);
@@ -182,9 +174,7 @@ impl Connection<'_> {
     fn panicked(&self) -> Fatal {
         self.worker.metrics.panics.add(1);
         if self.worker.stage.get() == Stage::Executing {
-            self.worker
-                .shared
-                .fail("a request panicked while it was executed");
+            self.worker.shared.fail("a request panicked while it was executed");
         }
         let encoding = self.client.encoding.get();
         Fatal {
@@ -250,10 +240,7 @@ impl Connection<'_> {
             write(&mut self.outbound);
             self.outbound.end();
         }
-        let sent = self
-            .outbound
-            .send(&mut *self.stream, &self.worker.buffers)
-            .await?;
+        let sent = self.outbound.send(&mut *self.stream, &self.worker.buffers).await?;
         self.worker.metrics.bytes_written.add(sent as u64);
         poll_fn(|context| std::pin::Pin::new(&mut *self.stream).poll_shutdown(context)).await
     }

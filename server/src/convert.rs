@@ -51,19 +51,11 @@ impl<'a> BoundValues<'a> {
 
     #[inline]
     fn values(&self) -> &[BoundValue<'a>] {
-        if self.count <= INLINE_VALUES {
-            &self.few[..self.count]
-        } else {
-            &self.many
-        }
+        if self.count <= INLINE_VALUES { &self.few[..self.count] } else { &self.many }
     }
 
     fn names(&self) -> Option<&[&'a str]> {
-        if self.names.is_empty() {
-            None
-        } else {
-            Some(&self.names)
-        }
+        if self.names.is_empty() { None } else { Some(&self.names) }
     }
 }
 
@@ -88,10 +80,7 @@ pub(crate) fn parameters<'a>(
         names: values.names(),
         consistency: request.consistency,
         serial_consistency: request.serial_consistency.unwrap_or(Consistency::Serial),
-        page_size: request
-            .page_size
-            .and_then(|rows| u32::try_from(rows).ok())
-            .filter(|rows| *rows > 0),
+        page_size: request.page_size.and_then(|rows| u32::try_from(rows).ok()).filter(|rows| *rows > 0),
         paging_state: request.paging_state,
         timestamp_micros: request.default_timestamp,
         now_seconds: request.now_in_seconds.map(i64::from),
@@ -111,9 +100,7 @@ fn columns(columns: &[dodona_query::ColumnSpec]) -> Vec<ColumnSpec> {
 
 /// The metadata of a statement's rows.
 pub(crate) fn result_metadata(statement: &Prepared) -> EncodedMetadata {
-    EncodedMetadata::new(&ResultMetadata {
-        columns: columns(&statement.columns),
-    })
+    EncodedMetadata::new(&ResultMetadata { columns: columns(&statement.columns) })
 }
 
 /// The metadata of a statement's markers.
@@ -137,14 +124,12 @@ pub(crate) fn schema_change(event: &SchemaEvent) -> SchemaChange {
             ChangeTarget::Keyspace => SchemaTarget::Keyspace,
             ChangeTarget::Table(name) => SchemaTarget::Table(name.to_string()),
             ChangeTarget::Type(name) => SchemaTarget::Type(name.to_string()),
-            ChangeTarget::Function(name, arguments) => SchemaTarget::Function {
-                name: name.to_string(),
-                arguments: arguments.clone(),
-            },
-            ChangeTarget::Aggregate(name, arguments) => SchemaTarget::Aggregate {
-                name: name.to_string(),
-                arguments: arguments.clone(),
-            },
+            ChangeTarget::Function(name, arguments) => {
+                SchemaTarget::Function { name: name.to_string(), arguments: arguments.clone() }
+            }
+            ChangeTarget::Aggregate(name, arguments) => {
+                SchemaTarget::Aggregate { name: name.to_string(), arguments: arguments.clone() }
+            }
         },
     }
 }
@@ -167,16 +152,10 @@ pub(crate) fn error_response(error: &CqlError, failing: Failing) -> ErrorRespons
         CqlError::Invalid(_) => ErrorBody::Invalid,
         CqlError::Config(_) => ErrorBody::ConfigError,
         CqlError::Unauthorized(_) => ErrorBody::Unauthorized,
-        CqlError::AlreadyExists { keyspace, table } => ErrorBody::AlreadyExists {
-            keyspace: keyspace.clone(),
-            table: table.clone(),
-        },
-        CqlError::FunctionFailure {
-            keyspace,
-            name,
-            arguments,
-            ..
-        } => ErrorBody::FunctionFailure {
+        CqlError::AlreadyExists { keyspace, table } => {
+            ErrorBody::AlreadyExists { keyspace: keyspace.clone(), table: table.clone() }
+        }
+        CqlError::FunctionFailure { keyspace, name, arguments, .. } => ErrorBody::FunctionFailure {
             keyspace: keyspace.clone(),
             function: name.clone(),
             arguments: arguments.clone(),
@@ -193,64 +172,42 @@ pub(crate) fn error_response(error: &CqlError, failing: Failing) -> ErrorRespons
 pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResponse {
     let write_type = failing.write.unwrap_or(WriteType::Simple);
     let body = match error {
-        ClusterError::Unavailable {
-            consistency,
-            required,
-            alive,
-        } => ErrorBody::Unavailable {
-            consistency: *consistency,
-            required: int(*required),
-            alive: int(*alive),
-        },
-        ClusterError::WriteTimeout {
-            consistency,
-            received,
-            block_for,
-        } => ErrorBody::WriteTimeout {
+        ClusterError::Unavailable { consistency, required, alive } => {
+            ErrorBody::Unavailable { consistency: *consistency, required: int(*required), alive: int(*alive) }
+        }
+        ClusterError::WriteTimeout { consistency, received, block_for } => ErrorBody::WriteTimeout {
             consistency: *consistency,
             received: int(*received),
             block_for: int(*block_for),
             write_type,
             contentions: None,
         },
-        ClusterError::ReadTimeout {
-            consistency,
-            received,
-            block_for,
-            data_present,
-        } => ErrorBody::ReadTimeout {
-            consistency: *consistency,
-            received: int(*received),
-            block_for: int(*block_for),
-            data_present: *data_present,
-        },
-        ClusterError::WriteFailure {
-            consistency,
-            received,
-            block_for,
-            failures,
-            ..
-        } => ErrorBody::WriteFailure {
-            consistency: *consistency,
-            received: int(*received),
-            block_for: int(*block_for),
-            failures: reasons(*failures, failing.node),
-            write_type,
-        },
-        ClusterError::ReadFailure {
-            consistency,
-            received,
-            block_for,
-            failures,
-            data_present,
-            ..
-        } => ErrorBody::ReadFailure {
-            consistency: *consistency,
-            received: int(*received),
-            block_for: int(*block_for),
-            failures: reasons(*failures, failing.node),
-            data_present: *data_present,
-        },
+        ClusterError::ReadTimeout { consistency, received, block_for, data_present } => {
+            ErrorBody::ReadTimeout {
+                consistency: *consistency,
+                received: int(*received),
+                block_for: int(*block_for),
+                data_present: *data_present,
+            }
+        }
+        ClusterError::WriteFailure { consistency, received, block_for, failures, .. } => {
+            ErrorBody::WriteFailure {
+                consistency: *consistency,
+                received: int(*received),
+                block_for: int(*block_for),
+                failures: reasons(*failures, failing.node),
+                write_type,
+            }
+        }
+        ClusterError::ReadFailure { consistency, received, block_for, failures, data_present, .. } => {
+            ErrorBody::ReadFailure {
+                consistency: *consistency,
+                received: int(*received),
+                block_for: int(*block_for),
+                failures: reasons(*failures, failing.node),
+                data_present: *data_present,
+            }
+        }
         ClusterError::SchemaConflict | ClusterError::Peer(_) => ErrorBody::ServerError,
         ClusterError::Invalid(_) => ErrorBody::Invalid,
         ClusterError::Storage(error) => storage_error(error, failing),
@@ -327,12 +284,7 @@ mod tests {
         assert_eq!(response.body.code(), ErrorCode::WriteTimeout);
         assert!(matches!(
             response.body,
-            ErrorBody::WriteTimeout {
-                received: 1,
-                block_for: 2,
-                write_type: WriteType::UnloggedBatch,
-                ..
-            }
+            ErrorBody::WriteTimeout { received: 1, block_for: 2, write_type: WriteType::UnloggedBatch, .. }
         ));
     }
 
@@ -343,9 +295,6 @@ mod tests {
         let lost = StorageError::TooLarge("too large".into());
         assert_eq!(cluster_error(&lost.into(), WRITE).body.code(), ErrorCode::Invalid);
         let read = Failing { write: None, ..WRITE };
-        assert_eq!(
-            cluster_error(&StorageError::NoSpace.into(), read).body.code(),
-            ErrorCode::ReadFailure
-        );
+        assert_eq!(cluster_error(&StorageError::NoSpace.into(), read).body.code(), ErrorCode::ReadFailure);
     }
 }

@@ -39,10 +39,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
     let (worker, client) = (Rc::clone(worker), Rc::clone(client));
     let tasks = worker.shared.node.env.tasks;
     tasks.spawn_local(async move {
-        let _guard = Guard {
-            worker: &worker,
-            client: &client,
-        };
+        let _guard = Guard { worker: &worker, client: &client };
         let clock = &worker.shared.node.env.clock;
         let began = clock.mono();
         let traced = work.header.flags.contains(Flags::TRACING);
@@ -53,10 +50,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
             trace: traced.then(|| trace::new_id(&worker.shared.node.env)),
         };
         let bytes = deferred.answer(&work).await;
-        worker
-            .metrics
-            .latency
-            .record(clock.mono().saturating_sub(began), 1);
+        worker.metrics.latency.record(clock.mono().saturating_sub(began), 1);
         let before = charge.bytes();
         charge.set(bytes.len());
         client.finish(before, Answer { bytes, charge });
@@ -72,9 +66,7 @@ struct Guard<'a> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.worker
-                .shared
-                .fail("a request panicked while it was executed");
+            self.worker.shared.fail("a request panicked while it was executed");
             self.client.close(Closing::Now);
         }
     }
@@ -123,10 +115,7 @@ impl Deferred<'_> {
     }
 
     fn extras(&self) -> Extras<'static> {
-        Extras {
-            tracing_id: self.trace,
-            ..Extras::default()
-        }
+        Extras { tracing_id: self.trace, ..Extras::default() }
     }
 
     fn error(&self, out: &mut BytesMut, error: &ErrorResponse) {
@@ -139,15 +128,10 @@ impl Deferred<'_> {
         let (coordinator, encoding) = (&self.worker.shared.node.coordinator, self.client.encoding.get());
         match &outcome.result {
             StatementResult::Rows { .. } if !out.is_empty() => {}
-            StatementResult::Void {
-                safe_at: Some(position),
-            } => {
+            StatementResult::Void { safe_at: Some(position) } => {
                 if let Err(error) = coordinator.wait_safe(*position).await {
-                    let failing = failing(
-                        self.worker,
-                        dodona_types::Consistency::One,
-                        Some(WriteType::Simple),
-                    );
+                    let failing =
+                        failing(self.worker, dodona_types::Consistency::One, Some(WriteType::Simple));
                     return self.error(out, &cluster_error(&error, failing));
                 }
                 ResponseWriter::new(out, encoding).void(self.stream, &self.extras());
@@ -155,18 +139,9 @@ impl Deferred<'_> {
             result => {
                 if let StatementResult::SchemaChange(event) = result {
                     // Nobody may be listening.
-                    let _ = self
-                        .worker
-                        .shared
-                        .events
-                        .send(Event::Schema(schema_change(event)));
+                    let _ = self.worker.shared.events.send(Event::Schema(schema_change(event)));
                 }
-                write_result(
-                    ResponseWriter::new(out, encoding),
-                    self.stream,
-                    &self.extras(),
-                    result,
-                );
+                write_result(ResponseWriter::new(out, encoding), self.stream, &self.extras(), result);
             }
         }
         insert_warnings(out, 0, encoding, &outcome.warnings);
@@ -218,9 +193,7 @@ impl Deferred<'_> {
             Request::Execute(execute) => self.worker.statements.borrow_mut().get(shared, execute.id),
             Request::Query(query) => {
                 let keyspace = query.parameters.keyspace;
-                let analysed = shared
-                    .processor
-                    .analyse(self.client.session(), query.text, keyspace);
+                let analysed = shared.processor.analyse(self.client.session(), query.text, keyspace);
                 analysed.map(Cached::unprepared)
             }
             _ => Err(CqlError::Server("a request without a statement".into())),
@@ -245,9 +218,7 @@ impl Deferred<'_> {
         }
         let writer = ResponseWriter::new(out, self.client.encoding.get());
         let mut rows = writer.rows(self.stream, &self.extras(), &cached.metadata, options);
-        let outcome = processor
-            .execute(session, statement, &parameters, &mut rows)
-            .await?;
+        let outcome = processor.execute(session, statement, &parameters, &mut rows).await?;
         if let StatementResult::Rows { paging_state } = &outcome.result {
             rows.finish(paging_state.as_deref());
         }
@@ -265,26 +236,11 @@ impl Deferred<'_> {
         let parameters = parameters(request, &values, work.header.version);
         let executed = async {
             let entries = self.entries(batch)?;
-            self.worker
-                .shared
-                .processor
-                .execute_batch(kind, &entries, &parameters)
-                .await
+            self.worker.shared.processor.execute_batch(kind, &entries, &parameters).await
         };
-        trace::around(
-            self.worker,
-            self.client,
-            self.trace,
-            "BATCH",
-            request.consistency,
-            executed,
-        )
-        .await
-        .map_err(|error| Failed {
-            error,
-            parameters: Some(request.consistency),
-            write: Some(write),
-        })
+        trace::around(self.worker, self.client, self.trace, "BATCH", request.consistency, executed)
+            .await
+            .map_err(|error| Failed { error, parameters: Some(request.consistency), write: Some(write) })
     }
 
     fn entries<'a>(&self, batch: &Batch<'a>) -> Result<Vec<BatchEntry<'a>>, CqlError> {
@@ -298,10 +254,7 @@ impl Deferred<'_> {
                     Arc::new(shared.processor.analyse(self.client.session(), text, keyspace)?)
                 }
             };
-            Ok(BatchEntry {
-                statement,
-                values: entry.values.iter().map(bound_value).collect(),
-            })
+            Ok(BatchEntry { statement, values: entry.values.iter().map(bound_value).collect() })
         };
         batch.statements.iter().map(entry).collect()
     }
@@ -312,9 +265,7 @@ impl Deferred<'_> {
             return Err(CqlError::Server("not PREPARE".into()));
         };
         let shared = &self.worker.shared;
-        let statement = shared
-            .processor
-            .prepare(self.client.session(), prepare.text, prepare.keyspace)?;
+        let statement = shared.processor.prepare(self.client.session(), prepare.text, prepare.keyspace)?;
         shared.told.tell(&statement);
         crate::dispatch::write_prepared(
             ResponseWriter::new(out, self.client.encoding.get()),
@@ -330,10 +281,7 @@ impl Deferred<'_> {
 impl Deferred<'_> {
     async fn log_in(&self, token: Option<&[u8]>, out: &mut BytesMut) {
         let authenticator = &self.worker.shared.authenticator;
-        match authenticator
-            .log_in(&self.worker.shared, token.unwrap_or_default())
-            .await
-        {
+        match authenticator.log_in(&self.worker.shared, token.unwrap_or_default()).await {
             Ok(role) => {
                 *self.client.session().role.lock() = Some(role.as_str().into());
                 self.client.set_state(State::Ready);
@@ -350,10 +298,6 @@ impl Deferred<'_> {
 
 impl From<CqlError> for Failed {
     fn from(error: CqlError) -> Self {
-        Self {
-            error,
-            parameters: None,
-            write: None,
-        }
+        Self { error, parameters: None, write: None }
     }
 }

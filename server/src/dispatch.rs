@@ -72,10 +72,8 @@ impl Turn<'_> {
         if self.client.state() != State::Ready {
             return self.answer_before_ready(envelope, body, &request);
         }
-        let is_statement = matches!(
-            header.opcode,
-            Opcode::Execute | Opcode::Query | Opcode::Batch | Opcode::Prepare
-        );
+        let is_statement =
+            matches!(header.opcode, Opcode::Execute | Opcode::Query | Opcode::Batch | Opcode::Prepare);
         if is_statement && self.is_overloaded() {
             self.error(header.stream, &overloaded());
         } else if extras.tracing && is_statement {
@@ -106,10 +104,7 @@ impl Turn<'_> {
             // A server without authentication answers READY to whoever offers credentials.
             Request::AuthResponse(_) => self.writer().ready(stream),
             Request::Startup(_) => {
-                return Err(unexpected(
-                    envelope,
-                    "QUERY, PREPARE, EXECUTE, BATCH, REGISTER or OPTIONS",
-                ));
+                return Err(unexpected(envelope, "QUERY, PREPARE, EXECUTE, BATCH, REGISTER or OPTIONS"));
             }
         }
         Ok(())
@@ -132,11 +127,7 @@ impl Turn<'_> {
     }
 
     fn failed(&mut self, stream: i16, error: &CqlError, consistency: Consistency, gives_rows: bool) {
-        let failing = failing(
-            self.worker,
-            consistency,
-            (!gives_rows).then_some(WriteType::Simple),
-        );
+        let failing = failing(self.worker, consistency, (!gives_rows).then_some(WriteType::Simple));
         self.error(stream, &error_response(error, failing));
     }
 
@@ -145,11 +136,7 @@ impl Turn<'_> {
         deferred::start(
             self.worker,
             self.client,
-            Work {
-                header: envelope.header,
-                body: body.to_vec(),
-                statement,
-            },
+            Work { header: envelope.header, body: body.to_vec(), statement },
         );
     }
 }
@@ -163,10 +150,9 @@ impl Turn<'_> {
         request: &Request<'_>,
     ) -> Result<Flow, Fatal> {
         let stream = envelope.header.stream;
-        self.client.encoding.set(Encoding::new(
-            envelope.header.version,
-            self.client.encoding.get().compression,
-        ));
+        self.client
+            .encoding
+            .set(Encoding::new(envelope.header.version, self.client.encoding.get().compression));
         match (self.client.state(), request) {
             (_, Request::Options(_)) => self.supported(stream),
             (State::Fresh, Request::Startup(startup)) => return self.startup(envelope, startup),
@@ -191,8 +177,7 @@ impl Turn<'_> {
         if self.worker.shared.authenticator.is_required() {
             self.client.set_state(State::Authenticating);
             let authenticator = Authenticate::PASSWORD_AUTHENTICATOR;
-            self.writer()
-                .authenticate(header.stream, &Authenticate { authenticator });
+            self.writer().authenticate(header.stream, &Authenticate { authenticator });
         } else {
             self.client.set_state(State::Ready);
             self.writer().ready(header.stream);
@@ -201,11 +186,7 @@ impl Turn<'_> {
             self.client.encoding.set(Encoding::new(header.version, agreed));
             return Ok(Flow::Continue);
         }
-        let format = if agreed == Compression::Lz4 {
-            SegmentFormat::Lz4
-        } else {
-            SegmentFormat::Plain
-        };
+        let format = if agreed == Compression::Lz4 { SegmentFormat::Lz4 } else { SegmentFormat::Plain };
         self.client.segments.set(Some(format));
         Ok(Flow::Segments(format))
     }
@@ -213,14 +194,8 @@ impl Turn<'_> {
     fn supported(&mut self, stream: i16) {
         let options = vec![
             ("CQL_VERSION", vec![CQL_VERSION]),
-            (
-                "COMPRESSION",
-                vec![Compression::Snappy.name(), Compression::Lz4.name()],
-            ),
-            (
-                "PROTOCOL_VERSIONS",
-                Version::ALL.iter().map(|version| version.name()).collect(),
-            ),
+            ("COMPRESSION", vec![Compression::Snappy.name(), Compression::Lz4.name()]),
+            ("PROTOCOL_VERSIONS", Version::ALL.iter().map(|version| version.name()).collect()),
         ];
         self.writer().supported(stream, &Supported { options });
     }
@@ -248,10 +223,7 @@ impl Turn<'_> {
     fn query(&mut self, envelope: &Envelope<'_>, body: &[u8], query: &Query<'_>) {
         let request = &query.parameters;
         let analysed =
-            self.worker
-                .shared
-                .processor
-                .analyse(self.client.session(), query.text, request.keyspace);
+            self.worker.shared.processor.analyse(self.client.session(), query.text, request.keyspace);
         match analysed {
             Ok(statement) => {
                 let cached = Cached::unprepared(statement);
@@ -302,11 +274,7 @@ impl Turn<'_> {
         let writer = ResponseWriter::new(&mut self.out.bytes, self.client.encoding.get());
         let mut rows = writer.rows(stream, &Extras::default(), &cached.metadata, options);
         let tried = processor.try_execute(session, statement, parameters, self.scratch, &mut rows);
-        if let Ok(TryExecute::Done(Outcome {
-            result: StatementResult::Rows { paging_state },
-            ..
-        })) = &tried
-        {
+        if let Ok(TryExecute::Done(Outcome { result: StatementResult::Rows { paging_state }, .. })) = &tried {
             rows.finish(paging_state.as_deref());
         }
         tried
@@ -334,26 +302,15 @@ impl Turn<'_> {
 
     #[cold]
     fn warn(&mut self, stream: i16, start: usize, outcome: &Outcome, consistency: Consistency) {
-        insert_warnings(
-            &mut self.out.bytes,
-            start,
-            self.client.encoding.get(),
-            &outcome.warnings,
-        );
-        if let StatementResult::Void {
-            safe_at: Some(position),
-        } = outcome.result
-        {
+        insert_warnings(&mut self.out.bytes, start, self.client.encoding.get(), &outcome.warnings);
+        if let StatementResult::Void { safe_at: Some(position) } = outcome.result {
             self.out.acknowledges(start, stream, position, consistency);
         }
     }
 
     fn prepare(&mut self, stream: i16, prepare: &Prepare<'_>) {
         let shared = &self.worker.shared;
-        match shared
-            .processor
-            .prepare(self.client.session(), prepare.text, prepare.keyspace)
-        {
+        match shared.processor.prepare(self.client.session(), prepare.text, prepare.keyspace) {
             Ok(statement) => {
                 shared.told.tell(&statement);
                 write_prepared(self.writer(), stream, &Extras::default(), &statement);
@@ -371,14 +328,7 @@ pub(crate) fn write_prepared(
     statement: &Prepared,
 ) {
     let (markers, result) = (marker_metadata(statement), result_metadata(statement));
-    writer.prepared(
-        stream,
-        extras,
-        &statement.id,
-        &statement.result_id,
-        &markers,
-        &result,
-    );
+    writer.prepared(stream, extras, &statement.id, &statement.result_id, &markers, &result);
 }
 
 /// Writes a result other than rows.
@@ -397,11 +347,7 @@ pub(crate) fn write_result(
 
 /// What an error of a request does not say itself.
 pub(crate) fn failing(worker: &Worker, consistency: Consistency, write: Option<WriteType>) -> Failing {
-    Failing {
-        consistency,
-        write,
-        node: worker.shared.node.info.member.internode.ip(),
-    }
+    Failing { consistency, write, node: worker.shared.node.info.member.internode.ip() }
 }
 
 pub(crate) fn overloaded() -> ErrorResponse {
@@ -416,11 +362,7 @@ fn agree(version: Version, startup: &Startup<'_>) -> Result<Compression, String>
     let Some(cql_version) = startup.option(Startup::CQL_VERSION) else {
         return Err("Missing value CQL_VERSION in STARTUP message".into());
     };
-    if cql_version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse::<u32>().ok())
-        .is_none_or(|major| major < 3)
+    if cql_version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < 3)
     {
         return Err(format!(
             "CQL version {cql_version} is not supported by the binary protocol (supported version are >= 3.0.0)"

@@ -171,9 +171,7 @@ impl Inbound {
                 }
             };
             let version = self.rules.version.unwrap_or(Version::HIGHEST);
-            let step = segments
-                .next(self.unread.get())
-                .map_err(|error| segment_error(version, error))?;
+            let step = segments.next(self.unread.get()).map_err(|error| segment_error(version, error))?;
             match step {
                 Step::Incomplete => return Ok(false),
                 Step::Partial { consumed } => self.unread.start += consumed,
@@ -204,9 +202,8 @@ fn each_envelope(
     let mut used = 0;
     loop {
         let rest = &bytes[used..];
-        let Some((envelope, length)) = rules
-            .next(rest)
-            .map_err(|error| frame_error(rules, segmented, rest, error))?
+        let Some((envelope, length)) =
+            rules.next(rest).map_err(|error| frame_error(rules, segmented, rest, error))?
         else {
             return Ok((used, Flow::Continue));
         };
@@ -221,10 +218,7 @@ fn each_envelope(
 
 fn frame_error(rules: &EnvelopeRules, segmented: bool, bytes: &[u8], error: FrameError) -> Fatal {
     let claimed = bytes.first().and_then(|byte| Version::from_number(byte & 0x7F));
-    let unknown = matches!(
-        error.problem,
-        FrameProblem::UnsupportedVersion(_) | FrameProblem::BetaVersion(_)
-    );
+    let unknown = matches!(error.problem, FrameProblem::UnsupportedVersion(_) | FrameProblem::BetaVersion(_));
     Fatal {
         stream: error.stream,
         version: if unknown {
@@ -245,12 +239,7 @@ fn segment_error(version: Version, error: SegmentError) -> Fatal {
             unsegmented: false,
             response: ErrorResponse::protocol(&error),
         },
-        error => Fatal {
-            stream: 0,
-            version,
-            unsegmented: false,
-            response: ErrorResponse::protocol(&error),
-        },
+        error => Fatal { stream: 0, version, unsegmented: false, response: ErrorResponse::protocol(&error) },
     }
 }
 

@@ -38,19 +38,10 @@ pub(crate) async fn run(
     values: &[BoundValue<'_>],
 ) -> Result<Vec<Vec<Option<Vec<u8>>>>, CqlError> {
     let statement = processor.analyse(session, text, None)?;
-    let parameters = Parameters {
-        values,
-        consistency: Consistency::LocalOne,
-        ..Parameters::new()
-    };
+    let parameters = Parameters { values, consistency: Consistency::LocalOne, ..Parameters::new() };
     let mut rows = Collected::default();
-    let outcome = processor
-        .execute(session, &statement, &parameters, &mut rows)
-        .await?;
-    if let dodona_query::StatementResult::Void {
-        safe_at: Some(position),
-    } = outcome.result
-    {
+    let outcome = processor.execute(session, &statement, &parameters, &mut rows).await?;
+    if let dodona_query::StatementResult::Void { safe_at: Some(position) } = outcome.result {
         processor.node().coordinator.wait_safe(position).await?;
     }
     Ok(rows.rows)

@@ -44,10 +44,7 @@ pub(crate) struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            buckets: std::array::from_fn(|_| Counter::default()),
-            sum_micros: Counter::default(),
-        }
+        Self { buckets: std::array::from_fn(|_| Counter::default()), sum_micros: Counter::default() }
     }
 }
 
@@ -76,11 +73,7 @@ const fn bucket_of(micros: u64) -> usize {
 /// The upper end of a bucket in microseconds, itself outside.
 const fn bucket_end(bucket: usize) -> u64 {
     let power = bucket / 2;
-    if bucket.is_multiple_of(2) {
-        (1 << power) + (1 << power) / 2
-    } else {
-        2 << power
-    }
+    if bucket.is_multiple_of(2) { (1 << power) + (1 << power) / 2 } else { 2 << power }
 }
 
 /// What one core counts.
@@ -131,9 +124,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(cores: usize) -> Self {
-        Self {
-            cores: (0..cores).map(|_| Arc::default()).collect(),
-        }
+        Self { cores: (0..cores).map(|_| Arc::default()).collect() }
     }
 
     /// The counters of a core.
@@ -155,86 +146,41 @@ impl Metrics {
             };
             if opcode.direction() == dodona_protocol::Direction::Request {
                 let count = self.sum(|core| core.requests[code].get());
-                line(
-                    out,
-                    "dodona_requests_total",
-                    &format!("opcode=\"{opcode}\""),
-                    count,
-                );
+                line(out, "dodona_requests_total", &format!("opcode=\"{opcode}\""), count);
             }
         }
-        header(
-            out,
-            "dodona_errors_total",
-            "counter",
-            "Errors that clients were told, by code.",
-        );
+        header(out, "dodona_errors_total", "counter", "Errors that clients were told, by code.");
         for (index, code) in ErrorCode::ALL.iter().enumerate() {
             let count = self.sum(|core| core.errors[index].get());
             line(out, "dodona_errors_total", &format!("code=\"{code:?}\""), count);
         }
         type Field = fn(&CoreMetrics) -> &Counter;
         let counters: [(&str, &str, Field); 6] = [
-            (
-                "dodona_bytes_read_total",
-                "Bytes received from clients.",
-                |core| &core.bytes_read,
-            ),
-            ("dodona_bytes_written_total", "Bytes sent to clients.", |core| {
-                &core.bytes_written
+            ("dodona_bytes_read_total", "Bytes received from clients.", |core| &core.bytes_read),
+            ("dodona_bytes_written_total", "Bytes sent to clients.", |core| &core.bytes_written),
+            ("dodona_connections_accepted_total", "Connections accepted.", |core| &core.connections_accepted),
+            ("dodona_protocol_errors_total", "Connections closed for breaking the protocol.", |core| {
+                &core.protocol_errors
             }),
-            (
-                "dodona_connections_accepted_total",
-                "Connections accepted.",
-                |core| &core.connections_accepted,
-            ),
-            (
-                "dodona_protocol_errors_total",
-                "Connections closed for breaking the protocol.",
-                |core| &core.protocol_errors,
-            ),
-            (
-                "dodona_panics_total",
-                "Panics while decoding or analysing.",
-                |core| &core.panics,
-            ),
-            (
-                "dodona_deferred_requests_total",
-                "Requests not answered at once.",
-                |core| &core.deferred,
-            ),
+            ("dodona_panics_total", "Panics while decoding or analysing.", |core| &core.panics),
+            ("dodona_deferred_requests_total", "Requests not answered at once.", |core| &core.deferred),
         ];
         for (name, help, field) in counters {
             header(out, name, "counter", help);
             line(out, name, "", self.sum(|core| field(core).get()));
         }
-        gauge(
-            out,
-            "dodona_connections",
-            "Connections open.",
-            self.sum(|core| core.connections.get()),
-        );
+        gauge(out, "dodona_connections", "Connections open.", self.sum(|core| core.connections.get()));
         self.render_latency(out);
     }
 
     fn render_latency(&self, out: &mut String) {
         const NAME: &str = "dodona_request_duration_seconds";
-        header(
-            out,
-            NAME,
-            "histogram",
-            "From the read of the socket to the answer.",
-        );
+        header(out, NAME, "histogram", "From the read of the socket to the answer.");
         let mut total = 0;
         for bucket in FIRST_BUCKET..BUCKETS - 1 {
             total += self.sum(|core| core.latency.buckets[bucket].get());
             let seconds = bucket_end(bucket) as f64 / 1e6;
-            line(
-                out,
-                &format!("{NAME}_bucket"),
-                &format!("le=\"{seconds}\""),
-                total,
-            );
+            line(out, &format!("{NAME}_bucket"), &format!("le=\"{seconds}\""), total);
         }
         total += self.sum(|core| core.latency.buckets[BUCKETS - 1].get());
         line(out, &format!("{NAME}_bucket"), "le=\"+Inf\"", total);
@@ -272,10 +218,7 @@ mod tests {
         for micros in [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 100, 999, 1_000_000] {
             let bucket = bucket_of(micros);
             assert!(micros < bucket_end(bucket), "{micros}");
-            assert!(
-                bucket == FIRST_BUCKET || bucket_end(bucket - 1) <= micros,
-                "{micros}"
-            );
+            assert!(bucket == FIRST_BUCKET || bucket_end(bucket - 1) <= micros, "{micros}");
         }
         assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
     }
@@ -288,10 +231,7 @@ mod tests {
         metrics.core(1).latency.record(Duration::from_micros(5), 2);
         let mut text = String::new();
         metrics.render(&mut text);
-        assert!(
-            text.contains("dodona_requests_total{opcode=\"QUERY\"} 2"),
-            "{text}"
-        );
+        assert!(text.contains("dodona_requests_total{opcode=\"QUERY\"} 2"), "{text}");
         assert!(text.contains("dodona_request_duration_seconds_count 2"), "{text}");
     }
 }

@@ -150,22 +150,14 @@ pub(crate) fn insert_warnings(out: &mut BytesMut, start: usize, encoding: Encodi
     let flags = Flags(flags);
     let mut scratch = Vec::new();
     let body = if flags.contains(Flags::COMPRESSED) && encoding.version < Version::V5 {
-        if encoding
-            .compression
-            .decompress(body, usize::MAX, &mut scratch)
-            .is_err()
-        {
+        if encoding.compression.decompress(body, usize::MAX, &mut scratch).is_err() {
             return out.unsplit(response);
         }
         &scratch[..]
     } else {
         body
     };
-    let traced = if flags.contains(Flags::TRACING) {
-        TRACING_ID_BYTES.min(body.len())
-    } else {
-        0
-    };
+    let traced = if flags.contains(Flags::TRACING) { TRACING_ID_BYTES.min(body.len()) } else { 0 };
     let flags = Flags(flags.0 & !Flags::COMPRESSED.0).with(Flags::WARNING);
     let stream = i16::from_be_bytes([s0, s1]);
     let mut envelope = dodona_protocol::EnvelopeWriter::begin(out, encoding, stream, Opcode::Result, flags);
@@ -181,10 +173,7 @@ mod tests {
     use dodona_protocol::{Compression, ErrorBody, Header, Response};
 
     fn header_of(bytes: &[u8]) -> Header {
-        dodona_protocol::EnvelopeRules::client(Version::V4)
-            .peek(bytes)
-            .unwrap()
-            .unwrap()
+        dodona_protocol::EnvelopeRules::client(Version::V4).peek(bytes).unwrap().unwrap()
     }
 
     const V4: Encoding = Encoding::new(Version::V4, Compression::None);
@@ -200,11 +189,7 @@ mod tests {
             }
         }
         assert_eq!(out.safe_at(), 3);
-        out.withdraw(
-            V4,
-            |position| position < 3,
-            |_| ErrorResponse::new(ErrorBody::ServerError, "lost"),
-        );
+        out.withdraw(V4, |position| position < 3, |_| ErrorResponse::new(ErrorBody::ServerError, "lost"));
         let mut bytes = &out.bytes[..];
         let mut opcodes = Vec::new();
         while !bytes.is_empty() {
@@ -225,10 +210,7 @@ mod tests {
             ResponseWriter::new(&mut out, encoding).set_keyspace(7, &Extras::default(), &keyspace);
             insert_warnings(&mut out, 6, encoding, &["careful".to_owned()]);
             let header = header_of(&out[6..]);
-            let envelope = dodona_protocol::Envelope {
-                header,
-                body: &out[15..],
-            };
+            let envelope = dodona_protocol::Envelope { header, body: &out[15..] };
             let mut scratch = Vec::new();
             let body = compression.body(&envelope, 1 << 20, &mut scratch).unwrap();
             let (extras, response) = Response::decode(&header, body).unwrap();

@@ -42,16 +42,9 @@ impl Record {
     /// Notes what STARTUP said.
     pub(crate) fn started(&self, version: u8, startup: &Startup<'_>) {
         self.version.store(version, Relaxed);
-        let bytes: usize = startup
-            .options
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
+        let bytes: usize = startup.options.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes <= MAX_OPTION_BYTES {
-            let owned = startup
-                .options
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let owned = startup.options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             *self.options.lock() = owned.collect();
         }
     }
@@ -66,10 +59,7 @@ impl Record {
         ClientView {
             address: self.session.client,
             options: self.options.lock().clone(),
-            stage: stages
-                .get(usize::from(self.stage.load(Relaxed)))
-                .copied()
-                .unwrap_or("established"),
+            stage: stages.get(usize::from(self.stage.load(Relaxed))).copied().unwrap_or("established"),
             keyspace: self.session.keyspace().map(|keyspace| keyspace.to_string()),
             protocol_version: self.version.load(Relaxed),
             requests: self.requests.get(),
@@ -123,9 +113,6 @@ impl ServerView for View {
             serde_json::Value::String(text) => Some(text),
             other => Some(other.to_string()),
         };
-        settings
-            .into_iter()
-            .map(|(name, value)| (name, text(value)))
-            .collect()
+        settings.into_iter().map(|(name, value)| (name, text(value))).collect()
     }
 }

@@ -258,9 +258,9 @@ impl Settings {
                 CommitLogSync::Periodic => SyncMode::Periodic {
                     period: Duration::from_millis(self.commit_log_sync_period_ms.max(1)),
                 },
-                CommitLogSync::Group => SyncMode::Group {
-                    window: Duration::from_millis(self.commit_log_group_window_ms),
-                },
+                CommitLogSync::Group => {
+                    SyncMode::Group { window: Duration::from_millis(self.commit_log_group_window_ms) }
+                }
                 CommitLogSync::Batch => SyncMode::Batch,
             },
             memtable_bytes: self.memtable_bytes,
@@ -274,16 +274,10 @@ impl Settings {
 
 fn explain(text: &str, error: &toml::de::Error) -> SettingsError {
     let offset = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line = 1 + text.as_bytes()[..offset]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count();
+    let line = 1 + text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count();
     let message = error.message();
     let Some(rest) = message.strip_prefix("unknown field `") else {
-        return SettingsError::Syntax {
-            line,
-            message: message.to_owned(),
-        };
+        return SettingsError::Syntax { line, message: message.to_owned() };
     };
     // serde: unknown field `x`, expected one of `a`, `b`, …
     let mut names = rest.split('`').step_by(2);
@@ -355,10 +349,7 @@ mod tests {
 
     #[test]
     fn anybody_is_served_on_loopback_only_unless_it_is_said() {
-        let mut settings = Settings {
-            listen: "10.0.0.1".parse().unwrap(),
-            ..Settings::default()
-        };
+        let mut settings = Settings { listen: "10.0.0.1".parse().unwrap(), ..Settings::default() };
         assert!(settings.check().is_err());
         settings.allow_anonymous = true;
         assert_eq!(settings.check(), Ok(()));

@@ -32,10 +32,8 @@ impl Running {
     /// # Errors
     /// The server failed.
     pub fn run_until_signal(self) -> Result<(), StopError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StopError::Signals)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StopError::Signals)?;
         let mut failure = self.shared.failure.subscribe();
         runtime.block_on(async {
             let mut terminate = signal(SignalKind::terminate()).map_err(StopError::Signals)?;

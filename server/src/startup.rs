@@ -106,16 +106,7 @@ pub fn start(env: Env, settings: Settings) -> Result<Running, StartError> {
     let (report, reported) = blocking::sync_channel(1);
     let thread = spawn(0, move || first_thread(env, settings, cores, &report))?;
     match reported.recv() {
-        Ok(Ok(Started {
-            native,
-            admin,
-            shared,
-        })) => Ok(Running {
-            native,
-            admin,
-            shared,
-            thread,
-        }),
+        Ok(Ok(Started { native, admin, shared })) => Ok(Running { native, admin, shared, thread }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(StartError::Thread(io::Error::other("the first thread ended"))),
     }
@@ -123,17 +114,11 @@ pub fn start(env: Env, settings: Settings) -> Result<Running, StartError> {
 
 /// Starts a thread. They are few and live as long as the server, so that no pool is needed.
 fn spawn(index: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    std::thread::Builder::new()
-        .name(format!("dodona-{index}"))
-        .spawn(work)
-        .map_err(StartError::Thread)
+    std::thread::Builder::new().name(format!("dodona-{index}")).spawn(work).map_err(StartError::Thread)
 }
 
 fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build()
+    Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()
 }
 
 type Report = blocking::SyncSender<Result<Started, StartError>>;
@@ -176,17 +161,11 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     let processor = Processor::new(Arc::clone(&node));
     processor.spawn_workers();
     let registry = Arc::<Registry>::default();
-    processor.set_server_view(Box::new(View {
-        registry: Arc::clone(&registry),
-        settings: settings.clone(),
-    }));
+    processor.set_server_view(Box::new(View { registry: Arc::clone(&registry), settings: settings.clone() }));
     let authenticator = Authenticator::new(settings.authenticator);
     authenticator.prepare(&node, &processor).await?;
     let shared = Arc::new(Shared {
-        admission: Admission::new(
-            settings.max_bytes_in_flight,
-            settings.max_bytes_in_flight_per_connection,
-        ),
+        admission: Admission::new(settings.max_bytes_in_flight, settings.max_bytes_in_flight_per_connection),
         registry,
         metrics: Metrics::new(cores),
         settings,
@@ -205,16 +184,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     for index in 1..cores {
         queues.push(other_thread(&shared, index, alive.clone())?);
     }
-    Ok(Opened {
-        shared,
-        clients,
-        native,
-        operators,
-        admin,
-        queues,
-        own_queue,
-        others,
-    })
+    Ok(Opened { shared, clients, native, operators, admin, queues, own_queue, others })
 }
 
 async fn listen(
@@ -223,12 +193,7 @@ async fn listen(
     what: &'static str,
     flag: &'static str,
 ) -> Result<(Box<dyn Listener>, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen {
-        what,
-        address,
-        flag,
-        source,
-    };
+    let failed = |source| StartError::Listen { what, address, flag, source };
     let listener = env.net.listen(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
@@ -240,9 +205,7 @@ fn open_tls(env: &Env, settings: &Settings) -> Result<Option<tokio_rustls::TlsAc
     };
     let read = |path: &Path| {
         let name = path.to_string_lossy();
-        env.disk
-            .read(&name)
-            .map_err(|error| StartError::Tls(format!("{name}: {error}")))
+        env.disk.read(&name).map_err(|error| StartError::Tls(format!("{name}: {error}")))
     };
     let acceptor = tls::acceptor(&read(certificate)?, &read(key)?).map_err(StartError::Tls)?;
     Ok(Some(acceptor))
@@ -270,25 +233,12 @@ fn other_thread(
 
 impl Opened {
     async fn serve(self, report: &Report) {
-        let Self {
-            shared,
-            clients,
-            native,
-            operators,
-            admin,
-            queues,
-            own_queue,
-            mut others,
-        } = self;
+        let Self { shared, clients, native, operators, admin, queues, own_queue, mut others } = self;
         let tasks = shared.node.env.tasks;
         tasks.spawn_local(follow_failure(Arc::clone(&shared)));
         tasks.spawn_local(admin::serve(Arc::clone(&shared), operators));
         tasks.spawn_local(accept(Arc::clone(&shared), clients, queues));
-        let started = Started {
-            native,
-            admin,
-            shared: Arc::clone(&shared),
-        };
+        let started = Started { native, admin, shared: Arc::clone(&shared) };
         if report.send(Ok(started)).is_err() {
             return;
         }
@@ -379,11 +329,7 @@ async fn connect(worker: Rc<Worker>, accepted: Accepted) {
 /// A node that has to stop stops the server.
 async fn follow_failure(shared: Arc<Shared>) {
     let mut failure = shared.node.watch_failure();
-    let reason = failure
-        .wait_for(Option::is_some)
-        .await
-        .ok()
-        .and_then(|reason| reason.clone());
+    let reason = failure.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
     if let Some(reason) = reason {
         shared.fail(&reason);
     }

@@ -52,10 +52,7 @@ impl Cached {
             _ => None,
         };
         let known = version >= Version::V5 || self.known_to_all;
-        RowsOptions {
-            skip_metadata: skip_metadata && known,
-            new_metadata_id,
-        }
+        RowsOptions { skip_metadata: skip_metadata && known, new_metadata_id }
     }
 }
 

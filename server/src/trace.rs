@@ -19,12 +19,7 @@ const INSERT_SESSION: &str = "INSERT INTO system_traces.sessions \
 
 /// The id of a new trace: a timeuuid with random node bits.
 pub(crate) fn new_id(env: &Env) -> Uuid {
-    let ticks = env
-        .clock
-        .wall_micros()
-        .saturating_mul(10)
-        .saturating_add(GREGORIAN_TO_UNIX)
-        .cast_unsigned();
+    let ticks = env.clock.wall_micros().saturating_mul(10).saturating_add(GREGORIAN_TO_UNIX).cast_unsigned();
     let mut bytes = [0; 16];
     env.random.fill(&mut bytes);
     bytes[..4].copy_from_slice(&(ticks as u32).to_be_bytes());
@@ -50,19 +45,8 @@ pub(crate) async fn around<T>(
     let (began, wall_micros) = (env.clock.mono(), env.clock.wall_micros());
     let outcome = request.await;
     let micros = env.clock.mono().saturating_sub(began).as_micros();
-    let session = Session {
-        id,
-        query,
-        consistency,
-        wall_micros,
-        micros,
-    };
-    if worker
-        .shared
-        .node
-        .schema()
-        .table("system_traces", "sessions")
-        .is_some()
+    let session = Session { id, query, consistency, wall_micros, micros };
+    if worker.shared.node.schema().table("system_traces", "sessions").is_some()
         && let Err(error) = session.record(worker, client).await
     {
         tracing::warn!(%error, "a trace could not be recorded");
@@ -98,14 +82,7 @@ impl Session<'_> {
             &duration,
         ];
         let values = values.map(BoundValue::Bytes);
-        internal::run(
-            &worker.shared.processor,
-            client.session(),
-            INSERT_SESSION,
-            &values,
-        )
-        .await
-        .map(drop)
+        internal::run(&worker.shared.processor, client.session(), INSERT_SESSION, &values).await.map(drop)
     }
 }
 

@@ -111,11 +111,7 @@ impl Worker {
         self.clients.borrow_mut().insert(id, Rc::clone(&client));
         self.metrics.connections.add(1);
         self.metrics.connections_accepted.add(1);
-        Entered {
-            worker: Rc::clone(self),
-            client,
-            id,
-        }
+        Entered { worker: Rc::clone(self), client, id }
     }
 
     /// True if no client is connected.
@@ -166,10 +162,7 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// A buffer to read into: all of its length may be overwritten.
     pub(crate) fn take_inbound(&self) -> Vec<u8> {
-        self.inbound
-            .borrow_mut()
-            .pop()
-            .unwrap_or_else(|| vec![0; READ_BYTES])
+        self.inbound.borrow_mut().pop().unwrap_or_else(|| vec![0; READ_BYTES])
     }
 
     /// Gives a buffer back.
@@ -182,10 +175,7 @@ impl Buffers {
 
     /// An empty buffer to write into.
     pub(crate) fn take_outbound(&self) -> BytesMut {
-        self.outbound
-            .borrow_mut()
-            .pop()
-            .unwrap_or_else(|| BytesMut::with_capacity(SEND_BYTES))
+        self.outbound.borrow_mut().pop().unwrap_or_else(|| BytesMut::with_capacity(SEND_BYTES))
     }
 
     /// Gives a buffer back.

@@ -16,29 +16,13 @@ fn a_client_of_any_version_and_compression_gets_through() {
             }
             let mut client = Client::connect(server.native, version, compression);
             let answer = client.call(&Request::Options(Options));
-            let Response::Supported(supported) = answer.response() else {
-                panic!("{answer:?}")
-            };
+            let Response::Supported(supported) = answer.response() else { panic!("{answer:?}") };
             assert!(supported.options.contains(&("CQL_VERSION", vec!["3.4.7"])));
-            assert!(
-                supported
-                    .options
-                    .contains(&("COMPRESSION", vec!["snappy", "lz4"]))
-            );
-            let register = Register {
-                event_types: EventType::ALL.to_vec(),
-            };
-            assert_eq!(
-                client.call(&Request::Register(register)).response(),
-                Response::Ready
-            );
-            let credentials = AuthResponse {
-                token: Some(b"\0cassandra\0cassandra"),
-            };
-            assert_eq!(
-                client.call(&Request::AuthResponse(credentials)).response(),
-                Response::Ready
-            );
+            assert!(supported.options.contains(&("COMPRESSION", vec!["snappy", "lz4"])));
+            let register = Register { event_types: EventType::ALL.to_vec() };
+            assert_eq!(client.call(&Request::Register(register)).response(), Response::Ready);
+            let credentials = AuthResponse { token: Some(b"\0cassandra\0cassandra") };
+            assert_eq!(client.call(&Request::AuthResponse(credentials)).response(), Response::Ready);
             let (code, _) = client.query("SELECT nonsense").error().unwrap();
             assert_eq!(code, ErrorCode::SyntaxError);
         }
@@ -52,11 +36,7 @@ fn a_version_that_nobody_speaks_is_refused_with_the_words_that_drivers_look_for(
     for number in [1_u8, 2, 6, 66] {
         let mut client = Client::raw(server.native, Version::V5);
         // A header of version 1 or 2 is a byte shorter.
-        let bytes: &[u8] = if number < 3 {
-            &[0, 0, 5, 0, 0, 0, 0]
-        } else {
-            &[0, 0, 7, 5, 0, 0, 0, 0]
-        };
+        let bytes: &[u8] = if number < 3 { &[0, 0, 5, 0, 0, 0, 0] } else { &[0, 0, 7, 5, 0, 0, 0, 0] };
         client.send_bytes(&[&[number], bytes].concat());
         let answer = client.receive().unwrap();
         let (code, message) = answer.error().unwrap();
@@ -101,15 +81,9 @@ fn a_malformed_frame_ends_its_connection_and_no_other() {
     }
     let mut damaged = Client::connect(server.native, Version::V5, Compression::None);
     damaged.send_bytes(&[0x55; 64]);
-    assert_eq!(
-        damaged.receive().unwrap().error().unwrap().0,
-        ErrorCode::ProtocolError
-    );
+    assert_eq!(damaged.receive().unwrap().error().unwrap().0, ErrorCode::ProtocolError);
     assert!(damaged.receive().is_none());
-    assert!(matches!(
-        healthy.call(&Request::Options(Options)).response(),
-        Response::Supported(_)
-    ));
+    assert!(matches!(healthy.call(&Request::Options(Options)).response(), Response::Supported(_)));
     let metrics = server.http("GET", "/metrics");
     assert!(metrics.contains("dodona_protocol_errors_total 6"), "{metrics}");
     server.stop();
@@ -123,10 +97,7 @@ fn a_statement_before_startup_and_a_second_startup_are_refused() {
     assert_eq!(code, ErrorCode::ProtocolError);
     assert_eq!(message, "Unexpected message QUERY, expecting STARTUP or OPTIONS");
     let mut twice = Client::connect(server.native, Version::V4, Compression::None);
-    assert_eq!(
-        twice.startup(Compression::None, &[]).error().unwrap().0,
-        ErrorCode::ProtocolError
-    );
+    assert_eq!(twice.startup(Compression::None, &[]).error().unwrap().0, ErrorCode::ProtocolError);
     server.stop();
 }
 
@@ -148,11 +119,7 @@ fn operators_are_served() {
     assert!(server.http("GET", "/health").contains("serving"));
     assert!(server.http("GET", "/api/v1/status").contains("datacenter1"));
     assert!(server.http("GET", "/api/v1/version").contains("5.0.6"));
-    assert!(
-        server
-            .http("POST", "/api/v1/flush?keyspace=none")
-            .starts_with("HTTP/1.1 404")
-    );
+    assert!(server.http("POST", "/api/v1/flush?keyspace=none").starts_with("HTTP/1.1 404"));
     assert!(server.http("POST", "/api/v1/drain").starts_with("HTTP/1.1 200"));
     server.stop();
 }

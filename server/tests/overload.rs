@@ -15,20 +15,10 @@ fn only_who_asked_for_it_is_told_that_there_is_too_much_to_do() {
     let server = Server::with(|settings| settings.max_bytes_in_flight_per_connection = 1);
     for throws in [false, true] {
         let mut client = Client::raw(server.native, Version::V4);
-        let options: &[_] = if throws {
-            &[(Startup::THROW_ON_OVERLOAD, "1")]
-        } else {
-            &[]
-        };
-        assert_eq!(
-            client.startup(Compression::None, options).response(),
-            Response::Ready
-        );
+        let options: &[_] = if throws { &[(Startup::THROW_ON_OVERLOAD, "1")] } else { &[] };
+        assert_eq!(client.startup(Compression::None, options).response(), Response::Ready);
         let parameters = QueryParameters::new(Consistency::One);
-        let query = Request::Query(Query {
-            text: "SELECT key FROM system.local",
-            parameters,
-        });
+        let query = Request::Query(Query { text: "SELECT key FROM system.local", parameters });
         // A traced request is answered in a task of its own; the others come in the same read.
         client.hold();
         for _ in 0..20 {
@@ -36,11 +26,7 @@ fn only_who_asked_for_it_is_told_that_there_is_too_much_to_do() {
         }
         client.release();
         let answers: Vec<_> = (0..20).map(|_| client.receive().unwrap().error()).collect();
-        let overloaded = answers
-            .iter()
-            .flatten()
-            .filter(|(code, _)| *code == ErrorCode::Overloaded)
-            .count();
+        let overloaded = answers.iter().flatten().filter(|(code, _)| *code == ErrorCode::Overloaded).count();
         let failed = answers.iter().flatten().count();
         assert_eq!(failed, overloaded);
         assert_eq!(overloaded > 0, throws, "{overloaded} of 20");
@@ -79,9 +65,8 @@ fn a_client_that_does_not_read_is_not_read_from_and_loses_nothing() {
 #[test]
 fn clients_that_are_idle_are_counted_and_do_not_stop_others_or_a_stop() {
     let server = Server::start();
-    let idle: Vec<Client> = (0..200)
-        .map(|_| Client::connect(server.native, Version::V5, Compression::None))
-        .collect();
+    let idle: Vec<Client> =
+        (0..200).map(|_| Client::connect(server.native, Version::V5, Compression::None)).collect();
     let mut client = Client::connect(server.native, Version::V5, Compression::None);
     assert_eq!(client.run("SELECT key FROM system.local").values().len(), 1);
     assert!(server.http("GET", "/metrics").contains("dodona_connections 201"));

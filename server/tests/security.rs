@@ -14,10 +14,7 @@ use std::sync::Arc;
 fn log_in(client: &mut Client, token: &[u8]) -> common::Answer {
     let answer = client.startup(Compression::None, &[]);
     let authenticator = Authenticate::PASSWORD_AUTHENTICATOR;
-    assert_eq!(
-        answer.response(),
-        Response::Authenticate(Authenticate { authenticator })
-    );
+    assert_eq!(answer.response(), Response::Authenticate(Authenticate { authenticator }));
     client.call(&Request::AuthResponse(AuthResponse { token: Some(token) }))
 }
 
@@ -27,14 +24,8 @@ fn only_who_knows_the_password_gets_in() {
     for version in Version::ALL {
         let mut client = Client::raw(server.native, version);
         let answer = log_in(&mut client, b"\0cassandra\0cassandra");
-        assert!(
-            matches!(answer.response(), Response::AuthSuccess(_)),
-            "{answer:?}"
-        );
-        assert_eq!(
-            client.run("SELECT role FROM system_auth.roles").values(),
-            [Some(b"cassandra".to_vec())]
-        );
+        assert!(matches!(answer.response(), Response::AuthSuccess(_)), "{answer:?}");
+        assert_eq!(client.run("SELECT role FROM system_auth.roles").values(), [Some(b"cassandra".to_vec())]);
         for wrong in [&b"\0cassandra\0wrong"[..], b"\0nobody\0cassandra", b"nonsense"] {
             let mut client = Client::raw(server.native, version);
             let (code, message) = log_in(&mut client, wrong).error().unwrap();
@@ -51,10 +42,7 @@ fn only_who_knows_the_password_gets_in() {
     });
     let mut client = Client::raw(server.native, Version::V5);
     let answer = log_in(&mut client, b"\0cassandra\0cassandra");
-    assert!(
-        matches!(answer.response(), Response::AuthSuccess(_)),
-        "after a restart: {answer:?}"
-    );
+    assert!(matches!(answer.response(), Response::AuthSuccess(_)), "after a restart: {answer:?}");
     server.stop();
 }
 
@@ -71,19 +59,12 @@ fn clients_connect_by_tls() {
     });
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(made.cert.der().to_vec())).unwrap();
-    let config = Arc::new(
-        ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    );
+    let config = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
     let connection = ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
     let stream = StreamOwned::new(connection, common::tcp(server.native));
     let mut client = Client::over(Box::new(stream), Version::V5);
     assert_eq!(client.startup(Compression::Lz4, &[]).response(), Response::Ready);
-    assert_eq!(
-        client.run("SELECT key FROM system.local").values(),
-        [Some(b"local".to_vec())]
-    );
+    assert_eq!(client.run("SELECT key FROM system.local").values(), [Some(b"local".to_vec())]);
     let mut plain = Client::raw(server.native, Version::V4);
     plain.send_bytes(&[4, 0, 0, 1, 5, 0, 0, 0, 0]);
     // A TLS alert is no frame; then the connection is closed.

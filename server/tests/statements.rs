@@ -44,31 +44,18 @@ fn what_is_written_is_read_in_every_version_and_compression() {
         for length in [0, 10, 5_000, 200_000] {
             let value = vec![7; length];
             let number = key(length as i64);
-            assert!(
-                client
-                    .execute(&insert, &[Value::Set(&number), Value::Set(&value)])
-                    .is_void()
-            );
+            assert!(client.execute(&insert, &[Value::Set(&number), Value::Set(&value)]).is_void());
             let answer = client.execute(&select, &[Value::Set(&number)]);
             assert_eq!(answer.values(), [Some(value)], "{version} {compression:?}");
         }
-        assert!(
-            client
-                .execute(&select, &[Value::Set(&key(-1))])
-                .values()
-                .is_empty()
-        );
+        assert!(client.execute(&select, &[Value::Set(&key(-1))]).values().is_empty());
         server.stop();
     }
 }
 
 #[test]
 fn a_pipeline_of_requests_is_answered_whatever_the_log_waits_for() {
-    for sync in [
-        CommitLogSync::Periodic,
-        CommitLogSync::Group,
-        CommitLogSync::Batch,
-    ] {
+    for sync in [CommitLogSync::Periodic, CommitLogSync::Group, CommitLogSync::Batch] {
         let server = Server::with(|settings| settings.commit_log_sync = sync);
         let mut client = with_table(&server, Version::V5, Compression::None);
         let insert = client.prepare("INSERT INTO ks.kv (key, value) VALUES (?, ?)");
@@ -96,14 +83,8 @@ fn writes_are_there_after_a_stop_and_prepared_ids_stay_the_same() {
     client.execute(&insert, &[Value::Set(&key(1)), Value::Set(b"kept")]);
     let server = Server::open(server.stop(), |_| {});
     let mut client = Client::connect(server.native, Version::V4, Compression::None);
-    assert_eq!(
-        client.run("SELECT value FROM ks.kv WHERE key = 1").values(),
-        [Some(b"kept".to_vec())]
-    );
-    assert_eq!(
-        client.prepare("INSERT INTO ks.kv (key, value) VALUES (?, ?)").id,
-        insert.id
-    );
+    assert_eq!(client.run("SELECT value FROM ks.kv WHERE key = 1").values(), [Some(b"kept".to_vec())]);
+    assert_eq!(client.prepare("INSERT INTO ks.kv (key, value) VALUES (?, ?)").id, insert.id);
     server.stop();
 }
 
@@ -116,29 +97,17 @@ fn errors_have_the_codes_that_drivers_know() {
         ("SELECT * FROM ks.nothing", ErrorCode::Invalid),
         ("SELECT * FROM nothing.kv", ErrorCode::Invalid),
         (KEYSPACE, ErrorCode::AlreadyExists),
-        (
-            "CREATE TABLE ks.kv (key bigint PRIMARY KEY)",
-            ErrorCode::AlreadyExists,
-        ),
+        ("CREATE TABLE ks.kv (key bigint PRIMARY KEY)", ErrorCode::AlreadyExists),
         ("USE nothing", ErrorCode::Invalid),
     ];
     for (text, code) in cases {
         assert_eq!(client.query(text).error().unwrap().0, code, "{text}");
     }
-    let unknown = common::Statement {
-        id: vec![1; 16],
-        result_id: vec![],
-    };
-    assert_eq!(
-        client.execute(&unknown, &[]).error().unwrap().0,
-        ErrorCode::Unprepared
-    );
+    let unknown = common::Statement { id: vec![1; 16], result_id: vec![] };
+    assert_eq!(client.execute(&unknown, &[]).error().unwrap().0, ErrorCode::Unprepared);
     let strong = QueryParameters::new(Consistency::Two);
     let text = "INSERT INTO ks.kv (key, value) VALUES (1, 0x00)";
-    let answer = client.call(&Request::Query(Query {
-        text,
-        parameters: strong,
-    }));
+    let answer = client.call(&Request::Query(Query { text, parameters: strong }));
     assert_eq!(answer.error().unwrap().0, ErrorCode::Unavailable);
     server.stop();
 }
@@ -154,21 +123,11 @@ fn a_batch_writes_all_of_its_statements() {
         let number = key(kind as i64);
         values.push(Value::Set(&number));
         values.push(Value::Set(b"x"));
-        batch.push(&BatchStatement {
-            id: StatementId::Prepared(&insert.id),
-            values: values.values(),
-        });
+        batch.push(&BatchStatement { id: StatementId::Prepared(&insert.id), values: values.values() });
         let text = StatementId::Text("INSERT INTO ks.kv (key, value) VALUES (99, 0x01)");
-        batch.push(&BatchStatement {
-            id: text,
-            values: ValuesBuilder::new(Version::V5).values(),
-        });
+        batch.push(&BatchStatement { id: text, values: ValuesBuilder::new(Version::V5).values() });
         let parameters = QueryParameters::new(Consistency::One);
-        let request = Batch {
-            kind,
-            statements: batch.statements(),
-            parameters,
-        };
+        let request = Batch { kind, statements: batch.statements(), parameters };
         assert!(client.call(&Request::Batch(request)).is_void());
     }
     let found = client.run("SELECT key FROM ks.kv");
@@ -190,17 +149,12 @@ fn pages_follow_one_another() {
         let mut parameters = QueryParameters::new(Consistency::One);
         parameters.page_size = Some(10);
         parameters.paging_state = state.as_deref();
-        let request = dodona_protocol::request::Execute {
-            id: &select.id,
-            result_metadata_id: None,
-            parameters,
-        };
+        let request =
+            dodona_protocol::request::Execute { id: &select.id, result_metadata_id: None, parameters };
         let answer = client.call(&Request::Execute(request));
         let values = answer.values().into_iter().flatten();
         found.extend(values.map(|value| i32::from_be_bytes(value.try_into().unwrap())));
-        let Response::Result(ResultResponse::Rows(rows)) = answer.response() else {
-            panic!("{answer:?}")
-        };
+        let Response::Result(ResultResponse::Rows(rows)) = answer.response() else { panic!("{answer:?}") };
         match rows.metadata.paging_state {
             Some(next) => state = Some(next.to_vec()),
             None => break,
@@ -243,24 +197,14 @@ fn metadata_is_left_out_only_where_the_client_has_it() {
 fn whoever_registered_is_told_of_changes_of_the_schema() {
     let server = Server::start();
     let mut other = Client::connect(server.native, Version::V5, Compression::None);
-    let register = Register {
-        event_types: vec![EventType::SchemaChange],
-    };
-    assert_eq!(
-        other.call(&Request::Register(register)).response(),
-        Response::Ready
-    );
+    let register = Register { event_types: vec![EventType::SchemaChange] };
+    assert_eq!(other.call(&Request::Register(register)).response(), Response::Ready);
     let mut client = Client::connect(server.native, Version::V4, Compression::None);
     let answer = client.run(KEYSPACE);
-    assert!(matches!(
-        answer.response(),
-        Response::Result(ResultResponse::SchemaChange(_))
-    ));
+    assert!(matches!(answer.response(), Response::Result(ResultResponse::SchemaChange(_))));
     let event = other.receive().unwrap();
     assert_eq!(event.header.stream, -1);
-    let Response::Event(Event::Schema(change)) = event.response() else {
-        panic!("{event:?}")
-    };
+    let Response::Event(Event::Schema(change)) = event.response() else { panic!("{event:?}") };
     assert_eq!(change.keyspace, "ks");
     server.stop();
 }
@@ -270,16 +214,10 @@ fn use_lasts_for_the_connection() {
     let server = Server::start();
     let mut client = with_table(&server, Version::V4, Compression::None);
     let answer = client.run("USE ks");
-    assert!(matches!(
-        answer.response(),
-        Response::Result(ResultResponse::SetKeyspace("ks"))
-    ));
+    assert!(matches!(answer.response(), Response::Result(ResultResponse::SetKeyspace("ks"))));
     assert!(client.run("SELECT * FROM kv").values().is_empty());
     let mut other = Client::connect(server.native, Version::V4, Compression::None);
-    assert_eq!(
-        other.query("SELECT * FROM kv").error().unwrap().0,
-        ErrorCode::Invalid
-    );
+    assert_eq!(other.query("SELECT * FROM kv").error().unwrap().0, ErrorCode::Invalid);
     server.stop();
 }
 
@@ -288,13 +226,7 @@ fn a_traced_request_leaves_a_session() {
     let server = Server::start();
     let mut client = with_table(&server, Version::V4, Compression::None);
     let parameters = QueryParameters::new(Consistency::One);
-    client.send(
-        &Request::Query(Query {
-            text: "SELECT * FROM ks.kv",
-            parameters,
-        }),
-        true,
-    );
+    client.send(&Request::Query(Query { text: "SELECT * FROM ks.kv", parameters }), true);
     let id = client.receive().unwrap().tracing_id().unwrap();
     let text = format!("SELECT duration, request FROM system_traces.sessions WHERE session_id = {id}");
     assert_eq!(client.run(&text).values().len(), 2);
@@ -305,17 +237,9 @@ fn a_traced_request_leaves_a_session() {
 fn the_tables_that_drivers_read_are_there() {
     let server = Server::start();
     let mut client = Client::connect(server.native, Version::V4, Compression::None);
-    let local = client
-        .run("SELECT release_version, rpc_port FROM system.local")
-        .values();
+    let local = client.run("SELECT release_version, rpc_port FROM system.local").values();
     assert_eq!(local[0].as_deref(), Some(&b"5.0.6"[..]));
     assert!(client.run("SELECT * FROM system.peers_v2").values().is_empty());
-    assert_eq!(
-        client
-            .run("SELECT address FROM system_views.clients")
-            .values()
-            .len(),
-        1
-    );
+    assert_eq!(client.run("SELECT address FROM system_views.clients").values().len(), 1);
     server.stop();
 }

@@ -19,15 +19,9 @@ pub struct SimClock {
 impl SimClock {
     /// A clock that begins now. To be made within the simulation's runtime.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the simulated clock's only source"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the simulated clock's only source")]
     pub fn new(offset_micros: i64) -> Self {
-        Self {
-            start: Instant::now(),
-            offset_micros: Arc::new(Mutex::new(offset_micros)),
-        }
+        Self { start: Instant::now(), offset_micros: Arc::new(Mutex::new(offset_micros)) }
     }
 
     /// Steps the wall clock.
@@ -37,10 +31,7 @@ impl SimClock {
 }
 
 impl Clock for SimClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the simulated clock's only source"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the simulated clock's only source")]
     fn mono(&self) -> Duration {
         Instant::now().duration_since(self.start)
     }

@@ -53,8 +53,7 @@ pub struct SimDisk {
 }
 
 fn directory_of(path: &str) -> String {
-    path.rsplit_once('/')
-        .map_or_else(String::new, |(directory, _)| directory.to_owned())
+    path.rsplit_once('/').map_or_else(String::new, |(directory, _)| directory.to_owned())
 }
 
 fn not_found(path: &str) -> io::Error {
@@ -65,11 +64,7 @@ impl SimDisk {
     /// An empty disk.
     #[must_use]
     pub fn new(random: Random) -> Self {
-        Self {
-            state: Arc::default(),
-            random,
-            life: 0,
-        }
+        Self { state: Arc::default(), random, life: 0 }
     }
 
     /// The disk for the next life of the node: handles of earlier lives fail from now on.
@@ -78,11 +73,7 @@ impl SimDisk {
         let mut state = self.state.lock();
         state.life += 1;
         state.locked = false;
-        Self {
-            state: Arc::clone(&self.state),
-            random: self.random.clone(),
-            life: state.life,
-        }
+        Self { state: Arc::clone(&self.state), random: self.random.clone(), life: state.life }
     }
 
     /// Refuses all handles at once, as a dead machine does.
@@ -110,9 +101,8 @@ impl SimDisk {
             .filter(|(name, _)| name.ends_with(suffix))
             .map(|(name, file)| (name.clone(), *file))
             .collect();
-        let (name, file) = names
-            .get(usize::try_from(self.random.below(names.len().max(1) as u64)).ok()?)?
-            .clone();
+        let (name, file) =
+            names.get(usize::try_from(self.random.below(names.len().max(1) as u64)).ok()?)?.clone();
         let file = state.files.get_mut(&file)?;
         if file.bytes.is_empty() {
             return None;
@@ -189,10 +179,7 @@ fn apply(names: &mut BTreeMap<String, FileId>, change: NameChange) {
 impl State {
     fn change(&mut self, change: NameChange) {
         let (NameChange::Link(name, _) | NameChange::Unlink(name)) = &change;
-        self.pending
-            .entry(directory_of(name))
-            .or_default()
-            .push(change.clone());
+        self.pending.entry(directory_of(name)).or_default().push(change.clone());
         apply(&mut self.names, change);
     }
 }
@@ -207,19 +194,13 @@ impl Disk for SimDisk {
         state.next_file += 1;
         state.files.insert(id, File::default());
         state.change(NameChange::Link(path.to_owned(), id));
-        Ok(Arc::new(Handle {
-            disk: self.clone(),
-            id,
-        }))
+        Ok(Arc::new(Handle { disk: self.clone(), id }))
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskReader>> {
         let state = self.alive()?;
         let id = *state.names.get(path).ok_or_else(|| not_found(path))?;
-        Ok(Arc::new(Handle {
-            disk: self.clone(),
-            id,
-        }))
+        Ok(Arc::new(Handle { disk: self.clone(), id }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -254,18 +235,12 @@ impl Disk for SimDisk {
     fn remove_dir_all(&self, path: &str) -> io::Result<()> {
         let mut state = self.alive()?;
         let prefix = format!("{path}/");
-        let inside: Vec<String> = state
-            .names
-            .keys()
-            .filter(|name| name.starts_with(&prefix))
-            .cloned()
-            .collect();
+        let inside: Vec<String> =
+            state.names.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
         for name in inside {
             state.change(NameChange::Unlink(name));
         }
-        state
-            .directories
-            .retain(|directory| directory != path && !directory.starts_with(&prefix));
+        state.directories.retain(|directory| directory != path && !directory.starts_with(&prefix));
         Ok(())
     }
 
@@ -282,21 +257,11 @@ impl Disk for SimDisk {
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let state = self.alive()?;
         let inside = |name: &str| {
-            let rest = if path.is_empty() {
-                name
-            } else {
-                name.strip_prefix(path)?.strip_prefix('/')?
-            };
+            let rest = if path.is_empty() { name } else { name.strip_prefix(path)?.strip_prefix('/')? };
             (!rest.is_empty() && !rest.contains('/')).then(|| rest.to_owned())
         };
         let mut names: Vec<String> = state.names.keys().filter_map(|name| inside(name)).collect();
-        names.extend(
-            state
-                .directories
-                .iter()
-                .filter_map(|name| inside(name))
-                .map(|name| name + "/"),
-        );
+        names.extend(state.directories.iter().filter_map(|name| inside(name)).map(|name| name + "/"));
         names.sort_unstable();
         Ok(names)
     }
@@ -348,11 +313,7 @@ impl DiskWriter for Handle {
         if let Some(file) = state.files.get_mut(&self.id) {
             file.bytes.extend_from_slice(taken);
         }
-        if taken.len() < bytes.len() {
-            Err(ErrorKind::StorageFull.into())
-        } else {
-            Ok(())
-        }
+        if taken.len() < bytes.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -371,10 +332,7 @@ impl DiskReader for Handle {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.with_file(|file| {
             let start = usize::try_from(offset).map_err(io::Error::other)?;
-            let found = file
-                .bytes
-                .get(start..start + buffer.len())
-                .ok_or(ErrorKind::UnexpectedEof)?;
+            let found = file.bytes.get(start..start + buffer.len()).ok_or(ErrorKind::UnexpectedEof)?;
             buffer.copy_from_slice(found);
             Ok(())
         })

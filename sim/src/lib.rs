@@ -69,9 +69,7 @@ pub fn run_twice(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Result<
     }
     let second = run();
     if first != second {
-        return Err(format!(
-            "seed {seed} is not deterministic: {first:?} and {second:?}"
-        ));
+        return Err(format!("seed {seed} is not deterministic: {first:?} and {second:?}"));
     }
     Ok(first)
 }

@@ -39,12 +39,7 @@ pub struct Model {
 impl Model {
     /// Notes an attempt before it is made.
     pub fn attempt(&mut self, row: RowId, timestamp: i64, action: Action) {
-        let attempt = Attempt {
-            timestamp,
-            action,
-            acknowledged_at: None,
-            must_survive: false,
-        };
+        let attempt = Attempt { timestamp, action, acknowledged_at: None, must_survive: false };
         self.attempts.entry(row).or_default().push(attempt);
     }
 

@@ -57,10 +57,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         .max_message_latency(Duration::from_millis(20))
         .simulation_duration(Duration::from_secs(3_600));
     let mut sim = builder.build();
-    let disks: Vec<SimDisk> = NODES
-        .iter()
-        .map(|name| SimDisk::new(random.split(name)))
-        .collect();
+    let disks: Vec<SimDisk> = NODES.iter().map(|name| SimDisk::new(random.split(name))).collect();
     for (index, name) in NODES.into_iter().enumerate() {
         let host = Host {
             index,
@@ -91,10 +88,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
     let mut down: Option<usize> = None;
     for step in 0..6_000u32 {
         if let Err(error) = sim.step() {
-            shared
-                .violation
-                .lock()
-                .get_or_insert_with(|| format!("the simulation ended: {error}"));
+            shared.violation.lock().get_or_insert_with(|| format!("the simulation ended: {error}"));
         }
         if shared.violation.lock().is_some() {
             return restarts;
@@ -138,16 +132,10 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
             return restarts;
         }
         if let Err(error) = sim.step() {
-            shared
-                .violation
-                .lock()
-                .get_or_insert_with(|| format!("the simulation ended: {error}"));
+            shared.violation.lock().get_or_insert_with(|| format!("the simulation ended: {error}"));
         }
     }
-    shared
-        .violation
-        .lock()
-        .get_or_insert_with(|| "no progress after everything was healed".into());
+    shared.violation.lock().get_or_insert_with(|| "no progress after everything was healed".into());
     restarts
 }
 
@@ -214,10 +202,7 @@ impl Host {
                 segment_bytes: 6_000,
                 compaction_bytes_per_second: 0,
             },
-            timeouts: Timeouts {
-                read: Duration::from_millis(500),
-                write: Duration::from_millis(500),
-            },
+            timeouts: Timeouts { read: Duration::from_millis(500), write: Duration::from_millis(500) },
         };
         let node = Node::start(env, settings, Builtin::default())?;
         create_table(&node, 3).await?;
@@ -243,19 +228,11 @@ impl Host {
     async fn write(&self, node: &Arc<Node>, clock: &SimClock) {
         let row = (self.random.below(PARTITIONS) as u8, self.random.below(ROWS) as u8);
         let timestamp = self.timestamp(node);
-        let action = if self.random.chance(0.2) {
-            Action::Delete
-        } else {
-            Action::Put(self.random.next_u64())
-        };
+        let action =
+            if self.random.chance(0.2) { Action::Delete } else { Action::Put(self.random.next_u64()) };
         self.shared.model.lock().attempt(row, timestamp, action);
         let mutation = mutation(row, timestamp, action, clock.wall_seconds());
-        if node
-            .coordinator
-            .write(&[mutation], Consistency::Quorum)
-            .await
-            .is_ok()
-        {
+        if node.coordinator.write(&[mutation], Consistency::Quorum).await.is_ok() {
             let mut model = self.shared.model.lock();
             model.acknowledge(row, timestamp, Duration::ZERO);
         }
@@ -265,15 +242,11 @@ impl Host {
         let partition = self.random.below(PARTITIONS) as u8;
         // What was acknowledged before the read began must be seen by it.
         self.shared.model.lock().promise(Duration::ZERO);
-        let promised: Vec<_> = (0..ROWS as u8)
-            .map(|row| self.newest_promise((partition, row)))
-            .collect();
+        let promised: Vec<_> = (0..ROWS as u8).map(|row| self.newest_promise((partition, row))).collect();
         let Ok(rows) = read_partition(node, partition, Consistency::Quorum).await else {
             return;
         };
-        self.shared
-            .trace
-            .note(&format!("{} {partition} {rows:?}", self.index));
+        self.shared.trace.note(&format!("{} {partition} {rows:?}", self.index));
         let model = self.shared.model.lock();
         for row in 0..ROWS as u8 {
             let id = (partition, row);

@@ -44,10 +44,7 @@ struct Scenario {
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
-    let built = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
+    let built = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     match built {
         Ok(runtime) => runtime.block_on(scenario(seed, mutant)),
         Err(error) => Verdict {
@@ -63,12 +60,8 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
 async fn scenario(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed);
     let mode = match random.below(3) {
-        0 => SyncMode::Periodic {
-            period: Duration::from_millis(200),
-        },
-        1 => SyncMode::Group {
-            window: Duration::from_millis(5),
-        },
+        0 => SyncMode::Periodic { period: Duration::from_millis(200) },
+        1 => SyncMode::Group { window: Duration::from_millis(5) },
         _ => SyncMode::Batch,
     };
     let mut scenario = Scenario {
@@ -119,10 +112,7 @@ impl Scenario {
                 segment_bytes: 3_000,
                 compaction_bytes_per_second: 0,
             },
-            timeouts: Timeouts {
-                read: Duration::from_secs(5),
-                write: Duration::from_secs(2),
-            },
+            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
         }
     }
 
@@ -153,9 +143,7 @@ impl Scenario {
     }
 
     async fn work(&mut self, node: &Arc<Node>, disk: &SimDisk, life: u64, end: End) -> Result<(), String> {
-        create_table(node, 1)
-            .await
-            .map_err(|error| format!("the table cannot be created: {error}"))?;
+        create_table(node, 1).await.map_err(|error| format!("the table cannot be created: {error}"))?;
         node.spawn_workers();
         self.judge_all(node).await?;
         for client in 0..CLIENTS {
@@ -203,8 +191,7 @@ impl Scenario {
             _ => self.model.lock().promise(now),
         }
         self.model.lock().forget_unpromised();
-        self.trace
-            .note(&format!("{end:?} after {} disk operations", disk.operations()));
+        self.trace.note(&format!("{end:?} after {} disk operations", disk.operations()));
         if end == End::PowerCut {
             disk.power_cut();
         } else {
@@ -244,11 +231,8 @@ impl Worker {
         loop {
             let row = (self.random.below(PARTITIONS) as u8, self.random.below(ROWS) as u8);
             let timestamp = self.node.timestamps.next();
-            let action = if self.random.chance(0.2) {
-                Action::Delete
-            } else {
-                Action::Put(self.random.next_u64())
-            };
+            let action =
+                if self.random.chance(0.2) { Action::Delete } else { Action::Put(self.random.next_u64()) };
             self.model.lock().attempt(row, timestamp, action);
             let mutation = mutation(row, timestamp, action, self.clock.wall_seconds());
             match self.node.coordinator.write(&[mutation], Consistency::One).await {

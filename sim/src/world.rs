@@ -39,10 +39,7 @@ pub async fn create_table(node: &Node, replication_factor: u32) -> Result<(), Cl
         return Ok(());
     }
     let replication = Options::from([
-        (
-            "class".to_owned(),
-            "org.apache.cassandra.locator.SimpleStrategy".to_owned(),
-        ),
+        ("class".to_owned(), "org.apache.cassandra.locator.SimpleStrategy".to_owned()),
         ("replication_factor".to_owned(), replication_factor.to_string()),
     ]);
     let keyspace = Keyspace {
@@ -72,15 +69,9 @@ pub async fn create_table(node: &Node, replication_factor: u32) -> Result<(), Cl
         ],
         next_column: 3,
         dropped_columns: BTreeMap::new(),
-        params: TableParams {
-            gc_grace_seconds: 5,
-            ..TableParams::default()
-        },
+        params: TableParams { gc_grace_seconds: 5, ..TableParams::default() },
     };
-    let changes = vec![
-        SchemaChange::PutKeyspace(keyspace),
-        SchemaChange::PutTable(Box::new(table)),
-    ];
+    let changes = vec![SchemaChange::PutKeyspace(keyspace), SchemaChange::PutTable(Box::new(table))];
     let changed = node.change_schema(schema.epoch, changes).await;
     changed.map(drop)
 }
@@ -111,19 +102,8 @@ pub fn mutation(row: RowId, timestamp: i64, action: Action, now_seconds: i64) ->
             });
         }),
         Action::Delete => {
-            let deletion = Deletion {
-                timestamp_micros: timestamp,
-                deleted_at_seconds: now_seconds,
-            };
-            builder.row(
-                &clustering(row.1),
-                timestamp,
-                &RowHeader {
-                    deletion,
-                    ..RowHeader::EMPTY
-                },
-                |_| {},
-            );
+            let deletion = Deletion { timestamp_micros: timestamp, deleted_at_seconds: now_seconds };
+            builder.row(&clustering(row.1), timestamp, &RowHeader { deletion, ..RowHeader::EMPTY }, |_| {});
         }
     }
     builder.view().bytes().to_vec()
@@ -148,10 +128,7 @@ pub async fn read_partition(
         now_seconds: node.env.clock.wall_seconds(),
         limits: ReadLimits::NONE,
     };
-    let page = node
-        .coordinator
-        .read_page(command, consistency, usize::MAX)
-        .await?;
+    let page = node.coordinator.read_page(command, consistency, usize::MAX).await?;
     let mut rows = Rows::default();
     if page.show(0, &mut rows).map_err(ClusterError::from)?.is_break() {
         return Err(ClusterError::Peer("a row that does not decode".into()));
@@ -176,12 +153,8 @@ impl RowVisitor for Rows {
     fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
         let number = (0..ROWS as u8).find(|number| self::clustering(*number) == clustering);
         let cell = row.cells().next();
-        let value = cell.and_then(|cell| {
-            Some((
-                cell.timestamp_micros,
-                u64::from_be_bytes(cell.value.try_into().ok()?),
-            ))
-        });
+        let value = cell
+            .and_then(|cell| Some((cell.timestamp_micros, u64::from_be_bytes(cell.value.try_into().ok()?))));
         match (number, value) {
             (Some(number), Some(value)) => {
                 self.0.insert(number, value);

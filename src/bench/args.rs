@@ -110,20 +110,11 @@ impl BenchArgs {
                 self.threads >= 1 && self.connections >= self.threads,
                 "there is a connection or more per thread",
             ),
-            (
-                (1..=30_000).contains(&self.depth),
-                "the depth is 1 to 30,000: streams are numbered by 15 bits",
-            ),
-            (
-                self.keys >= 1 && self.rows_per_partition >= 1,
-                "there is a row or more",
-            ),
+            ((1..=30_000).contains(&self.depth), "the depth is 1 to 30,000: streams are numbered by 15 bits"),
+            (self.keys >= 1 && self.rows_per_partition >= 1, "there is a row or more"),
             (self.value_bytes >= 8, "a value is 8 bytes or longer"),
             (self.rate.is_none_or(|rate| rate > 0.0), "the rate is above 0"),
-            (
-                is_plain_name(&self.keyspace),
-                "the keyspace is made of letters, digits and _",
-            ),
+            (is_plain_name(&self.keyspace), "the keyspace is made of letters, digits and _"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err(BenchError::Arguments(rule)),
@@ -143,10 +134,7 @@ impl BenchArgs {
 }
 
 fn is_plain_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn parse_version(text: &str) -> Result<Version, String> {

@@ -35,31 +35,17 @@ impl Link {
     /// Connects, opens the protocol, and logs in if the server asks.
     pub(super) async fn open(args: &BenchArgs) -> Result<Self, BenchError> {
         let address = (args.host.as_str(), args.port);
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(BenchError::io("connect"))?;
-        stream
-            .set_nodelay(true)
-            .map_err(BenchError::io("set TCP_NODELAY"))?;
+        let stream = TcpStream::connect(address).await.map_err(BenchError::io("connect"))?;
+        stream.set_nodelay(true).map_err(BenchError::io("set TCP_NODELAY"))?;
         let rules = EnvelopeRules::client(args.protocol);
         let (inbound, outbound) = (BytesMut::with_capacity(READ_BYTES), BytesMut::new());
-        let mut link = Self {
-            stream,
-            version: args.protocol,
-            rules,
-            segments: None,
-            inbound,
-            outbound,
-        };
+        let mut link = Self { stream, version: args.protocol, rules, segments: None, inbound, outbound };
         link.start(args).await?;
         Ok(link)
     }
 
     async fn start(&mut self, args: &BenchArgs) -> Result<(), BenchError> {
-        let options = vec![
-            (Startup::CQL_VERSION, "3.0.0"),
-            (Startup::DRIVER_NAME, "dodona bench"),
-        ];
+        let options = vec![(Startup::CQL_VERSION, "3.0.0"), (Startup::DRIVER_NAME, "dodona bench")];
         let startup = Request::Startup(Startup { options });
         let needs_login = self
             .call("STARTUP", &startup, |response| match response {
@@ -73,9 +59,7 @@ impl Link {
         }
         if needs_login {
             let token = format!("\0{}\0{}", args.user, args.password);
-            let login = Request::AuthResponse(AuthResponse {
-                token: Some(token.as_bytes()),
-            });
+            let login = Request::AuthResponse(AuthResponse { token: Some(token.as_bytes()) });
             let accept = |response: &Response<'_>| matches!(response, Response::AuthSuccess(_)).then_some(());
             self.call("the login", &login, accept).await?;
         }

@@ -74,10 +74,7 @@ struct Measured {
 /// Loads, warms up and measures, with all threads in step.
 fn measure(args: &BenchArgs) -> Result<Measured, BenchError> {
     let statements = worker::runtime()?.block_on(schema::prepare(args))?;
-    let context = Arc::new(Context {
-        args: args.clone(),
-        statements,
-    });
+    let context = Arc::new(Context { args: args.clone(), statements });
     // Everyone meets before and after the measured phase; the main thread keeps the time.
     let (start, end) = (Barrier::new(args.threads + 1), Barrier::new(args.threads + 1));
     std::thread::scope(|scope| {
@@ -104,12 +101,7 @@ fn measure(args: &BenchArgs) -> Result<Measured, BenchError> {
         for thread in threads {
             stats.add(&thread.join().map_err(|_| BenchError::ThreadDied)??);
         }
-        Ok(Measured {
-            stats,
-            seconds,
-            server_cpu_seconds,
-            loader_cpu_seconds,
-        })
+        Ok(Measured { stats, seconds, server_cpu_seconds, loader_cpu_seconds })
     })
 }
 

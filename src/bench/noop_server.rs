@@ -67,9 +67,7 @@ struct Client {
 
 impl Client {
     fn new(stream: TcpStream, value_bytes: usize) -> Result<Self, BenchError> {
-        stream
-            .set_nodelay(true)
-            .map_err(BenchError::io("set TCP_NODELAY"))?;
+        stream.set_nodelay(true).map_err(BenchError::io("set TCP_NODELAY"))?;
         Ok(Self {
             stream,
             inbound: BytesMut::with_capacity(READ_BYTES),
@@ -83,11 +81,7 @@ impl Client {
     async fn serve(&mut self) -> Result<(), BenchError> {
         loop {
             self.inbound.reserve(READ_BYTES);
-            let read = self
-                .stream
-                .read_buf(&mut self.inbound)
-                .await
-                .map_err(BenchError::io("receive"))?;
+            let read = self.stream.read_buf(&mut self.inbound).await.map_err(BenchError::io("receive"))?;
             if read == 0 {
                 return Ok(());
             }
@@ -110,14 +104,7 @@ impl Client {
     }
 
     fn answer_all(&mut self) -> Result<(), BenchError> {
-        let Self {
-            inbound,
-            outbound,
-            rules,
-            segments,
-            answers,
-            ..
-        } = self;
+        let Self { inbound, outbound, rules, segments, answers, .. } = self;
         let Some(segments) = segments else {
             let mut version = None;
             let used = each_envelope(rules, inbound, &mut |envelope| {
@@ -137,9 +124,7 @@ impl Client {
                 Step::Incomplete => break,
                 Step::Partial { consumed } => consumed,
                 Step::Envelopes { envelopes, consumed } => {
-                    each_envelope(rules, envelopes, &mut |envelope| {
-                        answers.append(envelope, outbound)
-                    })?;
+                    each_envelope(rules, envelopes, &mut |envelope| answers.append(envelope, outbound))?;
                     consumed
                 }
             };
@@ -166,14 +151,8 @@ impl Answers {
             name: "value".into(),
             cql_type: CqlType::Blob,
         };
-        let columns = EncodedMetadata::new(&ResultMetadata {
-            columns: vec![column],
-        });
-        Self {
-            started: false,
-            value: vec![0x5A; value_bytes],
-            columns,
-        }
+        let columns = EncodedMetadata::new(&ResultMetadata { columns: vec![column] });
+        Self { started: false, value: vec![0x5A; value_bytes], columns }
     }
 
     fn append(&mut self, envelope: &Envelope<'_>, out: &mut BytesMut) -> Result<(), BenchError> {
@@ -200,11 +179,7 @@ impl Answers {
                 writer.supported(stream, &Supported { options });
             }
             Request::AuthResponse(_) => {
-                writer.error(
-                    stream,
-                    &none,
-                    &ErrorResponse::protocol(&"no credentials were asked for"),
-                );
+                writer.error(stream, &none, &ErrorResponse::protocol(&"no credentials were asked for"));
             }
         }
         Ok(())
@@ -213,10 +188,7 @@ impl Answers {
     /// A page as long as the client wants it, or one row.
     fn append_rows(&self, stream: i16, execute: &Execute<'_>, writer: ResponseWriter<'_>) {
         let parameters = &execute.parameters;
-        let options = RowsOptions {
-            skip_metadata: parameters.skip_metadata,
-            new_metadata_id: None,
-        };
+        let options = RowsOptions { skip_metadata: parameters.skip_metadata, new_metadata_id: None };
         let rows = writer.rows(stream, &Extras::default(), &self.columns, &options);
         self.append_values(rows, parameters.page_size.unwrap_or(1).min(MAX_ROWS));
     }
@@ -231,9 +203,7 @@ impl Answers {
 }
 
 fn gives_rows(text: &str) -> bool {
-    text.trim_start()
-        .get(..6)
-        .is_some_and(|verb| verb.eq_ignore_ascii_case("select"))
+    text.trim_start().get(..6).is_some_and(|verb| verb.eq_ignore_ascii_case("select"))
 }
 
 /// Every marker is a blob.
@@ -244,15 +214,9 @@ fn append_prepared(stream: i16, text: &str, columns: &EncodedMetadata, writer: R
         name: "marker".into(),
         cql_type: CqlType::Blob,
     };
-    let markers = PreparedMetadata {
-        columns: text.matches('?').map(marker).collect(),
-        partition_key_indexes: vec![],
-    };
+    let markers =
+        PreparedMetadata { columns: text.matches('?').map(marker).collect(), partition_key_indexes: vec![] };
     let none = EncodedMetadata::new(&ResultMetadata::default());
-    let (id, columns) = if gives_rows(text) {
-        (ROWS_ID, columns)
-    } else {
-        (VOID_ID, &none)
-    };
+    let (id, columns) = if gives_rows(text) { (ROWS_ID, columns) } else { (VOID_ID, &none) };
     writer.prepared(stream, &Extras::default(), &id, &id, &markers, columns);
 }

@@ -34,11 +34,7 @@ impl Pace {
         let Some(rate) = rate else { return Ok(Self::Closed) };
         let spacing = 1e9 / rate;
         let (next, interval) = (spacing * index as f64, spacing * connections as f64);
-        Ok(Self::Fixed {
-            next,
-            interval,
-            timer: Timer::new()?,
-        })
+        Ok(Self::Fixed { next, interval, timer: Timer::new()? })
     }
 
     /// The time that the next operation's latency counts from, if it may start at `now`.
@@ -81,36 +77,27 @@ pub(super) struct Timer(AsyncFd<OwnedFd>);
 impl Timer {
     fn new() -> Result<Self, BenchError> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let made = timerfd_create(TimerfdClockId::Monotonic, flags)
-            .map_err(Into::into)
-            .and_then(|timer: OwnedFd| {
+        let made = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(Into::into).and_then(
+            |timer: OwnedFd| {
                 // SAFETY: an `OwnedFd` is open, and the same descriptor, until it is dropped.
                 unsafe { AsyncFd::register(timer) }.map_err(Into::into)
-            });
+            },
+        );
         made.map(Self).map_err(BenchError::io("make a timer"))
     }
 
     fn arm(&self, nanos: u64) -> Result<(), BenchError> {
         // A time of 0 would disarm it.
         let after = Duration::from_nanos(nanos.max(1));
-        let it_value = Timespec {
-            tv_sec: after.as_secs().cast_signed(),
-            tv_nsec: after.subsec_nanos().into(),
-        };
-        let it_interval = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let it_value =
+            Timespec { tv_sec: after.as_secs().cast_signed(), tv_nsec: after.subsec_nanos().into() };
+        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
         let set = timerfd_settime(
             self.0.get_ref(),
             TimerfdTimerFlags::empty(),
-            &Itimerspec {
-                it_interval,
-                it_value,
-            },
+            &Itimerspec { it_interval, it_value },
         );
-        set.map(drop)
-            .map_err(|error| BenchError::io("set a timer")(error.into()))
+        set.map(drop).map_err(|error| BenchError::io("set a timer")(error.into()))
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<()> {

@@ -5,14 +5,8 @@ use serde_json::{Value, json};
 
 use super::{BenchArgs, Measured};
 
-const QUANTILES: [(&str, f64); 6] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p99", 0.99),
-    ("p99.9", 0.999),
-    ("p99.99", 0.9999),
-    ("max", 1.0),
-];
+const QUANTILES: [(&str, f64); 6] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1.0)];
 
 /// Prints what a run gave, for people or as JSON.
 pub(super) fn print(args: &BenchArgs, measured: &Measured) {
@@ -41,9 +35,7 @@ fn as_text(args: &BenchArgs, measured: &Measured) -> String {
         args.connections,
         args.depth,
         args.protocol.number(),
-        args.rate
-            .map(|rate| format!(", {rate} op/s wanted"))
-            .unwrap_or_default(),
+        args.rate.map(|rate| format!(", {rate} op/s wanted")).unwrap_or_default(),
         operations as f64 / seconds,
     )];
     for (kind, latencies) in stats.latencies() {
@@ -61,10 +53,7 @@ fn as_text(args: &BenchArgs, measured: &Measured) -> String {
     }
     lines.push(format!("  loader CPU: {}", cpu(measured.loader_cpu_seconds)));
     if stats.rows > 0 || stats.missing > 0 {
-        lines.push(format!(
-            "  rows: {}, reads that found none: {}",
-            stats.rows, stats.missing
-        ));
+        lines.push(format!("  rows: {}, reads that found none: {}", stats.rows, stats.missing));
     }
     if let Some(error) = &stats.first_error {
         lines.push(format!("  errors: {}, the first: {error}", stats.errors));

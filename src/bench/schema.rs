@@ -47,12 +47,7 @@ pub(super) async fn prepare(args: &BenchArgs) -> Result<Statements, BenchError> 
     for text in &definitions {
         let parameters = QueryParameters::new(Consistency::One);
         let accept = |response: &Response<'_>| matches!(response, Response::Result(_)).then_some(());
-        link.call(
-            "a definition",
-            &Request::Query(Query { text, parameters }),
-            accept,
-        )
-        .await?;
+        link.call("a definition", &Request::Query(Query { text, parameters }), accept).await?;
     }
     let mut by_kind = OperationKind::ALL.map(|_| Statement::default());
     for (statement, kind) in by_kind.iter_mut().zip(OperationKind::ALL) {

@@ -63,10 +63,7 @@ impl Stats {
 
     /// Latencies in nanoseconds of the kinds of operations that there were.
     pub(super) fn latencies(&self) -> impl Iterator<Item = (OperationKind, &Histogram<u64>)> {
-        OperationKind::ALL
-            .into_iter()
-            .zip(&self.latencies)
-            .filter(|(_, histogram)| !histogram.is_empty())
+        OperationKind::ALL.into_iter().zip(&self.latencies).filter(|(_, histogram)| !histogram.is_empty())
     }
 }
 

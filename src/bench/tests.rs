@@ -35,11 +35,8 @@ fn every_workload_runs_in_every_version_and_counts_what_it_did() {
             let stats = run_on_noop(&text).stats;
             assert_eq!((stats.operations(), stats.errors), (1_000, 0), "{text}");
             let rows = if workload == "scan" { 50 } else { 1 };
-            let reads = stats
-                .latencies()
-                .filter(|(kind, _)| !kind.is_write())
-                .map(|(_, h)| h.len())
-                .sum::<u64>();
+            let reads =
+                stats.latencies().filter(|(kind, _)| !kind.is_write()).map(|(_, h)| h.len()).sum::<u64>();
             assert_eq!((stats.rows, stats.missing), (reads * rows, 0), "{text}");
         }
     }
@@ -69,14 +66,8 @@ fn a_duration_is_kept() {
 
 #[test]
 fn arguments_that_make_no_sense_are_refused() {
-    for text in [
-        "--threads 5",
-        "--depth 0",
-        "--depth 40000",
-        "--keys 0",
-        "--value-bytes 3",
-        "--keyspace a;b",
-    ] {
+    for text in ["--threads 5", "--depth 0", "--depth 40000", "--keys 0", "--value-bytes 3", "--keyspace a;b"]
+    {
         assert!(args(text).check().is_err(), "{text}");
     }
     assert!(args("").check().is_ok());

@@ -29,20 +29,12 @@ impl Phase {
     /// Writes a thread's part of the rows.
     pub(super) fn load(args: &BenchArgs, thread: usize) -> Self {
         let (from, to) = share(args, thread);
-        Self {
-            operations: to - from,
-            seconds: None,
-            rate: None,
-        }
+        Self { operations: to - from, seconds: None, rate: None }
     }
 
     /// As fast as it goes, for whoever compiles what runs often.
     pub(super) fn warm_up(args: &BenchArgs) -> Self {
-        Self {
-            operations: args.warmup.div_ceil(args.threads as u64),
-            seconds: None,
-            rate: None,
-        }
+        Self { operations: args.warmup.div_ceil(args.threads as u64), seconds: None, rate: None }
     }
 
     /// What is measured.
@@ -52,11 +44,7 @@ impl Phase {
             Some(_) => u64::MAX,
             None => part(thread + 1) - part(thread),
         };
-        Self {
-            operations,
-            seconds: args.duration,
-            rate: args.rate,
-        }
+        Self { operations, seconds: args.duration, rate: args.rate }
     }
 }
 
@@ -84,12 +72,7 @@ impl Worker {
             }
             Ok::<_, BenchError>(connections)
         })?;
-        Ok(Self {
-            runtime,
-            context: Arc::clone(context),
-            first,
-            connections,
-        })
+        Ok(Self { runtime, context: Arc::clone(context), first, connections })
     }
 
     /// Runs a phase on all connections and returns what it gave.
@@ -129,10 +112,7 @@ impl Worker {
 
 /// A runtime for one thread.
 pub(super) fn runtime() -> Result<Runtime, BenchError> {
-    Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .map_err(BenchError::io("start a runtime"))
+    Builder::new_current_thread().enable_io().build().map_err(BenchError::io("start a runtime"))
 }
 
 /// What the connections of a thread share during a phase.
@@ -187,13 +167,7 @@ impl Connection {
             link,
             generator,
             free: (0..depth as i16).rev().collect(),
-            in_flight: vec![
-                InFlight {
-                    kind: OperationKind::Read,
-                    started: 0
-                };
-                depth
-            ],
+            in_flight: vec![InFlight { kind: OperationKind::Read, started: 0 }; depth],
             positions: vec![ScanPosition::default(); depth],
             stats: Stats::new(),
         }
@@ -226,14 +200,7 @@ impl Connection {
         if self.free.is_empty() || shared.is_over(now) {
             return;
         }
-        let Self {
-            link,
-            generator,
-            free,
-            in_flight,
-            positions,
-            ..
-        } = self;
+        let Self { link, generator, free, in_flight, positions, .. } = self;
         let mut mix = shared.mix.borrow_mut();
         link.write(|out| {
             while let Some(&stream) = free.last() {
@@ -252,22 +219,12 @@ impl Connection {
 
     /// Takes what has been answered.
     fn receive(&mut self, now: u64) -> Result<(), BenchError> {
-        let Self {
-            link,
-            free,
-            in_flight,
-            positions,
-            stats,
-            ..
-        } = self;
+        let Self { link, free, in_flight, positions, stats, .. } = self;
         link.take_envelopes(|envelope| {
             let stream = envelope.header.stream;
-            let slot = usize::try_from(stream)
-                .ok()
-                .filter(|slot| *slot < in_flight.len());
-            let slot = slot.ok_or(BenchError::Arguments(
-                "the server answered on a stream that was not used",
-            ))?;
+            let slot = usize::try_from(stream).ok().filter(|slot| *slot < in_flight.len());
+            let slot =
+                slot.ok_or(BenchError::Arguments("the server answered on a stream that was not used"))?;
             let InFlight { kind, started } = in_flight[slot];
             if take_answer(kind, envelope, &mut positions[slot], stats)? {
                 stats.record(kind, now.saturating_sub(started));

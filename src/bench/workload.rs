@@ -176,11 +176,7 @@ fn encode(
     parameters.page_size = (kind == OperationKind::Scan).then_some(args.page_size);
     parameters.paging_state = paging_state;
     let result_metadata_id = Some(&statement.result_metadata_id[..]);
-    let execute = Execute {
-        id: &statement.id,
-        result_metadata_id,
-        parameters,
-    };
+    let execute = Execute { id: &statement.id, result_metadata_id, parameters };
     Request::Execute(execute).encode(encoding, 0, &RequestExtras::default(), out);
 }
 
@@ -211,8 +207,7 @@ impl ScanPosition {
     /// Remembers where the page that has come ended.
     pub(super) fn advance(&mut self, paging_state: Option<&[u8]>) {
         self.paging_state.clear();
-        self.paging_state
-            .extend_from_slice(paging_state.unwrap_or_default());
+        self.paging_state.extend_from_slice(paging_state.unwrap_or_default());
     }
 }
 
@@ -255,11 +250,7 @@ impl Generator {
                     Workload::Mixed => random & 1 == 0,
                     _ => true,
                 };
-                let kind = if reads {
-                    OperationKind::Read
-                } else {
-                    OperationKind::Write
-                };
+                let kind = if reads { OperationKind::Read } else { OperationKind::Write };
                 (kind, self.random.below(self.context.args.keys), 0)
             }
         };
@@ -280,15 +271,7 @@ impl Generator {
         let paging_state = Some(&position.paging_state[..]);
         let Context { args, statements } = &*self.context;
         let scan = statements.of(OperationKind::Scan);
-        encode(
-            OperationKind::Scan,
-            scan,
-            args,
-            self.encoding,
-            &self.values,
-            paging_state,
-            out,
-        );
+        encode(OperationKind::Scan, scan, args, self.encoding, &self.values, paging_state, out);
         out[start..][STREAM_AT].copy_from_slice(&stream.to_be_bytes());
     }
 }

@@ -76,29 +76,17 @@ impl Client {
         let failed = |error| ClientError::Connect(format!("{host}:{port}"), error);
         let stream = TcpStream::connect((host, port)).map_err(failed)?;
         stream.set_nodelay(true)?;
-        let mut client = Self {
-            stream,
-            inbound: Vec::new(),
-        };
-        let options = vec![
-            (Startup::CQL_VERSION, "3.0.0"),
-            (Startup::DRIVER_NAME, "dodona shell"),
-        ];
+        let mut client = Self { stream, inbound: Vec::new() };
+        let options = vec![(Startup::CQL_VERSION, "3.0.0"), (Startup::DRIVER_NAME, "dodona shell")];
         let needs_login =
-            client.call(
-                &Request::Startup(Startup { options }),
-                false,
-                |response, _| match response {
-                    Response::Ready => Ok(false),
-                    Response::Authenticate(_) => Ok(true),
-                    other => Err(unexpected(&other)),
-                },
-            )?;
+            client.call(&Request::Startup(Startup { options }), false, |response, _| match response {
+                Response::Ready => Ok(false),
+                Response::Authenticate(_) => Ok(true),
+                other => Err(unexpected(&other)),
+            })?;
         if needs_login {
             let token = format!("\0{user}\0{password}");
-            let login = Request::AuthResponse(AuthResponse {
-                token: Some(token.as_bytes()),
-            });
+            let login = Request::AuthResponse(AuthResponse { token: Some(token.as_bytes()) });
             client.call(&login, false, |response, _| match response {
                 Response::AuthSuccess(_) => Ok(()),
                 other => Err(unexpected(&other)),
@@ -114,21 +102,17 @@ impl Client {
         parameters: QueryParameters<'_>,
         tracing: bool,
     ) -> Result<Answer, ClientError> {
-        self.call(
-            &Request::Query(Query { text, parameters }),
-            tracing,
-            |response, mut answer| {
-                match response {
-                    Response::Result(ResultResponse::Rows(rows)) => answer.page = Some(page(&rows)?),
-                    Response::Result(ResultResponse::SetKeyspace(keyspace)) => {
-                        answer.keyspace = Some(keyspace.to_owned());
-                    }
-                    Response::Result(_) => {}
-                    other => return Err(unexpected(&other)),
+        self.call(&Request::Query(Query { text, parameters }), tracing, |response, mut answer| {
+            match response {
+                Response::Result(ResultResponse::Rows(rows)) => answer.page = Some(page(&rows)?),
+                Response::Result(ResultResponse::SetKeyspace(keyspace)) => {
+                    answer.keyspace = Some(keyspace.to_owned());
                 }
-                Ok(answer)
-            },
-        )
+                Response::Result(_) => {}
+                other => return Err(unexpected(&other)),
+            }
+            Ok(answer)
+        })
     }
 
     fn call<T>(
@@ -138,33 +122,22 @@ impl Client {
         read: impl FnOnce(Response<'_>, Answer) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         let mut out = BytesMut::new();
-        let extras = RequestExtras {
-            tracing,
-            ..RequestExtras::default()
-        };
+        let extras = RequestExtras { tracing, ..RequestExtras::default() };
         request.encode(Encoding::new(VERSION, Compression::None), 0, &extras, &mut out);
         self.stream.write_all(&out)?;
-        let rules = EnvelopeRules {
-            version: None,
-            ..EnvelopeRules::client(VERSION)
-        };
+        let rules = EnvelopeRules { version: None, ..EnvelopeRules::client(VERSION) };
         loop {
             if let Some((envelope, length)) = rules.next(&self.inbound)? {
                 let (extras, response) = Response::decode(&envelope.header, envelope.body)?;
                 let answer = Answer {
-                    warnings: extras
-                        .warnings
-                        .iter()
-                        .map(|warning| (*warning).to_owned())
-                        .collect(),
+                    warnings: extras.warnings.iter().map(|warning| (*warning).to_owned()).collect(),
                     tracing_id: extras.tracing_id,
                     ..Answer::default()
                 };
                 let result = match response {
-                    Response::Error(error) => Err(ClientError::Refused {
-                        code: error.body.code(),
-                        message: error.message,
-                    }),
+                    Response::Error(error) => {
+                        Err(ClientError::Refused { code: error.body.code(), message: error.message })
+                    }
                     response => read(response, answer),
                 };
                 self.inbound.drain(..length);
@@ -194,8 +167,7 @@ fn page(rows: &Rows<'_>) -> Result<Page, ClientError> {
     for cell in rows.cells() {
         row.push(cell?.map(<[u8]>::to_vec));
         if row.len() == width {
-            page.rows
-                .push(std::mem::replace(&mut row, Vec::with_capacity(width)));
+            page.rows.push(std::mem::replace(&mut row, Vec::with_capacity(width)));
         }
     }
     Ok(page)

@@ -87,10 +87,9 @@ pub(super) fn parse(text: &str) -> Option<Result<Command, String>> {
         ["EXPAND", argument] => set(on_or_off(argument).map(|on| Setting::Expand(Some(on)))),
         ["TRACING"] => set(Ok(Setting::Tracing(None))),
         ["TRACING", argument] => set(on_or_off(argument).map(|on| Setting::Tracing(Some(on)))),
-        [
-            "SOURCE" | "CONSISTENCY" | "SERIAL" | "PAGING" | "EXPAND" | "TRACING",
-            ..,
-        ] => Some(Err(format!("Improper {} command: see HELP", upper[0]))),
+        ["SOURCE" | "CONSISTENCY" | "SERIAL" | "PAGING" | "EXPAND" | "TRACING", ..] => {
+            Some(Err(format!("Improper {} command: see HELP", upper[0])))
+        }
         _ => None,
     }
 }
@@ -100,9 +99,7 @@ fn serial(level: &str) -> Result<Setting, String> {
     if level.is_serial() {
         Ok(Setting::SerialConsistency(Some(level)))
     } else {
-        Err(format!(
-            "{level} is not a serial consistency level: SERIAL or LOCAL_SERIAL"
-        ))
+        Err(format!("{level} is not a serial consistency level: SERIAL or LOCAL_SERIAL"))
     }
 }
 
@@ -133,10 +130,7 @@ mod tests {
     fn commands_are_told_from_statements() {
         let quorum = Setting::Consistency(Some(Consistency::Quorum));
         assert_eq!(parse("consistency quorum;"), Some(Ok(Command::Set(quorum))));
-        assert_eq!(
-            parse("PAGING 5"),
-            Some(Ok(Command::Set(Setting::Paging(Some(Some(5))))))
-        );
+        assert_eq!(parse("PAGING 5"), Some(Ok(Command::Set(Setting::Paging(Some(Some(5)))))));
         assert_eq!(parse("SOURCE 'A.cql'"), Some(Ok(Command::Source("A.cql".into()))));
         assert_eq!(parse("exit"), Some(Ok(Command::Exit)));
         assert!(parse("PAGING maybe").unwrap().is_err());

@@ -15,11 +15,7 @@ pub(super) fn is_text(page: &Page) -> bool {
 
 /// The text of definitions.
 pub(super) fn text(page: &Page) -> String {
-    let place = page
-        .columns
-        .iter()
-        .position(|column| &*column.name == DEFINITION)
-        .unwrap_or(0);
+    let place = page.columns.iter().position(|column| &*column.name == DEFINITION).unwrap_or(0);
     let mut out = String::new();
     for row in &page.rows {
         if let Some(Some(bytes)) = row.get(place) {
@@ -37,26 +33,14 @@ pub(super) fn table(page: &Page) -> String {
     let widths: Vec<usize> = names
         .iter()
         .enumerate()
-        .map(|(place, name)| {
-            rows.iter()
-                .map(|row| width(&row[place]))
-                .fold(width(name), usize::max)
-        })
+        .map(|(place, name)| rows.iter().map(|row| width(&row[place])).fold(width(name), usize::max))
         .collect();
-    let header = names
-        .iter()
-        .zip(&widths)
-        .map(|(name, width)| pad(name, *width, false))
-        .collect::<Vec<_>>();
+    let header = names.iter().zip(&widths).map(|(name, width)| pad(name, *width, false)).collect::<Vec<_>>();
     let mut out = format!("\n {}\n", header.join(" | ").trim_end());
     let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
     let _ = writeln!(out, "-{}-", rules.join("-+-"));
     for row in &rows {
-        let line = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| pad(cell, *width, true))
-            .collect::<Vec<_>>();
+        let line = row.iter().zip(&widths).map(|(cell, width)| pad(cell, *width, true)).collect::<Vec<_>>();
         let _ = writeln!(out, " {}", line.join(" | "));
     }
     out
@@ -81,16 +65,10 @@ pub(super) fn vertical(page: &Page, rows_before: usize) -> String {
 
 /// The names of the columns, and every row's values as text.
 fn cells(page: &Page) -> (Vec<String>, Vec<Vec<String>>) {
-    let names = page
-        .columns
-        .iter()
-        .map(|column| column.name.to_string())
-        .collect();
+    let names = page.columns.iter().map(|column| column.name.to_string()).collect();
     let rows = page.rows.iter().map(|row| {
         let values = page.columns.iter().zip(row);
-        values
-            .map(|(column, value)| value_text(&column.cql_type, value.as_deref()))
-            .collect()
+        values.map(|(column, value)| value_text(&column.cql_type, value.as_deref())).collect()
     });
     (names, rows.collect())
 }
@@ -110,15 +88,9 @@ fn value_text(cql_type: &CqlType, value: Option<&[u8]>) -> String {
     };
     if *cql_type == CqlType::Timestamp {
         // As cqlsh: 2026-01-02 03:04:05.000000+0000.
-        return literal
-            .trim_matches('\'')
-            .replace('T', " ")
-            .replace('Z', "000+0000");
+        return literal.trim_matches('\'').replace('T', " ").replace('Z', "000+0000");
     }
-    match literal
-        .strip_prefix('\'')
-        .and_then(|rest| rest.strip_suffix('\''))
-    {
+    match literal.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
         Some(text) => text.replace("''", "'").replace('\n', "\\n"),
         None => literal,
     }
@@ -130,11 +102,7 @@ fn width(text: &str) -> usize {
 
 fn pad(text: &str, to: usize, left: bool) -> String {
     let blanks = " ".repeat(to.saturating_sub(width(text)));
-    if left {
-        blanks + text
-    } else {
-        text.to_owned() + &blanks
-    }
+    if left { blanks + text } else { text.to_owned() + &blanks }
 }
 
 #[cfg(test)]
@@ -150,10 +118,7 @@ mod tests {
             cql_type,
         };
         let row = |number: i32, text: Option<&str>| {
-            vec![
-                Some(number.to_be_bytes().to_vec()),
-                text.map(|text| text.as_bytes().to_vec()),
-            ]
+            vec![Some(number.to_be_bytes().to_vec()), text.map(|text| text.as_bytes().to_vec())]
         };
         Page {
             columns: vec![column("id", CqlType::Int), column("name", CqlType::Text)],

@@ -15,10 +15,7 @@ pub(super) struct Split<'a> {
 
 /// Takes text apart.
 pub(super) fn split(text: &str) -> Split<'_> {
-    let mut split = Split {
-        statements: Vec::new(),
-        rest: text,
-    };
+    let mut split = Split { statements: Vec::new(), rest: text };
     while let Some((statement, rest)) = first(split.rest) {
         if !is_blank(statement) {
             split.statements.push(statement.trim());
@@ -91,19 +88,13 @@ mod tests {
     #[test]
     fn a_batch_ends_behind_apply_batch() {
         let batch = "BEGIN BATCH INSERT INTO t (a) VALUES (1); DELETE FROM t; APPLY BATCH";
-        assert_eq!(
-            statements(&format!("{batch}; SELECT 1;")),
-            (vec![batch, "SELECT 1"], "")
-        );
+        assert_eq!(statements(&format!("{batch}; SELECT 1;")), (vec![batch, "SELECT 1"], ""));
         assert_eq!(statements("BEGIN BATCH INSERT INTO t (a) VALUES (1);").0.len(), 0);
     }
 
     #[test]
     fn commands_of_the_shell_end_with_their_line() {
-        assert_eq!(
-            statements("CONSISTENCY ONE\nSELECT"),
-            (vec!["CONSISTENCY ONE"], "SELECT")
-        );
+        assert_eq!(statements("CONSISTENCY ONE\nSELECT"), (vec!["CONSISTENCY ONE"], "SELECT"));
         assert_eq!(statements("desc tables"), (vec!["desc tables"], ""));
         assert_eq!(statements("?"), (vec!["?"], ""));
     }

@@ -108,11 +108,7 @@ pub fn run(args: &ShellArgs) -> Result<(), ShellError> {
     match script {
         Some(script) => {
             shell.script(&script)?;
-            if shell.failed > 0 {
-                Err(ShellError::Failed(shell.failed))
-            } else {
-                Ok(())
-            }
+            if shell.failed > 0 { Err(ShellError::Failed(shell.failed)) } else { Ok(()) }
         }
         None => shell.interact(args),
     }
@@ -144,10 +140,7 @@ impl Shell {
             // There is none the first time.
             let _ = editor.load_history(history);
         }
-        print(&format!(
-            "Connected to {}:{}. HELP lists the commands; EXIT ends.\n",
-            args.host, args.port
-        ));
+        print(&format!("Connected to {}:{}. HELP lists the commands; EXIT ends.\n", args.host, args.port));
         let mut typed = String::new();
         loop {
             match editor.readline(&self.prompt(typed.is_empty())) {
@@ -165,11 +158,7 @@ impl Shell {
             }
             // A line of history that cannot be kept is no reason to stop.
             let _ = editor.add_history_entry(typed.trim());
-            let statements: Vec<String> = complete
-                .statements
-                .iter()
-                .map(|text| (*text).to_owned())
-                .collect();
+            let statements: Vec<String> = complete.statements.iter().map(|text| (*text).to_owned()).collect();
             typed = complete.rest.trim_start().to_owned();
             let mut end = false;
             for statement in statements {
@@ -186,15 +175,9 @@ impl Shell {
     }
 
     fn prompt(&self, begins: bool) -> String {
-        let name = self
-            .keyspace
-            .as_ref()
-            .map_or_else(|| "dodona".into(), |keyspace| format!("dodona:{keyspace}"));
-        if begins {
-            format!("{name}> ")
-        } else {
-            format!("{:>width$} ", "...", width = name.len() + 1)
-        }
+        let name =
+            self.keyspace.as_ref().map_or_else(|| "dodona".into(), |keyspace| format!("dodona:{keyspace}"));
+        if begins { format!("{name}> ") } else { format!("{:>width$} ", "...", width = name.len() + 1) }
     }
 
     fn script(&mut self, text: &str) -> Result<(), ShellError> {
@@ -242,10 +225,7 @@ impl Shell {
             }
             Setting::SerialConsistency(level) => {
                 self.serial_consistency = level.unwrap_or(self.serial_consistency);
-                print(&format!(
-                    "Serial consistency level is {}.\n",
-                    self.serial_consistency
-                ));
+                print(&format!("Serial consistency level is {}.\n", self.serial_consistency));
             }
             Setting::Paging(rows) => {
                 self.page_rows = rows.unwrap_or(self.page_rows);
@@ -281,10 +261,7 @@ impl Shell {
                 }
                 Err(error) => return Err(error.into()),
             };
-            answer
-                .warnings
-                .iter()
-                .for_each(|warning| eprintln!("Warning: {warning}"));
+            answer.warnings.iter().for_each(|warning| eprintln!("Warning: {warning}"));
             if let Some(keyspace) = answer.keyspace {
                 self.keyspace = Some(keyspace);
             }
@@ -338,9 +315,6 @@ fn explain(code: ErrorCode, message: &str) -> String {
             format!("Unauthorized: Error from server: code=2100 [Unauthorized] message=\"{message}\"")
         }
         ErrorCode::ConfigError => format!("ConfigurationException: {message}"),
-        code => format!(
-            "{code:?}: Error from server: code={:04x} message=\"{message}\"",
-            code.code()
-        ),
+        code => format!("{code:?}: Error from server: code={:04x} message=\"{message}\"", code.code()),
     }
 }

@@ -37,12 +37,7 @@ impl BlockCache {
             foldhash::fast::FixedState::default(),
             DefaultLifecycle::default(),
         );
-        Self {
-            blocks,
-            next_file: AtomicU64::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-        }
+        Self { blocks, next_file: AtomicU64::new(0), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// A number for a file that was opened.

@@ -84,17 +84,11 @@ impl Engine {
     ) -> Result<(Self, Recovered)> {
         let lock = env.disk.lock(LOCK_FILE).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => StorageError::InUse,
-            _ => StorageError::Io {
-                action: "locking",
-                path: LOCK_FILE.into(),
-                source: Arc::new(error),
-            },
+            _ => StorageError::Io { action: "locking", path: LOCK_FILE.into(), source: Arc::new(error) },
         })?;
         check_layout(&env)?;
         prepare_directory(&*env.disk)?;
-        env.disk
-            .create_dir_all(sstable::DIRECTORY)
-            .during("creating", sstable::DIRECTORY)?;
+        env.disk.create_dir_all(sstable::DIRECTORY).during("creating", sstable::DIRECTORY)?;
         let mut manifest = Manifest::open(Arc::clone(&env.disk), env.mutants.clone())?;
         let cache = Arc::new(BlockCache::new(settings.block_cache_bytes));
         let mut stores = Tables::new();
@@ -106,21 +100,12 @@ impl Engine {
         }
         drop_unknown_tables(&env, &mut manifest, &stores)?;
         let memtable_bytes = replay(&env, &manifest, &stores, &mut recovered)?;
-        let covered_end = manifest
-            .state()
-            .values()
-            .filter_map(|files| files.covered.last())
-            .map(|range| range.end)
-            .max();
+        let covered_end =
+            manifest.state().values().filter_map(|files| files.covered.last()).map(|range| range.end).max();
         let replayed = memtable_bytes.1;
         let end = replayed.end_position.max(covered_end.unwrap_or(0));
-        let log = CommitLog::open(
-            env.clone(),
-            settings.sync_mode,
-            settings.segment_bytes,
-            &replayed.segments,
-            end,
-        );
+        let log =
+            CommitLog::open(env.clone(), settings.sync_mode, settings.segment_bytes, &replayed.segments, end);
         let engine = Self {
             env,
             settings,
@@ -146,11 +131,7 @@ impl Engine {
     /// # Errors
     /// The engine does not know the table.
     pub(crate) fn store(&self, table: TableId) -> Result<Arc<TableStore>> {
-        self.tables
-            .load()
-            .get(&table)
-            .cloned()
-            .ok_or(StorageError::NoSuchTable(table))
+        self.tables.load().get(&table).cloned().ok_or(StorageError::NoSuchTable(table))
     }
 
     /// Creates a table, or replaces the settings of one that exists.
@@ -165,10 +146,7 @@ impl Engine {
         }
         let memtable = Memtable::new(FIRST_SHARD_BITS, self.log.end(), self.env.clock.mono());
         let mut tables = Tables::clone(&self.tables.load());
-        tables.insert(
-            settings.id,
-            Arc::new(TableStore::new(settings, memtable, Vec::new())),
-        );
+        tables.insert(settings.id, Arc::new(TableStore::new(settings, memtable, Vec::new())));
         self.tables.store(Arc::new(tables));
         Ok(())
     }
@@ -183,10 +161,7 @@ impl Engine {
         let Some(store) = tables.remove(&table) else {
             return Ok(());
         };
-        self.manifest.lock().commit(&Edit {
-            dropped: true,
-            ..Edit::new(table)
-        })?;
+        self.manifest.lock().commit(&Edit { dropped: true, ..Edit::new(table) })?;
         self.tables.store(Arc::new(tables));
         let view = store.view.load();
         let bytes: usize = view.memtables().map(|memtable| memtable.bytes()).sum();
@@ -289,9 +264,7 @@ impl Engine {
     /// [`Self::read_page`] where it may block. Else a file is damaged, or the table not known.
     pub fn try_read(&self, command: &ReadCommand, visitor: &mut dyn RowVisitor) -> Result<ReadEnd> {
         let tables = self.tables.load();
-        let store = tables
-            .get(&command.table)
-            .ok_or(StorageError::NoSuchTable(command.table))?;
+        let store = tables.get(&command.table).ok_or(StorageError::NoSuchTable(command.table))?;
         read::read(&store.view.load(), command, Access::Memory, visitor)
     }
 
@@ -378,21 +351,14 @@ fn open_table(
 ) -> Result<(TableStore, usize)> {
     let table = settings.id;
     let directory = sstable::directory_of(table);
-    let wanted = manifest
-        .state()
-        .get(&table)
-        .map(|files| files.sstables.clone())
-        .unwrap_or_default();
+    let wanted = manifest.state().get(&table).map(|files| files.sstables.clone()).unwrap_or_default();
     // The first file of a table makes its directory.
     let names = match env.disk.list(&directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         names => names.during("listing", &directory)?,
     };
     for name in names {
-        let id = name
-            .strip_suffix(".sst")
-            .and_then(|id| id.parse().ok())
-            .map(SstableId);
+        let id = name.strip_suffix(".sst").and_then(|id| id.parse().ok()).map(SstableId);
         let leftover = name.ends_with(".tmp") || id.is_some_and(|id| !wanted.contains(&id));
         if leftover {
             let path = format!("{directory}/{name}");
@@ -410,26 +376,13 @@ fn open_table(
 
 /// Removes what is left of tables that the schema does not have any more.
 fn drop_unknown_tables(env: &Env, manifest: &mut Manifest, stores: &Tables) -> Result<()> {
-    let unknown: Vec<TableId> = manifest
-        .state()
-        .keys()
-        .filter(|table| !stores.contains_key(table))
-        .copied()
-        .collect();
+    let unknown: Vec<TableId> =
+        manifest.state().keys().filter(|table| !stores.contains_key(table)).copied().collect();
     for table in unknown {
-        manifest.commit(&Edit {
-            dropped: true,
-            ..Edit::new(table)
-        })?;
+        manifest.commit(&Edit { dropped: true, ..Edit::new(table) })?;
     }
-    for name in env
-        .disk
-        .list(sstable::DIRECTORY)
-        .during("listing", sstable::DIRECTORY)?
-    {
-        let known = stores
-            .keys()
-            .any(|table| name.trim_end_matches('/') == table.to_string());
+    for name in env.disk.list(sstable::DIRECTORY).during("listing", sstable::DIRECTORY)? {
+        let known = stores.keys().any(|table| name.trim_end_matches('/') == table.to_string());
         if name.ends_with('/') && !known {
             let path = format!("{}/{}", sstable::DIRECTORY, name.trim_end_matches('/'));
             tracing::info!(path, "removing the files of a table that was dropped");
@@ -453,11 +406,7 @@ fn replay(
             let Some(store) = stores.get(&mutation.table) else {
                 continue;
             };
-            if manifest
-                .state()
-                .get(&mutation.table)
-                .is_some_and(|files| files.covers(position))
-            {
+            if manifest.state().get(&mutation.table).is_some_and(|files| files.covers(position)) {
                 continue;
             }
             growth += store.view.load().active.apply(&mutation)?;

@@ -43,14 +43,7 @@ fn settings() -> TableSettings {
 
 fn open(directory: &std::path::Path) -> Engine {
     let env = dodona_env::os::env(directory).unwrap();
-    Engine::open(
-        env,
-        EngineSettings::default(),
-        Uuid::from_u128(1),
-        vec![settings()],
-    )
-    .unwrap()
-    .0
+    Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![settings()]).unwrap().0
 }
 
 fn clustering(n: u8) -> Vec<u8> {
@@ -64,27 +57,10 @@ fn key(n: u8) -> Vec<u8> {
 /// What a test does to the engine.
 #[derive(Clone, Debug)]
 enum Step {
-    Put {
-        key: u8,
-        row: u8,
-        timestamp: i64,
-        value: u8,
-    },
-    DeleteRow {
-        key: u8,
-        row: u8,
-        timestamp: i64,
-    },
-    DeleteRange {
-        key: u8,
-        start: u8,
-        end: u8,
-        timestamp: i64,
-    },
-    DeletePartition {
-        key: u8,
-        timestamp: i64,
-    },
+    Put { key: u8, row: u8, timestamp: i64, value: u8 },
+    DeleteRow { key: u8, row: u8, timestamp: i64 },
+    DeleteRange { key: u8, start: u8, end: u8, timestamp: i64 },
+    DeletePartition { key: u8, timestamp: i64 },
     Flush,
     Compact,
     Reopen,
@@ -131,46 +107,23 @@ impl Model {
 
 fn apply(engine: &Engine, model: &mut Model, step: &Step) {
     let mut builder = MutationBuilder::new();
-    let deletion = |timestamp_micros| Deletion {
-        timestamp_micros,
-        deleted_at_seconds: i64::MAX - 1,
-    };
+    let deletion = |timestamp_micros| Deletion { timestamp_micros, deleted_at_seconds: i64::MAX - 1 };
     match *step {
-        Step::Put {
-            key: k,
-            row,
-            timestamp,
-            value,
-        } => {
+        Step::Put { key: k, row, timestamp, value } => {
             builder.begin(TABLE, 0, &key(k));
-            let header = RowHeader {
-                liveness: Some(Liveness::new(timestamp)),
-                ..RowHeader::EMPTY
-            };
+            let header = RowHeader { liveness: Some(Liveness::new(timestamp)), ..RowHeader::EMPTY };
             builder.row(&clustering(row), timestamp, &header, |row| {
                 row.push_cell(&live_cell(ColumnId(3), timestamp, &[value]));
             });
             model.puts.push((k, row, timestamp, value));
         }
-        Step::DeleteRow {
-            key: k,
-            row,
-            timestamp,
-        } => {
+        Step::DeleteRow { key: k, row, timestamp } => {
             builder.begin(TABLE, 0, &key(k));
-            let header = RowHeader {
-                deletion: deletion(timestamp),
-                ..RowHeader::EMPTY
-            };
+            let header = RowHeader { deletion: deletion(timestamp), ..RowHeader::EMPTY };
             builder.row(&clustering(row), timestamp, &header, |_| {});
             model.deletions.push((k, row, row + 1, timestamp));
         }
-        Step::DeleteRange {
-            key: k,
-            start,
-            end,
-            timestamp,
-        } => {
+        Step::DeleteRange { key: k, start, end, timestamp } => {
             builder.begin(TABLE, 0, &key(k));
             builder.range_deletion(&slice(start, end), deletion(timestamp));
             model.deletions.push((k, start, end, timestamp));
@@ -192,10 +145,7 @@ fn apply(engine: &Engine, model: &mut Model, step: &Step) {
 
 fn slice(start: u8, end: u8) -> ClusteringSlice {
     let bound = |n| vec![0x40, n, BELOW];
-    ClusteringSlice {
-        start: bound(start),
-        end: bound(end),
-    }
+    ClusteringSlice { start: bound(start), end: bound(end) }
 }
 
 #[derive(Default)]
@@ -246,11 +196,7 @@ fn check(engine: &Engine, model: &Model) {
     let mut keys: Vec<u8> = (0..4).collect();
     keys.sort_by_key(|k| PartitionKey::new(key(*k).into()));
     for k in keys {
-        let expected: Vec<_> = model
-            .rows(k)
-            .into_iter()
-            .map(|(row, value)| (key(k), row, value))
-            .collect();
+        let expected: Vec<_> = model.rows(k).into_iter().map(|(row, value)| (key(k), row, value)).collect();
         all.extend(expected.clone());
         let one = || PartitionSelection::Key(PartitionKey::new(key(k).into()));
         assert_eq!(read(&command(one(), ClusteringSelection::all(), false)), expected);
@@ -263,19 +209,11 @@ fn check(engine: &Engine, model: &Model) {
         let sliced_back: Vec<_> = sliced.iter().rev().cloned().collect();
         assert_eq!(read(&command(one(), slices, true)), sliced_back);
         let names = ClusteringSelection::Names(vec![clustering(4), clustering(7), clustering(20)]);
-        let named: Vec<_> = expected
-            .iter()
-            .filter(|row| [4, 7, 20].contains(&row.1))
-            .cloned()
-            .collect();
+        let named: Vec<_> = expected.iter().filter(|row| [4, 7, 20].contains(&row.1)).cloned().collect();
         assert_eq!(read(&command(one(), names, false)), named);
     }
     assert_eq!(
-        read(&command(
-            PartitionSelection::Range(PartitionRange::all()),
-            ClusteringSelection::all(),
-            false
-        )),
+        read(&command(PartitionSelection::Range(PartitionRange::all()), ClusteringSelection::all(), false)),
         all
     );
 }
@@ -312,21 +250,10 @@ fn a_flipped_bit_in_a_file_is_named_and_never_read_as_data() {
     let engine = open(directory.path());
     let mut model = Model::default();
     for row in 0..30 {
-        apply(
-            &engine,
-            &mut model,
-            &Step::Put {
-                key: 1,
-                row,
-                timestamp: 5,
-                value: row,
-            },
-        );
+        apply(&engine, &mut model, &Step::Put { key: 1, row, timestamp: 5, value: row });
     }
     engine.flush(TABLE).unwrap();
-    let path = directory
-        .path()
-        .join(engine.store(TABLE).unwrap().view.load().sstables[0].path());
+    let path = directory.path().join(engine.store(TABLE).unwrap().view.load().sstables[0].path());
     drop(engine);
     let intact = read_file(&path);
     for at in 0..intact.len() {
@@ -334,12 +261,7 @@ fn a_flipped_bit_in_a_file_is_named_and_never_read_as_data() {
         damaged[at] ^= 0x10;
         write_file(&path, &damaged);
         let env = dodona_env::os::env(directory.path()).unwrap();
-        let opened = Engine::open(
-            env,
-            EngineSettings::default(),
-            Uuid::from_u128(1),
-            vec![settings()],
-        );
+        let opened = Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![settings()]);
         let found = opened.and_then(|(engine, _)| engine.verify(TABLE));
         let error = found.expect_err(&format!("byte {at} of {}", intact.len()));
         assert!(
@@ -351,18 +273,12 @@ fn a_flipped_bit_in_a_file_is_named_and_never_read_as_data() {
     check(&open(directory.path()), &model);
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test damages a file behind the engine's back"
-)]
+#[expect(clippy::disallowed_methods, reason = "a test damages a file behind the engine's back")]
 fn read_file(path: &std::path::Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test damages a file behind the engine's back"
-)]
+#[expect(clippy::disallowed_methods, reason = "a test damages a file behind the engine's back")]
 fn write_file(path: &std::path::Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
@@ -372,12 +288,7 @@ fn a_second_engine_on_the_same_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let _engine = open(directory.path());
     let env = dodona_env::os::env(directory.path()).unwrap();
-    let second = Engine::open(
-        env,
-        EngineSettings::default(),
-        Uuid::from_u128(1),
-        vec![settings()],
-    );
+    let second = Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![settings()]);
     assert!(matches!(second.err(), Some(crate::StorageError::InUse)));
 }
 
@@ -386,39 +297,12 @@ fn truncated_rows_stay_away_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(directory.path());
     let mut model = Model::default();
-    apply(
-        &engine,
-        &mut model,
-        &Step::Put {
-            key: 1,
-            row: 1,
-            timestamp: 5,
-            value: 1,
-        },
-    );
+    apply(&engine, &mut model, &Step::Put { key: 1, row: 1, timestamp: 5, value: 1 });
     engine.flush(TABLE).unwrap();
-    apply(
-        &engine,
-        &mut model,
-        &Step::Put {
-            key: 2,
-            row: 1,
-            timestamp: 5,
-            value: 1,
-        },
-    );
+    apply(&engine, &mut model, &Step::Put { key: 2, row: 1, timestamp: 5, value: 1 });
     engine.truncate(TABLE).unwrap();
     let mut after = Model::default();
-    apply(
-        &engine,
-        &mut after,
-        &Step::Put {
-            key: 3,
-            row: 9,
-            timestamp: 1,
-            value: 1,
-        },
-    );
+    apply(&engine, &mut after, &Step::Put { key: 3, row: 9, timestamp: 1, value: 1 });
     check(&engine, &after);
     engine.log.write().unwrap();
     drop(engine);

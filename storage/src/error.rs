@@ -77,20 +77,12 @@ impl<T> IoContext<T> for io::Result<T> {
     fn during(self, action: &'static str, path: &str) -> Result<T> {
         self.map_err(|source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::NoSpace,
-            _ => StorageError::Io {
-                action,
-                path: path.to_owned(),
-                source: Arc::new(source),
-            },
+            _ => StorageError::Io { action, path: path.to_owned(), source: Arc::new(source) },
         })
     }
 }
 
 /// An error of damage at a place in a file.
 pub(crate) fn corrupt(path: &str, offset: u64, reason: impl Into<String>) -> StorageError {
-    StorageError::Corrupt {
-        path: path.to_owned(),
-        offset,
-        reason: reason.into(),
-    }
+    StorageError::Corrupt { path: path.to_owned(), offset, reason: reason.into() }
 }

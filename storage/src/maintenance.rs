@@ -118,23 +118,17 @@ impl Engine {
         };
         let now = self.env.clock.mono();
         let aged = active().find(|(table, memtable)| {
-            let period = tables
-                .get(table)
-                .and_then(|store| store.settings.load().flush_period);
+            let period = tables.get(table).and_then(|store| store.settings.load().flush_period);
             period.is_some_and(|period| now.saturating_sub(memtable.created_at()) > period)
         });
         if let Some((table, _)) = aged {
             return Some(table);
         }
         if self.memtable_bytes.load(Relaxed).max(0).cast_unsigned() > self.settings.memtable_bytes {
-            return active()
-                .max_by_key(|(_, memtable)| memtable.bytes())
-                .map(|(table, _)| table);
+            return active().max_by_key(|(_, memtable)| memtable.bytes()).map(|(table, _)| table);
         }
         if self.log.total_bytes() > self.settings.commit_log_bytes {
-            return active()
-                .min_by_key(|(_, memtable)| memtable.log_start())
-                .map(|(table, _)| table);
+            return active().min_by_key(|(_, memtable)| memtable.log_start()).map(|(table, _)| table);
         }
         None
     }
@@ -162,9 +156,7 @@ impl Engine {
     /// # Errors
     /// As [`Self::flush`].
     pub fn flush_all(&self) -> Result<()> {
-        self.table_ids()
-            .into_iter()
-            .try_for_each(|table| self.flush(table))
+        self.table_ids().into_iter().try_for_each(|table| self.flush(table))
     }
 
     fn switch_memtable(&self, store: &TableStore) {
@@ -192,11 +184,7 @@ impl Engine {
     fn write_memtable(&self, store: &TableStore, memtable: &Arc<Memtable>) -> Result<()> {
         let log_end = {
             let view = store.view.load();
-            let newer = view
-                .memtables()
-                .take_while(|other| !Arc::ptr_eq(other, memtable))
-                .last()
-                .cloned();
+            let newer = view.memtables().take_while(|other| !Arc::ptr_eq(other, memtable)).last().cloned();
             newer.map_or_else(|| self.log.end(), |newer| newer.log_start())
         };
         let covered = memtable.log_start()..log_end;
@@ -221,13 +209,7 @@ impl Engine {
         let table = store.settings.load().id;
         let opened = self.open_outputs(table, &outputs)?;
         let _publish = store.publish.lock();
-        if !store
-            .view
-            .load()
-            .flushing
-            .iter()
-            .any(|other| Arc::ptr_eq(other, memtable))
-        {
+        if !store.view.load().flushing.iter().any(|other| Arc::ptr_eq(other, memtable)) {
             self.discard_files(store, &outputs);
             return Ok(());
         }
@@ -244,8 +226,7 @@ impl Engine {
             view.sstables.extend(opened);
             view.sort_sstables();
         });
-        self.memtable_bytes
-            .fetch_sub(memtable.bytes().cast_signed(), Relaxed);
+        self.memtable_bytes.fetch_sub(memtable.bytes().cast_signed(), Relaxed);
         self.compactions.flushed.fetch_add(1, Relaxed);
         self.shrunk.notify_waiters();
         Ok(())
@@ -309,9 +290,7 @@ impl Engine {
     fn remove_obsolete(&self) -> Result<()> {
         let free: Vec<Arc<Sstable>> = {
             let mut obsolete = self.obsolete.lock();
-            obsolete
-                .extract_if(.., |sstable| Arc::strong_count(sstable) == 1)
-                .collect()
+            obsolete.extract_if(.., |sstable| Arc::strong_count(sstable) == 1).collect()
         };
         for sstable in free {
             match self.env.disk.remove(sstable.path()) {
@@ -327,11 +306,8 @@ impl Engine {
     fn choose_compaction(&self, store: &TableStore) -> Option<(Vec<Arc<Sstable>>, u64)> {
         let view = store.view.load();
         let mut compacting = store.compacting.lock();
-        let free: Vec<&Arc<Sstable>> = view
-            .sstables
-            .iter()
-            .filter(|sstable| !compacting.contains(&sstable.id()))
-            .collect();
+        let free: Vec<&Arc<Sstable>> =
+            view.sstables.iter().filter(|sstable| !compacting.contains(&sstable.id())).collect();
         let candidates: Vec<Candidate> = free
             .iter()
             .map(|sstable| Candidate {
@@ -344,11 +320,8 @@ impl Engine {
         match store.settings.load().compaction.choose(&candidates) {
             Choice::Nothing => None,
             Choice::Merge { inputs, target_bytes } => {
-                let inputs: Vec<Arc<Sstable>> = free
-                    .into_iter()
-                    .filter(|sstable| inputs.contains(&sstable.id()))
-                    .cloned()
-                    .collect();
+                let inputs: Vec<Arc<Sstable>> =
+                    free.into_iter().filter(|sstable| inputs.contains(&sstable.id())).cloned().collect();
                 compacting.extend(inputs.iter().map(|sstable| sstable.id()));
                 Some((inputs, target_bytes))
             }
@@ -364,12 +337,8 @@ impl Engine {
         let inputs: Vec<Arc<Sstable>> = {
             let view = store.view.load();
             let mut compacting = store.compacting.lock();
-            let free: Vec<_> = view
-                .sstables
-                .iter()
-                .filter(|sstable| !compacting.contains(&sstable.id()))
-                .cloned()
-                .collect();
+            let free: Vec<_> =
+                view.sstables.iter().filter(|sstable| !compacting.contains(&sstable.id())).cloned().collect();
             compacting.extend(free.iter().map(|sstable| sstable.id()));
             free
         };
@@ -378,22 +347,15 @@ impl Engine {
 
     fn compact(&self, store: &Arc<TableStore>, inputs: Vec<Arc<Sstable>>, target_bytes: u64) -> Result<()> {
         let ids: Vec<SstableId> = inputs.iter().map(|sstable| sstable.id()).collect();
-        let result = if inputs.is_empty() {
-            Ok(())
-        } else {
-            self.merge_files(store, &inputs, target_bytes)
-        };
+        let result = if inputs.is_empty() { Ok(()) } else { self.merge_files(store, &inputs, target_bytes) };
         store.compacting.lock().retain(|id| !ids.contains(id));
         result
     }
 
     fn merge_files(&self, store: &Arc<TableStore>, inputs: &[Arc<Sstable>], target_bytes: u64) -> Result<()> {
         let total_bytes: u64 = inputs.iter().map(|sstable| sstable.file_bytes()).sum();
-        let available = self
-            .env
-            .disk
-            .available_bytes()
-            .during("asking for the space left on", "the data disk")?;
+        let available =
+            self.env.disk.available_bytes().during("asking for the space left on", "the data disk")?;
         if available < total_bytes + (64 << 20) {
             tracing::warn!(
                 table = store.settings.load().name,
@@ -409,10 +371,8 @@ impl Engine {
             source.seek(&RangeBound::Unbounded)?;
             sources.push(source);
         }
-        let mut intervals: Vec<_> = inputs
-            .iter()
-            .flat_map(|sstable| sstable.statistics().log_intervals.clone())
-            .collect();
+        let mut intervals: Vec<_> =
+            inputs.iter().flat_map(|sstable| sstable.statistics().log_intervals.clone()).collect();
         intervals.sort_by_key(|range| range.start);
         let output = self.job_output(store, target_bytes, intervals);
         let purge = self.purge_rule(store, inputs);
@@ -425,10 +385,7 @@ impl Engine {
         };
         self.compactions.running.lock().push(progress.clone());
         let outputs = self.run_compaction(&mut job, &progress);
-        self.compactions
-            .running
-            .lock()
-            .retain(|other| other.table != progress.table);
+        self.compactions.running.lock().retain(|other| other.table != progress.table);
         match outputs {
             Ok(()) => self.publish_compaction(store, inputs, job.into_outputs()),
             Err(error) => {
@@ -466,10 +423,7 @@ impl Engine {
         let opened = self.open_outputs(table, &outputs)?;
         let _publish = store.publish.lock();
         let view = store.view.load_full();
-        if !inputs
-            .iter()
-            .all(|input| view.sstables.iter().any(|sstable| sstable.id() == input.id()))
-        {
+        if !inputs.iter().all(|input| view.sstables.iter().any(|sstable| sstable.id() == input.id())) {
             // The table was truncated meanwhile.
             self.discard_files(store, &outputs);
             return Ok(());
@@ -479,8 +433,7 @@ impl Engine {
         edit.removed = inputs.iter().map(|sstable| sstable.id()).collect();
         self.manifest.lock().commit(&edit)?;
         store.update(|view| {
-            view.sstables
-                .retain(|sstable| !edit.removed.contains(&sstable.id()));
+            view.sstables.retain(|sstable| !edit.removed.contains(&sstable.id()));
             view.sstables.extend(opened);
             view.sort_sstables();
         });
@@ -511,10 +464,7 @@ impl Engine {
                 .map(|memtable| memtable.min_timestamp());
             let oldest = in_files.chain(in_memory).min().unwrap_or(i64::MAX);
             let older_than_micros = if ignore_others { i64::MAX } else { oldest };
-            Purge {
-                deleted_before_seconds,
-                older_than_micros,
-            }
+            Purge { deleted_before_seconds, older_than_micros }
         })
     }
 
@@ -532,11 +482,7 @@ impl Engine {
             let end = self.log.end();
             self.log.sync()?;
             let view = store.view.load_full();
-            let start = view
-                .memtables()
-                .map(|memtable| memtable.log_start())
-                .min()
-                .unwrap_or(end);
+            let start = view.memtables().map(|memtable| memtable.log_start()).min().unwrap_or(end);
             let mut edit = Edit::new(table);
             edit.removed = view.sstables.iter().map(|sstable| sstable.id()).collect();
             edit.covered = Some(start..end);
@@ -545,11 +491,7 @@ impl Engine {
                 dropped = view.memtables().map(|memtable| memtable.bytes()).sum();
                 removed = std::mem::take(&mut view.sstables);
                 let next = Memtable::new(crate::engine::FIRST_SHARD_BITS, end, self.env.clock.mono());
-                *view = TableView {
-                    active: Arc::new(next),
-                    flushing: Vec::new(),
-                    sstables: Vec::new(),
-                };
+                *view = TableView { active: Arc::new(next), flushing: Vec::new(), sstables: Vec::new() };
             });
         }
         self.memtable_bytes.fetch_sub(dropped.cast_signed(), Relaxed);
@@ -566,16 +508,10 @@ impl Engine {
         self.flush(table)?;
         let view = self.store(table)?.view.load_full();
         let directory = format!("snapshots/{name}/{table}");
-        self.env
-            .disk
-            .create_dir_all(&directory)
-            .during("creating", &directory)?;
+        self.env.disk.create_dir_all(&directory).during("creating", &directory)?;
         for sstable in &view.sstables {
             let link = format!("{directory}/{}.sst", sstable.id().0);
-            self.env
-                .disk
-                .hard_link(sstable.path(), &link)
-                .during("linking", &link)?;
+            self.env.disk.hard_link(sstable.path(), &link).during("linking", &link)?;
         }
         self.env.disk.sync_dir(&directory).during("syncing", &directory)?;
         Ok(view.sstables.len())
@@ -586,12 +522,7 @@ impl Engine {
     /// # Errors
     /// The first damage found.
     pub fn verify(&self, table: TableId) -> Result<()> {
-        self.store(table)?
-            .view
-            .load()
-            .sstables
-            .iter()
-            .try_for_each(|sstable| sstable.verify())
+        self.store(table)?.view.load().sstables.iter().try_for_each(|sstable| sstable.verify())
     }
 
     /// What a table takes.
@@ -601,10 +532,8 @@ impl Engine {
     pub fn table_statistics(&self, table: TableId) -> Result<TableStatistics> {
         let store = self.store(table)?;
         let view = store.view.load();
-        let mut statistics = TableStatistics {
-            name: store.settings.load().name.clone(),
-            ..TableStatistics::default()
-        };
+        let mut statistics =
+            TableStatistics { name: store.settings.load().name.clone(), ..TableStatistics::default() };
         statistics.sstables = view.sstables.len();
         for sstable in &view.sstables {
             let file = sstable.statistics();
@@ -627,11 +556,7 @@ impl Engine {
     #[must_use]
     pub fn compaction_progress(&self) -> (Vec<CompactionProgress>, u64, u64) {
         let progress = &self.compactions;
-        (
-            progress.running.lock().clone(),
-            progress.completed.load(Relaxed),
-            progress.flushed.load(Relaxed),
-        )
+        (progress.running.lock().clone(), progress.completed.load(Relaxed), progress.flushed.load(Relaxed))
     }
 
     /// All partitions of a table as one stream with its deletions, for repair and export.
@@ -640,10 +565,6 @@ impl Engine {
     /// A file could not be read.
     pub fn scan_all(&self, table: TableId) -> Result<MergedScan> {
         let view = self.store(table)?.view.load_full();
-        Ok(MergedScan::new(sources_of_range(
-            &view,
-            &PartitionRange::all(),
-            Access::Uncached,
-        )?))
+        Ok(MergedScan::new(sources_of_range(&view, &PartitionRange::all(), Access::Uncached)?))
     }
 }

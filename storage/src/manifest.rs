@@ -44,13 +44,7 @@ impl Edit {
     /// A change of nothing yet.
     #[must_use]
     pub const fn new(table: TableId) -> Self {
-        Self {
-            table,
-            added: Vec::new(),
-            removed: Vec::new(),
-            covered: None,
-            dropped: false,
-        }
+        Self { table, added: Vec::new(), removed: Vec::new(), covered: None, dropped: false }
     }
 }
 
@@ -76,16 +70,13 @@ impl TableFiles {
         if let Some(range) = edit.covered.clone().filter(|range| !range.is_empty()) {
             self.covered.push(range);
             self.covered.sort_by_key(|range| range.start);
-            self.covered = self
-                .covered
-                .drain(..)
-                .fold(Vec::new(), |mut merged: Vec<Range<u64>>, range| {
-                    match merged.last_mut() {
-                        Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-                        _ => merged.push(range),
-                    }
-                    merged
-                });
+            self.covered = self.covered.drain(..).fold(Vec::new(), |mut merged: Vec<Range<u64>>, range| {
+                match merged.last_mut() {
+                    Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                    _ => merged.push(range),
+                }
+                merged
+            });
         }
     }
 }
@@ -141,19 +132,11 @@ impl Manifest {
         writer.append(&bytes).during("writing", &path)?;
         writer.sync().during("syncing", &path)?;
         disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
-        disk.replace(CURRENT, path.as_bytes())
-            .during("writing", CURRENT)?;
+        disk.replace(CURRENT, path.as_bytes()).during("writing", CURRENT)?;
         if let Some(old) = current.filter(|old| *old != path) {
             remove_if_there(&*disk, &old)?;
         }
-        Ok(Self {
-            disk,
-            mutants,
-            path,
-            writer,
-            state,
-            failed: false,
-        })
+        Ok(Self { disk, mutants, path, writer, state, failed: false })
     }
 
     /// The files of all tables.
@@ -169,9 +152,7 @@ impl Manifest {
     /// any more.
     pub fn commit(&mut self, edit: &Edit) -> Result<()> {
         if self.failed {
-            return Err(StorageError::LogFailed(
-                "the manifest could not be written earlier".into(),
-            ));
+            return Err(StorageError::LogFailed("the manifest could not be written earlier".into()));
         }
         let mut bytes = Vec::new();
         put_record(&mut bytes, edit);
@@ -199,19 +180,12 @@ fn edits_of(table: TableId, files: &TableFiles) -> Vec<Edit> {
     let mut first = Edit::new(table);
     first.added = files.sstables.iter().copied().collect();
     let mut edits = vec![first];
-    edits.extend(files.covered.iter().map(|range| Edit {
-        covered: Some(range.clone()),
-        ..Edit::new(table)
-    }));
+    edits.extend(files.covered.iter().map(|range| Edit { covered: Some(range.clone()), ..Edit::new(table) }));
     edits
 }
 
 fn number_of(path: &str) -> Option<u64> {
-    path.strip_prefix(DIRECTORY)?
-        .strip_prefix('/')?
-        .strip_suffix(".manifest")?
-        .parse()
-        .ok()
+    path.strip_prefix(DIRECTORY)?.strip_prefix('/')?.strip_suffix(".manifest")?.parse().ok()
 }
 
 fn remove_if_there(disk: &dyn Disk, path: &str) -> Result<()> {
@@ -238,11 +212,7 @@ fn read_state(disk: &dyn Disk, path: &str) -> Result<State> {
     }
     let found = reader.u16()?;
     if found > VERSION {
-        return Err(StorageError::NewerFormat {
-            path: path.to_owned(),
-            found,
-            supported: VERSION,
-        });
+        return Err(StorageError::NewerFormat { path: path.to_owned(), found, supported: VERSION });
     }
     let mut state = State::new();
     while !reader.is_empty() {

@@ -51,10 +51,7 @@ impl PageBuilder {
             clustering: self.clustering,
             in_partition: self.in_partition,
         });
-        Page {
-            bytes: self.bytes,
-            stopped_at: position,
-        }
+        Page { bytes: self.bytes, stopped_at: position }
     }
 
     fn flow(&mut self) -> ControlFlow<()> {
@@ -135,10 +132,7 @@ impl Page {
                         0 => None,
                         length => {
                             let bytes = reader.bytes(usize::try_from(length - 1).unwrap_or(usize::MAX))?;
-                            Some(LiveRow {
-                                row: RowView::parse(bytes)?,
-                                now_seconds,
-                            })
+                            Some(LiveRow { row: RowView::parse(bytes)?, now_seconds })
                         }
                     };
                     visitor.partition(key, static_row.as_ref())

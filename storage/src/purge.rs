@@ -19,10 +19,7 @@ pub struct Purge {
 
 impl Purge {
     /// Nothing may go.
-    pub const NOTHING: Self = Self {
-        deleted_before_seconds: i64::MIN,
-        older_than_micros: i64::MIN,
-    };
+    pub const NOTHING: Self = Self { deleted_before_seconds: i64::MIN, older_than_micros: i64::MIN };
 
     const fn allows(&self, timestamp_micros: i64, deletion_seconds: i64) -> bool {
         deletion_seconds < self.deleted_before_seconds && timestamp_micros < self.older_than_micros
@@ -56,13 +53,10 @@ impl Purge {
                 RowItem::ColumnDeletion(_, deletion) => self.deletion(deletion).is_none(),
                 RowItem::Cell(cell) => match cell.kind {
                     CellKind::Live | CellKind::Counter => false,
-                    CellKind::Expiring {
-                        expires_at_seconds: at,
-                        ..
+                    CellKind::Expiring { expires_at_seconds: at, .. }
+                    | CellKind::Tombstone { deleted_at_seconds: at } => {
+                        self.allows(cell.timestamp_micros, at)
                     }
-                    | CellKind::Tombstone {
-                        deleted_at_seconds: at,
-                    } => self.allows(cell.timestamp_micros, at),
                 },
             };
             if !goes {

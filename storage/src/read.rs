@@ -35,32 +35,18 @@ pub fn read(
     access: Access,
     visitor: &mut dyn RowVisitor,
 ) -> Result<ReadEnd> {
-    let mut read = LiveRead {
-        command,
-        access,
-        rows_left: command.limits.rows,
-        bytes: 0,
-        visitor,
-    };
+    let mut read = LiveRead { command, access, rows_left: command.limits.rows, bytes: 0, visitor };
     let flow = match &command.partitions {
         PartitionSelection::Key(key) => {
             let mut scan = MergedScan::new(sources_of_key(view, key, access)?);
-            if scan.next_partition()? {
-                read.partition(&mut scan)?
-            } else {
-                ControlFlow::Continue(())
-            }
+            if scan.next_partition()? { read.partition(&mut scan)? } else { ControlFlow::Continue(()) }
         }
         PartitionSelection::Range(range) => {
             let mut scan = MergedScan::new(sources_of_range(view, range, access)?);
             read.range(&mut scan, range)?
         }
     };
-    Ok(if flow.is_break() && read.rows_left > 0 {
-        ReadEnd::Broken
-    } else {
-        ReadEnd::Complete
-    })
+    Ok(if flow.is_break() && read.rows_left > 0 { ReadEnd::Broken } else { ReadEnd::Complete })
 }
 
 /// The sources that hold a partition, each standing on it.
@@ -69,10 +55,7 @@ pub fn read(
 /// A file could not be read.
 pub(crate) fn sources_of_key(view: &TableView, key: &PartitionKey, access: Access) -> Result<Vec<Source>> {
     let mut sources = Vec::with_capacity(2 + view.sstables.len());
-    sources.extend(
-        view.memtables()
-            .filter_map(|memtable| Source::of_partition(memtable, key)),
-    );
+    sources.extend(view.memtables().filter_map(|memtable| Source::of_partition(memtable, key)));
     for sstable in &view.sstables {
         if sstable.may_contain(key.token()) {
             let mut source = SstableSource::new(Arc::clone(sstable), access);
@@ -90,17 +73,11 @@ pub(crate) fn sources_of_key(view: &TableView, key: &PartitionKey, access: Acces
 /// A file could not be read.
 pub fn sources_of_range(view: &TableView, range: &PartitionRange, access: Access) -> Result<Vec<Source>> {
     let memtables = view.memtables().filter(|memtable| !memtable.is_empty());
-    let mut sources: Vec<Source> = memtables
-        .map(|memtable| Source::Memtable(MemtableSource::new(Arc::clone(memtable))))
-        .collect();
-    let sstables = view
-        .sstables
-        .iter()
-        .map(|sstable| SstableSource::new(Arc::clone(sstable), access));
+    let mut sources: Vec<Source> =
+        memtables.map(|memtable| Source::Memtable(MemtableSource::new(Arc::clone(memtable)))).collect();
+    let sstables = view.sstables.iter().map(|sstable| SstableSource::new(Arc::clone(sstable), access));
     sources.extend(sstables.map(Source::Sstable));
-    sources
-        .iter_mut()
-        .try_for_each(|source| source.seek(&range.start))?;
+    sources.iter_mut().try_for_each(|source| source.seek(&range.start))?;
     Ok(sources)
 }
 
@@ -146,10 +123,7 @@ impl LiveRead<'_> {
         };
         let static_bytes = scan.static_row().map(<[u8]>::to_vec);
         let static_row = match &static_bytes {
-            Some(row) => Some(LiveRow {
-                row: RowView::parse(row)?,
-                now_seconds: self.command.now_seconds,
-            }),
+            Some(row) => Some(LiveRow { row: RowView::parse(row)?, now_seconds: self.command.now_seconds }),
             None => None,
         };
         let static_row = static_row.filter(LiveRow::is_live);
@@ -164,11 +138,7 @@ impl LiveRead<'_> {
             return Ok(flow);
         }
         if !rows.entered && static_row.is_some() {
-            if self
-                .visitor
-                .partition(key.as_ref(), static_row.as_ref())
-                .is_break()
-            {
+            if self.visitor.partition(key.as_ref(), static_row.as_ref()).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             rows.entered = true;
@@ -177,11 +147,7 @@ impl LiveRead<'_> {
         if rows.entered && self.visitor.partition_end().is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        Ok(if self.rows_left == 0 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        })
+        Ok(if self.rows_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     fn rows(&mut self, scan: &mut MergedScan, rows: &mut PartitionRows<'_>) -> Result<ControlFlow<()>> {
@@ -193,10 +159,7 @@ impl LiveRead<'_> {
                 let Merged::Row(clustering, bytes) = item else {
                     continue;
                 };
-                let row = LiveRow {
-                    row: RowView::parse(bytes)?,
-                    now_seconds: command.now_seconds,
-                };
+                let row = LiveRow { row: RowView::parse(bytes)?, now_seconds: command.now_seconds };
                 self.spend(bytes.len() + clustering.len())?;
                 if !row.is_live() {
                     continue;
@@ -220,8 +183,7 @@ impl LiveRead<'_> {
     ) -> ControlFlow<()> {
         if !rows.entered {
             rows.entered = true;
-            self.visitor
-                .partition(rows.key.as_ref(), rows.static_row.as_ref())?;
+            self.visitor.partition(rows.key.as_ref(), rows.static_row.as_ref())?;
         }
         rows.left -= 1;
         self.rows_left -= 1;
@@ -245,11 +207,7 @@ struct Slices<'a> {
 
 impl<'a> Slices<'a> {
     const fn new(selection: &'a ClusteringSelection, reversed: bool) -> Self {
-        Self {
-            selection,
-            reversed,
-            taken: 0,
-        }
+        Self { selection, reversed, taken: 0 }
     }
 
     fn next(&mut self) -> Option<ClusteringSlice> {
@@ -257,18 +215,13 @@ impl<'a> Slices<'a> {
             ClusteringSelection::Slices(slices) => slices.len(),
             ClusteringSelection::Names(names) => names.len(),
         };
-        let index = if self.reversed {
-            count.checked_sub(self.taken + 1)?
-        } else {
-            self.taken
-        };
+        let index = if self.reversed { count.checked_sub(self.taken + 1)? } else { self.taken };
         self.taken += 1;
         match self.selection {
             ClusteringSelection::Slices(slices) => slices.get(index).cloned(),
-            ClusteringSelection::Names(names) => names.get(index).map(|name| ClusteringSlice {
-                start: name.clone(),
-                end: [name.as_slice(), &[0]].concat(),
-            }),
+            ClusteringSelection::Names(names) => names
+                .get(index)
+                .map(|name| ClusteringSlice { start: name.clone(), end: [name.as_slice(), &[0]].concat() }),
         }
     }
 }

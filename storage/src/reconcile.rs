@@ -22,14 +22,12 @@ pub fn read_mutations(view: &TableView, command: &ReadCommand, max_bytes: usize)
     let mut out = Vec::new();
     let mut builder = MutationBuilder::new();
     let (mut scan, range) = match &command.partitions {
-        PartitionSelection::Key(key) => (
-            MergedScan::new(read::sources_of_key(view, key, Access::Disk)?),
-            None,
-        ),
-        PartitionSelection::Range(range) => (
-            MergedScan::new(read::sources_of_range(view, range, Access::Disk)?),
-            Some(range),
-        ),
+        PartitionSelection::Key(key) => {
+            (MergedScan::new(read::sources_of_key(view, key, Access::Disk)?), None)
+        }
+        PartitionSelection::Range(range) => {
+            (MergedScan::new(read::sources_of_range(view, range, Access::Disk)?), Some(range))
+        }
     };
     while scan.next_partition()? {
         let Some(key) = scan.key().cloned() else { break };
@@ -62,13 +60,7 @@ fn put_slice(scan: &mut MergedScan, slice: &ClusteringSlice, builder: &mut Mutat
     let mut open = (slice.start.clone(), scan.seek_slice(slice, false)?);
     let close = |open: &(Vec<u8>, Deletion), end: &[u8], builder: &mut MutationBuilder| {
         if !open.1.is_none() && open.0.as_slice() < end {
-            builder.range_deletion(
-                &ClusteringSlice {
-                    start: open.0.clone(),
-                    end: end.to_vec(),
-                },
-                open.1,
-            );
+            builder.range_deletion(&ClusteringSlice { start: open.0.clone(), end: end.to_vec() }, open.1);
         }
     };
     while let Some(item) = scan.next_item()? {
@@ -98,11 +90,7 @@ pub fn merge_answers(command: &ReadCommand, answers: &[Vec<u8>], max_bytes: usiz
             merged.apply(&mutation)?;
         }
     }
-    let view = TableView {
-        active: Arc::new(merged),
-        flushing: Vec::new(),
-        sstables: Vec::new(),
-    };
+    let view = TableView { active: Arc::new(merged), flushing: Vec::new(), sstables: Vec::new() };
     let mut page = PageBuilder::new(max_bytes);
     read::read(&view, command, Access::Disk, &mut page)?;
     Ok(page.finish())

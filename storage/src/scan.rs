@@ -58,10 +58,7 @@ impl MemtableSource {
             memtable,
             partition: None,
             reversed: false,
-            slice: ClusteringSlice {
-                start: Vec::new(),
-                end: Vec::new(),
-            },
+            slice: ClusteringSlice { start: Vec::new(), end: Vec::new() },
             row: None,
             marker: None,
             open: Deletion::NONE,
@@ -97,9 +94,8 @@ impl MemtableSource {
         let Some(ranges) = &partition.ranges else { return };
         if reversed {
             self.open = ranges.before(&slice.end);
-            self.marker = ranges
-                .previous_change(&slice.end)
-                .map(|(bound, before)| (bound.into(), before, self.open));
+            self.marker =
+                ranges.previous_change(&slice.end).map(|(bound, before)| (bound.into(), before, self.open));
         } else {
             self.open = ranges.before(&slice.start);
             self.marker = ranges
@@ -121,16 +117,9 @@ impl MemtableSource {
 
     fn marker_item(&self) -> Option<Item<'_>> {
         let (position, before, behind) = self.marker.as_ref()?;
-        let inside = if self.reversed {
-            **position >= *self.slice.start
-        } else {
-            **position < *self.slice.end
-        };
-        inside.then_some(Item::Marker {
-            position,
-            before: *before,
-            behind: *behind,
-        })
+        let inside =
+            if self.reversed { **position >= *self.slice.start } else { **position < *self.slice.end };
+        inside.then_some(Item::Marker { position, before: *before, behind: *behind })
     }
 
     fn item(&self) -> Option<Item<'_>> {
@@ -149,24 +138,17 @@ impl MemtableSource {
         };
         if matches!(self.item(), Some(Item::Row(..))) {
             let index = self.row.unwrap_or_default();
-            self.row = if self.reversed {
-                partition.rows.previous(index)
-            } else {
-                Some(partition.rows.next(index))
-            };
+            self.row =
+                if self.reversed { partition.rows.previous(index) } else { Some(partition.rows.next(index)) };
             return;
         }
         let (Some(ranges), Some((position, before, behind))) = (&partition.ranges, self.marker.take()) else {
             return;
         };
         self.marker = if self.reversed {
-            ranges
-                .previous_change(&position)
-                .map(|(bound, earlier)| (bound.into(), earlier, before))
+            ranges.previous_change(&position).map(|(bound, earlier)| (bound.into(), earlier, before))
         } else {
-            ranges
-                .next_change(&position)
-                .map(|(bound, later)| (bound.into(), behind, later))
+            ranges.next_change(&position).map(|(bound, later)| (bound.into(), behind, later))
         };
     }
 }
@@ -216,10 +198,9 @@ impl Source {
     #[must_use]
     pub fn deletion(&self) -> Deletion {
         match self {
-            Self::Memtable(source) => source
-                .partition
-                .as_ref()
-                .map_or(Deletion::NONE, |(_, partition)| partition.deletion),
+            Self::Memtable(source) => {
+                source.partition.as_ref().map_or(Deletion::NONE, |(_, partition)| partition.deletion)
+            }
             Self::Sstable(source) => source.deletion(),
         }
     }
@@ -349,12 +330,7 @@ impl MergedScan {
         for (index, _) in std::mem::take(&mut self.members) {
             self.sources[index].next_partition()?;
         }
-        self.key = self
-            .sources
-            .iter()
-            .filter_map(Source::key)
-            .min()
-            .map(KeyRef::to_owned_key);
+        self.key = self.sources.iter().filter_map(Source::key).min().map(KeyRef::to_owned_key);
         let Some(key) = &self.key else { return Ok(false) };
         self.deletion = Deletion::NONE;
         for (index, source) in self.sources.iter().enumerate() {
@@ -428,16 +404,8 @@ impl MergedScan {
 
     /// The strongest open range deletion, if it says more than the partition's deletion.
     fn effective(&self) -> Deletion {
-        let strongest = self
-            .members
-            .iter()
-            .map(|(_, open)| *open)
-            .fold(Deletion::NONE, merge_deletions);
-        if strongest > self.deletion {
-            strongest
-        } else {
-            Deletion::NONE
-        }
+        let strongest = self.members.iter().map(|(_, open)| *open).fold(Deletion::NONE, merge_deletions);
+        if strongest > self.deletion { strongest } else { Deletion::NONE }
     }
 
     /// The slice's next row or marker.
@@ -463,11 +431,7 @@ impl MergedScan {
             if let Some(from_source) = self.merge_row()? {
                 // Borrow again from the source or the buffer: the borrow checker does not see
                 // that the loop ends here.
-                let row = if from_source {
-                    self.only_row()
-                } else {
-                    &self.merged
-                };
+                let row = if from_source { self.only_row() } else { &self.merged };
                 return Ok(Some(Merged::Row(&self.position, row)));
             }
         }
@@ -482,11 +446,7 @@ impl MergedScan {
             };
             let position = item.position();
             let order = best.map_or(Ordering::Less, |best| {
-                if self.reversed {
-                    best.cmp(position)
-                } else {
-                    position.cmp(best)
-                }
+                if self.reversed { best.cmp(position) } else { position.cmp(best) }
             });
             if order.is_lt() {
                 best = Some(position);
@@ -517,11 +477,7 @@ impl MergedScan {
     }
 
     fn only_row(&self) -> &[u8] {
-        match self
-            .to_advance
-            .first()
-            .and_then(|index| self.sources[*index].item())
-        {
+        match self.to_advance.first().and_then(|index| self.sources[*index].item()) {
             Some(Item::Row(_, row)) => row,
             _ => &[],
         }
@@ -543,11 +499,7 @@ impl MergedScan {
                 continue;
             };
             self.spare.clear();
-            merge::merge_rows(
-                &RowView::parse(&self.merged)?,
-                &RowView::parse(row)?,
-                &mut self.spare,
-            )?;
+            merge::merge_rows(&RowView::parse(&self.merged)?, &RowView::parse(row)?, &mut self.spare)?;
             std::mem::swap(&mut self.merged, &mut self.spare);
         }
         if !covering.is_none() {

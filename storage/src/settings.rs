@@ -40,9 +40,7 @@ pub struct EngineSettings {
 impl Default for EngineSettings {
     fn default() -> Self {
         Self {
-            sync_mode: SyncMode::Periodic {
-                period: Duration::from_secs(10),
-            },
+            sync_mode: SyncMode::Periodic { period: Duration::from_secs(10) },
             memtable_bytes: 256 << 20,
             block_cache_bytes: 256 << 20,
             commit_log_bytes: 1 << 30,

@@ -50,12 +50,8 @@ impl TableView {
 
     /// Puts the files into the order that reads want.
     pub fn sort_sstables(&mut self) {
-        self.sstables.sort_by_key(|sstable| {
-            (
-                std::cmp::Reverse(sstable.statistics().max_timestamp),
-                sstable.id(),
-            )
-        });
+        self.sstables
+            .sort_by_key(|sstable| (std::cmp::Reverse(sstable.statistics().max_timestamp), sstable.id()));
     }
 }
 
@@ -80,11 +76,7 @@ impl TableStore {
     /// A table with these files.
     #[must_use]
     pub fn new(settings: TableSettings, active: Memtable, sstables: Vec<Arc<Sstable>>) -> Self {
-        let mut view = TableView {
-            active: Arc::new(active),
-            flushing: Vec::new(),
-            sstables,
-        };
+        let mut view = TableView { active: Arc::new(active), flushing: Vec::new(), sstables };
         view.sort_sstables();
         Self {
             settings: ArcSwap::from_pointee(settings),
@@ -108,12 +100,7 @@ impl TableStore {
     /// the memtable is gone or not the oldest.
     pub(crate) fn claim_flush(&self, memtable: &Arc<Memtable>) -> bool {
         let mut flush = self.flush.lock();
-        let oldest = self
-            .view
-            .load()
-            .flushing
-            .last()
-            .is_some_and(|oldest| Arc::ptr_eq(oldest, memtable));
+        let oldest = self.view.load().flushing.last().is_some_and(|oldest| Arc::ptr_eq(oldest, memtable));
         if flush.is_some() || !oldest {
             return false;
         }

@@ -49,9 +49,7 @@ impl Cell<'_> {
     pub const fn is_dead_at(&self, now_seconds: i64) -> bool {
         match self.kind {
             CellKind::Live | CellKind::Counter => false,
-            CellKind::Expiring {
-                expires_at_seconds, ..
-            } => expires_at_seconds <= now_seconds,
+            CellKind::Expiring { expires_at_seconds, .. } => expires_at_seconds <= now_seconds,
             CellKind::Tombstone { .. } => true,
         }
     }
@@ -61,9 +59,7 @@ impl Cell<'_> {
     pub const fn local_deletion_seconds(&self) -> i64 {
         match self.kind {
             CellKind::Live | CellKind::Counter => i64::MAX,
-            CellKind::Expiring {
-                expires_at_seconds, ..
-            } => expires_at_seconds,
+            CellKind::Expiring { expires_at_seconds, .. } => expires_at_seconds,
             CellKind::Tombstone { deleted_at_seconds } => deleted_at_seconds,
         }
     }
@@ -96,21 +92,13 @@ impl Liveness {
     /// A marker that does not expire.
     #[must_use]
     pub const fn new(timestamp_micros: i64) -> Self {
-        Self {
-            timestamp_micros,
-            ttl_seconds: 0,
-            expires_at_seconds: i64::MAX,
-        }
+        Self { timestamp_micros, ttl_seconds: 0, expires_at_seconds: i64::MAX }
     }
 
     /// A marker that expires.
     #[must_use]
     pub const fn expiring(timestamp_micros: i64, ttl_seconds: u32, expires_at_seconds: i64) -> Self {
-        Self {
-            timestamp_micros,
-            ttl_seconds,
-            expires_at_seconds,
-        }
+        Self { timestamp_micros, ttl_seconds, expires_at_seconds }
     }
 
     /// True if the marker keeps the row alive at `now_seconds`.

@@ -24,10 +24,7 @@ impl<'a> Reader<'a> {
     /// A cursor at the start of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            all: bytes,
-            position: 0,
-        }
+        Self { all: bytes, position: 0 }
     }
 
     /// Bytes read so far.
@@ -51,10 +48,7 @@ impl<'a> Reader<'a> {
     /// An error at the present position.
     #[must_use]
     pub const fn error(&self, reason: &'static str) -> DecodeError {
-        DecodeError {
-            offset: self.position,
-            reason,
-        }
+        DecodeError { offset: self.position, reason }
     }
 
     /// The next `count` bytes.

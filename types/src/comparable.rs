@@ -92,9 +92,7 @@ pub fn encode_key<'a>(
     components: impl IntoIterator<Item = (&'a CqlType, bool, Option<&'a [u8]>)>,
     out: &mut Vec<u8>,
 ) -> Result<(), ValueError> {
-    components
-        .into_iter()
-        .try_for_each(|(ty, descending, wire)| encode_component(ty, descending, wire, out))
+    components.into_iter().try_for_each(|(ty, descending, wire)| encode_component(ty, descending, wire, out))
 }
 
 /// True if every valid value of the type comes back from its comparable bytes as it was.

@@ -118,13 +118,11 @@ proptest! {
 
 #[test]
 fn nulls_come_first_and_empty_values_next_to_the_least() {
-    let ascending: Vec<_> = [None, Some(&b""[..]), Some(b"a")]
-        .map(|wire| comparable(&CqlType::Text, false, wire))
-        .to_vec();
+    let ascending: Vec<_> =
+        [None, Some(&b""[..]), Some(b"a")].map(|wire| comparable(&CqlType::Text, false, wire)).to_vec();
     assert!(ascending.is_sorted());
-    let descending: Vec<_> = [None, Some(&b"a"[..]), Some(b"")]
-        .map(|wire| comparable(&CqlType::Text, true, wire))
-        .to_vec();
+    let descending: Vec<_> =
+        [None, Some(&b"a"[..]), Some(b"")].map(|wire| comparable(&CqlType::Text, true, wire)).to_vec();
     assert!(descending.is_sorted());
 }
 
@@ -138,14 +136,7 @@ fn the_encoding_of_common_types_is_fixed() {
     assert_eq!(descending, [0xBF, !b'a', 0xFF, 0xFF]);
     let mut key = Vec::new();
     let one = 1i32.to_be_bytes();
-    encode_key(
-        [
-            (&CqlType::Int, false, Some(&one[..])),
-            (&CqlType::Text, true, None),
-        ],
-        &mut key,
-    )
-    .unwrap();
+    encode_key([(&CqlType::Int, false, Some(&one[..])), (&CqlType::Text, true, None)], &mut key).unwrap();
     assert_eq!(key, [0x40, 0x80, 0, 0, 1, 0x20]);
 }
 

@@ -63,9 +63,7 @@ pub fn shards(value: &[u8]) -> Result<Vec<Shard>, DecodeError> {
 /// # Errors
 /// As [`shards`].
 pub fn total(value: &[u8]) -> Result<i64, DecodeError> {
-    Ok(shards(value)?
-        .iter()
-        .fold(0i64, |sum, shard| sum.wrapping_add(shard.count)))
+    Ok(shards(value)?.iter().fold(0i64, |sum, shard| sum.wrapping_add(shard.count)))
 }
 
 /// Merges two values: per leader and incarnation the higher clock wins, then the higher count.

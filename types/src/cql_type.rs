@@ -111,38 +111,25 @@ impl CqlType {
     /// A list type.
     #[must_use]
     pub fn list(element: Self, frozen: bool) -> Self {
-        Self::List {
-            element: Arc::new(element),
-            frozen,
-        }
+        Self::List { element: Arc::new(element), frozen }
     }
 
     /// A set type.
     #[must_use]
     pub fn set(element: Self, frozen: bool) -> Self {
-        Self::Set {
-            element: Arc::new(element),
-            frozen,
-        }
+        Self::Set { element: Arc::new(element), frozen }
     }
 
     /// A map type.
     #[must_use]
     pub fn map(key: Self, value: Self, frozen: bool) -> Self {
-        Self::Map {
-            key: Arc::new(key),
-            value: Arc::new(value),
-            frozen,
-        }
+        Self::Map { key: Arc::new(key), value: Arc::new(value), frozen }
     }
 
     /// A vector type of `dimensions` elements.
     #[must_use]
     pub fn vector(element: Self, dimensions: u16) -> Self {
-        Self::Vector {
-            element: Arc::new(element),
-            dimensions,
-        }
+        Self::Vector { element: Arc::new(element), dimensions }
     }
 
     /// True for a list, a set or a map, frozen or not.
@@ -176,10 +163,9 @@ impl CqlType {
             Self::List { element, .. } => Self::list(element.freeze(), true),
             Self::Set { element, .. } => Self::set(element.freeze(), true),
             Self::Map { key, value, .. } => Self::map(key.freeze(), value.freeze(), true),
-            Self::UserDefined { definition, .. } => Self::UserDefined {
-                definition: Arc::clone(definition),
-                frozen: true,
-            },
+            Self::UserDefined { definition, .. } => {
+                Self::UserDefined { definition: Arc::clone(definition), frozen: true }
+            }
             Self::Tuple(fields) => Self::Tuple(fields.iter().map(Self::freeze).collect()),
             Self::Vector { element, dimensions } => Self::vector(element.freeze(), *dimensions),
             other => other.clone(),
@@ -200,11 +186,7 @@ impl CqlType {
             Self::UserDefined { definition, .. } => &definition.fields,
             _ => &[],
         };
-        first
-            .into_iter()
-            .chain(second)
-            .chain(rest)
-            .chain(udt_fields.iter().map(|(_, ty)| ty))
+        first.into_iter().chain(second).chain(rest).chain(udt_fields.iter().map(|(_, ty)| ty))
     }
 
     /// True if this type, or one inside it, satisfies `test`.
@@ -289,9 +271,9 @@ impl CqlType {
             Self::Int | Self::Float => Some(4),
             Self::Bigint | Self::Double | Self::Timestamp => Some(8),
             Self::Uuid | Self::Timeuuid => Some(16),
-            Self::Vector { element, dimensions } => element
-                .fixed_value_length()
-                .map(|length| length * usize::from(*dimensions)),
+            Self::Vector { element, dimensions } => {
+                element.fixed_value_length().map(|length| length * usize::from(*dimensions))
+            }
             _ => None,
         }
     }

@@ -43,28 +43,16 @@ fn class_names_are_cassandras() {
     let vector = CqlType::vector(CqlType::Float, 3).class_name();
     assert_eq!(vector, format!("{prefix}VectorType({prefix}FloatType , 3)"));
     let frozen = CqlType::list(CqlType::list(CqlType::Int, true), true).class_name();
-    assert_eq!(
-        frozen,
-        format!("{prefix}FrozenType({prefix}ListType({prefix}ListType({prefix}Int32Type)))")
-    );
+    assert_eq!(frozen, format!("{prefix}FrozenType({prefix}ListType({prefix}ListType({prefix}Int32Type)))"));
     let udt = user_type(vec![CqlType::Int]).class_name();
-    assert_eq!(
-        udt,
-        format!("{prefix}FrozenType({prefix}UserType(ks,756474,61:{prefix}Int32Type))")
-    );
-    assert_eq!(
-        CqlType::parse_class_name("ListType(UTF8Type)"),
-        Ok(CqlType::list(CqlType::Text, false))
-    );
+    assert_eq!(udt, format!("{prefix}FrozenType({prefix}UserType(ks,756474,61:{prefix}Int32Type))"));
+    assert_eq!(CqlType::parse_class_name("ListType(UTF8Type)"), Ok(CqlType::list(CqlType::Text, false)));
     assert_eq!(
         CqlType::parse_class_name("com.example.Mine"),
         Ok(CqlType::Custom(Arc::from("com.example.Mine")))
     );
     let custom = CqlType::parse_class_name("DynamicCompositeType(a=>BytesType)");
-    assert_eq!(
-        custom,
-        Ok(CqlType::Custom(Arc::from("DynamicCompositeType(a=>BytesType)")))
-    );
+    assert_eq!(custom, Ok(CqlType::Custom(Arc::from("DynamicCompositeType(a=>BytesType)"))));
     assert!(CqlType::parse_class_name(&"ListType(".repeat(100_000)).is_err());
     assert!(CqlType::parse_class_name("VectorType(FloatType, 0)").is_err());
 }

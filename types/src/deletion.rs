@@ -15,10 +15,7 @@ pub struct Deletion {
 
 impl Deletion {
     /// No deletion: it covers nothing.
-    pub const NONE: Self = Self {
-        timestamp_micros: i64::MIN,
-        deleted_at_seconds: i64::MIN,
-    };
+    pub const NONE: Self = Self { timestamp_micros: i64::MIN, deleted_at_seconds: i64::MIN };
 
     /// True if nothing is deleted.
     #[must_use]
@@ -38,11 +35,7 @@ impl fmt::Debug for Deletion {
         if self.is_none() {
             f.write_str("no deletion")
         } else {
-            write!(
-                f,
-                "deletion at {} µs ({} s)",
-                self.timestamp_micros, self.deleted_at_seconds
-            )
+            write!(f, "deletion at {} µs ({} s)", self.timestamp_micros, self.deleted_at_seconds)
         }
     }
 }

@@ -17,10 +17,7 @@ impl PartitionKey {
     /// The key with these raw bytes.
     #[must_use]
     pub fn new(bytes: Bytes) -> Self {
-        Self {
-            token: Token::of_key(&bytes),
-            bytes,
-        }
+        Self { token: Token::of_key(&bytes), bytes }
     }
 
     /// The key's token.
@@ -38,10 +35,7 @@ impl PartitionKey {
     /// A view of the key.
     #[must_use]
     pub fn as_ref(&self) -> KeyRef<'_> {
-        KeyRef {
-            token: self.token,
-            bytes: &self.bytes,
-        }
+        KeyRef { token: self.token, bytes: &self.bytes }
     }
 }
 
@@ -76,19 +70,13 @@ impl<'a> KeyRef<'a> {
     /// The key with these raw bytes.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            token: Token::of_key(bytes),
-            bytes,
-        }
+        Self { token: Token::of_key(bytes), bytes }
     }
 
     /// An owned copy.
     #[must_use]
     pub fn to_owned_key(self) -> PartitionKey {
-        PartitionKey {
-            token: self.token,
-            bytes: Bytes::copy_from_slice(self.bytes),
-        }
+        PartitionKey { token: self.token, bytes: Bytes::copy_from_slice(self.bytes) }
     }
 }
 
@@ -123,10 +111,7 @@ impl ClusteringSlice {
     /// Every row of a partition.
     #[must_use]
     pub fn all() -> Self {
-        Self {
-            start: Vec::new(),
-            end: vec![ABOVE],
-        }
+        Self { start: Vec::new(), end: vec![ABOVE] }
     }
 
     /// True if the row with these comparable clustering bytes lies in the slice.

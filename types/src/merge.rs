@@ -120,9 +120,7 @@ pub fn shadow_row(row: &RowView<'_>, outer: Deletion, out: &mut Vec<u8>) -> Resu
         header.deletion = Deletion::NONE;
     }
     let covering = merge_deletions(header.deletion, outer);
-    header.liveness = header
-        .liveness
-        .filter(|liveness| !covering.covers(liveness.timestamp_micros));
+    header.liveness = header.liveness.filter(|liveness| !covering.covers(liveness.timestamp_micros));
     let mut merger = ItemMerger {
         row: RowBuilder::new(out, row.base_timestamp(), &header),
         row_deletion: covering,
@@ -197,17 +195,9 @@ impl ItemMerger<'_> {
                 (CellKind::Counter, CellKind::Counter) => {
                     let value = counter::merge(a.value, b.value)?;
                     let timestamp_micros = a.timestamp_micros.max(b.timestamp_micros);
-                    self.take(Some(RowItem::Cell(Cell {
-                        timestamp_micros,
-                        value: &value,
-                        ..a
-                    })));
+                    self.take(Some(RowItem::Cell(Cell { timestamp_micros, value: &value, ..a })));
                 }
-                _ => self.take(Some(RowItem::Cell(if compare_cells(&a, &b).is_ge() {
-                    a
-                } else {
-                    b
-                }))),
+                _ => self.take(Some(RowItem::Cell(if compare_cells(&a, &b).is_ge() { a } else { b }))),
             },
             (a, b) => {
                 self.take(a);

@@ -33,23 +33,9 @@ fn cells() -> impl Strategy<Value = SmallCell> {
     (0u32..3, prop::option::of(0u8..3), 1i64..4, kinds(), 0u8..2).prop_map(
         |(column, path, timestamp, kind, value)| {
             // Column 0 is a column of one cell, the others are multi-cell ones.
-            let path = if column == 0 {
-                None
-            } else {
-                Some(path.unwrap_or(0))
-            };
-            let value = if matches!(kind, CellKind::Tombstone { .. }) {
-                vec![]
-            } else {
-                vec![value]
-            };
-            SmallCell {
-                column,
-                path,
-                timestamp,
-                kind,
-                value,
-            }
+            let path = if column == 0 { None } else { Some(path.unwrap_or(0)) };
+            let value = if matches!(kind, CellKind::Tombstone { .. }) { vec![] } else { vec![value] };
+            SmallCell { column, path, timestamp, kind, value }
         },
     )
 }
@@ -86,17 +72,10 @@ fn rows() -> impl Strategy<Value = Vec<u8>> {
             cells.sort_by_key(|cell| (cell.column, cell.path));
             cells.dedup_by_key(|cell| (cell.column, cell.path));
             let mut raw = Vec::new();
-            let header = RowHeader {
-                liveness,
-                deletion,
-                originals: None,
-            };
+            let header = RowHeader { liveness, deletion, originals: None };
             let mut row = RowBuilder::new(&mut raw, base, &header);
             for column in 0..3 {
-                if let Some(deletion) = column_deletions
-                    .get(&column)
-                    .filter(|deletion| !deletion.is_none())
-                {
+                if let Some(deletion) = column_deletions.get(&column).filter(|deletion| !deletion.is_none()) {
                     row.push_column_deletion(ColumnId(column), *deletion);
                 }
                 for cell in cells.iter().filter(|cell| cell.column == column) {
@@ -136,13 +115,7 @@ fn shard_lists() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::btree_map((0u128..3, 0u64..2), (0i64..3, -2i64..3), 0..4).prop_map(|shards| {
         let mut out = Vec::new();
         for ((leader, incarnation), (clock, count)) in shards {
-            Shard {
-                leader: Uuid::from_u128(leader),
-                incarnation,
-                clock,
-                count,
-            }
-            .encode(&mut out);
+            Shard { leader: Uuid::from_u128(leader), incarnation, clock, count }.encode(&mut out);
         }
         out
     })
@@ -207,27 +180,14 @@ proptest! {
 }
 
 fn cell(timestamp: i64, kind: CellKind, value: &[u8]) -> Cell<'_> {
-    Cell {
-        column: ColumnId(1),
-        path: None,
-        timestamp_micros: timestamp,
-        kind,
-        value,
-    }
+    Cell { column: ColumnId(1), path: None, timestamp_micros: timestamp, kind, value }
 }
 
 #[test]
 fn ties_fall_as_cassandra_has_them() {
     let live = |value| cell(5, CellKind::Live, value);
     let expiring = |ttl_seconds, expires_at_seconds, value| {
-        cell(
-            5,
-            CellKind::Expiring {
-                ttl_seconds,
-                expires_at_seconds,
-            },
-            value,
-        )
+        cell(5, CellKind::Expiring { ttl_seconds, expires_at_seconds }, value)
     };
     let tombstone = |deleted_at_seconds| cell(5, CellKind::Tombstone { deleted_at_seconds }, b"");
     let wins = |a: Cell<'_>, b: Cell<'_>| {
@@ -252,10 +212,7 @@ fn markers_tie_as_cassandra_has_them() {
     let wins = |a: Liveness, b: Liveness| assert!(compare_liveness(&a, &b).is_gt());
     wins(Liveness::new(2), Liveness::expiring(1, 5, 100));
     wins(Liveness::expiring(1, 5, 100), Liveness::new(1));
-    wins(
-        Liveness::expiring(1, Liveness::EXPIRED_TTL, 1),
-        Liveness::expiring(1, 5, 100),
-    );
+    wins(Liveness::expiring(1, Liveness::EXPIRED_TTL, 1), Liveness::expiring(1, 5, 100));
     wins(Liveness::expiring(1, 5, 101), Liveness::expiring(1, 5, 100));
     wins(Liveness::expiring(1, 4, 100), Liveness::expiring(1, 5, 100));
 }
@@ -263,16 +220,10 @@ fn markers_tie_as_cassandra_has_them() {
 #[test]
 fn a_row_of_one_live_cell_has_these_bytes() {
     let mut out = Vec::new();
-    let header = RowHeader {
-        liveness: Some(Liveness::new(0x0102)),
-        ..RowHeader::EMPTY
-    };
+    let header = RowHeader { liveness: Some(Liveness::new(0x0102)), ..RowHeader::EMPTY };
     let mut row = RowBuilder::new(&mut out, 0x0102, &header);
     row.push_cell(&cell(0x0102, CellKind::Live, b"v"));
-    row.push_cell(&Cell {
-        column: ColumnId(300),
-        ..cell(0x0101, CellKind::Live, b"")
-    });
+    row.push_cell(&Cell { column: ColumnId(300), ..cell(0x0101, CellKind::Live, b"") });
     let golden: &[u8] = &[1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, b'v', 0xac, 2, 32, 1, 0];
     assert_eq!(out, golden);
 }

@@ -74,10 +74,8 @@ impl MutationBuilder {
     }
 
     fn put_deletion(&mut self, deletion: Deletion) {
-        self.out
-            .extend_from_slice(&deletion.timestamp_micros.to_le_bytes());
-        self.out
-            .extend_from_slice(&deletion.deleted_at_seconds.to_le_bytes());
+        self.out.extend_from_slice(&deletion.timestamp_micros.to_le_bytes());
+        self.out.extend_from_slice(&deletion.deleted_at_seconds.to_le_bytes());
     }
 
     /// Adds a row: `fill` pushes its items, in the order of (column, path).
@@ -192,21 +190,12 @@ impl<'a> MutationView<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         if reader.u16()? != ROW_VERSION {
-            return Err(DecodeError {
-                offset: 0,
-                reason: "unknown mutation version",
-            });
+            return Err(DecodeError { offset: 0, reason: "unknown mutation version" });
         }
         let table = TableId(reader.uuid()?);
         let epoch = reader.u64()?;
         let key = KeyRef::new(reader.length_prefixed()?);
-        Ok(Self {
-            table,
-            epoch,
-            key,
-            bytes,
-            body_start: reader.position(),
-        })
+        Ok(Self { table, epoch, key, bytes, body_start: reader.position() })
     }
 
     /// Checks every fragment and row, so that applying the mutation cannot fail half-way.
@@ -220,10 +209,7 @@ impl<'a> MutationView<'a> {
                     RowView::validate(row)?;
                 }
                 Fragment::RangeDeletion(start, end, _) if start >= end => {
-                    return Err(DecodeError {
-                        offset: 0,
-                        reason: "empty range deletion",
-                    });
+                    return Err(DecodeError { offset: 0, reason: "empty range deletion" });
                 }
                 Fragment::PartitionDeletion(_) | Fragment::RangeDeletion(..) => {}
             }
@@ -240,9 +226,7 @@ impl<'a> MutationView<'a> {
     /// The fragments in the order they were added. After an error there are no more.
     #[must_use]
     pub fn fragments(&self) -> Fragments<'a> {
-        Fragments {
-            reader: Reader::new(&self.bytes[self.body_start..]),
-        }
+        Fragments { reader: Reader::new(&self.bytes[self.body_start..]) }
     }
 }
 
@@ -276,10 +260,7 @@ fn row<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
 }
 
 fn deletion(reader: &mut Reader<'_>) -> Result<Deletion, DecodeError> {
-    Ok(Deletion {
-        timestamp_micros: reader.i64()?,
-        deleted_at_seconds: reader.i64()?,
-    })
+    Ok(Deletion { timestamp_micros: reader.i64()?, deleted_at_seconds: reader.i64()? })
 }
 
 impl<'a> Iterator for Fragments<'a> {
@@ -301,11 +282,5 @@ impl<'a> Iterator for Fragments<'a> {
 /// A cell that lives until it is overwritten.
 #[must_use]
 pub const fn live_cell(column: ColumnId, timestamp_micros: i64, value: &[u8]) -> Cell<'_> {
-    Cell {
-        column,
-        path: None,
-        timestamp_micros,
-        kind: crate::cell::CellKind::Live,
-        value,
-    }
+    Cell { column, path: None, timestamp_micros, kind: crate::cell::CellKind::Live, value }
 }

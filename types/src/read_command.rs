@@ -40,10 +40,7 @@ impl PartitionRange {
     /// Every partition.
     #[must_use]
     pub const fn all() -> Self {
-        Self {
-            start: RangeBound::Unbounded,
-            end: RangeBound::Unbounded,
-        }
+        Self { start: RangeBound::Unbounded, end: RangeBound::Unbounded }
     }
 
     /// True if the range begins at or before `key`.
@@ -116,10 +113,7 @@ pub struct ReadLimits {
 
 impl ReadLimits {
     /// No limits.
-    pub const NONE: Self = Self {
-        rows: u64::MAX,
-        per_partition: u64::MAX,
-    };
+    pub const NONE: Self = Self { rows: u64::MAX, per_partition: u64::MAX };
 }
 
 /// A read of one table.
@@ -182,9 +176,7 @@ impl ReadCommand {
             ColumnSelection::Only(columns) => {
                 out.push(1);
                 put_varint(&mut out, columns.len() as u64);
-                columns
-                    .iter()
-                    .for_each(|column| put_varint(&mut out, u64::from(column.0)));
+                columns.iter().for_each(|column| put_varint(&mut out, u64::from(column.0)));
             }
         }
         put_zigzag(&mut out, self.now_seconds);
@@ -203,10 +195,7 @@ impl ReadCommand {
         let epoch = reader.u64()?;
         let partitions = match reader.u8()? {
             0 => PartitionSelection::Key(key(reader)?),
-            1 => PartitionSelection::Range(PartitionRange {
-                start: bound(reader)?,
-                end: bound(reader)?,
-            }),
+            1 => PartitionSelection::Range(PartitionRange { start: bound(reader)?, end: bound(reader)? }),
             _ => return Err(reader.error("kind of partition selection")),
         };
         let clustering = match reader.u8()? {
@@ -223,26 +212,12 @@ impl ReadCommand {
         let columns = match reader.u8()? {
             0 => ColumnSelection::All,
             _ => ColumnSelection::Only(list(reader, |reader| {
-                Ok(ColumnId(
-                    u32::try_from(reader.varint()?).map_err(|_| reader.error("column number"))?,
-                ))
+                Ok(ColumnId(u32::try_from(reader.varint()?).map_err(|_| reader.error("column number"))?))
             })?),
         };
         let now_seconds = reader.zigzag()?;
-        let limits = ReadLimits {
-            rows: reader.varint()?,
-            per_partition: reader.varint()?,
-        };
-        Ok(Self {
-            table,
-            epoch,
-            partitions,
-            clustering,
-            reversed,
-            columns,
-            now_seconds,
-            limits,
-        })
+        let limits = ReadLimits { rows: reader.varint()?, per_partition: reader.varint()? };
+        Ok(Self { table, epoch, partitions, clustering, reversed, columns, now_seconds, limits })
     }
 }
 
@@ -256,9 +231,7 @@ fn list<'a, T>(
 }
 
 fn key(reader: &mut Reader<'_>) -> Result<PartitionKey, DecodeError> {
-    Ok(PartitionKey::new(Bytes::copy_from_slice(
-        reader.length_prefixed()?,
-    )))
+    Ok(PartitionKey::new(Bytes::copy_from_slice(reader.length_prefixed()?)))
 }
 
 fn put_bound(out: &mut Vec<u8>, bound: &RangeBound) {

@@ -43,11 +43,7 @@ pub struct RowHeader<'a> {
 
 impl RowHeader<'_> {
     /// Neither marker nor deletion.
-    pub const EMPTY: Self = RowHeader {
-        liveness: None,
-        deletion: Deletion::NONE,
-        originals: None,
-    };
+    pub const EMPTY: Self = RowHeader { liveness: None, deletion: Deletion::NONE, originals: None };
 }
 
 /// Builds the encoding of a row at the end of a buffer.
@@ -138,10 +134,7 @@ impl<'b> RowBuilder<'b> {
         }
         match cell.kind {
             CellKind::Live | CellKind::Counter => {}
-            CellKind::Expiring {
-                ttl_seconds,
-                expires_at_seconds,
-            } => {
+            CellKind::Expiring { ttl_seconds, expires_at_seconds } => {
                 put_varint(self.out, u64::from(ttl_seconds));
                 put_zigzag(self.out, expires_at_seconds);
             }
@@ -184,11 +177,7 @@ impl<'a> RowView<'a> {
                 ttl_seconds = ttl(&mut reader)?;
                 expires_at_seconds = reader.zigzag()?;
             }
-            header.liveness = Some(Liveness {
-                timestamp_micros,
-                ttl_seconds,
-                expires_at_seconds,
-            });
+            header.liveness = Some(Liveness { timestamp_micros, ttl_seconds, expires_at_seconds });
         }
         if flags & DELETION != 0 {
             header.deletion = deletion(&mut reader, base_timestamp)?;
@@ -196,12 +185,7 @@ impl<'a> RowView<'a> {
         if flags & ORIGINALS != 0 {
             header.originals = Some(reader.length_prefixed()?);
         }
-        Ok(Self {
-            header,
-            base_timestamp,
-            bytes,
-            items: reader.remaining(),
-        })
+        Ok(Self { header, base_timestamp, bytes, items: reader.remaining() })
     }
 
     /// Checks the whole row, so that a later walk over its items cannot fail.
@@ -217,10 +201,7 @@ impl<'a> RowView<'a> {
                 RowItem::Cell(cell) => (cell.column, true, cell.path),
             };
             if last.is_some_and(|last| last >= key) {
-                return Err(DecodeError {
-                    offset: 0,
-                    reason: "cells out of order",
-                });
+                return Err(DecodeError { offset: 0, reason: "cells out of order" });
             }
             last = Some(key);
         }
@@ -243,10 +224,7 @@ impl<'a> RowView<'a> {
     #[must_use]
     #[inline]
     pub fn items(&self) -> RowItems<'a> {
-        RowItems {
-            reader: Reader::new(self.items),
-            base_timestamp: self.base_timestamp,
-        }
+        RowItems { reader: Reader::new(self.items), base_timestamp: self.base_timestamp }
     }
 
     /// True without marker, deletion or items.
@@ -271,10 +249,7 @@ impl<'a> RowItems<'a> {
         let column = ColumnId(column);
         let flags = reader.u8()?;
         if flags == ITEM_COLUMN_DELETION {
-            return Ok(RowItem::ColumnDeletion(
-                column,
-                deletion(reader, self.base_timestamp)?,
-            ));
+            return Ok(RowItem::ColumnDeletion(column, deletion(reader, self.base_timestamp)?));
         }
         let mut timestamp_micros = self.base_timestamp;
         if flags & ITEM_OWN_TIMESTAMP != 0 {
@@ -283,32 +258,15 @@ impl<'a> RowItems<'a> {
         let kind = match flags & (ITEM_COLUMN_DELETION | ITEM_TOMBSTONE | ITEM_EXPIRING | ITEM_COUNTER) {
             0 => CellKind::Live,
             ITEM_COUNTER => CellKind::Counter,
-            ITEM_TOMBSTONE => CellKind::Tombstone {
-                deleted_at_seconds: reader.zigzag()?,
-            },
-            ITEM_EXPIRING => CellKind::Expiring {
-                ttl_seconds: ttl(reader)?,
-                expires_at_seconds: reader.zigzag()?,
-            },
+            ITEM_TOMBSTONE => CellKind::Tombstone { deleted_at_seconds: reader.zigzag()? },
+            ITEM_EXPIRING => {
+                CellKind::Expiring { ttl_seconds: ttl(reader)?, expires_at_seconds: reader.zigzag()? }
+            }
             _ => return Err(reader.error("cell flags")),
         };
-        let path = if flags & ITEM_PATH != 0 {
-            Some(reader.length_prefixed()?)
-        } else {
-            None
-        };
-        let value = if flags & ITEM_TOMBSTONE != 0 {
-            &[][..]
-        } else {
-            reader.length_prefixed()?
-        };
-        Ok(RowItem::Cell(Cell {
-            column,
-            path,
-            timestamp_micros,
-            kind,
-            value,
-        }))
+        let path = if flags & ITEM_PATH != 0 { Some(reader.length_prefixed()?) } else { None };
+        let value = if flags & ITEM_TOMBSTONE != 0 { &[][..] } else { reader.length_prefixed()? };
+        Ok(RowItem::Cell(Cell { column, path, timestamp_micros, kind, value }))
     }
 }
 
@@ -334,8 +292,5 @@ fn ttl(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
 
 fn deletion(reader: &mut Reader<'_>, base_timestamp: i64) -> Result<Deletion, DecodeError> {
     let timestamp_micros = base_timestamp.wrapping_add(reader.zigzag()?);
-    Ok(Deletion {
-        timestamp_micros,
-        deleted_at_seconds: reader.zigzag()?,
-    })
+    Ok(Deletion { timestamp_micros, deleted_at_seconds: reader.zigzag()? })
 }

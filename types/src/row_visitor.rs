@@ -27,10 +27,7 @@ impl<'a> LiveRow<'a> {
     /// True if the row exists: its marker or one of its cells lives.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.row
-            .header
-            .liveness
-            .is_some_and(|liveness| liveness.is_live_at(self.now_seconds))
+        self.row.header.liveness.is_some_and(|liveness| liveness.is_live_at(self.now_seconds))
             || self.cells().next().is_some()
     }
 }

@@ -41,9 +41,7 @@ impl Schema {
 
     /// All tables, by keyspace and name.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.keyspaces
-            .values()
-            .flat_map(|keyspace| keyspace.tables.values())
+        self.keyspaces.values().flat_map(|keyspace| keyspace.tables.values())
     }
 
     /// The schema version that drivers compare between nodes: a UUID made of the epoch.
@@ -169,15 +167,12 @@ impl Table {
     /// True if the table holds counters.
     #[must_use]
     pub fn is_counter(&self) -> bool {
-        self.columns
-            .iter()
-            .any(|column| column.cql_type == CqlType::Counter)
+        self.columns.iter().any(|column| column.cql_type == CqlType::Counter)
     }
 
     /// Puts the columns into the order that [`Self::columns`] promises.
     pub fn sort_columns(&mut self) {
-        self.columns
-            .sort_by(|a, b| (a.kind, a.position, &a.name).cmp(&(b.kind, b.position, &b.name)));
+        self.columns.sort_by(|a, b| (a.kind, a.position, &a.name).cmp(&(b.kind, b.position, &b.name)));
     }
 }
 
@@ -227,10 +222,7 @@ pub struct TableParams {
 impl Default for TableParams {
     fn default() -> Self {
         let options = |pairs: &[(&str, &str)]| {
-            pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect()
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
         Self {
             additional_write_policy: "99p".into(),
@@ -240,10 +232,7 @@ impl Default for TableParams {
             cdc: false,
             comment: String::new(),
             compaction: options(&[
-                (
-                    "class",
-                    "org.apache.cassandra.db.compaction.UnifiedCompactionStrategy",
-                ),
+                ("class", "org.apache.cassandra.db.compaction.UnifiedCompactionStrategy"),
                 ("max_sstables_to_compact", "64"),
                 ("min_sstable_size", "100MiB"),
                 ("scaling_parameters", "T4"),

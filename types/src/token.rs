@@ -61,10 +61,7 @@ pub struct TokenRange {
 
 impl TokenRange {
     /// The whole ring.
-    pub const FULL: Self = Self {
-        start: Token::MIN,
-        end: Token::MIN,
-    };
+    pub const FULL: Self = Self { start: Token::MIN, end: Token::MIN };
 
     /// True if `token` lies in the range.
     #[must_use]
@@ -107,22 +104,15 @@ fn murmur3_first_half(key: &[u8]) -> i64 {
         let k1 = u64::from_le_bytes(low.try_into().unwrap_or_default());
         let k2 = u64::from_le_bytes(high.try_into().unwrap_or_default());
         h1 ^= mix_k1(k1);
-        h1 = h1
-            .rotate_left(27)
-            .wrapping_add(h2)
-            .wrapping_mul(5)
-            .wrapping_add(0x52dc_e729);
+        h1 = h1.rotate_left(27).wrapping_add(h2).wrapping_mul(5).wrapping_add(0x52dc_e729);
         h2 ^= mix_k2(k2);
-        h2 = h2
-            .rotate_left(31)
-            .wrapping_add(h1)
-            .wrapping_mul(5)
-            .wrapping_add(0x3849_5ab5);
+        h2 = h2.rotate_left(31).wrapping_add(h1).wrapping_mul(5).wrapping_add(0x3849_5ab5);
     }
     let signed_tail = |bytes: &[u8]| {
-        bytes.iter().enumerate().fold(0u64, |k, (index, byte)| {
-            k ^ (i64::from(byte.cast_signed()) << (8 * index)).cast_unsigned()
-        })
+        bytes
+            .iter()
+            .enumerate()
+            .fold(0u64, |k, (index, byte)| k ^ (i64::from(byte.cast_signed()) << (8 * index)).cast_unsigned())
     };
     if tail.len() > 8 {
         h2 ^= mix_k2(signed_tail(&tail[8..]));
@@ -168,10 +158,7 @@ mod tests {
 
     #[test]
     fn ranges_wrap() {
-        let range = TokenRange {
-            start: Token(10),
-            end: Token(-10),
-        };
+        let range = TokenRange { start: Token(10), end: Token(-10) };
         assert!(range.contains(Token(11)) && range.contains(Token(-10)) && range.contains(Token::MAX));
         assert!(!range.contains(Token(10)) && !range.contains(Token(0)));
         assert!(TokenRange::FULL.contains(Token(0)) && TokenRange::FULL.contains(Token::MIN));

@@ -68,14 +68,7 @@ impl Coordinator {
         placement: Arc<ArcSwap<Placement>>,
         timeouts: Timeouts,
     ) -> Self {
-        Self {
-            env,
-            engine,
-            replica,
-            peers,
-            placement,
-            timeouts,
-        }
+        Self { env, engine, replica, peers, placement, timeouts }
     }
 
     fn plan(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {
@@ -123,10 +116,7 @@ impl Coordinator {
     /// # Errors
     /// Too few replicas exist, answer in time, or take the write.
     pub async fn write(&self, mutations: &[Vec<u8>], consistency: Consistency) -> Result<(), ClusterError> {
-        let views = mutations
-            .iter()
-            .map(|bytes| MutationView::parse(bytes))
-            .collect::<Result<Vec<_>, _>>();
+        let views = mutations.iter().map(|bytes| MutationView::parse(bytes)).collect::<Result<Vec<_>, _>>();
         let views = views.map_err(StorageError::from)?;
         let plans = views
             .iter()
@@ -147,11 +137,8 @@ impl Coordinator {
         let (answers, mut answered) = mpsc::channel(plan.replicas.len().max(1));
         for replica in &plan.replicas {
             let (answers, mutation) = (answers.clone(), mutation.to_vec());
-            let (local, peers, timeout) = (
-                Arc::clone(&self.replica),
-                Arc::clone(&self.peers),
-                self.timeouts.write,
-            );
+            let (local, peers, timeout) =
+                (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.write);
             let address = (!replica.local).then_some(replica.internode);
             self.env.tasks.spawn_local(async move {
                 let answer = match address {
@@ -214,11 +201,7 @@ impl Coordinator {
         let mut plan = self.plan(command.table, token, consistency)?;
         if plan.only_local() {
             let engine = Arc::clone(&self.engine);
-            let read = self
-                .env
-                .tasks
-                .blocking(move || engine.read_page(&command, max_bytes))
-                .await;
+            let read = self.env.tasks.blocking(move || engine.read_page(&command, max_bytes)).await;
             return Ok(read.map_err(|error| ClusterError::Invalid(error.to_string()))??);
         }
         if matches!(command.partitions, PartitionSelection::Range(_)) {
@@ -237,11 +220,8 @@ impl Coordinator {
         let encoded = command.encode();
         for replica in &plan.replicas {
             let (answers, encoded) = (answers.clone(), encoded.clone());
-            let (local, peers, timeout) = (
-                Arc::clone(&self.replica),
-                Arc::clone(&self.peers),
-                self.timeouts.read,
-            );
+            let (local, peers, timeout) =
+                (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.read);
             let (address, command) = ((!replica.local).then_some(replica.internode), command.clone());
             self.env.tasks.spawn_local(async move {
                 let answer = match address {
@@ -302,12 +282,7 @@ struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     const fn new(plan: &'a Plan) -> Self {
-        Self {
-            plan,
-            received: 0,
-            failures: 0,
-            reason: None,
-        }
+        Self { plan, received: 0, failures: 0, reason: None }
     }
 
     /// A peer that is not reached is one that did not answer; one that says no has failed.
@@ -319,47 +294,19 @@ impl<'a> Gather<'a> {
     }
 
     fn write_result(self) -> Result<(), ClusterError> {
-        let Self {
-            plan:
-                Plan {
-                    consistency,
-                    block_for,
-                    ..
-                },
-            received,
-            failures,
-            reason,
-        } = self;
+        let Self { plan: Plan { consistency, block_for, .. }, received, failures, reason } = self;
         let (consistency, block_for) = (*consistency, *block_for);
         match reason {
             _ if received >= block_for => Ok(()),
-            Some(reason) => Err(ClusterError::WriteFailure {
-                consistency,
-                received,
-                block_for,
-                failures,
-                reason,
-            }),
-            None => Err(ClusterError::WriteTimeout {
-                consistency,
-                received,
-                block_for,
-            }),
+            Some(reason) => {
+                Err(ClusterError::WriteFailure { consistency, received, block_for, failures, reason })
+            }
+            None => Err(ClusterError::WriteTimeout { consistency, received, block_for }),
         }
     }
 
     fn read_result(self) -> Result<(), ClusterError> {
-        let Self {
-            plan:
-                Plan {
-                    consistency,
-                    block_for,
-                    ..
-                },
-            received,
-            failures,
-            reason,
-        } = self;
+        let Self { plan: Plan { consistency, block_for, .. }, received, failures, reason } = self;
         let (consistency, block_for, data_present) = (*consistency, *block_for, received > 0);
         match reason {
             _ if received >= block_for => Ok(()),
@@ -371,12 +318,7 @@ impl<'a> Gather<'a> {
                 reason,
                 data_present,
             }),
-            None => Err(ClusterError::ReadTimeout {
-                consistency,
-                received,
-                block_for,
-                data_present,
-            }),
+            None => Err(ClusterError::ReadTimeout { consistency, received, block_for, data_present }),
         }
     }
 }

@@ -64,25 +64,14 @@ impl Plan {
         let replicas: Vec<Target> = replication
             .replicas(&placement.ring, token, placement.local)
             .into_iter()
-            .map(|index| Target {
-                local: index == placement.local,
-                internode: members[index].internode,
-            })
+            .map(|index| Target { local: index == placement.local, internode: members[index].internode })
             .collect();
         let required = block_for(consistency, replication, &members[placement.local].data_center);
         let alive = replicas.len() as u32;
         if alive < required {
-            return Err(ClusterError::Unavailable {
-                consistency,
-                required,
-                alive,
-            });
+            return Err(ClusterError::Unavailable { consistency, required, alive });
         }
-        Ok(Self {
-            consistency,
-            replicas,
-            block_for: required,
-        })
+        Ok(Self { consistency, replicas, block_for: required })
     }
 
     /// True if this node is the only replica.
@@ -99,10 +88,7 @@ impl Plan {
         self.replicas = members
             .iter()
             .enumerate()
-            .map(|(index, member)| Target {
-                local: index == placement.local,
-                internode: member.internode,
-            })
+            .map(|(index, member)| Target { local: index == placement.local, internode: member.internode })
             .collect();
         self.block_for = (members.len() as u32).saturating_sub(silent).max(1);
     }

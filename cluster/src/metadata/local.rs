@@ -49,8 +49,7 @@ impl LocalLog {
     /// # Errors
     /// The operating system's; the log is damaged or of a newer version.
     pub fn open(disk: &dyn Disk, tasks: Tasks) -> Result<Self, ClusterError> {
-        disk.create_dir_all(DIRECTORY)
-            .map_err(|error| failed("creating", DIRECTORY, error))?;
+        disk.create_dir_all(DIRECTORY).map_err(|error| failed("creating", DIRECTORY, error))?;
         let schema = match disk.read(FILE) {
             Ok(bytes) => read_schema(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Schema::default(),
@@ -61,20 +60,12 @@ impl LocalLog {
             schema: ArcSwap::from_pointee(schema),
             writer: Mutex::new(Writer { file, failed: false }),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-            tasks,
-        })
+        Ok(Self { inner: Arc::new(inner), tasks })
     }
 }
 
 fn failed(action: &'static str, path: &str, source: io::Error) -> ClusterError {
-    StorageError::Io {
-        action,
-        path: path.to_owned(),
-        source: Arc::new(source),
-    }
-    .into()
+    StorageError::Io { action, path: path.to_owned(), source: Arc::new(source) }.into()
 }
 
 /// Writes a file with the schema under another name, and renames it once it is durable. The
@@ -110,11 +101,7 @@ fn read_record<T: DeserializeOwned>(reader: &mut Reader<'_>) -> Option<T> {
     let length = reader.u32().ok()?;
     let json = reader.bytes(length as usize).ok()?;
     let expected = crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), json);
-    if crc == expected {
-        serde_json::from_slice(json).ok()
-    } else {
-        None
-    }
+    if crc == expected { serde_json::from_slice(json).ok() } else { None }
 }
 
 fn read_schema(bytes: &[u8]) -> Result<Schema, ClusterError> {
@@ -131,12 +118,7 @@ fn read_schema(bytes: &[u8]) -> Result<Schema, ClusterError> {
     }
     let found = reader.u16().map_err(StorageError::from)?;
     if found > VERSION {
-        return Err(StorageError::NewerFormat {
-            path: FILE.into(),
-            found,
-            supported: VERSION,
-        }
-        .into());
+        return Err(StorageError::NewerFormat { path: FILE.into(), found, supported: VERSION }.into());
     }
     let at = reader.position();
     let mut schema: Schema =

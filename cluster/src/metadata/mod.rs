@@ -80,9 +80,7 @@ fn apply_change(schema: &mut Schema, change: &SchemaChange) -> Result<(), Cluste
         SchemaChange::PutTable(table) => {
             let mut table = Table::clone(table);
             table.epoch = epoch;
-            keyspace(schema, &table.keyspace.clone())?
-                .tables
-                .insert(table.name.clone(), Arc::new(table));
+            keyspace(schema, &table.keyspace.clone())?.tables.insert(table.name.clone(), Arc::new(table));
         }
         SchemaChange::DropTable(in_keyspace, name) => {
             keyspace(schema, in_keyspace)?.tables.remove(name);

@@ -62,10 +62,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     const fn truncated(&self, needed: usize) -> DecodeError {
-        DecodeError::Truncated {
-            needed,
-            available: self.rest.len(),
-        }
+        DecodeError::Truncated { needed, available: self.rest.len() }
     }
 
     /// `[byte]`
@@ -185,11 +182,7 @@ impl<'a> Reader<'a> {
         let extra = first.leading_ones() as usize;
         let mut bytes = [0; 8];
         bytes[8 - extra..].copy_from_slice(self.take(extra)?);
-        let high = if extra < 7 {
-            u64::from(first & (0xFF >> extra)) << (8 * extra)
-        } else {
-            0
-        };
+        let high = if extra < 7 { u64::from(first & (0xFF >> extra)) << (8 * extra) } else { 0 };
         Ok(high | u64::from_be_bytes(bytes))
     }
 
@@ -210,10 +203,7 @@ impl<'a> Reader<'a> {
         match self.byte()? {
             4 => self.array::<4>().map(IpAddr::from),
             16 => self.array::<16>().map(IpAddr::from),
-            length => Err(DecodeError::UnknownNumber {
-                what: "address length",
-                number: i64::from(length),
-            }),
+            length => Err(DecodeError::UnknownNumber { what: "address length", number: i64::from(length) }),
         }
     }
 
@@ -224,10 +214,8 @@ impl<'a> Reader<'a> {
     pub fn inet(&mut self) -> Result<SocketAddr> {
         let address = self.inet_address()?;
         let port = self.int()?;
-        let port = u16::try_from(port).map_err(|_| DecodeError::UnknownNumber {
-            what: "port",
-            number: i64::from(port),
-        })?;
+        let port = u16::try_from(port)
+            .map_err(|_| DecodeError::UnknownNumber { what: "port", number: i64::from(port) })?;
         Ok(SocketAddr::new(address, port))
     }
 
@@ -254,9 +242,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If a string is invalid or the message ends before.
     pub fn string_map(&mut self) -> Result<StringMap<'a>> {
-        self.list(2 * MIN_STRING_BYTES, |reader| {
-            Ok((reader.string()?, reader.string()?))
-        })
+        self.list(2 * MIN_STRING_BYTES, |reader| Ok((reader.string()?, reader.string()?)))
     }
 
     /// `[string multimap]`
@@ -264,9 +250,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If a string is invalid or the message ends before.
     pub fn string_multimap(&mut self) -> Result<StringMultimap<'a>> {
-        self.list(2 * MIN_STRING_BYTES, |reader| {
-            Ok((reader.string()?, reader.string_list()?))
-        })
+        self.list(2 * MIN_STRING_BYTES, |reader| Ok((reader.string()?, reader.string_list()?)))
     }
 
     /// `[bytes map]`
@@ -274,9 +258,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If a key is invalid or the message ends before.
     pub fn bytes_map(&mut self) -> Result<BytesMap<'a>> {
-        self.list(MIN_STRING_BYTES + 4, |reader| {
-            Ok((reader.string()?, reader.bytes()?))
-        })
+        self.list(MIN_STRING_BYTES + 4, |reader| Ok((reader.string()?, reader.bytes()?)))
     }
 
     /// A `[short]` count and that many elements of at least `min_bytes` each. A count that the
@@ -304,11 +286,7 @@ impl<'a> Reader<'a> {
     /// If it cannot.
     pub fn expect_elements(&self, count: usize, min_bytes: usize) -> Result<()> {
         let needed = count.saturating_mul(min_bytes);
-        if needed > self.rest.len() {
-            Err(self.truncated(needed))
-        } else {
-            Ok(())
-        }
+        if needed > self.rest.len() { Err(self.truncated(needed)) } else { Ok(()) }
     }
 }
 

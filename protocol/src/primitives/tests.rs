@@ -28,27 +28,19 @@ fn vints_have_the_bytes_of_the_specifications_example() {
 
 #[test]
 fn values_tell_null_and_unset_from_empty() {
-    let bytes = [
-        0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFD,
-    ];
+    let bytes = [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFD];
     let mut reader = Reader::new(&bytes);
     assert_eq!(reader.value(Version::V4), Ok(Value::Null));
     assert_eq!(reader.value(Version::V4), Ok(Value::Unset));
     assert_eq!(reader.value(Version::V4), Ok(Value::Set(&[])));
-    assert_eq!(
-        reader.clone().value(Version::V4),
-        Err(DecodeError::InvalidValueLength(-3))
-    );
+    assert_eq!(reader.clone().value(Version::V4), Err(DecodeError::InvalidValueLength(-3)));
     assert_eq!(reader.value(Version::V3), Ok(Value::Null));
 }
 
 #[test]
 fn a_count_that_cannot_fit_is_refused_at_once() {
     let bytes = [0xFF, 0xFF, 0, 1, b'a'];
-    let expected = Err(DecodeError::Truncated {
-        needed: 131_070,
-        available: 3,
-    });
+    let expected = Err(DecodeError::Truncated { needed: 131_070, available: 3 });
     assert_eq!(Reader::new(&bytes).string_list(), expected);
     assert!(Reader::new(&bytes).string_map().is_err());
     assert!(Reader::new(&bytes).string_multimap().is_err());
@@ -131,8 +123,5 @@ fn every_consistency_level_comes_back_and_no_other_number_does() {
         let bytes = written(|out| put_consistency(out, level));
         assert_eq!(Reader::new(&bytes).consistency(), Ok(level));
     }
-    assert_eq!(
-        Reader::new(&[0, 11]).consistency(),
-        Err(DecodeError::UnknownConsistency(11))
-    );
+    assert_eq!(Reader::new(&[0, 11]).consistency(), Err(DecodeError::UnknownConsistency(11)));
 }

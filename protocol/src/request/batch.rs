@@ -71,10 +71,7 @@ impl<'a> BatchStatement<'a> {
             KIND_PREPARED => StatementId::Prepared(reader.short_bytes()?),
             other => return Err(DecodeError::UnknownStatementKind(other)),
         };
-        Ok(Self {
-            id,
-            values: Values::decode(reader, version, false)?,
-        })
+        Ok(Self { id, values: Values::decode(reader, version, false)? })
     }
 
     fn encode(&self, out: &mut BytesMut) {
@@ -108,11 +105,7 @@ impl<'a> BatchStatements<'a> {
         for _ in 0..count {
             BatchStatement::decode(reader, version)?;
         }
-        Ok(Self {
-            bytes: &all[..all.len() - reader.rest().len()],
-            count,
-            version,
-        })
+        Ok(Self { bytes: &all[..all.len() - reader.rest().len()], count, version })
     }
 
     /// How many there are.
@@ -147,11 +140,7 @@ impl BatchBuilder {
     /// No statements yet.
     #[must_use]
     pub fn new(version: Version) -> Self {
-        Self {
-            bytes: BytesMut::new(),
-            count: 0,
-            version,
-        }
+        Self { bytes: BytesMut::new(), count: 0, version }
     }
 
     /// Appends a statement, whose values are of the same version and have no names.
@@ -167,11 +156,7 @@ impl BatchBuilder {
     /// The statements, for a request.
     #[must_use]
     pub fn statements(&self) -> BatchStatements<'_> {
-        BatchStatements {
-            bytes: &self.bytes,
-            count: self.count,
-            version: self.version,
-        }
+        BatchStatements { bytes: &self.bytes, count: self.count, version: self.version }
     }
 }
 

@@ -26,16 +26,8 @@ impl<'a> Execute<'a> {
     #[inline]
     pub fn decode(reader: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
         let id = reader.short_bytes()?;
-        let result_metadata_id = if version >= Version::V5 {
-            Some(reader.short_bytes()?)
-        } else {
-            None
-        };
-        Ok(Self {
-            id,
-            result_metadata_id,
-            parameters: QueryParameters::decode(reader, version)?,
-        })
+        let result_metadata_id = if version >= Version::V5 { Some(reader.short_bytes()?) } else { None };
+        Ok(Self { id, result_metadata_id, parameters: QueryParameters::decode(reader, version)? })
     }
 
     /// Appends the body to `out`.

@@ -75,10 +75,7 @@ impl<'a> RequestExtras<'a> {
             }
             custom_payload = reader.bytes_map()?;
         }
-        Ok(Self {
-            tracing,
-            custom_payload,
-        })
+        Ok(Self { tracing, custom_payload })
     }
 }
 

@@ -26,11 +26,7 @@ impl<'a> Prepare<'a> {
     pub fn decode(reader: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
         let text = reader.long_string()?;
         let flags = if version >= Version::V5 { reader.int()? } else { 0 };
-        let keyspace = if flags & WITH_KEYSPACE == 0 {
-            None
-        } else {
-            Some(reader.string()?)
-        };
+        let keyspace = if flags & WITH_KEYSPACE == 0 { None } else { Some(reader.string()?) };
         Ok(Self { text, keyspace })
     }
 

@@ -22,10 +22,7 @@ impl<'a> Query<'a> {
     /// # Errors
     /// If it is malformed.
     pub fn decode(reader: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
-        Ok(Self {
-            text: reader.long_string()?,
-            parameters: QueryParameters::decode(reader, version)?,
-        })
+        Ok(Self { text: reader.long_string()?, parameters: QueryParameters::decode(reader, version)? })
     }
 
     /// Appends the body to `out`.

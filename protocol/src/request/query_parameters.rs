@@ -38,12 +38,7 @@ pub struct Values<'a> {
 
 impl<'a> Values<'a> {
     /// No values.
-    pub const EMPTY: Self = Self {
-        bytes: &[],
-        count: 0,
-        named: false,
-        version: Version::HIGHEST,
-    };
+    pub const EMPTY: Self = Self { bytes: &[], count: 0, named: false, version: Version::HIGHEST };
 
     /// Reads a `[short]` count and that many values.
     #[inline]
@@ -61,12 +56,7 @@ impl<'a> Values<'a> {
             }
             reader.value(version)?;
         }
-        Ok(Self {
-            bytes: &all[..all.len() - reader.rest().len()],
-            count,
-            named,
-            version,
-        })
+        Ok(Self { bytes: &all[..all.len() - reader.rest().len()], count, named, version })
     }
 
     #[inline]
@@ -127,11 +117,7 @@ impl<'a> Iterator for NamedValues<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         // `Values` has been checked: neither read fails.
-        let name = if self.named {
-            Some(self.reader.string().ok()?)
-        } else {
-            None
-        };
+        let name = if self.named { Some(self.reader.string().ok()?) } else { None };
         Some((name, self.reader.value(self.version).ok()?))
     }
 
@@ -153,12 +139,7 @@ impl ValuesBuilder {
     /// No values yet.
     #[must_use]
     pub fn new(version: Version) -> Self {
-        Self {
-            bytes: BytesMut::new(),
-            count: 0,
-            named: false,
-            version,
-        }
+        Self { bytes: BytesMut::new(), count: 0, named: false, version }
     }
 
     /// Appends a value.
@@ -197,12 +178,7 @@ impl ValuesBuilder {
     /// The values, for a request.
     #[must_use]
     pub fn values(&self) -> Values<'_> {
-        Values {
-            bytes: &self.bytes,
-            count: self.count,
-            named: self.named,
-            version: self.version,
-        }
+        Values { bytes: &self.bytes, count: self.count, named: self.named, version: self.version }
     }
 }
 
@@ -339,10 +315,7 @@ impl<'a> QueryParameters<'a> {
             | bit(self.paging_state.is_some(), flag::PAGING_STATE)
             | bit(self.serial_consistency.is_some(), flag::SERIAL_CONSISTENCY)
             | bit(self.default_timestamp.is_some(), flag::DEFAULT_TIMESTAMP)
-            | bit(
-                !self.values.is_empty() && self.values.named,
-                flag::NAMES_FOR_VALUES,
-            )
+            | bit(!self.values.is_empty() && self.values.named, flag::NAMES_FOR_VALUES)
             | bit(since_v5 && self.keyspace.is_some(), flag::KEYSPACE)
             | bit(since_v5 && self.now_in_seconds.is_some(), flag::NOW_IN_SECONDS)
     }

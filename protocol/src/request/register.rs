@@ -56,10 +56,7 @@ impl Register {
     /// If it is malformed or names an unknown kind of event.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let names = reader.string_list()?;
-        let event_types = names
-            .into_iter()
-            .map(EventType::from_name)
-            .collect::<Result<_, _>>()?;
+        let event_types = names.into_iter().map(EventType::from_name).collect::<Result<_, _>>()?;
         Ok(Self { event_types })
     }
 

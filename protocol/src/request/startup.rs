@@ -27,10 +27,7 @@ impl<'a> Startup<'a> {
     /// The value of an option; names compare in any case of letters, as in Cassandra.
     #[must_use]
     pub fn option(&self, name: &str) -> Option<&'a str> {
-        self.options
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|&(_, value)| value)
+        self.options.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|&(_, value)| value)
     }
 
     /// Decodes the body.
@@ -38,9 +35,7 @@ impl<'a> Startup<'a> {
     /// # Errors
     /// If it is malformed.
     pub fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            options: reader.string_map()?,
-        })
+        Ok(Self { options: reader.string_map()? })
     }
 
     /// Appends the body to `out`.

@@ -57,11 +57,7 @@ impl Parameters {
     fn request<'a>(&'a self, values: &'a ValuesBuilder, version: Version) -> QueryParameters<'a> {
         QueryParameters {
             consistency: self.consistency,
-            values: if self.values.is_empty() {
-                Values::EMPTY
-            } else {
-                values.values()
-            },
+            values: if self.values.is_empty() { Values::EMPTY } else { values.values() },
             skip_metadata: self.skip_metadata,
             page_size: self.page_size,
             paging_state: self.paging_state.as_deref(),
@@ -74,11 +70,7 @@ impl Parameters {
 }
 
 fn bound() -> impl Strategy<Value = Bound> {
-    prop_oneof![
-        any::<Vec<u8>>().prop_map(Bound::Set),
-        Just(Bound::Null),
-        Just(Bound::Unset)
-    ]
+    prop_oneof![any::<Vec<u8>>().prop_map(Bound::Set), Just(Bound::Null), Just(Bound::Unset)]
 }
 
 fn level() -> impl Strategy<Value = Consistency> {
@@ -229,20 +221,13 @@ proptest! {
 
 fn encoded(request: &Request<'_>, version: Version) -> Vec<u8> {
     let mut out = BytesMut::new();
-    request.encode(
-        Encoding::new(version, Compression::None),
-        1,
-        &RequestExtras::default(),
-        &mut out,
-    );
+    request.encode(Encoding::new(version, Compression::None), 1, &RequestExtras::default(), &mut out);
     out.to_vec()
 }
 
 #[test]
 fn requests_have_the_bytes_of_the_specification() {
-    let startup = Startup {
-        options: vec![("CQL_VERSION", "3.0.0")],
-    };
+    let startup = Startup { options: vec![("CQL_VERSION", "3.0.0")] };
     let mut expected = vec![4, 0, 0, 1, 1, 0, 0, 0, 22, 0, 1, 0, 11];
     expected.extend(b"CQL_VERSION\0\x053.0.0");
     assert_eq!(encoded(&Request::Startup(startup), Version::V4), expected);
@@ -255,21 +240,11 @@ fn requests_have_the_bytes_of_the_specification() {
     parameters.skip_metadata = true;
     parameters.page_size = Some(50);
     parameters.now_in_seconds = Some(7);
-    let execute = Execute {
-        id: &[1, 2],
-        result_metadata_id: Some(&[3]),
-        parameters,
-    };
+    let execute = Execute { id: &[1, 2], result_metadata_id: Some(&[3]), parameters };
     let values_and_page = [0, 2, 0, 0, 0, 1, 0xAB, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 50];
-    let v4 = [
-        &[4, 0, 0, 1, 10, 0, 0, 0, 22, 0, 2, 1, 2, 0, 4, 0x07][..],
-        &values_and_page,
-    ]
-    .concat();
+    let v4 = [&[4, 0, 0, 1, 10, 0, 0, 0, 22, 0, 2, 1, 2, 0, 4, 0x07][..], &values_and_page].concat();
     assert_eq!(encoded(&Request::Execute(execute), Version::V4), v4);
-    let head = [
-        5, 0, 0, 1, 10, 0, 0, 0, 32, 0, 2, 1, 2, 0, 1, 3, 0, 4, 0, 0, 1, 0x07,
-    ];
+    let head = [5, 0, 0, 1, 10, 0, 0, 0, 32, 0, 2, 1, 2, 0, 1, 3, 0, 4, 0, 0, 1, 0x07];
     let v5 = [&head[..], &values_and_page, &[0, 0, 0, 7]].concat();
     assert_eq!(encoded(&Request::Execute(execute), Version::V5), v5);
 }
@@ -287,19 +262,12 @@ fn rules_of_cassandra_are_enforced_in_its_words() {
     let decode = |body: &'static [u8]| Query::decode(&mut Reader::new(body), Version::V4);
     let smallest = &[0, 0, 0, 0, 0, 1, 0x20, 0x80, 0, 0, 0, 0, 0, 0, 0];
     assert!(text(decode(smallest)).ends_with("(got -9223372036854775808)"));
-    assert_eq!(
-        text(decode(&[0, 0, 0, 0, 0, 99, 0])),
-        "Unknown code 99 for a consistency level"
-    );
+    assert_eq!(text(decode(&[0, 0, 0, 0, 0, 99, 0])), "Unknown code 99 for a consistency level");
     let bad_value = &[0, 0, 0, 0, 0, 1, 1, 0, 1, 0xFF, 0xFF, 0xFF, 0xF0];
     assert_eq!(text(decode(bad_value)), "Invalid ByteBuf length -16");
     let register = Register::decode(&mut Reader::new(b"\0\x01\0\x03FOO"));
     assert_eq!(register.unwrap_err().to_string(), "Invalid value 'FOO' for Type");
-    let batch = |body: &[u8]| {
-        Batch::decode(&mut Reader::new(body), Version::V4)
-            .unwrap_err()
-            .to_string()
-    };
+    let batch = |body: &[u8]| Batch::decode(&mut Reader::new(body), Version::V4).unwrap_err().to_string();
     assert_eq!(batch(&[5, 0, 0, 0, 1, 0]), "Invalid BATCH message type 5");
     let expected = "Invalid query kind in BATCH messages. Must be 0 or 1 but got 7";
     assert_eq!(batch(&[0, 0, 1, 7, 0, 0, 0, 0]), expected);
@@ -312,16 +280,11 @@ fn rules_of_cassandra_are_enforced_in_its_words() {
         body_bytes: 0,
     };
     let error = Request::decode(&header, &[]).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "Received frame with CUSTOM_PAYLOAD flag for native protocol version < 4"
-    );
+    assert_eq!(error, "Received frame with CUSTOM_PAYLOAD flag for native protocol version < 4");
 }
 
 #[test]
 fn the_token_of_a_login_is_not_shown() {
-    let request = Request::AuthResponse(AuthResponse {
-        token: Some(b"\0user\0secret"),
-    });
+    let request = Request::AuthResponse(AuthResponse { token: Some(b"\0user\0secret") });
     assert_eq!(format!("{request:?}"), "AuthResponse(AuthResponse { .. })");
 }

@@ -18,9 +18,7 @@ impl<'a> AuthSuccess<'a> {
     /// # Errors
     /// If it is malformed.
     pub fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            token: reader.bytes()?,
-        })
+        Ok(Self { token: reader.bytes()? })
     }
 
     /// Appends the body to `out`.

@@ -21,9 +21,7 @@ impl<'a> Authenticate<'a> {
     /// # Errors
     /// If it is malformed.
     pub fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            authenticator: reader.string()?,
-        })
+        Ok(Self { authenticator: reader.string()? })
     }
 
     /// Appends the body to `out`.

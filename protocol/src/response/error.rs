@@ -142,10 +142,7 @@ pub enum ErrorBody {
 impl ErrorResponse {
     /// An error.
     pub fn new(body: ErrorBody, message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            body,
-        }
+        Self { message: message.into(), body }
     }
 
     /// A protocol error, for example of a [`DecodeError`] or a `FrameError`.
@@ -159,15 +156,10 @@ impl ErrorResponse {
     /// If it is malformed or the code is unknown.
     pub fn decode(reader: &mut Reader<'_>, version: Version) -> Result<Self, DecodeError> {
         let number = reader.int()?;
-        let code = ErrorCode::from_code(number).ok_or(DecodeError::UnknownNumber {
-            what: "error code",
-            number: i64::from(number),
-        })?;
+        let code = ErrorCode::from_code(number)
+            .ok_or(DecodeError::UnknownNumber { what: "error code", number: i64::from(number) })?;
         let message = reader.string()?.to_owned();
-        Ok(Self {
-            message,
-            body: ErrorBody::decode(code, reader, version)?,
-        })
+        Ok(Self { message, body: ErrorBody::decode(code, reader, version)? })
     }
 
     /// Appends the body to `out`. What `version` does not know becomes what Cassandra sends then.
@@ -222,72 +214,37 @@ impl ErrorBody {
 
     fn encode(&self, version: Version, out: &mut BytesMut) {
         match self {
-            Self::Unavailable {
-                consistency,
-                required,
-                alive,
-            } => {
+            Self::Unavailable { consistency, required, alive } => {
                 put_progress(out, *consistency, *required, *alive);
             }
-            Self::WriteTimeout {
-                consistency,
-                received,
-                block_for,
-                write_type,
-                contentions,
-            } => {
+            Self::WriteTimeout { consistency, received, block_for, write_type, contentions } => {
                 put_progress(out, *consistency, *received, *block_for);
                 put_string(out, write_type.name());
                 if version >= Version::V5 && *write_type == WriteType::Cas {
                     put_short(out, contentions.unwrap_or(0));
                 }
             }
-            Self::ReadTimeout {
-                consistency,
-                received,
-                block_for,
-                data_present,
-            } => {
+            Self::ReadTimeout { consistency, received, block_for, data_present } => {
                 put_progress(out, *consistency, *received, *block_for);
                 out.put_u8(u8::from(*data_present));
             }
-            Self::ReadFailure {
-                consistency,
-                received,
-                block_for,
-                failures,
-                data_present,
-            } => {
+            Self::ReadFailure { consistency, received, block_for, failures, data_present } => {
                 put_progress(out, *consistency, *received, *block_for);
                 put_failures(out, version, failures);
                 out.put_u8(u8::from(*data_present));
             }
-            Self::WriteFailure {
-                consistency,
-                received,
-                block_for,
-                failures,
-                write_type,
-            } => {
+            Self::WriteFailure { consistency, received, block_for, failures, write_type } => {
                 put_progress(out, *consistency, *received, *block_for);
                 put_failures(out, version, failures);
                 put_string(out, write_type.name());
             }
-            Self::CasWriteUnknown {
-                consistency,
-                received,
-                block_for,
-            } => {
+            Self::CasWriteUnknown { consistency, received, block_for } => {
                 put_progress(out, *consistency, *received, *block_for);
                 if version < Version::V5 {
                     put_string(out, WriteType::Cas.name());
                 }
             }
-            Self::FunctionFailure {
-                keyspace,
-                function,
-                arguments,
-            } if version >= Version::V4 => {
+            Self::FunctionFailure { keyspace, function, arguments } if version >= Version::V4 => {
                 put_string(out, keyspace);
                 put_string(out, function);
                 put_string_list(out, arguments);
@@ -323,9 +280,7 @@ impl ErrorBody {
                 keyspace: reader.string()?.to_owned(),
                 table: reader.string()?.to_owned(),
             },
-            ErrorCode::Unprepared => Self::Unprepared {
-                id: reader.short_bytes()?.to_vec(),
-            },
+            ErrorCode::Unprepared => Self::Unprepared { id: reader.short_bytes()?.to_vec() },
             ErrorCode::Unavailable
             | ErrorCode::WriteTimeout
             | ErrorCode::ReadTimeout
@@ -343,59 +298,28 @@ impl ErrorBody {
     ) -> Result<Self, DecodeError> {
         let (consistency, received, block_for) = (reader.consistency()?, reader.int()?, reader.int()?);
         Ok(match code {
-            ErrorCode::Unavailable => Self::Unavailable {
-                consistency,
-                required: received,
-                alive: block_for,
-            },
+            ErrorCode::Unavailable => Self::Unavailable { consistency, required: received, alive: block_for },
             ErrorCode::WriteTimeout => {
                 let write_type = decode_write_type(reader)?;
                 let counted = version >= Version::V5 && write_type == WriteType::Cas;
                 let contentions = if counted { Some(reader.short()?) } else { None };
-                Self::WriteTimeout {
-                    consistency,
-                    received,
-                    block_for,
-                    write_type,
-                    contentions,
-                }
+                Self::WriteTimeout { consistency, received, block_for, write_type, contentions }
             }
             ErrorCode::ReadTimeout => {
                 let data_present = reader.byte()? != 0;
-                Self::ReadTimeout {
-                    consistency,
-                    received,
-                    block_for,
-                    data_present,
-                }
+                Self::ReadTimeout { consistency, received, block_for, data_present }
             }
             ErrorCode::ReadFailure => {
                 let failures = decode_failures(reader, version)?;
                 let data_present = reader.byte()? != 0;
-                Self::ReadFailure {
-                    consistency,
-                    received,
-                    block_for,
-                    failures,
-                    data_present,
-                }
+                Self::ReadFailure { consistency, received, block_for, failures, data_present }
             }
             ErrorCode::WriteFailure => {
                 let failures = decode_failures(reader, version)?;
                 let write_type = decode_write_type(reader)?;
-                Self::WriteFailure {
-                    consistency,
-                    received,
-                    block_for,
-                    failures,
-                    write_type,
-                }
+                Self::WriteFailure { consistency, received, block_for, failures, write_type }
             }
-            _ => Self::CasWriteUnknown {
-                consistency,
-                received,
-                block_for,
-            },
+            _ => Self::CasWriteUnknown { consistency, received, block_for },
         })
     }
 }
@@ -432,9 +356,7 @@ fn decode_failures(reader: &mut Reader<'_>, version: Version) -> Result<FailureR
         return Ok(vec![unnamed; count.min(MAX_FAILURES)]);
     }
     reader.expect_elements(count, MIN_FAILURE_BYTES)?;
-    (0..count)
-        .map(|_| Ok((reader.inet_address()?, FailureReason(reader.short()?))))
-        .collect()
+    (0..count).map(|_| Ok((reader.inet_address()?, FailureReason(reader.short()?)))).collect()
 }
 
 fn decode_write_type(reader: &mut Reader<'_>) -> Result<WriteType, DecodeError> {

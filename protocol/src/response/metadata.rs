@@ -84,10 +84,7 @@ impl PreparedMetadata {
         } else {
             Vec::new()
         };
-        Ok(Self {
-            columns,
-            partition_key_indexes,
-        })
+        Ok(Self { columns, partition_key_indexes })
     }
 }
 
@@ -115,11 +112,7 @@ impl EncodedMetadata {
                 columns[index] = columns[index - 1].clone();
             }
         }
-        Self {
-            column_count: metadata.columns.len(),
-            flags: table_flag(&metadata.columns),
-            columns,
-        }
+        Self { column_count: metadata.columns.len(), flags: table_flag(&metadata.columns), columns }
     }
 
     /// The encoded columns, which are also what a result_metadata_id may be a hash of.
@@ -136,11 +129,7 @@ impl EncodedMetadata {
 
     /// Appends the metadata as in a Prepared result. A statement without a result has none.
     pub(super) fn encode_prepared(&self, version: Version, out: &mut BytesMut) {
-        let flags = if self.column_count == 0 {
-            flag::NO_METADATA
-        } else {
-            self.flags
-        };
+        let flags = if self.column_count == 0 { flag::NO_METADATA } else { self.flags };
         put_int(out, flags);
         put_int(out, count(self.column_count));
         if self.column_count > 0 {
@@ -152,9 +141,7 @@ impl EncodedMetadata {
 /// `GLOBAL_TABLES_SPEC` if all columns are of one table.
 fn table_flag(columns: &[ColumnSpec]) -> i32 {
     let Some(first) = columns.first() else { return 0 };
-    let same = columns
-        .iter()
-        .all(|column| column.keyspace == first.keyspace && column.table == first.table);
+    let same = columns.iter().all(|column| column.keyspace == first.keyspace && column.table == first.table);
     if same { flag::GLOBAL_TABLES_SPEC } else { 0 }
 }
 

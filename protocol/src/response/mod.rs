@@ -56,10 +56,7 @@ impl<'a> Extras<'a> {
         let bit = |set: bool, flag| if set { flag } else { Flags::default() };
         bit(self.tracing_id.is_some(), Flags::TRACING)
             .with(bit(since_v4 && !self.warnings.is_empty(), Flags::WARNING))
-            .with(bit(
-                since_v4 && !self.custom_payload.is_empty(),
-                Flags::CUSTOM_PAYLOAD,
-            ))
+            .with(bit(since_v4 && !self.custom_payload.is_empty(), Flags::CUSTOM_PAYLOAD))
     }
 
     #[inline]

@@ -45,10 +45,7 @@ impl<'a> ResultResponse<'a> {
             kind::PREPARED => Self::Prepared(Prepared::decode(reader, version)?),
             kind::SCHEMA_CHANGE => Self::SchemaChange(SchemaChange::decode(reader)?),
             other => {
-                return Err(DecodeError::UnknownNumber {
-                    what: "kind of result",
-                    number: i64::from(other),
-                });
+                return Err(DecodeError::UnknownNumber { what: "kind of result", number: i64::from(other) });
             }
         })
     }
@@ -74,19 +71,10 @@ impl<'a> Prepared<'a> {
     /// If it is malformed.
     pub fn decode(reader: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
         let id = reader.short_bytes()?;
-        let result_metadata_id = if version >= Version::V5 {
-            Some(reader.short_bytes()?)
-        } else {
-            None
-        };
+        let result_metadata_id = if version >= Version::V5 { Some(reader.short_bytes()?) } else { None };
         let bind_markers = PreparedMetadata::decode(reader, version)?;
         let result = RowsMetadata::decode(reader, version)?.columns.unwrap_or_default();
-        Ok(Self {
-            id,
-            result_metadata_id,
-            bind_markers,
-            result,
-        })
+        Ok(Self { id, result_metadata_id, bind_markers, result })
     }
 
     /// Appends the rest of a body with these parts.

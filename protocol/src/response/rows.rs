@@ -31,28 +31,15 @@ impl<'a> RowsMetadata<'a> {
     pub fn decode(reader: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
         let flags = reader.int()?;
         let column_count = reader.length()?;
-        let paging_state = if flags & flag::HAS_MORE_PAGES == 0 {
-            None
-        } else {
-            reader.bytes()?
-        };
+        let paging_state = if flags & flag::HAS_MORE_PAGES == 0 { None } else { reader.bytes()? };
         let changed = version >= Version::V5 && flags & flag::METADATA_CHANGED != 0;
-        let new_metadata_id = if changed {
-            Some(reader.short_bytes()?)
-        } else {
-            None
-        };
+        let new_metadata_id = if changed { Some(reader.short_bytes()?) } else { None };
         let columns = if flags & flag::NO_METADATA == 0 {
             Some(Self::columns(reader, column_count, flags)?)
         } else {
             None
         };
-        Ok(Self {
-            column_count,
-            columns,
-            paging_state,
-            new_metadata_id,
-        })
+        Ok(Self { column_count, columns, paging_state, new_metadata_id })
     }
 
     fn columns(reader: &mut Reader<'a>, count: usize, flags: i32) -> Result<ResultMetadata, DecodeError> {
@@ -82,11 +69,7 @@ impl<'a> Rows<'a> {
         let metadata = RowsMetadata::decode(reader, version)?;
         let row_count = reader.length()?;
         reader.expect_elements(row_count.saturating_mul(metadata.column_count), MIN_CELL_BYTES)?;
-        Ok(Self {
-            metadata,
-            row_count,
-            content: reader.rest(),
-        })
+        Ok(Self { metadata, row_count, content: reader.rest() })
     }
 
     /// All values, row after row.

@@ -50,11 +50,7 @@ impl<'b> RowsWriter<'b> {
         metadata: &EncodedMetadata,
         options: &RowsOptions<'_>,
     ) -> Self {
-        let new_id = if version >= Version::V5 {
-            options.new_metadata_id
-        } else {
-            None
-        };
+        let new_id = if version >= Version::V5 { options.new_metadata_id } else { None };
         let skip = options.skip_metadata && new_id.is_none();
         let mut flags = if skip { flag::NO_METADATA } else { metadata.flags };
         if new_id.is_some() {

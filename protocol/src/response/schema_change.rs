@@ -81,11 +81,7 @@ impl SchemaChange {
         let target = reader.string()?;
         let keyspace = reader.string()?.to_owned();
         let target = decode_target(target, reader)?;
-        Ok(Self {
-            change,
-            keyspace,
-            target,
-        })
+        Ok(Self { change, keyspace, target })
     }
 
     /// Appends the change, from its type on.
@@ -118,14 +114,8 @@ fn decode_target(kind: &str, reader: &mut Reader<'_>) -> Result<SchemaTarget, De
     match kind {
         "TABLE" => Ok(SchemaTarget::Table(name)),
         "TYPE" => Ok(SchemaTarget::Type(name)),
-        "FUNCTION" => Ok(SchemaTarget::Function {
-            name,
-            arguments: arguments()?,
-        }),
-        "AGGREGATE" => Ok(SchemaTarget::Aggregate {
-            name,
-            arguments: arguments()?,
-        }),
+        "FUNCTION" => Ok(SchemaTarget::Function { name, arguments: arguments()? }),
+        "AGGREGATE" => Ok(SchemaTarget::Aggregate { name, arguments: arguments()? }),
         _ => Err(DecodeError::unknown_text("target of a schema change", kind)),
     }
 }

@@ -18,9 +18,7 @@ impl<'a> Supported<'a> {
     /// # Errors
     /// If it is malformed.
     pub fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            options: reader.string_multimap()?,
-        })
+        Ok(Self { options: reader.string_multimap()? })
     }
 
     /// Appends the body to `out`.

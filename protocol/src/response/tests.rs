@@ -20,10 +20,7 @@ fn round_trip(
     check: impl FnOnce(&Header, &Extras<'_>, &Response<'_>),
 ) {
     let mut out = BytesMut::from(&b"before"[..]);
-    write(ResponseWriter::new(
-        &mut out,
-        Encoding::new(version, Compression::None),
-    ));
+    write(ResponseWriter::new(&mut out, Encoding::new(version, Compression::None)));
     assert_eq!(out.split_to(6)[..], b"before"[..]);
     let (envelope, used) = EnvelopeRules::client(version).next(&out).unwrap().unwrap();
     assert_eq!(used, out.len());
@@ -81,15 +78,8 @@ fn write_page(writer: &mut RowsWriter<'_>, sheet: &Sheet) {
         }
         writer.end_row();
     }
-    let length: usize = sheet
-        .iter()
-        .flatten()
-        .map(|value| 4 + value.as_ref().map_or(0, Vec::len))
-        .sum();
-    assert_eq!(
-        (writer.bytes_written(), writer.row_count()),
-        (length, sheet.len())
-    );
+    let length: usize = sheet.iter().flatten().map(|value| 4 + value.as_ref().map_or(0, Vec::len)).sum();
+    assert_eq!((writer.bytes_written(), writer.row_count()), (length, sheet.len()));
 }
 
 proptest! {
@@ -209,30 +199,18 @@ fn all_errors() -> Vec<ErrorBody> {
     let (received, block_for) = (1, 2);
     let failures: FailureReasons = vec![
         ("10.0.0.1".parse().unwrap(), FailureReason::TIMEOUT),
-        (
-            "2001:db8::1".parse().unwrap(),
-            FailureReason::READ_TOO_MANY_TOMBSTONES,
-        ),
+        ("2001:db8::1".parse().unwrap(), FailureReason::READ_TOO_MANY_TOMBSTONES),
     ];
     let strings = |text: &str| vec![text.to_owned(), String::new()];
     let mut errors = vec![
         ErrorBody::ServerError,
         ErrorBody::ProtocolError,
         ErrorBody::BadCredentials,
-        ErrorBody::Unavailable {
-            consistency,
-            required: 3,
-            alive: 1,
-        },
+        ErrorBody::Unavailable { consistency, required: 3, alive: 1 },
         ErrorBody::Overloaded,
         ErrorBody::IsBootstrapping,
         ErrorBody::TruncateError,
-        ErrorBody::ReadTimeout {
-            consistency,
-            received,
-            block_for,
-            data_present: true,
-        },
+        ErrorBody::ReadTimeout { consistency, received, block_for, data_present: true },
         ErrorBody::ReadFailure {
             consistency,
             received,
@@ -240,44 +218,21 @@ fn all_errors() -> Vec<ErrorBody> {
             failures: failures.clone(),
             data_present: false,
         },
-        ErrorBody::FunctionFailure {
-            keyspace: "ks".into(),
-            function: "f".into(),
-            arguments: strings("int"),
-        },
+        ErrorBody::FunctionFailure { keyspace: "ks".into(), function: "f".into(), arguments: strings("int") },
         ErrorBody::CdcWriteFailure,
-        ErrorBody::CasWriteUnknown {
-            consistency,
-            received,
-            block_for,
-        },
+        ErrorBody::CasWriteUnknown { consistency, received, block_for },
         ErrorBody::SyntaxError,
         ErrorBody::Unauthorized,
         ErrorBody::Invalid,
         ErrorBody::ConfigError,
-        ErrorBody::AlreadyExists {
-            keyspace: "ks".into(),
-            table: String::new(),
-        },
+        ErrorBody::AlreadyExists { keyspace: "ks".into(), table: String::new() },
         ErrorBody::Unprepared { id: vec![1, 2, 3] },
     ];
     for write_type in WriteType::ALL {
         let contentions = (write_type == WriteType::Cas).then_some(9);
-        errors.push(ErrorBody::WriteTimeout {
-            consistency,
-            received,
-            block_for,
-            write_type,
-            contentions,
-        });
+        errors.push(ErrorBody::WriteTimeout { consistency, received, block_for, write_type, contentions });
         let failures = failures.clone();
-        errors.push(ErrorBody::WriteFailure {
-            consistency,
-            received,
-            block_for,
-            failures,
-            write_type,
-        });
+        errors.push(ErrorBody::WriteFailure { consistency, received, block_for, failures, write_type });
     }
     errors
 }
@@ -298,44 +253,19 @@ fn as_read(body: &ErrorBody, version: Version) -> ErrorBody {
         _ => {}
     }
     match read {
-        ErrorBody::ReadFailure {
-            consistency,
-            received,
-            block_for,
-            data_present,
-            ..
-        } if version == Version::V3 => ErrorBody::ReadTimeout {
-            consistency,
-            received,
-            block_for,
-            data_present,
-        },
-        ErrorBody::WriteFailure {
-            consistency,
-            received,
-            block_for,
-            write_type,
-            ..
-        } if version == Version::V3 => ErrorBody::WriteTimeout {
-            consistency,
-            received,
-            block_for,
-            write_type,
-            contentions: None,
-        },
-        ErrorBody::CasWriteUnknown {
-            consistency,
-            received,
-            block_for,
-        } if version < Version::V5 => {
+        ErrorBody::ReadFailure { consistency, received, block_for, data_present, .. }
+            if version == Version::V3 =>
+        {
+            ErrorBody::ReadTimeout { consistency, received, block_for, data_present }
+        }
+        ErrorBody::WriteFailure { consistency, received, block_for, write_type, .. }
+            if version == Version::V3 =>
+        {
+            ErrorBody::WriteTimeout { consistency, received, block_for, write_type, contentions: None }
+        }
+        ErrorBody::CasWriteUnknown { consistency, received, block_for } if version < Version::V5 => {
             let write_type = WriteType::Cas;
-            ErrorBody::WriteTimeout {
-                consistency,
-                received,
-                block_for,
-                write_type,
-                contentions: None,
-            }
+            ErrorBody::WriteTimeout { consistency, received, block_for, write_type, contentions: None }
         }
         ErrorBody::FunctionFailure { .. } | ErrorBody::CdcWriteFailure if version == Version::V3 => {
             ErrorBody::Invalid
@@ -367,34 +297,20 @@ fn events_and_schema_changes_come_back() {
         SchemaTarget::Keyspace,
         SchemaTarget::Table(name()),
         SchemaTarget::Type(name()),
-        SchemaTarget::Function {
-            name: name(),
-            arguments: arguments(),
-        },
-        SchemaTarget::Aggregate {
-            name: name(),
-            arguments: Vec::new(),
-        },
+        SchemaTarget::Function { name: name(), arguments: arguments() },
+        SchemaTarget::Aggregate { name: name(), arguments: Vec::new() },
     ];
     let mut events = Vec::new();
     for target in targets {
         for change in SchemaChangeType::ALL {
-            events.push(Event::Schema(SchemaChange {
-                change,
-                keyspace: keyspace(),
-                target: target.clone(),
-            }));
+            events.push(Event::Schema(SchemaChange { change, keyspace: keyspace(), target: target.clone() }));
         }
     }
     for address in ["10.1.2.3:9042", "[2001:db8::7]:19042"].map(|text| text.parse().unwrap()) {
         events.extend(TopologyChange::ALL.map(|change| Event::Topology(change, address)));
         events.extend(StatusChange::ALL.map(|change| Event::Status(change, address)));
     }
-    assert!(
-        EventType::ALL
-            .iter()
-            .all(|kind| events.iter().any(|event| event.event_type() == *kind))
-    );
+    assert!(EventType::ALL.iter().all(|kind| events.iter().any(|event| event.event_type() == *kind)));
     for version in Version::ALL {
         for event in &events {
             assert_round_trip(version, &Response::Event(event.clone()), |writer| {
@@ -424,10 +340,7 @@ fn a_page_that_is_dropped_leaves_no_trace() {
 fn responses_have_the_bytes_of_the_specification() {
     let encoded = |version, write: &dyn Fn(ResponseWriter<'_>)| {
         let mut out = BytesMut::new();
-        write(ResponseWriter::new(
-            &mut out,
-            Encoding::new(version, Compression::None),
-        ));
+        write(ResponseWriter::new(&mut out, Encoding::new(version, Compression::None)));
         out.to_vec()
     };
     let none = Extras::default();
@@ -435,9 +348,7 @@ fn responses_have_the_bytes_of_the_specification() {
     assert_eq!(void, [0x85, 0, 1, 2, 8, 0, 0, 0, 4, 0, 0, 0, 1]);
     let unprepared = ErrorResponse::new(ErrorBody::Unprepared { id: vec![0xAA, 0xBB] }, "no");
     let error = encoded(Version::V4, &|writer| writer.error(0, &none, &unprepared));
-    let expected = [
-        0x84, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0x25, 0, 0, 2, b'n', b'o', 0, 2, 0xAA, 0xBB,
-    ];
+    let expected = [0x84, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0x25, 0, 0, 2, b'n', b'o', 0, 2, 0xAA, 0xBB];
     assert_eq!(error, expected);
 
     let table = |name: &str, cql_type| ColumnSpec {
@@ -457,9 +368,7 @@ fn responses_have_the_bytes_of_the_specification() {
     });
     let expected = [
         &[0x84, 0, 0, 0, 8, 0, 0, 0, 51][..],
-        &[
-            0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0xEE, 0, 1, b'k', 0, 1, b't',
-        ],
+        &[0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0xEE, 0, 1, b'k', 0, 1, b't'],
         &[0, 1, b'a', 0, 0x09, 0, 1, b'b', 0, 0x0D, 0, 0, 0, 1],
         &[0, 0, 0, 4, 0, 0, 0, 7, 0xFF, 0xFF, 0xFF, 0xFF],
     ]

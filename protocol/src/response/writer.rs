@@ -150,11 +150,6 @@ impl<'b> ResponseWriter<'b> {
         options: &RowsOptions<'_>,
     ) -> RowsWriter<'b> {
         let version = self.encoding.version;
-        RowsWriter::begin(
-            self.begin(stream, Opcode::Result, extras),
-            version,
-            metadata,
-            options,
-        )
+        RowsWriter::begin(self.begin(stream, Opcode::Result, extras), version, metadata, options)
     }
 }

@@ -56,11 +56,7 @@ const fn crc32_of_prefix() -> u32 {
         crc ^= CRC32_PREFIX[index] as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 0 {
-                crc >> 1
-            } else {
-                (crc >> 1) ^ 0xEDB8_8320
-            };
+            crc = if crc & 1 == 0 { crc >> 1 } else { (crc >> 1) ^ 0xEDB8_8320 };
             bit += 1;
         }
         index += 1;

@@ -46,13 +46,7 @@ impl SegmentReader {
     /// A reader of segments of `format`, whose envelopes keep to `rules`.
     #[must_use]
     pub const fn new(format: SegmentFormat, rules: EnvelopeRules) -> Self {
-        Self {
-            format,
-            rules,
-            decompressed: Vec::new(),
-            assembly: Vec::new(),
-            delivered: false,
-        }
+        Self { format, rules, decompressed: Vec::new(), assembly: Vec::new(), delivered: false }
     }
 
     /// Memory held for what has arrived of a message longer than a segment, in bytes.
@@ -80,20 +74,14 @@ impl SegmentReader {
             if !self.assembly.is_empty() {
                 return Err(SegmentError::MixedSegments);
             }
-            return Ok(Step::Envelopes {
-                envelopes: payload,
-                consumed,
-            });
+            return Ok(Step::Envelopes { envelopes: payload, consumed });
         }
         self.assembly.extend_from_slice(payload);
         if !is_assembled(&self.rules, &self.assembly)? {
             return Ok(Step::Partial { consumed });
         }
         self.delivered = true;
-        Ok(Step::Envelopes {
-            envelopes: &self.assembly,
-            consumed,
-        })
+        Ok(Step::Envelopes { envelopes: &self.assembly, consumed })
     }
 }
 
@@ -180,8 +168,5 @@ fn check_header(format: SegmentFormat, header: &[u8]) -> Result<u64, SegmentErro
 }
 
 fn little_endian(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

@@ -63,12 +63,7 @@ fn sealed(format: SegmentFormat, envelopes: &[u8]) -> BytesMut {
 fn a_plain_segment_has_the_bytes_of_the_specification() {
     let options = [5, 0, 0, 0, 5, 0, 0, 0, 0];
     // 9 | self-contained << 17, little-endian; checksums by an independent implementation.
-    let expected = [
-        &[0x09, 0x00, 0x02, 0xA4, 0xC8, 0xC1][..],
-        &options,
-        &[0x10, 0x86, 0x28, 0x4D],
-    ]
-    .concat();
+    let expected = [&[0x09, 0x00, 0x02, 0xA4, 0xC8, 0xC1][..], &options, &[0x10, 0x86, 0x28, 0x4D]].concat();
     assert_eq!(sealed(SegmentFormat::Plain, &options)[..], expected);
 }
 
@@ -126,10 +121,7 @@ fn a_self_contained_segment_within_a_message_is_refused() {
     let large = sealed(SegmentFormat::Plain, &envelope(&noise(200_000)));
     let first = &large[..6 + MAX_PAYLOAD_BYTES + 4];
     let mixed = [first, &sealed(SegmentFormat::Plain, &envelope(b"x"))].concat();
-    assert_eq!(
-        read_all(SegmentFormat::Plain, &mixed),
-        Err(SegmentError::MixedSegments)
-    );
+    assert_eq!(read_all(SegmentFormat::Plain, &mixed), Err(SegmentError::MixedSegments));
 }
 
 #[test]

@@ -39,11 +39,7 @@ impl SegmentRun {
     /// Makes segments of the envelopes appended since [`begin`](Self::begin).
     #[inline]
     pub fn seal(self, out: &mut BytesMut) {
-        let reserved = if self.format == SegmentFormat::Plain {
-            self.format.header_bytes()
-        } else {
-            0
-        };
+        let reserved = if self.format == SegmentFormat::Plain { self.format.header_bytes() } else { 0 };
         let payload_start = self.start + reserved;
         let length = out.len() - payload_start;
         if length == 0 {

@@ -88,10 +88,8 @@ fn print(cql_type: &CqlType, in_frozen: bool, out: &mut String) {
         }
         CqlType::Custom(name) => out.push_str(name),
         simple => {
-            let class = SIMPLE
-                .iter()
-                .find(|(known, _)| known == simple)
-                .map_or("BytesType", |(_, class)| class);
+            let class =
+                SIMPLE.iter().find(|(known, _)| known == simple).map_or("BytesType", |(_, class)| class);
             out.extend([PACKAGE, class]);
         }
     }
@@ -142,20 +140,13 @@ fn push_hex(text: &str, out: &mut String) {
 /// # Errors
 /// If the name is malformed or nested deeper than [`MAX_NESTING`].
 pub fn parse_marshal_name(name: &str) -> Result<CqlType, DecodeError> {
-    let mut parser = Parser {
-        rest: name,
-        custom: false,
-    };
+    let mut parser = Parser { rest: name, custom: false };
     let cql_type = parser.class(false, MAX_NESTING)?;
     parser.skip_blanks();
     if !parser.rest.is_empty() {
         return Err(DecodeError::unknown_text("class of a type", name));
     }
-    Ok(if parser.custom {
-        CqlType::Custom(name.into())
-    } else {
-        cql_type
-    })
+    Ok(if parser.custom { CqlType::Custom(name.into()) } else { cql_type })
 }
 
 struct Parser<'a> {
@@ -172,14 +163,8 @@ impl<'a> Parser<'a> {
         Ok(match class {
             FROZEN => self.one(true, levels)?,
             REVERSED => self.one(in_frozen, levels)?,
-            LIST => CqlType::List {
-                element: Arc::new(self.one(in_frozen, levels)?),
-                frozen: in_frozen,
-            },
-            SET => CqlType::Set {
-                element: Arc::new(self.one(in_frozen, levels)?),
-                frozen: in_frozen,
-            },
+            LIST => CqlType::List { element: Arc::new(self.one(in_frozen, levels)?), frozen: in_frozen },
+            SET => CqlType::Set { element: Arc::new(self.one(in_frozen, levels)?), frozen: in_frozen },
             MAP => self.map(in_frozen, levels)?,
             TUPLE => CqlType::Tuple(self.list(|parser| parser.class(true, levels))?.into()),
             USER_DEFINED => self.user_type(in_frozen, levels)?,
@@ -235,10 +220,8 @@ impl<'a> Parser<'a> {
         let element = Arc::new(self.class(true, levels)?);
         self.expect(',')?;
         let number = self.identifier()?;
-        let dimensions = number
-            .parse()
-            .ok()
-            .filter(|&d: &u16| (1..=MAX_VECTOR_DIMENSIONS).contains(&usize::from(d)));
+        let dimensions =
+            number.parse().ok().filter(|&d: &u16| (1..=MAX_VECTOR_DIMENSIONS).contains(&usize::from(d)));
         let dimensions =
             dimensions.ok_or_else(|| DecodeError::unknown_text("number of dimensions", number))?;
         self.expect(')')?;
@@ -258,14 +241,7 @@ impl<'a> Parser<'a> {
             fields.push((field, self.class(frozen, levels)?));
         }
         self.expect(')')?;
-        Ok(CqlType::UserDefined {
-            definition: Arc::new(UserType {
-                keyspace,
-                name,
-                fields,
-            }),
-            frozen,
-        })
+        Ok(CqlType::UserDefined { definition: Arc::new(UserType { keyspace, name, fields }), frozen })
     }
 
     /// `( element , element … )`, perhaps empty.
@@ -306,10 +282,7 @@ impl<'a> Parser<'a> {
     fn identifier(&mut self) -> Result<&'a str, DecodeError> {
         self.skip_blanks();
         let is_part = |symbol: char| symbol.is_ascii_alphanumeric() || "-+._&$".contains(symbol);
-        let end = self
-            .rest
-            .find(|symbol| !is_part(symbol))
-            .unwrap_or(self.rest.len());
+        let end = self.rest.find(|symbol| !is_part(symbol)).unwrap_or(self.rest.len());
         let (identifier, rest) = self.rest.split_at(end);
         if identifier.is_empty() {
             return Err(DecodeError::unknown_text("class of a type", rest));
@@ -330,7 +303,5 @@ fn from_hex(hex: &str) -> Result<Arc<str>, DecodeError> {
         .chunks_exact(2)
         .map(|pair| Ok((digit(pair[0])? << 4 | digit(pair[1])?) as u8))
         .collect::<Result<Vec<u8>, DecodeError>>()?;
-    String::from_utf8(bytes)
-        .map(Into::into)
-        .map_err(|_| DecodeError::InvalidUtf8)
+    String::from_utf8(bytes).map(Into::into).map_err(|_| DecodeError::InvalidUtf8)
 }

@@ -119,24 +119,10 @@ fn read_nested(reader: &mut Reader<'_>, levels: usize) -> Result<CqlType, Decode
     Ok(match reader.short()? {
         CUSTOM => parse_marshal_name(reader.string()?)?,
         TEXT_ALIAS => CqlType::Text,
-        LIST => CqlType::List {
-            element: parameter(reader)?,
-            frozen: false,
-        },
-        SET => CqlType::Set {
-            element: parameter(reader)?,
-            frozen: false,
-        },
-        MAP => CqlType::Map {
-            key: parameter(reader)?,
-            value: parameter(reader)?,
-            frozen: false,
-        },
-        TUPLE => CqlType::Tuple(
-            reader
-                .list(MIN_OPTION_BYTES, |reader| read_nested(reader, levels))?
-                .into(),
-        ),
+        LIST => CqlType::List { element: parameter(reader)?, frozen: false },
+        SET => CqlType::Set { element: parameter(reader)?, frozen: false },
+        MAP => CqlType::Map { key: parameter(reader)?, value: parameter(reader)?, frozen: false },
+        TUPLE => CqlType::Tuple(reader.list(MIN_OPTION_BYTES, |reader| read_nested(reader, levels))?.into()),
         USER_DEFINED => {
             let definition = UserType {
                 keyspace: reader.string()?.into(),
@@ -145,10 +131,7 @@ fn read_nested(reader: &mut Reader<'_>, levels: usize) -> Result<CqlType, Decode
                     Ok((reader.string()?.into(), read_nested(reader, levels)?))
                 })?,
             };
-            CqlType::UserDefined {
-                definition: Arc::new(definition),
-                frozen: false,
-            }
+            CqlType::UserDefined { definition: Arc::new(definition), frozen: false }
         }
         option => simple_type(option)?,
     })
@@ -159,10 +142,7 @@ fn simple_type(option: u16) -> Result<CqlType, DecodeError> {
         .iter()
         .find(|(known, ..)| *known == option)
         .map(|(_, cql_type, _)| cql_type.clone())
-        .ok_or(DecodeError::UnknownNumber {
-            what: "type option",
-            number: i64::from(option),
-        })
+        .ok_or(DecodeError::UnknownNumber { what: "type option", number: i64::from(option) })
 }
 
 #[cfg(test)]

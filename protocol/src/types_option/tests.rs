@@ -10,26 +10,12 @@ pub(crate) fn any_type() -> impl Strategy<Value = CqlType> {
         let name = "[a-z\"é]{1,8}".prop_map(Arc::from);
         let fields = prop::collection::vec((name.clone(), inner.clone()), 1..4);
         prop_oneof![
-            element.clone().prop_map(|element| CqlType::List {
-                element,
-                frozen: false
-            }),
-            element.clone().prop_map(|element| CqlType::Set {
-                element,
-                frozen: false
-            }),
-            (element.clone(), element).prop_map(|(key, value)| CqlType::Map {
-                key,
-                value,
-                frozen: false
-            }),
+            element.clone().prop_map(|element| CqlType::List { element, frozen: false }),
+            element.clone().prop_map(|element| CqlType::Set { element, frozen: false }),
+            (element.clone(), element).prop_map(|(key, value)| CqlType::Map { key, value, frozen: false }),
             prop::collection::vec(inner, 1..4).prop_map(|fields| CqlType::Tuple(fields.into())),
             (name, fields).prop_map(|(name, fields)| CqlType::UserDefined {
-                definition: Arc::new(UserType {
-                    keyspace: "ks".into(),
-                    name,
-                    fields
-                }),
+                definition: Arc::new(UserType { keyspace: "ks".into(), name, fields }),
                 frozen: false,
             }),
         ]
@@ -40,45 +26,22 @@ pub(crate) fn any_type() -> impl Strategy<Value = CqlType> {
 fn freeze(cql_type: &CqlType, frozen: bool) -> CqlType {
     let inner = |cql_type: &Arc<CqlType>| Arc::new(freeze(cql_type, frozen));
     match cql_type {
-        CqlType::List { element, .. } => CqlType::List {
-            element: inner(element),
-            frozen,
-        },
-        CqlType::Set { element, .. } => CqlType::Set {
-            element: inner(element),
-            frozen,
-        },
-        CqlType::Map { key, value, .. } => CqlType::Map {
-            key: inner(key),
-            value: inner(value),
-            frozen,
-        },
+        CqlType::List { element, .. } => CqlType::List { element: inner(element), frozen },
+        CqlType::Set { element, .. } => CqlType::Set { element: inner(element), frozen },
+        CqlType::Map { key, value, .. } => CqlType::Map { key: inner(key), value: inner(value), frozen },
         CqlType::Tuple(fields) => CqlType::Tuple(fields.iter().map(|field| freeze(field, true)).collect()),
         CqlType::UserDefined { definition, .. } => {
-            let fields = definition
-                .fields
-                .iter()
-                .map(|(n, field)| (n.clone(), freeze(field, frozen)))
-                .collect();
+            let fields =
+                definition.fields.iter().map(|(n, field)| (n.clone(), freeze(field, frozen))).collect();
             let (keyspace, name) = (definition.keyspace.clone(), definition.name.clone());
-            CqlType::UserDefined {
-                definition: Arc::new(UserType {
-                    keyspace,
-                    name,
-                    fields,
-                }),
-                frozen,
-            }
+            CqlType::UserDefined { definition: Arc::new(UserType { keyspace, name, fields }), frozen }
         }
         simple => simple.clone(),
     }
 }
 
 fn vector(element: CqlType, dimensions: u16) -> CqlType {
-    CqlType::Vector {
-        element: Arc::new(element),
-        dimensions,
-    }
+    CqlType::Vector { element: Arc::new(element), dimensions }
 }
 
 fn encoded(cql_type: &CqlType, version: Version) -> BytesMut {
@@ -122,43 +85,21 @@ fn vectors_have_the_names_that_cassandra_5_0_6_sends() {
     const P: &str = "org.apache.cassandra.db.marshal.";
     let floats = vector(CqlType::Float, 3);
     assert_eq!(marshal_name(&floats), format!("{P}VectorType({P}FloatType , 3)"));
-    let list = CqlType::List {
-        element: Arc::new(CqlType::Int),
-        frozen: true,
-    };
+    let list = CqlType::List { element: Arc::new(CqlType::Int), frozen: true };
     let expected = format!("{P}VectorType({P}FrozenType({P}ListType({P}Int32Type)) , 2)");
     assert_eq!(marshal_name(&vector(list, 2)), expected);
     let nested = vector(vector(CqlType::Int, 2), 3);
-    assert_eq!(
-        marshal_name(&nested),
-        format!("{P}VectorType({P}VectorType({P}Int32Type , 2) , 3)")
-    );
-    let text_list = CqlType::List {
-        element: Arc::new(CqlType::Text),
-        frozen: true,
-    };
+    assert_eq!(marshal_name(&nested), format!("{P}VectorType({P}VectorType({P}Int32Type , 2) , 3)"));
+    let text_list = CqlType::List { element: Arc::new(CqlType::Text), frozen: true };
     let fields = vec![("a".into(), CqlType::Int), ("b".into(), text_list)];
-    let definition = Arc::new(UserType {
-        keyspace: "pr".into(),
-        name: "ut".into(),
-        fields,
-    });
+    let definition = Arc::new(UserType { keyspace: "pr".into(), name: "ut".into(), fields });
     let expected = format!(
         "{P}VectorType({P}FrozenType({P}UserType(pr,7574,61:{P}Int32Type,62:{P}ListType({P}UTF8Type))) , 1)"
     );
-    let user_type = vector(
-        CqlType::UserDefined {
-            definition,
-            frozen: true,
-        },
-        1,
-    );
+    let user_type = vector(CqlType::UserDefined { definition, frozen: true }, 1);
     assert_eq!(marshal_name(&user_type), expected);
     for cql_type in [floats, nested, user_type] {
-        assert_eq!(
-            parse_marshal_name(&marshal_name(&cql_type)).as_ref(),
-            Ok(&cql_type)
-        );
+        assert_eq!(parse_marshal_name(&marshal_name(&cql_type)).as_ref(), Ok(&cql_type));
         for version in Version::ALL {
             let bytes = encoded(&cql_type, version);
             assert_eq!(bytes[..2], [0, 0]);
@@ -169,10 +110,7 @@ fn vectors_have_the_names_that_cassandra_5_0_6_sends() {
 
 #[test]
 fn a_name_without_blanks_or_package_is_understood_too() {
-    assert_eq!(
-        parse_marshal_name("VectorType(FloatType,3)"),
-        Ok(vector(CqlType::Float, 3))
-    );
+    assert_eq!(parse_marshal_name("VectorType(FloatType,3)"), Ok(vector(CqlType::Float, 3)));
     assert_eq!(parse_marshal_name("ReversedType(Int32Type)"), Ok(CqlType::Int));
 }
 
@@ -200,11 +138,8 @@ fn malformed_names_are_errors() {
         "ListType(Int32Type))",
         "VectorType(FloatType , 0)",
     ];
-    for name in names.into_iter().chain([
-        "VectorType(FloatType , 8193)",
-        "UserType(ks,7)",
-        "UserType(ks,zz)",
-    ]) {
+    for name in names.into_iter().chain(["VectorType(FloatType , 8193)", "UserType(ks,7)", "UserType(ks,zz)"])
+    {
         assert!(parse_marshal_name(name).is_err(), "{name}");
     }
 }
@@ -212,30 +147,18 @@ fn malformed_names_are_errors() {
 #[test]
 fn types_nested_too_deeply_are_refused() {
     let deep_option = [0, 0x20].repeat(100_000);
-    assert_eq!(
-        read_type(&mut Reader::new(&deep_option)),
-        Err(DecodeError::TooDeep)
-    );
+    assert_eq!(read_type(&mut Reader::new(&deep_option)), Err(DecodeError::TooDeep));
     let nested = |levels: usize| format!("{}Int32Type{}", "SetType(".repeat(levels), ")".repeat(levels));
     assert!(parse_marshal_name(&nested(MAX_NESTING - 1)).is_ok());
-    assert_eq!(
-        parse_marshal_name(&nested(MAX_NESTING)),
-        Err(DecodeError::TooDeep)
-    );
-    assert_eq!(
-        parse_marshal_name(&"Foo(".repeat(100_000)),
-        Err(DecodeError::TooDeep)
-    );
+    assert_eq!(parse_marshal_name(&nested(MAX_NESTING)), Err(DecodeError::TooDeep));
+    assert_eq!(parse_marshal_name(&"Foo(".repeat(100_000)), Err(DecodeError::TooDeep));
 }
 
 #[test]
 fn options_that_a_version_lacks_are_sent_as_custom_types() {
     let is_custom = |cql_type: &CqlType, version| encoded(cql_type, version)[..2] == [0, 0];
     for cql_type in [CqlType::Date, CqlType::Time, CqlType::Smallint, CqlType::Tinyint] {
-        assert!(
-            is_custom(&cql_type, Version::V3) && !is_custom(&cql_type, Version::V4),
-            "{cql_type:?}"
-        );
+        assert!(is_custom(&cql_type, Version::V3) && !is_custom(&cql_type, Version::V4), "{cql_type:?}");
     }
     assert!(is_custom(&CqlType::Duration, Version::V4) && !is_custom(&CqlType::Duration, Version::V5));
     assert_eq!(encoded(&CqlType::Text, Version::V3)[..], [0, 0x0D]);

@@ -12,11 +12,7 @@ impl Position {
     /// The place this many bytes into the text. Places past 4 GiB are all one.
     #[must_use]
     pub const fn new(offset: usize) -> Self {
-        Self(if offset > u32::MAX as usize {
-            u32::MAX
-        } else {
-            offset as u32
-        })
+        Self(if offset > u32::MAX as usize { u32::MAX } else { offset as u32 })
     }
 
     /// Bytes from the start of the text.

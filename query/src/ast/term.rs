@@ -120,19 +120,12 @@ impl fmt::Display for Term {
                 f.write_str(")")
             }
             TermKind::Map(entries) => {
-                let entries: Vec<_> = entries
-                    .iter()
-                    .map(|(key, value)| format!("{key}: {value}"))
-                    .collect();
+                let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key}: {value}")).collect();
                 write!(f, "{{{}}}", entries.join(", "))
             }
             TermKind::UserDefined(fields) => {
                 let field = |(name, value): &(String, Self)| format!("{}: {value}", quote_identifier(name));
-                write!(
-                    f,
-                    "{{{}}}",
-                    fields.iter().map(field).collect::<Vec<_>>().join(", ")
-                )
+                write!(f, "{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
             }
             TermKind::Function(name, arguments) => {
                 write!(f, "{name}(")?;
@@ -144,8 +137,7 @@ impl fmt::Display for Term {
             TermKind::Negation(term) => write!(f, "- {term}"),
             TermKind::Arithmetic(first, rest) => {
                 first.fmt(f)?;
-                rest.iter()
-                    .try_for_each(|(operator, term)| write!(f, " {} {term}", operator.symbol()))
+                rest.iter().try_for_each(|(operator, term)| write!(f, " {} {term}", operator.symbol()))
             }
         }
     }

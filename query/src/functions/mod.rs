@@ -33,8 +33,7 @@ impl Call {
         arguments: &[Option<&[u8]>],
         binding: &Binding<'_>,
     ) -> Result<Option<Vec<u8>>, CqlError> {
-        self.function
-            .execute(&self.arguments, &self.result, arguments, binding)
+        self.function.execute(&self.arguments, &self.result, arguments, binding)
     }
 }
 
@@ -45,19 +44,12 @@ pub(crate) fn resolve(
     context: &Context<'_>,
     receiver: Option<&CqlType>,
 ) -> Result<Call, CqlError> {
-    let known = name
-        .keyspace
-        .as_deref()
-        .is_none_or(|keyspace| keyspace == "system");
+    let known = name.keyspace.as_deref().is_none_or(|keyspace| keyspace == "system");
     let Some(function) = known.then(|| Native::find(&name.name)).flatten() else {
         return invalid(format!("Unknown function '{name}'"));
     };
     let (arguments, result) = function.signature(arguments, context, receiver)?;
-    Ok(Call {
-        function,
-        arguments,
-        result,
-    })
+    Ok(Call { function, arguments, result })
 }
 
 /// The type a term has by itself, if it has one.
@@ -92,10 +84,8 @@ pub(crate) fn prepare_call(
     arguments: &[Term],
     receiver: &Receiver,
 ) -> Result<Expression, CqlError> {
-    let types = arguments
-        .iter()
-        .map(|argument| type_of_term(context, argument))
-        .collect::<Result<Vec<_>, _>>()?;
+    let types =
+        arguments.iter().map(|argument| type_of_term(context, argument)).collect::<Result<Vec<_>, _>>()?;
     let call = resolve(name, &types, context, Some(&receiver.cql_type))?;
     if !assignable(&call.result, &receiver.cql_type) {
         return invalid(format!(
@@ -147,11 +137,7 @@ pub(crate) fn cast(source: &CqlType, target: &CqlType) -> Result<Call, CqlError>
     if !native::can_cast(source, target) {
         return invalid(format!("{source} cannot be cast to {target}"));
     }
-    Ok(Call {
-        function: Native::Cast,
-        arguments: vec![source.clone()],
-        result: target.clone(),
-    })
+    Ok(Call { function: Native::Cast, arguments: vec![source.clone()], result: target.clone() })
 }
 
 /// Checks `-term`.

@@ -78,10 +78,7 @@ impl Native {
         if let Some(ty) = name.strip_suffix("_as_blob").or(name.strip_suffix("asblob")) {
             return native(ty).map(Self::ToBlob);
         }
-        name.strip_prefix("blob_as_")
-            .or(name.strip_prefix("blobas"))
-            .and_then(native)
-            .map(Self::FromBlob)
+        name.strip_prefix("blob_as_").or(name.strip_prefix("blobas")).and_then(native).map(Self::FromBlob)
     }
 
     /// The name, as Cassandra 5 writes it.
@@ -122,16 +119,10 @@ impl Native {
             Self::MinTimeuuid | Self::MaxTimeuuid => {
                 self.fixed(arguments, &[&[CqlType::Timestamp]], CqlType::Timeuuid)
             }
-            Self::ToDate => self.fixed(
-                arguments,
-                &[&[CqlType::Timeuuid, CqlType::Timestamp]],
-                CqlType::Date,
-            ),
-            Self::ToTimestamp => self.fixed(
-                arguments,
-                &[&[CqlType::Timeuuid, CqlType::Date]],
-                CqlType::Timestamp,
-            ),
+            Self::ToDate => self.fixed(arguments, &[&[CqlType::Timeuuid, CqlType::Timestamp]], CqlType::Date),
+            Self::ToTimestamp => {
+                self.fixed(arguments, &[&[CqlType::Timeuuid, CqlType::Date]], CqlType::Timestamp)
+            }
             Self::ToUnixTimestamp => self.fixed(
                 arguments,
                 &[&[CqlType::Timeuuid, CqlType::Timestamp, CqlType::Date]],
@@ -143,10 +134,8 @@ impl Native {
                 let Some(table) = &context.table else {
                     return invalid("token() outside of a table");
                 };
-                let keys: Vec<CqlType> = table
-                    .partition_key()
-                    .map(|column| column.cql_type.clone())
-                    .collect();
+                let keys: Vec<CqlType> =
+                    table.partition_key().map(|column| column.cql_type.clone()).collect();
                 let allowed: Vec<&[CqlType]> = keys.iter().map(std::slice::from_ref).collect();
                 self.fixed(arguments, &allowed, CqlType::Bigint)
             }
@@ -242,17 +231,12 @@ impl Native {
             Self::CurrentTimestamp => Some(now_millis.to_be_bytes().to_vec()),
             Self::CurrentDate => Some(date_of_millis(now_millis)),
             Self::CurrentTime => Some(
-                (binding.now_micros.rem_euclid(86_400_000_000) / 1_000 * 1_000_000)
-                    .to_be_bytes()
-                    .to_vec(),
+                (binding.now_micros.rem_euclid(86_400_000_000) / 1_000 * 1_000_000).to_be_bytes().to_vec(),
             ),
             Self::Token => {
                 let components: Option<Vec<&[u8]>> = arguments.iter().copied().collect();
                 components.map(|components| {
-                    Token::of_key(&crate::keys::partition_key(&components))
-                        .0
-                        .to_be_bytes()
-                        .to_vec()
+                    Token::of_key(&crate::keys::partition_key(&components)).0.to_be_bytes().to_vec()
                 })
             }
             Self::ToJson => {
@@ -261,14 +245,8 @@ impl Native {
                 Some(out.into_bytes())
             }
             _ if first.is_none() => None,
-            Self::MinTimeuuid => Some(bound_timeuuid(
-                bigint(first.unwrap_or_default()).unwrap_or(0),
-                false,
-            )),
-            Self::MaxTimeuuid => Some(bound_timeuuid(
-                bigint(first.unwrap_or_default()).unwrap_or(0),
-                true,
-            )),
+            Self::MinTimeuuid => Some(bound_timeuuid(bigint(first.unwrap_or_default()).unwrap_or(0), false)),
+            Self::MaxTimeuuid => Some(bound_timeuuid(bigint(first.unwrap_or_default()).unwrap_or(0), true)),
             Self::ToDate => first.and_then(millis).map(date_of_millis),
             Self::ToTimestamp | Self::ToUnixTimestamp => {
                 first.and_then(millis).map(|millis| millis.to_be_bytes().to_vec())
@@ -309,10 +287,7 @@ fn fits(ty: &CqlType, allowed: &CqlType) -> bool {
     crate::term::assignable(ty, allowed)
         || matches!(
             (ty, allowed),
-            (
-                CqlType::Text,
-                CqlType::Timestamp | CqlType::Date | CqlType::Inet | CqlType::Ascii
-            )
+            (CqlType::Text, CqlType::Timestamp | CqlType::Date | CqlType::Inet | CqlType::Ascii)
         )
         || (is_number(ty) && (is_number(allowed) || *allowed == CqlType::Timestamp))
 }
@@ -369,12 +344,7 @@ pub(crate) fn timeuuid_with(micros: i64, hundreds_of_nanos: u64, mut tail: [u8; 
         .wrapping_mul(10)
         .wrapping_add(hundreds_of_nanos);
     tail[0] = (tail[0] & 0x3f) | 0x80;
-    Uuid::from_fields(
-        ticks as u32,
-        (ticks >> 32) as u16,
-        ((ticks >> 48) as u16 & 0x0fff) | 0x1000,
-        &tail,
-    )
+    Uuid::from_fields(ticks as u32, (ticks >> 32) as u16, ((ticks >> 48) as u16 & 0x0fff) | 0x1000, &tail)
 }
 
 fn bound_timeuuid(millis: i64, max: bool) -> Vec<u8> {
@@ -465,11 +435,7 @@ impl Number {
             Self::Real(n) => BigInt::from(*n as i64),
             Self::Exact(decimal) => {
                 let plain = decimal.to_plain_string();
-                plain
-                    .split('.')
-                    .next()
-                    .and_then(|whole| whole.parse().ok())
-                    .unwrap_or(BigInt::ZERO)
+                plain.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(BigInt::ZERO)
             }
         }
     }
@@ -487,11 +453,7 @@ impl Number {
         let low_bits = |n: &BigInt| {
             n.iter_u64_digits().next().map_or(0, |digit| {
                 let digit = digit.cast_signed();
-                if n.sign() == num_bigint::Sign::Minus {
-                    digit.wrapping_neg()
-                } else {
-                    digit
-                }
+                if n.sign() == num_bigint::Sign::Minus { digit.wrapping_neg() } else { digit }
             })
         };
         match target {
@@ -507,14 +469,10 @@ impl Number {
             CqlType::Float => Value::Float(self.real() as f32),
             CqlType::Double => Value::Double(self.real()),
             _ => Value::Decimal(match self {
-                Self::Whole(n) => Decimal {
-                    unscaled: n.clone(),
-                    scale: 0,
-                },
-                Self::Real(n) => value::format_double(*n).parse().unwrap_or(Decimal {
-                    unscaled: BigInt::ZERO,
-                    scale: 0,
-                }),
+                Self::Whole(n) => Decimal { unscaled: n.clone(), scale: 0 },
+                Self::Real(n) => {
+                    value::format_double(*n).parse().unwrap_or(Decimal { unscaled: BigInt::ZERO, scale: 0 })
+                }
                 Self::Exact(decimal) => decimal.clone(),
             }),
         }

@@ -206,11 +206,7 @@ const CODES: [u128; KEYWORDS.len()] = {
 const fn code(word: &[u8]) -> u128 {
     let (mut code, mut index) = (0, 0);
     while index < size_of::<u128>() {
-        let byte = if index < word.len() {
-            word[index].to_ascii_uppercase()
-        } else {
-            0
-        };
+        let byte = if index < word.len() { word[index].to_ascii_uppercase() } else { 0 };
         code = code << 8 | byte as u128;
         index += 1;
     }

@@ -11,13 +11,10 @@ pub(super) fn is_uuid(text: &str) -> bool {
     // Most words are shorter, or have no minus sign here.
     bytes.get(8) == Some(&b'-')
         && bytes.len() >= UUID_LENGTH
-        && bytes[..UUID_LENGTH]
-            .iter()
-            .enumerate()
-            .all(|(index, byte)| match index {
-                8 | 13 | 18 | 23 => *byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            })
+        && bytes[..UUID_LENGTH].iter().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 fn digits(text: &[u8]) -> usize {
@@ -31,10 +28,7 @@ pub(super) fn scan(text: &str) -> (TokenKind, usize) {
     }
     let bytes = text.as_bytes();
     if matches!(bytes, [b'0', b'x' | b'X', ..]) {
-        let length = bytes[2..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_hexdigit())
-            .count();
+        let length = bytes[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         return (TokenKind::Hex, length + 2);
     }
     let sign = usize::from(bytes[0] == b'-');
@@ -48,27 +42,12 @@ pub(super) fn scan(text: &str) -> (TokenKind, usize) {
 /// An integer of `whole` bytes, or a float that starts with it. Two points are a range.
 fn fraction(bytes: &[u8], whole: usize) -> (TokenKind, usize) {
     let mut end = whole;
-    let points = bytes[whole..]
-        .iter()
-        .take(3)
-        .take_while(|byte| **byte == b'.')
-        .count();
+    let points = bytes[whole..].iter().take(3).take_while(|byte| **byte == b'.').count();
     if points == 1 || points == 3 {
-        end += 1 + if points == 1 {
-            digits(&bytes[whole + 1..])
-        } else {
-            0
-        };
+        end += 1 + if points == 1 { digits(&bytes[whole + 1..]) } else { 0 };
     }
     end += exponent(&bytes[end..]);
-    (
-        if end == whole {
-            TokenKind::Integer
-        } else {
-            TokenKind::Float
-        },
-        end,
-    )
+    (if end == whole { TokenKind::Integer } else { TokenKind::Float }, end)
 }
 
 /// The length of the exponent that starts here, 0 if there is none.
@@ -135,10 +114,7 @@ fn designators(text: &str, mut allowed: &[u8]) -> usize {
     loop {
         let count = digits(&bytes[end..]);
         let designator = bytes.get(end + count);
-        let Some(found) = allowed
-            .iter()
-            .position(|byte| Some(byte) == designator)
-            .filter(|_| count > 0)
+        let Some(found) = allowed.iter().position(|byte| Some(byte) == designator).filter(|_| count > 0)
         else {
             return end;
         };
@@ -151,11 +127,7 @@ fn iso_alternative(body: &str) -> Option<usize> {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00";
     let bytes = body.as_bytes().get(..SHAPE.len())?;
     let fits = |(byte, shape): (&u8, &u8)| {
-        if *shape == b'0' {
-            byte.is_ascii_digit()
-        } else {
-            byte == shape
-        }
+        if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape }
     };
     bytes.iter().zip(SHAPE).all(fits).then_some(SHAPE.len())
 }

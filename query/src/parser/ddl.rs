@@ -13,11 +13,7 @@ impl Parser<'_> {
         let if_not_exists = self.if_not_exists()?;
         let name = self.keyspace()?;
         self.expect(Keyword::With)?;
-        Ok(CreateKeyspace {
-            name,
-            if_not_exists,
-            properties: self.properties()?,
-        })
+        Ok(CreateKeyspace { name, if_not_exists, properties: self.properties()? })
     }
 
     /// `ALTER KEYSPACE ..`, after KEYSPACE.
@@ -25,29 +21,19 @@ impl Parser<'_> {
         let if_exists = self.if_exists()?;
         let name = self.keyspace()?;
         self.expect(Keyword::With)?;
-        Ok(AlterKeyspace {
-            name,
-            if_exists,
-            properties: self.properties()?,
-        })
+        Ok(AlterKeyspace { name, if_exists, properties: self.properties()? })
     }
 
     /// `DROP KEYSPACE ..`, after KEYSPACE.
     pub(super) fn drop_keyspace(&mut self) -> Parsed<DropKeyspace> {
         let if_exists = self.if_exists()?;
-        Ok(DropKeyspace {
-            name: self.keyspace()?,
-            if_exists,
-        })
+        Ok(DropKeyspace { name: self.keyspace()?, if_exists })
     }
 
     /// `[IF EXISTS] name`, after DROP and what it is.
     pub(super) fn drop_named(&mut self, name: fn(&mut Self) -> Parsed<QualifiedName>) -> Parsed<DropNamed> {
         let if_exists = self.if_exists()?;
-        Ok(DropNamed {
-            name: name(self)?,
-            if_exists,
-        })
+        Ok(DropNamed { name: name(self)?, if_exists })
     }
 
     /// `CREATE TYPE ..`, after TYPE.
@@ -63,11 +49,7 @@ impl Parser<'_> {
             }
         }
         self.expect_symbol(")")?;
-        Ok(CreateType {
-            name,
-            if_not_exists,
-            fields,
-        })
+        Ok(CreateType { name, if_not_exists, fields })
     }
 
     fn type_field(&mut self) -> Parsed<(String, RawType)> {
@@ -89,11 +71,7 @@ impl Parser<'_> {
                 self.advance();
                 let if_not_exists = self.if_not_exists()?;
                 let (field, ty) = self.type_field()?;
-                TypeChange::Add {
-                    if_not_exists,
-                    field,
-                    ty,
-                }
+                TypeChange::Add { if_not_exists, field, ty }
             }
             TokenKind::Keyword(Keyword::Rename) => {
                 let (if_exists, fields) = self.renames()?;
@@ -101,44 +79,20 @@ impl Parser<'_> {
             }
             _ => return Err(self.unexpected()),
         };
-        Ok(AlterType {
-            name,
-            if_exists,
-            change,
-        })
+        Ok(AlterType { name, if_exists, change })
     }
 
     /// `CREATE [CUSTOM] INDEX ..`, after INDEX.
     pub(super) fn create_index(&mut self, custom: bool) -> Parsed<CreateIndex> {
         let if_not_exists = self.if_not_exists()?;
-        let name = if self.is_keyword(Keyword::On) {
-            None
-        } else {
-            Some(self.index_name()?)
-        };
+        let name = if self.is_keyword(Keyword::On) { None } else { Some(self.index_name()?) };
         self.expect(Keyword::On)?;
         let table = self.table()?;
         self.expect_symbol("(")?;
         let targets = self.list_until(")", Self::index_target)?;
-        let class = if self.accept(Keyword::Using) {
-            Some(self.string()?)
-        } else {
-            None
-        };
-        let properties = if self.accept(Keyword::With) {
-            self.properties()?
-        } else {
-            Vec::new()
-        };
-        Ok(CreateIndex {
-            custom,
-            if_not_exists,
-            name,
-            table,
-            targets,
-            class,
-            properties,
-        })
+        let class = if self.accept(Keyword::Using) { Some(self.string()?) } else { None };
+        let properties = if self.accept(Keyword::With) { self.properties()? } else { Vec::new() };
+        Ok(CreateIndex { custom, if_not_exists, name, table, targets, class, properties })
     }
 
     fn index_target(&mut self) -> Parsed<(IndexTarget, String)> {
@@ -166,12 +120,7 @@ impl Parser<'_> {
         self.expect(Keyword::On)?;
         let table = self.table()?;
         self.expect(Keyword::Using)?;
-        Ok(CreateTrigger {
-            name,
-            if_not_exists,
-            table,
-            class: self.string()?,
-        })
+        Ok(CreateTrigger { name, if_not_exists, table, class: self.string()? })
     }
 
     /// `DROP TRIGGER ..`, after TRIGGER.
@@ -179,10 +128,6 @@ impl Parser<'_> {
         let if_exists = self.if_exists()?;
         let name = self.name()?;
         self.expect(Keyword::On)?;
-        Ok(DropTrigger {
-            name,
-            if_exists,
-            table: self.table()?,
-        })
+        Ok(DropTrigger { name, if_exists, table: self.table()? })
     }
 }

@@ -14,10 +14,7 @@ impl Parser<'_> {
         if with_internals {
             self.expect(Keyword::Internals)?;
         }
-        Ok(Describe {
-            target,
-            with_internals,
-        })
+        Ok(Describe { target, with_internals })
     }
 
     fn describe_target(&mut self) -> Parsed<DescribeTarget> {

@@ -16,19 +16,10 @@ impl Parser<'_> {
     pub(super) fn insert(&mut self) -> Parsed<Insert> {
         self.expect_all(&[Keyword::Insert, Keyword::Into])?;
         let table = self.table()?;
-        let source = if self.accept(Keyword::Json) {
-            self.json_source()?
-        } else {
-            self.values_source()?
-        };
+        let source = if self.accept(Keyword::Json) { self.json_source()? } else { self.values_source()? };
         let if_not_exists = self.if_not_exists()?;
         let attributes = self.using()?;
-        Ok(Insert {
-            table,
-            source,
-            if_not_exists,
-            attributes,
-        })
+        Ok(Insert { table, source, if_not_exists, attributes })
     }
 
     fn values_source(&mut self) -> Parsed<InsertSource> {
@@ -45,11 +36,7 @@ impl Parser<'_> {
     }
 
     fn json_source(&mut self) -> Parsed<InsertSource> {
-        let document = if self.is_string() {
-            self.literal()?
-        } else {
-            self.marker()?
-        };
+        let document = if self.is_string() { self.literal()? } else { self.marker()? };
         let document = document.ok_or_else(|| self.unexpected())?;
         let mut default_unset = false;
         if self.accept(Keyword::Default) {
@@ -58,10 +45,7 @@ impl Parser<'_> {
                 self.expect(Keyword::Null)?;
             }
         }
-        Ok(InsertSource::Json {
-            document,
-            default_unset,
-        })
+        Ok(InsertSource::Json { document, default_unset })
     }
 
     /// `USING TIMESTAMP .. AND TTL ..`, or nothing. What is given twice counts as given last.
@@ -93,13 +77,7 @@ impl Parser<'_> {
         check_assignments(&assignments)?;
         self.expect(Keyword::Where)?;
         let relations = self.where_clause()?;
-        Ok(Update {
-            table,
-            attributes,
-            assignments,
-            relations,
-            condition: self.if_clause()?,
-        })
+        Ok(Update { table, attributes, assignments, relations, condition: self.if_clause()? })
     }
 
     fn assignment(&mut self) -> Parsed<Assignment> {
@@ -121,11 +99,7 @@ impl Parser<'_> {
             TokenKind::Symbol("[" | ".") => self.part_assignment()?,
             _ => return Err(self.unexpected()),
         };
-        Ok(Assignment {
-            column,
-            operation,
-            position,
-        })
+        Ok(Assignment { column, operation, position })
     }
 
     fn part_assignment(&mut self) -> Parsed<Operation> {
@@ -156,18 +130,14 @@ impl Parser<'_> {
         if self.column()? == column {
             return Ok(Operation::Prepend(value));
         }
-        Err(SyntaxError::plain(
-            "Only expressions of the form X = <value> + X are supported.",
-        ))
+        Err(SyntaxError::plain("Only expressions of the form X = <value> + X are supported."))
     }
 
     /// `c + term`, `c - term` or `c -1` (which are two tokens), after `c =`.
     fn own_column_assignment(&mut self, column: &str) -> Parsed<Operation> {
         let is_own = self.column()? == column;
         let unsupported = |sign: &str| {
-            SyntaxError::plain(format!(
-                "Only expressions of the form X = X {sign}<value> are supported."
-            ))
+            SyntaxError::plain(format!("Only expressions of the form X = X {sign}<value> are supported."))
         };
         if self.token.kind == TokenKind::Integer {
             let position = self.position();
@@ -199,12 +169,8 @@ impl Parser<'_> {
             return Ok(IfClause::None);
         }
         // A column may be called "exists".
-        let is_end = |kind: TokenKind| {
-            matches!(
-                kind,
-                TokenKind::End | TokenKind::Keyword(_) | TokenKind::Symbol(";")
-            )
-        };
+        let is_end =
+            |kind: TokenKind| matches!(kind, TokenKind::End | TokenKind::Keyword(_) | TokenKind::Symbol(";"));
         if self.is_keyword(Keyword::Exists) && is_end(self.next.kind) && !self.peek_is_keyword(Keyword::In) {
             self.advance();
             return Ok(IfClause::Exists);
@@ -228,13 +194,7 @@ impl Parser<'_> {
         }
         self.expect(Keyword::Where)?;
         let relations = self.where_clause()?;
-        Ok(Delete {
-            columns,
-            table,
-            attributes,
-            relations,
-            condition: self.if_clause()?,
-        })
+        Ok(Delete { columns, table, attributes, relations, condition: self.if_clause()? })
     }
 
     /// `BEGIN BATCH ..`.
@@ -255,11 +215,7 @@ impl Parser<'_> {
             self.accept_symbol(";");
         }
         self.expect_all(&[Keyword::Apply, Keyword::Batch])?;
-        Ok(Batch {
-            kind,
-            attributes,
-            statements,
-        })
+        Ok(Batch { kind, attributes, statements })
     }
 
     fn modification(&mut self) -> Parsed<Modification> {
@@ -281,9 +237,7 @@ fn check_assignments(assignments: &[Assignment]) -> Parsed<()> {
         if let Some(before) = seen.insert(column, is_whole)
             && (before || is_whole)
         {
-            return Err(SyntaxError::plain(format!(
-                "Multiple incompatible setting of column {column}"
-            )));
+            return Err(SyntaxError::plain(format!("Multiple incompatible setting of column {column}")));
         }
     }
     Ok(())

@@ -29,18 +29,12 @@ impl SyntaxError {
 impl Parser<'_> {
     /// The current token begins nothing that may stand here.
     pub(super) fn unexpected(&self) -> SyntaxError {
-        self.error_here(&format!(
-            "no viable alternative at input '{}'",
-            shown(&self.token)
-        ))
+        self.error_here(&format!("no viable alternative at input '{}'", shown(&self.token)))
     }
 
     /// Something definite must stand here, not the current token.
     pub(super) fn expecting(&self, expected: &str) -> SyntaxError {
-        self.error_here(&format!(
-            "mismatched input '{}' expecting {expected}",
-            shown(&self.token)
-        ))
+        self.error_here(&format!("mismatched input '{}' expecting {expected}", shown(&self.token)))
     }
 
     /// An error at the current token. The end of the text has no place, as in Cassandra.
@@ -50,10 +44,7 @@ impl Parser<'_> {
         }
         let text = self.lexer.text();
         let (line, column) = self.token.position.line_and_column(text);
-        SyntaxError(format!(
-            "line {line}:{column} {message} ({})",
-            snippet(text, &self.token)
-        ))
+        SyntaxError(format!("line {line}:{column} {message} ({})", snippet(text, &self.token)))
     }
 }
 
@@ -78,16 +69,8 @@ fn snippet(text: &str, at: &Token<'_>) -> String {
     let start = at.position.offset();
     let from = snippet_start(text, start);
     let before = if from == 0 { "" } else { "..." };
-    let after = if text[at.end().min(text.len())..].trim().is_empty() {
-        ""
-    } else {
-        "..."
-    };
-    format!(
-        "{before}{}[{}]{after}",
-        limited(&text[from..start]),
-        limited(at.text)
-    )
+    let after = if text[at.end().min(text.len())..].trim().is_empty() { "" } else { "..." };
+    format!("{before}{}[{}]{after}", limited(&text[from..start]), limited(at.text))
 }
 
 /// Where the tokens start that are shown before the one at `end`.
@@ -109,11 +92,7 @@ fn snippet_start(text: &str, end: usize) -> usize {
         count += 1;
         previous_end = token.end();
     }
-    if count < TOKENS_BEFORE {
-        0
-    } else {
-        starts[count % TOKENS_BEFORE]
-    }
+    if count < TOKENS_BEFORE { 0 } else { starts[count % TOKENS_BEFORE] }
 }
 
 /// The error of the first text that is no token, if there is any.
@@ -134,25 +113,14 @@ fn invalid_token(text: &str, token: &Token<'_>, invalid: Invalid) -> SyntaxError
         Invalid::Character => {
             // A malformed duration is at fault where it stops, a lone character where it stands.
             let alone = token.text.chars().count() == 1;
-            let offset = if alone {
-                token.position.offset()
-            } else {
-                token.end()
-            };
+            let offset = if alone { token.position.offset() } else { token.end() };
             let (line, column) = crate::ast::Position::new(offset).line_and_column(text);
-            let found = text[offset..]
-                .chars()
-                .next()
-                .map_or("<EOF>".to_owned(), String::from);
-            SyntaxError(format!(
-                "line {line}:{column} no viable alternative at character '{found}'"
-            ))
+            let found = text[offset..].chars().next().map_or("<EOF>".to_owned(), String::from);
+            SyntaxError(format!("line {line}:{column} no viable alternative at character '{found}'"))
         }
         Invalid::Unterminated(expected) => {
             let (line, column) = crate::ast::Position::new(text.len()).line_and_column(text);
-            SyntaxError(format!(
-                "line {line}:{column} mismatched character '<EOF>' expecting '{expected}'"
-            ))
+            SyntaxError(format!("line {line}:{column} mismatched character '<EOF>' expecting '{expected}'"))
         }
     }
 }

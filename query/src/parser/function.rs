@@ -49,11 +49,7 @@ impl Parser<'_> {
         if self.accept(Keyword::FinalFunc) {
             final_function = Some(self.bare_function_name()?);
         }
-        let initial = if self.accept(Keyword::InitCond) {
-            Some(self.term()?)
-        } else {
-            None
-        };
+        let initial = if self.accept(Keyword::InitCond) { Some(self.term()?) } else { None };
         Ok(CreateAggregate {
             name,
             or_replace,
@@ -76,15 +72,7 @@ impl Parser<'_> {
     pub(super) fn drop_function(&mut self) -> Parsed<DropFunction> {
         let if_exists = self.if_exists()?;
         let name = self.function_name()?;
-        let arguments = if self.is_symbol("(") {
-            Some(self.argument_types()?)
-        } else {
-            None
-        };
-        Ok(DropFunction {
-            name,
-            arguments,
-            if_exists,
-        })
+        let arguments = if self.is_symbol("(") { Some(self.argument_types()?) } else { None };
+        Ok(DropFunction { name, arguments, if_exists })
     }
 }

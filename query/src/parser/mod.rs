@@ -38,10 +38,7 @@ pub fn parse_statement(text: &str) -> Result<ParsedStatement, SyntaxError> {
         let statement = parser.statement()?;
         while parser.accept_symbol(";") {}
         parser.expect_end()?;
-        Ok(ParsedStatement {
-            statement,
-            markers: std::mem::take(&mut parser.markers),
-        })
+        Ok(ParsedStatement { statement, markers: std::mem::take(&mut parser.markers) })
     })
 }
 
@@ -106,14 +103,7 @@ impl<'a> Parser<'a> {
         let mut lexer = Lexer::new(text);
         let token = lexer.next_token();
         let next = lexer.next_token();
-        Self {
-            lexer,
-            token,
-            next,
-            markers: Vec::new(),
-            depth: 0,
-            prepend_depth: None,
-        }
+        Self { lexer, token, next, markers: Vec::new(), depth: 0, prepend_depth: None }
     }
 
     fn checkpoint(&self) -> Checkpoint<'a> {
@@ -178,19 +168,11 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_symbol(&mut self, symbol: &'static str) -> Parsed<()> {
-        if self.accept_symbol(symbol) {
-            Ok(())
-        } else {
-            Err(self.expecting(&format!("'{symbol}'")))
-        }
+        if self.accept_symbol(symbol) { Ok(()) } else { Err(self.expecting(&format!("'{symbol}'"))) }
     }
 
     fn expect(&mut self, keyword: Keyword) -> Parsed<()> {
-        if self.accept(keyword) {
-            Ok(())
-        } else {
-            Err(self.expecting(&format!("K_{}", keyword.text())))
-        }
+        if self.accept(keyword) { Ok(()) } else { Err(self.expecting(&format!("K_{}", keyword.text()))) }
     }
 
     fn expect_all(&mut self, keywords: &[Keyword]) -> Parsed<()> {
@@ -198,11 +180,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_end(&mut self) -> Parsed<()> {
-        if self.token.kind == TokenKind::End {
-            Ok(())
-        } else {
-            Err(self.expecting("EOF"))
-        }
+        if self.token.kind == TokenKind::End { Ok(()) } else { Err(self.expecting("EOF")) }
     }
 
     /// `IF NOT EXISTS`, or nothing.

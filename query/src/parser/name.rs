@@ -5,15 +5,8 @@ use crate::ast::{FunctionName, QualifiedName};
 use crate::lexer::{Keyword, KeywordClass, Token, TokenKind};
 
 /// User-defined types may not have these names: they are kept for types to come.
-const RESERVED_TYPE_NAMES: [&str; 7] = [
-    "byte",
-    "complex",
-    "enum",
-    "date",
-    "interval",
-    "macaddr",
-    "bitstring",
-];
+const RESERVED_TYPE_NAMES: [&str; 7] =
+    ["byte", "complex", "enum", "date", "interval", "macaddr", "bitstring"];
 
 /// True if the token may be a name: of anything but a function or a user-defined type.
 pub(super) fn is_name(token: &Token<'_>) -> bool {
@@ -56,10 +49,7 @@ pub(super) fn name_of(token: &Token<'_>) -> String {
 fn unquote(text: &str, quote: char) -> String {
     let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
     if inner.contains(quote) {
-        inner.replace(
-            [quote, quote].iter().collect::<String>().as_str(),
-            &quote.to_string(),
-        )
+        inner.replace([quote, quote].iter().collect::<String>().as_str(), &quote.to_string())
     } else {
         inner.to_owned()
     }
@@ -68,11 +58,7 @@ fn unquote(text: &str, quote: char) -> String {
 /// The text of a string, in quotes or dollars.
 pub(super) fn string_of(token: &Token<'_>) -> String {
     if token.kind == TokenKind::DollarString {
-        token
-            .text
-            .get(2..token.text.len().saturating_sub(2))
-            .unwrap_or_default()
-            .to_owned()
+        token.text.get(2..token.text.len().saturating_sub(2)).unwrap_or_default().to_owned()
     } else {
         unquote(token.text, '\'')
     }
@@ -81,20 +67,12 @@ pub(super) fn string_of(token: &Token<'_>) -> String {
 impl Parser<'_> {
     /// A name.
     pub(super) fn name(&mut self) -> Parsed<String> {
-        if is_name(&self.token) {
-            Ok(name_of(&self.advance()))
-        } else {
-            Err(self.unexpected())
-        }
+        if is_name(&self.token) { Ok(name_of(&self.advance())) } else { Err(self.unexpected()) }
     }
 
     /// A name of a column that exists, which may be `""`.
     pub(super) fn column(&mut self) -> Parsed<String> {
-        if self.is_column() {
-            Ok(name_of(&self.advance()))
-        } else {
-            Err(self.unexpected())
-        }
+        if self.is_column() { Ok(name_of(&self.advance())) } else { Err(self.unexpected()) }
     }
 
     pub(super) fn is_column(&self) -> bool {
@@ -104,9 +82,7 @@ impl Parser<'_> {
     /// A name in a schema; a bind marker in its place gets a message of its own.
     fn schema_name(&mut self, of: &str) -> Parsed<String> {
         if self.is_symbol("?") {
-            return Err(SyntaxError::plain(format!(
-                "Bind variables cannot be used for {of} names"
-            )));
+            return Err(SyntaxError::plain(format!("Bind variables cannot be used for {of} names")));
         }
         self.name()
     }
@@ -125,15 +101,9 @@ impl Parser<'_> {
         if self.peek_is_symbol(".") {
             let keyspace = Some(self.schema_name("keyspace")?);
             self.expect_symbol(".")?;
-            return Ok(QualifiedName {
-                keyspace,
-                name: self.schema_name(of)?,
-            });
+            return Ok(QualifiedName { keyspace, name: self.schema_name(of)? });
         }
-        Ok(QualifiedName {
-            keyspace: None,
-            name: self.schema_name(of)?,
-        })
+        Ok(QualifiedName { keyspace: None, name: self.schema_name(of)? })
     }
 
     /// A table or a view.
@@ -157,24 +127,14 @@ impl Parser<'_> {
             return Err(self.unexpected());
         }
         if self.token.kind == TokenKind::Identifier && RESERVED_TYPE_NAMES.contains(&self.token.text) {
-            return Err(SyntaxError::plain(format!(
-                "Invalid (reserved) user type name {}",
-                self.token.text
-            )));
+            return Err(SyntaxError::plain(format!("Invalid (reserved) user type name {}", self.token.text)));
         }
-        Ok(QualifiedName {
-            keyspace,
-            name: name_of(&self.advance()),
-        })
+        Ok(QualifiedName { keyspace, name: name_of(&self.advance()) })
     }
 
     /// The last part of a function's name.
     pub(super) fn bare_function_name(&mut self) -> Parsed<String> {
-        if is_function_name(&self.token) {
-            Ok(name_of(&self.advance()))
-        } else {
-            Err(self.unexpected())
-        }
+        if is_function_name(&self.token) { Ok(name_of(&self.advance())) } else { Err(self.unexpected()) }
     }
 
     /// A function or an aggregate.
@@ -182,15 +142,9 @@ impl Parser<'_> {
         if is_name(&self.token) && self.peek_is_symbol(".") {
             let keyspace = Some(self.keyspace()?);
             self.expect_symbol(".")?;
-            return Ok(FunctionName {
-                keyspace,
-                name: self.bare_function_name()?,
-            });
+            return Ok(FunctionName { keyspace, name: self.bare_function_name()? });
         }
-        Ok(FunctionName {
-            keyspace: None,
-            name: self.bare_function_name()?,
-        })
+        Ok(FunctionName { keyspace: None, name: self.bare_function_name()? })
     }
 
     /// True if a call of a function starts here: `f(` or `k.f(`.
@@ -210,11 +164,7 @@ impl Parser<'_> {
 
     /// A role.
     pub(super) fn role_name(&mut self) -> Parsed<String> {
-        if self.is_string() {
-            Ok(string_of(&self.advance()))
-        } else {
-            self.schema_name("role")
-        }
+        if self.is_string() { Ok(string_of(&self.advance())) } else { self.schema_name("role") }
     }
 
     pub(super) fn is_string(&self) -> bool {
@@ -223,10 +173,6 @@ impl Parser<'_> {
 
     /// A string.
     pub(super) fn string(&mut self) -> Parsed<String> {
-        if self.is_string() {
-            Ok(string_of(&self.advance()))
-        } else {
-            Err(self.expecting("STRING_LITERAL"))
-        }
+        if self.is_string() { Ok(string_of(&self.advance())) } else { Err(self.expecting("STRING_LITERAL")) }
     }
 }

@@ -18,9 +18,7 @@ impl Properties {
     fn add(&mut self, property: Property) -> Parsed<()> {
         if !self.names.insert(property.name.clone()) {
             let name = &property.name;
-            return Err(SyntaxError::plain(format!(
-                "Multiple definitions for property '{name}'"
-            )));
+            return Err(SyntaxError::plain(format!("Multiple definitions for property '{name}'")));
         }
         self.list.push(property);
         Ok(())
@@ -45,19 +43,11 @@ impl Parser<'_> {
         } else {
             self.property_text()?
         };
-        properties.add(Property {
-            name,
-            value,
-            position,
-        })
+        properties.add(Property { name, value, position })
     }
 
     fn property_text(&mut self) -> Parsed<PropertyValue> {
-        if let Some(Term {
-            kind: TermKind::Literal(_, text),
-            ..
-        }) = self.literal()?
-        {
+        if let Some(Term { kind: TermKind::Literal(_, text), .. }) = self.literal()? {
             return Ok(PropertyValue::Text(text));
         }
         // A word of CQL may stand for itself, any other word not.
@@ -77,9 +67,7 @@ impl Parser<'_> {
             let value = parser.term()?;
             let (key, value) = property_entry(key, value)?;
             if !keys.insert(key.clone()) {
-                return Err(SyntaxError::plain(format!(
-                    "Multiple definition for property {key}"
-                )));
+                return Err(SyntaxError::plain(format!("Multiple definition for property {key}")));
             }
             Ok((key, value))
         })
@@ -94,28 +82,14 @@ fn property_entry(key: Term, value: Term) -> Parsed<(String, String)> {
     match (key.kind, value.kind) {
         (TermKind::Literal(_, key), TermKind::Literal(_, value)) => Ok((key, value)),
         (TermKind::Literal(kind, text), other) => {
-            let key = Term {
-                kind: TermKind::Literal(kind, text),
-                position: key.position,
-            };
-            let value = Term {
-                kind: other,
-                position: value.position,
-            };
+            let key = Term { kind: TermKind::Literal(kind, text), position: key.position };
+            let value = Term { kind: other, position: value.position };
             let note = note(&value);
-            Err(SyntaxError::plain(format!(
-                "Invalid property value: {value} for property: {key}{note}"
-            )))
+            Err(SyntaxError::plain(format!("Invalid property value: {value} for property: {key}{note}")))
         }
         (other, _) => {
-            let key = Term {
-                kind: other,
-                position: key.position,
-            };
-            Err(SyntaxError::plain(format!(
-                "Invalid property name: {key}{}",
-                note(&key)
-            )))
+            let key = Term { kind: other, position: key.position };
+            Err(SyntaxError::plain(format!("Invalid property name: {key}{}", note(&key))))
         }
     }
 }

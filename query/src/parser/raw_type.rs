@@ -18,11 +18,7 @@ impl Parser<'_> {
             return Ok(RawType::Custom(string_of(&self.advance())));
         }
         // `list`, `frozen` and so on are names too: of user-defined types.
-        let generic = if self.peek_is_symbol("<") {
-            self.token.kind
-        } else {
-            TokenKind::End
-        };
+        let generic = if self.peek_is_symbol("<") { self.token.kind } else { TokenKind::End };
         match generic {
             TokenKind::Keyword(Keyword::List) => {
                 self.generic(|parser| Ok(RawType::List(Box::new(parser.raw_type()?))))
@@ -85,11 +81,7 @@ impl Parser<'_> {
 
     /// A native type.
     pub(super) fn native_type(&mut self) -> Parsed<CqlType> {
-        let native = if self.is_native_type() {
-            CqlType::native(self.token.text)
-        } else {
-            None
-        };
+        let native = if self.is_native_type() { CqlType::native(self.token.text) } else { None };
         let ty = native.ok_or_else(|| self.unexpected())?;
         self.advance();
         Ok(ty)

@@ -28,19 +28,11 @@ impl Parser<'_> {
 
     fn index_expression(&mut self, position: Position) -> Parsed<Relation> {
         self.advance();
-        let index = QualifiedName {
-            keyspace: None,
-            name: self.index_name()?,
-        };
+        let index = QualifiedName { keyspace: None, name: self.index_name()? };
         self.expect_symbol(",")?;
         let operand = Operand::One(self.term()?);
         self.expect_symbol(")")?;
-        Ok(Relation {
-            subject: Subject::Expression(index),
-            operator: Operator::Equal,
-            operand,
-            position,
-        })
+        Ok(Relation { subject: Subject::Expression(index), operator: Operator::Equal, operand, position })
     }
 
     fn column_relation(&mut self, position: Position) -> Parsed<Relation> {
@@ -50,20 +42,10 @@ impl Parser<'_> {
             self.expect_symbol("]")?;
             let operator = self.comparison()?;
             let operand = Operand::One(self.term()?);
-            return Ok(Relation {
-                subject: Subject::Element(column, key),
-                operator,
-                operand,
-                position,
-            });
+            return Ok(Relation { subject: Subject::Element(column, key), operator, operand, position });
         }
         let (operator, operand) = self.column_comparison()?;
-        Ok(Relation {
-            subject: Subject::Column(column),
-            operator,
-            operand,
-            position,
-        })
+        Ok(Relation { subject: Subject::Column(column), operator, operand, position })
     }
 
     /// What may stand after a single column.
@@ -148,12 +130,7 @@ impl Parser<'_> {
         } else {
             (self.comparison()?, Operand::One(self.term()?))
         };
-        Ok(Relation {
-            subject: Subject::Token(columns),
-            operator,
-            operand,
-            position,
-        })
+        Ok(Relation { subject: Subject::Token(columns), operator, operand, position })
     }
 
     /// `(a, b) = ..`, or a relation in parentheses.
@@ -174,21 +151,13 @@ impl Parser<'_> {
         let (operator, operand) = if negated || self.is_keyword(Keyword::In) {
             self.accept(Keyword::Not);
             self.expect(Keyword::In)?;
-            (
-                if negated { Operator::NotIn } else { Operator::In },
-                self.tuple_in_values()?,
-            )
+            (if negated { Operator::NotIn } else { Operator::In }, self.tuple_in_values()?)
         } else if self.is_keyword(Keyword::Between) {
             self.between(Self::tuple_or_marker)?
         } else {
             (self.comparison()?, Operand::One(self.tuple_or_marker()?))
         };
-        Ok(Relation {
-            subject: Subject::Tuple(columns),
-            operator,
-            operand,
-            position,
-        })
+        Ok(Relation { subject: Subject::Tuple(columns), operator, operand, position })
     }
 
     fn tuple_or_marker(&mut self) -> Parsed<Term> {
@@ -217,13 +186,7 @@ impl Parser<'_> {
             TokenKind::Keyword(Keyword::In) => self.membership()?,
             _ => (self.comparison()?, Operand::One(self.term()?)),
         };
-        Ok(Condition {
-            column,
-            part,
-            operator,
-            operand,
-            position,
-        })
+        Ok(Condition { column, part, operator, operand, position })
     }
 
     /// `[key]` or `.field`, or nothing.
@@ -241,10 +204,8 @@ impl Parser<'_> {
 
     /// A comparison of a constraint: `operator term`, if one stands here.
     pub(super) fn optional_comparison(&mut self) -> Parsed<Option<(Operator, Term)>> {
-        let is_comparison = matches!(
-            self.token.kind,
-            TokenKind::Symbol("=" | "<" | "<=" | ">" | ">=" | "!=")
-        );
+        let is_comparison =
+            matches!(self.token.kind, TokenKind::Symbol("=" | "<" | "<=" | ">" | ">=" | "!="));
         if !is_comparison {
             return Ok(None);
         }

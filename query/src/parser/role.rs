@@ -13,31 +13,20 @@ impl Parser<'_> {
     pub(super) fn create_role(&mut self) -> Parsed<CreateRole> {
         let if_not_exists = self.if_not_exists()?;
         let name = self.role_name()?;
-        Ok(CreateRole {
-            name,
-            if_not_exists,
-            options: self.role_options()?,
-        })
+        Ok(CreateRole { name, if_not_exists, options: self.role_options()? })
     }
 
     /// `ALTER ROLE ..`, after ROLE.
     pub(super) fn alter_role(&mut self) -> Parsed<AlterRole> {
         let if_exists = self.if_exists()?;
         let name = self.role_name()?;
-        Ok(AlterRole {
-            name,
-            if_exists,
-            options: self.role_options()?,
-        })
+        Ok(AlterRole { name, if_exists, options: self.role_options()? })
     }
 
     /// `DROP ROLE ..`, after ROLE.
     pub(super) fn drop_role(&mut self) -> Parsed<DropRole> {
         let if_exists = self.if_exists()?;
-        Ok(DropRole {
-            name: self.role_name()?,
-            if_exists,
-        })
+        Ok(DropRole { name: self.role_name()?, if_exists })
     }
 
     /// `CREATE USER ..`, after USER.
@@ -47,31 +36,20 @@ impl Parser<'_> {
         let mut options = self.user_options()?;
         options.login = Some(true);
         options.superuser.get_or_insert(false);
-        Ok(CreateRole {
-            name,
-            if_not_exists,
-            options,
-        })
+        Ok(CreateRole { name, if_not_exists, options })
     }
 
     /// `ALTER USER ..`, after USER.
     pub(super) fn alter_user(&mut self) -> Parsed<AlterRole> {
         let if_exists = self.if_exists()?;
         let name = self.user_name()?;
-        Ok(AlterRole {
-            name,
-            if_exists,
-            options: self.user_options()?,
-        })
+        Ok(AlterRole { name, if_exists, options: self.user_options()? })
     }
 
     /// `DROP USER ..`, after USER.
     pub(super) fn drop_user(&mut self) -> Parsed<DropRole> {
         let if_exists = self.if_exists()?;
-        Ok(DropRole {
-            name: self.user_name()?,
-            if_exists,
-        })
+        Ok(DropRole { name: self.user_name()?, if_exists })
     }
 
     /// A word as it is written, or a string.
@@ -196,11 +174,7 @@ impl Parser<'_> {
             self.expect(Keyword::From)?;
         }
         let all = self.accept(Keyword::All);
-        self.expect(if to_datacenters {
-            Keyword::Datacenters
-        } else {
-            Keyword::Cidrs
-        })?;
+        self.expect(if to_datacenters { Keyword::Datacenters } else { Keyword::Cidrs })?;
         let access = if all {
             Access::All
         } else {
@@ -209,11 +183,7 @@ impl Parser<'_> {
             self.expect_symbol("}")?;
             Access::Only(names)
         };
-        *(if to_datacenters {
-            &mut options.datacenters
-        } else {
-            &mut options.cidrs
-        }) = Some(access);
+        *(if to_datacenters { &mut options.datacenters } else { &mut options.cidrs }) = Some(access);
         Ok(())
     }
 
@@ -246,10 +216,7 @@ impl Parser<'_> {
     fn role_change(&mut self, preposition: Keyword) -> Parsed<RoleChange> {
         let role = self.role_name()?;
         self.expect(preposition)?;
-        Ok(RoleChange {
-            role,
-            grantee: self.role_name()?,
-        })
+        Ok(RoleChange { role, grantee: self.role_name()? })
     }
 
     fn permission_change(&mut self, preposition: Keyword) -> Parsed<PermissionChange> {
@@ -257,11 +224,7 @@ impl Parser<'_> {
         self.expect(Keyword::On)?;
         let resource = self.resource()?;
         self.expect(preposition)?;
-        Ok(PermissionChange {
-            permissions,
-            resource,
-            role: self.role_name()?,
-        })
+        Ok(PermissionChange { permissions, resource, role: self.role_name()? })
     }
 
     /// The permission that stands here.
@@ -314,10 +277,7 @@ impl Parser<'_> {
                 self.named_resource(|parser| Ok(Resource::Role(parser.role_name()?)))
             }
             TokenKind::Keyword(Keyword::Function) if !is_table => self.named_resource(|parser| {
-                Ok(Resource::Function(
-                    parser.function_name()?,
-                    parser.argument_types()?,
-                ))
+                Ok(Resource::Function(parser.function_name()?, parser.argument_types()?))
             }),
             TokenKind::Keyword(Keyword::Mbean) if !is_table => {
                 self.named_resource(|parser| Ok(Resource::Mbean(parser.string()?)))
@@ -384,27 +344,14 @@ impl Parser<'_> {
             }));
         }
         let permissions = self.permissions()?;
-        let resource = if self.accept(Keyword::On) {
-            Some(self.resource()?)
-        } else {
-            None
-        };
+        let resource = if self.accept(Keyword::On) { Some(self.resource()?) } else { None };
         let role = self.of_role()?;
         let recursive = !self.accept(Keyword::NoRecursive);
-        Ok(Statement::ListPermissions(ListPermissions {
-            permissions,
-            resource,
-            role,
-            recursive,
-        }))
+        Ok(Statement::ListPermissions(ListPermissions { permissions, resource, role, recursive }))
     }
 
     fn of_role(&mut self) -> Parsed<Option<String>> {
-        if self.accept(Keyword::Of) {
-            self.role_name().map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.accept(Keyword::Of) { self.role_name().map(Some) } else { Ok(None) }
     }
 
     /// `ADD IDENTITY ..`.
@@ -413,28 +360,19 @@ impl Parser<'_> {
         let if_not_exists = self.if_not_exists()?;
         let identity = self.identity()?;
         self.expect_all(&[Keyword::To, Keyword::Role])?;
-        Ok(AddIdentity {
-            identity,
-            role: self.identity()?,
-            if_not_exists,
-        })
+        Ok(AddIdentity { identity, role: self.identity()?, if_not_exists })
     }
 
     /// `DROP IDENTITY ..`, after IDENTITY.
     pub(super) fn drop_identity(&mut self) -> Parsed<DropIdentity> {
         let if_exists = self.if_exists()?;
-        Ok(DropIdentity {
-            identity: self.identity()?,
-            if_exists,
-        })
+        Ok(DropIdentity { identity: self.identity()?, if_exists })
     }
 }
 
 fn set_once<T>(option: &mut Option<T>, value: T, name: &str) -> Parsed<()> {
     if option.replace(value).is_some() {
-        return Err(SyntaxError::plain(format!(
-            "Multiple definition for property '{name}'"
-        )));
+        return Err(SyntaxError::plain(format!("Multiple definition for property '{name}'")));
     }
     Ok(())
 }

@@ -13,11 +13,7 @@ impl Parser<'_> {
         let selectors = self.selectors()?;
         self.expect(Keyword::From)?;
         let table = self.table()?;
-        let relations = if self.accept(Keyword::Where) {
-            self.where_clause()?
-        } else {
-            Vec::new()
-        };
+        let relations = if self.accept(Keyword::Where) { self.where_clause()? } else { Vec::new() };
         Ok(Select {
             json,
             distinct,
@@ -27,11 +23,7 @@ impl Parser<'_> {
             group_by: self.group_by()?,
             order_by: self.order_by()?,
             per_partition_limit: self.per_partition_limit()?,
-            limit: if self.accept(Keyword::Limit) {
-                Some(self.integer_or_marker()?)
-            } else {
-                None
-            },
+            limit: if self.accept(Keyword::Limit) { Some(self.integer_or_marker()?) } else { None },
             allow_filtering: self.allow_filtering()?,
         })
     }
@@ -44,10 +36,7 @@ impl Parser<'_> {
             TokenKind::Keyword(Keyword::As) => {
                 // `json AS x`, unless the column is called "as": `json as FROM`, `json as, b`.
                 let mut ahead = self.lexer;
-                !matches!(
-                    ahead.next_token().kind,
-                    TokenKind::Keyword(Keyword::From) | TokenKind::Symbol(_)
-                )
+                !matches!(ahead.next_token().kind, TokenKind::Keyword(Keyword::From) | TokenKind::Symbol(_))
             }
             _ => false,
         };
@@ -61,11 +50,7 @@ impl Parser<'_> {
         }
         let list = self.comma_list(|parser| {
             let selectable: Selectable = parser.selectable()?;
-            let alias = if parser.accept(Keyword::As) {
-                Some(parser.name()?)
-            } else {
-                None
-            };
+            let alias = if parser.accept(Keyword::As) { Some(parser.name()?) } else { None };
             Ok((selectable, alias))
         })?;
         Ok(Selectors::List(list))
@@ -93,12 +78,7 @@ impl Parser<'_> {
                 ann_of = Some(parser.term()?);
             }
             let descending = !parser.accept(Keyword::Asc) && parser.accept(Keyword::Desc);
-            Ok(Ordering {
-                column,
-                ann_of,
-                descending,
-                position,
-            })
+            Ok(Ordering { column, ann_of, descending, position })
         })
     }
 

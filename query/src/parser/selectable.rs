@@ -35,9 +35,7 @@ impl Parser<'_> {
 
     fn signed_selectable(&mut self) -> Parsed<Selectable> {
         if self.accept_symbol("-") {
-            return Ok(Selectable::Negation(Box::new(
-                self.nested(Self::signed_selectable)?,
-            )));
+            return Ok(Selectable::Negation(Box::new(self.nested(Self::signed_selectable)?)));
         }
         let base = self.simple_selectable()?;
         self.with_path(base)
@@ -68,11 +66,7 @@ impl Parser<'_> {
         if !self.accept_symbol("..") {
             return Ok(PathStep::Element(from));
         }
-        let to = if self.is_symbol("]") {
-            None
-        } else {
-            Some(self.term()?)
-        };
+        let to = if self.is_symbol("]") { None } else { Some(self.term()?) };
         Ok(PathStep::Slice(Some(from), to))
     }
 
@@ -99,10 +93,7 @@ impl Parser<'_> {
         }
         let position: Position = self.position();
         if self.accept(Keyword::Null) {
-            return Ok(Some(Term {
-                kind: TermKind::Null,
-                position,
-            }));
+            return Ok(Some(Term { kind: TermKind::Null, position }));
         }
         self.marker()
     }
@@ -164,11 +155,7 @@ impl Parser<'_> {
             let name = self.function_name()?;
             return self.call(name);
         }
-        if is_name(&self.token) {
-            Ok(Selectable::Column(self.name()?))
-        } else {
-            Err(self.unexpected())
-        }
+        if is_name(&self.token) { Ok(Selectable::Column(self.name()?)) } else { Err(self.unexpected()) }
     }
 
     fn metadata(&mut self, function: MetadataFunction) -> Parsed<Selectable> {
@@ -197,17 +184,10 @@ impl Parser<'_> {
             self.expect_symbol(")")?;
             return Ok(Selectable::CountRows);
         }
-        Ok(Selectable::Function(
-            name,
-            self.list_until(")", Self::selectable)?,
-        ))
+        Ok(Selectable::Function(name, self.list_until(")", Self::selectable)?))
     }
 }
 
 fn chain(first: Selectable, rest: Vec<(ArithmeticOperator, Selectable)>) -> Selectable {
-    if rest.is_empty() {
-        first
-    } else {
-        Selectable::Arithmetic(Box::new(first), rest)
-    }
+    if rest.is_empty() { first } else { Selectable::Arithmetic(Box::new(first), rest) }
 }

@@ -51,10 +51,7 @@ impl Parser<'_> {
         let column = self.column_definition()?;
         if self.accept(Keyword::Primary) {
             self.expect(Keyword::Key)?;
-            keys.push(PrimaryKey {
-                partition: vec![column.name.clone()],
-                clustering: Vec::new(),
-            });
+            keys.push(PrimaryKey { partition: vec![column.name.clone()], clustering: Vec::new() });
         }
         columns.push(column);
         Ok(())
@@ -65,20 +62,9 @@ impl Parser<'_> {
         let name = self.name()?;
         let ty = self.raw_type()?;
         let is_static = self.accept(Keyword::Static);
-        let mask = if self.is_keyword(Keyword::Masked) {
-            Some(self.mask()?)
-        } else {
-            None
-        };
+        let mask = if self.is_keyword(Keyword::Masked) { Some(self.mask()?) } else { None };
         let constraints = self.constraints()?;
-        Ok(ColumnDefinition {
-            name,
-            ty,
-            is_static,
-            mask,
-            constraints,
-            position,
-        })
+        Ok(ColumnDefinition { name, ty, is_static, mask, constraints, position })
     }
 
     /// `MASKED WITH ..`.
@@ -86,21 +72,13 @@ impl Parser<'_> {
         self.expect_all(&[Keyword::Masked, Keyword::With])?;
         if self.is_keyword(Keyword::Default) && !self.peek_is_symbol("(") && !self.peek_is_symbol(".") {
             self.advance();
-            let function = FunctionName {
-                keyspace: Some("system".to_owned()),
-                name: "mask_default".to_owned(),
-            };
-            return Ok(Mask {
-                function,
-                arguments: Vec::new(),
-            });
+            let function =
+                FunctionName { keyspace: Some("system".to_owned()), name: "mask_default".to_owned() };
+            return Ok(Mask { function, arguments: Vec::new() });
         }
         let function = self.function_name()?;
         self.expect_symbol("(")?;
-        Ok(Mask {
-            function,
-            arguments: self.list_until(")", Self::term)?,
-        })
+        Ok(Mask { function, arguments: self.list_until(")", Self::term)? })
     }
 
     /// `CHECK .. AND ..`, or nothing.
@@ -121,11 +99,7 @@ impl Parser<'_> {
             if function.is_none() && comparison.is_none() {
                 return Err(parser.unexpected());
             }
-            Ok(Constraint {
-                function,
-                column,
-                comparison,
-            })
+            Ok(Constraint { function, column, comparison })
         })
     }
 
@@ -140,16 +114,9 @@ impl Parser<'_> {
         } else {
             vec![self.name()?]
         };
-        let clustering = if self.accept_symbol(",") {
-            self.comma_list(Self::name)?
-        } else {
-            Vec::new()
-        };
+        let clustering = if self.accept_symbol(",") { self.comma_list(Self::name)? } else { Vec::new() };
         self.expect_symbol(")")?;
-        Ok(PrimaryKey {
-            partition,
-            clustering,
-        })
+        Ok(PrimaryKey { partition, clustering })
     }
 
     fn table_options(&mut self) -> Parsed<TableOptions> {
@@ -202,11 +169,7 @@ impl Parser<'_> {
             }
             _ => return Err(self.unexpected()),
         };
-        Ok(AlterTable {
-            table,
-            if_exists,
-            change,
-        })
+        Ok(AlterTable { table, if_exists, change })
     }
 
     fn alter_column(&mut self) -> Parsed<TableChange> {
@@ -218,44 +181,25 @@ impl Parser<'_> {
         }
         if self.accept(Keyword::Drop) {
             if self.accept(Keyword::Check) {
-                return Ok(TableChange::Constraints {
-                    if_exists,
-                    column,
-                    constraints: Vec::new(),
-                });
+                return Ok(TableChange::Constraints { if_exists, column, constraints: Vec::new() });
             }
             self.expect(Keyword::Masked)?;
-            return Ok(TableChange::Mask {
-                if_exists,
-                column,
-                mask: None,
-            });
+            return Ok(TableChange::Mask { if_exists, column, mask: None });
         }
         if self.is_keyword(Keyword::Check) {
-            return Ok(TableChange::Constraints {
-                if_exists,
-                column,
-                constraints: self.constraints()?,
-            });
+            return Ok(TableChange::Constraints { if_exists, column, constraints: self.constraints()? });
         }
         if !self.is_keyword(Keyword::Masked) {
             return Err(self.unexpected());
         }
-        Ok(TableChange::Mask {
-            if_exists,
-            column,
-            mask: Some(self.mask()?),
-        })
+        Ok(TableChange::Mask { if_exists, column, mask: Some(self.mask()?) })
     }
 
     fn add_columns(&mut self) -> Parsed<TableChange> {
         self.expect(Keyword::Add)?;
         let if_not_exists = self.if_not_exists()?;
         let columns = self.one_or_several(Self::column_definition)?;
-        Ok(TableChange::Add {
-            if_not_exists,
-            columns,
-        })
+        Ok(TableChange::Add { if_not_exists, columns })
     }
 
     /// An item, or several in parentheses.
@@ -287,11 +231,7 @@ impl Parser<'_> {
             let invalid = |_| SyntaxError::plain(format!("Invalid timestamp {text}"));
             timestamp = Some(text.parse().map_err(invalid)?);
         }
-        Ok(TableChange::Drop {
-            if_exists,
-            columns,
-            timestamp,
-        })
+        Ok(TableChange::Drop { if_exists, columns, timestamp })
     }
 
     /// `RENAME [IF EXISTS] a TO b AND ..`.
@@ -314,11 +254,7 @@ impl Parser<'_> {
         let selectors = self.selectors()?;
         self.expect(Keyword::From)?;
         let table = self.table()?;
-        let relations = if self.accept(Keyword::Where) {
-            self.where_clause()?
-        } else {
-            Vec::new()
-        };
+        let relations = if self.accept(Keyword::Where) { self.where_clause()? } else { Vec::new() };
         let primary_key = self.primary_key()?;
         let options = self.table_options()?;
         if options.compact_storage {
@@ -342,10 +278,6 @@ impl Parser<'_> {
         let if_exists = self.if_exists()?;
         let view = self.table()?;
         self.expect(Keyword::With)?;
-        Ok(AlterView {
-            view,
-            if_exists,
-            properties: self.properties()?,
-        })
+        Ok(AlterView { view, if_exists, properties: self.properties()? })
     }
 }

@@ -99,10 +99,7 @@ impl Parser<'_> {
             _ if self.is_call() => {
                 let name = self.function_name()?;
                 self.expect_symbol("(")?;
-                Ok(term(
-                    TermKind::Function(name, self.list_until(")", Self::term)?),
-                    position,
-                ))
+                Ok(term(TermKind::Function(name, self.list_until(")", Self::term)?), position))
             }
             _ => Err(self.unexpected()),
         }
@@ -147,11 +144,7 @@ impl Parser<'_> {
 
     /// An integer or a bind marker.
     pub(super) fn integer_or_marker(&mut self) -> Parsed<Term> {
-        let found = if self.token.kind == TokenKind::Integer {
-            self.literal()?
-        } else {
-            self.marker()?
-        };
+        let found = if self.token.kind == TokenKind::Integer { self.literal()? } else { self.marker()? };
         found.ok_or_else(|| self.unexpected())
     }
 
@@ -170,11 +163,7 @@ impl Parser<'_> {
             })?)
         } else {
             let first = self.term()?;
-            if self.is_symbol(":") {
-                self.map_from(first)?
-            } else {
-                self.set_from(first)?
-            }
+            if self.is_symbol(":") { self.map_from(first)? } else { self.set_from(first)? }
         };
         self.expect_symbol("}")?;
         Ok(term(kind, position))

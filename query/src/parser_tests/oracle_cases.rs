@@ -271,43 +271,22 @@ pub(super) const REFUSED_PLAINLY: &[(&str, &str)] = &[
         "update p set l = [1] + x where k=1 and c=1",
         "Only expressions of the form X = <value> + X are supported.",
     ),
-    (
-        "update p set v = x + 1 where k=1",
-        "Only expressions of the form X = X +<value> are supported.",
-    ),
-    (
-        "update p set v=1, v=2 where k=1 and c=1",
-        "Multiple incompatible setting of column v",
-    ),
-    (
-        "create role x with password = 'a' and password='b'",
-        "Multiple definition for property 'PASSWORD'",
-    ),
-    (
-        "alter table p with compression = {'a':'b','a':'c'}",
-        "Multiple definition for property a",
-    ),
-    (
-        "alter table p with comment='a' and comment='b'",
-        "Multiple definitions for property 'comment'",
-    ),
+    ("update p set v = x + 1 where k=1", "Only expressions of the form X = X +<value> are supported."),
+    ("update p set v=1, v=2 where k=1 and c=1", "Multiple incompatible setting of column v"),
+    ("create role x with password = 'a' and password='b'", "Multiple definition for property 'PASSWORD'"),
+    ("alter table p with compression = {'a':'b','a':'c'}", "Multiple definition for property a"),
+    ("alter table p with comment='a' and comment='b'", "Multiple definitions for property 'comment'"),
     (
         "create keyspace x with replication = {'a': ?}",
         "Invalid property value: ? for property: 'a' (bind variables are not supported in DDL queries)",
     ),
     ("select * from ?", "Bind variables cannot be used for table names"),
-    (
-        "select * from ?.p",
-        "Bind variables cannot be used for keyspace names",
-    ),
+    ("select * from ?.p", "Bind variables cannot be used for keyspace names"),
     (
         r#"create user "x""#,
         "Quoted strings are are not supported for user names and USER is deprecated, please use ROLE",
     ),
-    (
-        "update p set v = c-1 where k=1",
-        "Only expressions of the form X = X - <value> are supported.",
-    ),
+    ("update p set v = c-1 where k=1", "Only expressions of the form X = X - <value> are supported."),
     (
         "create table p6 (a int primary key, b frozen<int>)",
         "frozen<> is only allowed on collections, tuples, and user-defined types (got int)",

@@ -36,11 +36,7 @@ impl<'r> Filter<'r> {
         for condition in &restrictions.filters {
             let values = condition.operands.evaluate(binding, &condition.column.name)?;
             let element = match &condition.element {
-                Some(element) => Some(
-                    element
-                        .evaluate_set(binding, &condition.column.name)?
-                        .into_owned(),
-                ),
+                Some(element) => Some(element.evaluate_set(binding, &condition.column.name)?.into_owned()),
                 None => None,
             };
             conditions.push((condition, values, element));
@@ -64,31 +60,21 @@ impl<'r> Filter<'r> {
 
 fn holds(condition: &Condition, value: &[u8], operands: &[Vec<u8>], element: Option<&[u8]>) -> bool {
     let ty = &condition.column.cql_type;
-    if let (
-        Some(wanted),
-        CqlType::Map {
-            key,
-            value: value_type,
-            ..
-        },
-    ) = (element, ty)
-    {
+    if let (Some(wanted), CqlType::Map { key, value: value_type, .. }) = (element, ty) {
         let found = map_entries(value).find(|(k, _)| value::compare(key, k, wanted).is_eq());
         return found.is_some_and(|(_, found)| {
-            operands
-                .iter()
-                .any(|operand| value::compare(value_type, found, operand).is_eq())
+            operands.iter().any(|operand| value::compare(value_type, found, operand).is_eq())
         });
     }
     let operand = operands.first().map_or(&[][..], Vec::as_slice);
     match condition.operator {
         Operator::Contains => match ty {
-            CqlType::List { element, .. } | CqlType::Set { element, .. } => elements(value)
-                .flatten()
-                .any(|found| value::compare(element, found, operand).is_eq()),
-            CqlType::Map {
-                value: value_type, ..
-            } => map_entries(value).any(|(_, found)| value::compare(value_type, found, operand).is_eq()),
+            CqlType::List { element, .. } | CqlType::Set { element, .. } => {
+                elements(value).flatten().any(|found| value::compare(element, found, operand).is_eq())
+            }
+            CqlType::Map { value: value_type, .. } => {
+                map_entries(value).any(|(_, found)| value::compare(value_type, found, operand).is_eq())
+            }
             _ => false,
         },
         Operator::ContainsKey => match ty {
@@ -97,9 +83,7 @@ fn holds(condition: &Condition, value: &[u8], operands: &[Vec<u8>], element: Opt
             }
             _ => false,
         },
-        Operator::In => operands
-            .iter()
-            .any(|operand| value::compare(ty, value, operand).is_eq()),
+        Operator::In => operands.iter().any(|operand| value::compare(ty, value, operand).is_eq()),
         operator => {
             let order = value::compare(ty, value, operand);
             match operator {

@@ -27,10 +27,7 @@ impl TupleCondition {
             match value::read_bytes(&mut rest) {
                 Some(Some(part)) => parts.push(part),
                 _ => {
-                    return invalid(format!(
-                        "Invalid null value in condition for column {}",
-                        column.name
-                    ));
+                    return invalid(format!("Invalid null value in condition for column {}", column.name));
                 }
             }
         }
@@ -71,12 +68,7 @@ impl TupleCondition {
                 }
             };
             keys::put_component(column, part, &mut equal)?;
-            narrow(
-                &mut piece,
-                &equal,
-                if index == last { self.operator } else { strict },
-                column.descending,
-            );
+            narrow(&mut piece, &equal, if index == last { self.operator } else { strict }, column.descending);
             pieces.push(piece);
         }
         let mut out = Vec::new();
@@ -99,10 +91,8 @@ pub(super) fn tuple_condition(
     relation: &Relation,
     names: &[String],
 ) -> Result<TupleCondition, CqlError> {
-    let columns = names
-        .iter()
-        .map(|name| Ok(column_of(table, name)?.clone()))
-        .collect::<Result<Vec<_>, CqlError>>()?;
+    let columns =
+        names.iter().map(|name| Ok(column_of(table, name)?.clone())).collect::<Result<Vec<_>, CqlError>>()?;
     for (index, column) in columns.iter().enumerate() {
         if column.kind != ColumnKind::Clustering {
             return invalid(format!(
@@ -121,10 +111,7 @@ pub(super) fn tuple_condition(
     let receiver = Receiver::new(format!("({})", names.join(",")), tuple.clone());
     let operands = match &relation.operand {
         Operand::One(term) if relation.operator == Operator::In => {
-            let list = Receiver::new(
-                format!("in({})", names.join(",")),
-                CqlType::list(tuple.clone(), true),
-            );
+            let list = Receiver::new(format!("in({})", names.join(",")), CqlType::list(tuple.clone(), true));
             Operands::ListOf(Expression::prepare(context, term, &list)?)
         }
         Operand::One(term) => Operands::One(Expression::prepare(context, term, &receiver)?),
@@ -137,14 +124,7 @@ pub(super) fn tuple_condition(
         Operand::Range(_) | Operand::Nothing => return invalid("Unsupported multi-column relation"),
     };
     if !is_slice(relation.operator) && !matches!(relation.operator, Operator::Equal | Operator::In) {
-        return invalid(format!(
-            "{} cannot be used for multi-column relations",
-            relation.operator.text()
-        ));
+        return invalid(format!("{} cannot be used for multi-column relations", relation.operator.text()));
     }
-    Ok(TupleCondition {
-        columns,
-        operator: relation.operator,
-        operands,
-    })
+    Ok(TupleCondition { columns, operator: relation.operator, operands })
 }

@@ -56,11 +56,7 @@ pub(crate) struct Aggregate {
 impl Aggregate {
     /// `count(*)`
     pub(crate) const fn count_rows() -> Self {
-        Self {
-            kind: Kind::CountRows,
-            argument: None,
-            cql_type: CqlType::Bigint,
-        }
+        Self { kind: Kind::CountRows, argument: None, cql_type: CqlType::Bigint }
     }
 
     /// An aggregate of values of a type.
@@ -83,11 +79,7 @@ impl Aggregate {
                 kind.name()
             ));
         }
-        Ok(Self {
-            kind,
-            argument: Some(Box::new(argument)),
-            cql_type: cql_type.clone(),
-        })
+        Ok(Self { kind, argument: Some(Box::new(argument)), cql_type: cql_type.clone() })
     }
 
     /// The type of the result.
@@ -131,11 +123,7 @@ impl AggregateState {
             Kind::Min | Kind::Max => {
                 let better = self.best.as_ref().is_none_or(|best| {
                     let order = value::compare(&aggregate.cql_type, &bytes, best);
-                    if aggregate.kind == Kind::Min {
-                        order.is_lt()
-                    } else {
-                        order.is_gt()
-                    }
+                    if aggregate.kind == Kind::Min { order.is_lt() } else { order.is_gt() }
                 });
                 if better {
                     self.best = Some(bytes);
@@ -187,11 +175,7 @@ impl AggregateState {
                 Some(sum) => Decimal::new(divide_half_even(&sum.unscaled, count), sum.scale),
             }),
             (_, Kind::Sum) => Number::Whole(self.whole),
-            (_, _) => Number::Whole(if count == 0 {
-                BigInt::ZERO
-            } else {
-                self.whole / BigInt::from(count)
-            }),
+            (_, _) => Number::Whole(if count == 0 { BigInt::ZERO } else { self.whole / BigInt::from(count) }),
         };
         let mut out = Vec::new();
         value::encode(&result, &total.convert(&result), &mut out)?;
@@ -209,9 +193,5 @@ fn divide_half_even(sum: &BigInt, count: u64) -> BigInt {
     if !away {
         return quotient;
     }
-    if sum.sign() == num_bigint::Sign::Minus {
-        quotient - 1
-    } else {
-        quotient + 1
-    }
+    if sum.sign() == num_bigint::Sign::Minus { quotient - 1 } else { quotient + 1 }
 }

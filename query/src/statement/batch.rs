@@ -31,11 +31,9 @@ impl TextBatch {
             return invalid("Global TTL on the BATCH statement is not supported.");
         }
         let timestamp = match &batch.attributes.timestamp {
-            Some(term) => Some(Expression::prepare(
-                context,
-                term,
-                &Receiver::new("[timestamp]", CqlType::Bigint),
-            )?),
+            Some(term) => {
+                Some(Expression::prepare(context, term, &Receiver::new("[timestamp]", CqlType::Bigint))?)
+            }
             None => None,
         };
         let mut statements = Vec::with_capacity(batch.statements.len());
@@ -50,10 +48,7 @@ impl TextBatch {
             }
             statements.push(plan);
         }
-        Ok(Self {
-            statements,
-            timestamp,
-        })
+        Ok(Self { statements, timestamp })
     }
 
     /// Executes the batch.
@@ -83,17 +78,10 @@ async fn write(
     parameters: &Parameters<'_>,
 ) -> Result<Outcome, CqlError> {
     if parameters.consistency.is_serial() {
-        return invalid(format!(
-            "Invalid consistency for a batch: {}",
-            parameters.consistency
-        ));
+        return invalid(format!("Invalid consistency for a batch: {}", parameters.consistency));
     }
     if !mutations.is_empty() {
-        processor
-            .node
-            .coordinator
-            .write(mutations, parameters.consistency)
-            .await?;
+        processor.node.coordinator.write(mutations, parameters.consistency).await?;
     }
     Ok(Outcome::of(StatementResult::Void { safe_at: None }))
 }
@@ -126,11 +114,7 @@ pub(crate) async fn execute(
                 "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.",
             );
         };
-        let own = Parameters {
-            values: &entry.values,
-            names: None,
-            ..parameters.clone()
-        };
+        let own = Parameters { values: &entry.values, names: None, ..parameters.clone() };
         let binding = Binding::new(&entry.statement.markers, &own, now, &processor.random)?;
         modification.mutations(&binding, Some(timestamp), &mut mutations)?;
     }

@@ -64,10 +64,7 @@ pub(crate) struct Times {
 
 impl Times {
     pub(crate) const fn deletion(&self) -> Deletion {
-        Deletion {
-            timestamp_micros: self.timestamp_micros,
-            deleted_at_seconds: self.now_seconds,
-        }
+        Deletion { timestamp_micros: self.timestamp_micros, deleted_at_seconds: self.now_seconds }
     }
 
     const fn expires_at_seconds(&self) -> i64 {
@@ -91,34 +88,17 @@ impl Times {
                 expires_at_seconds: self.expires_at_seconds(),
             }
         };
-        Cell {
-            column,
-            path,
-            timestamp_micros: self.timestamp_micros,
-            kind,
-            value,
-        }
+        Cell { column, path, timestamp_micros: self.timestamp_micros, kind, value }
     }
 
     const fn tombstone<'a>(&self, column: ColumnId, path: Option<&'a [u8]>) -> Cell<'a> {
-        let kind = CellKind::Tombstone {
-            deleted_at_seconds: self.now_seconds,
-        };
-        Cell {
-            column,
-            path,
-            timestamp_micros: self.timestamp_micros,
-            kind,
-            value: &[],
-        }
+        let kind = CellKind::Tombstone { deleted_at_seconds: self.now_seconds };
+        Cell { column, path, timestamp_micros: self.timestamp_micros, kind, value: &[] }
     }
 
     /// The deletion that makes way for a collection's new value, written at the same time.
     const fn deletion_before(&self) -> Deletion {
-        Deletion {
-            timestamp_micros: self.timestamp_micros - 1,
-            deleted_at_seconds: self.now_seconds,
-        }
+        Deletion { timestamp_micros: self.timestamp_micros - 1, deleted_at_seconds: self.now_seconds }
     }
 }
 
@@ -244,9 +224,9 @@ impl Cells<'_, '_> {
                 self.put_part(field.to_be_bytes().to_vec(), expression, parts)?;
             }
             Change::Delete => parts.deletion = Some(self.times.deletion()),
-            Change::DeleteEntry(key) => parts
-                .cells
-                .push((element_path(key_type(ty), &self.map_key(key)?)?, None)),
+            Change::DeleteEntry(key) => {
+                parts.cells.push((element_path(key_type(ty), &self.map_key(key)?)?, None))
+            }
             Change::DeleteField(field) => parts.cells.push((field.to_be_bytes().to_vec(), None)),
         }
         Ok(())
@@ -285,27 +265,21 @@ impl Cells<'_, '_> {
             }
             CqlType::Set { element, .. } => {
                 for found in elements(bytes).flatten() {
-                    parts
-                        .cells
-                        .push((element_path(element, found)?, Some(Vec::new())));
+                    parts.cells.push((element_path(element, found)?, Some(Vec::new())));
                 }
             }
             CqlType::List { .. } => {
                 let found: Vec<&[u8]> = elements(bytes).flatten().collect();
                 for (index, element) in found.iter().enumerate() {
                     let place = if prepend { found.len() - 1 - index } else { index };
-                    parts
-                        .cells
-                        .push((self.list_path(place, prepend)?, Some(element.to_vec())));
+                    parts.cells.push((self.list_path(place, prepend)?, Some(element.to_vec())));
                 }
             }
             CqlType::UserDefined { .. } => {
                 let mut rest = bytes;
                 let mut index = 0u16;
                 while let Some(field) = value::read_bytes(&mut rest) {
-                    parts
-                        .cells
-                        .push((index.to_be_bytes().to_vec(), field.map(<[u8]>::to_vec)));
+                    parts.cells.push((index.to_be_bytes().to_vec(), field.map(<[u8]>::to_vec)));
                     index += 1;
                 }
             }
@@ -369,55 +343,40 @@ pub(crate) fn change_of(
         AstOperation::Add(_) | AstOperation::Prepend(_) | AstOperation::Subtract(_)
             if !ty.is_multi_cell() || matches!(ty, CqlType::UserDefined { .. }) =>
         {
-            if matches!(
-                ty,
-                CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. }
-            ) {
+            if matches!(ty, CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. }) {
                 return invalid(format!(
                     "Invalid operation ({name} = {name} + ...) for frozen collection column {name}"
                 ));
             }
-            invalid(format!(
-                "Invalid operation ({name} = {name} + ...) for non counter column {name}"
-            ))
+            invalid(format!("Invalid operation ({name} = {name} + ...) for non counter column {name}"))
         }
         AstOperation::Add(term) => Ok(Change::Append(prepare(term, ty.clone(), name.to_string())?)),
         AstOperation::Prepend(term) => match ty {
             CqlType::List { .. } => Ok(Change::Prepend(prepare(term, ty.clone(), name.to_string())?)),
-            _ => invalid(format!(
-                "Invalid operation ({name} = ... + {name}) for non list column {name}"
-            )),
+            _ => invalid(format!("Invalid operation ({name} = ... + {name}) for non list column {name}")),
         },
         AstOperation::Subtract(term) => match ty {
             CqlType::Set { .. } => Ok(Change::Remove(prepare(term, ty.clone(), name.to_string())?)),
-            CqlType::Map { key, .. } => Ok(Change::Remove(prepare(
-                term,
-                CqlType::set(CqlType::clone(key), true),
-                name.to_string(),
-            )?)),
+            CqlType::Map { key, .. } => {
+                Ok(Change::Remove(prepare(term, CqlType::set(CqlType::clone(key), true), name.to_string())?))
+            }
             _ => not_yet("Removing elements from a list, which reads before it writes, is"),
         },
         AstOperation::SetElement(key, term) => match ty {
-            CqlType::Map {
-                key: key_type,
-                value,
-                frozen: false,
-            } => Ok(Change::SetEntry(
+            CqlType::Map { key: key_type, value, frozen: false } => Ok(Change::SetEntry(
                 prepare(key, CqlType::clone(key_type), format!("key({name})"))?,
                 prepare(term, CqlType::clone(value), format!("value({name})"))?,
             )),
             CqlType::List { frozen: false, .. } => {
                 not_yet("Setting an element of a list by its index, which reads before it writes, is")
             }
-            CqlType::Set { .. } => invalid(format!(
-                "Invalid operation ({name}[...] = ...) for set column {name}"
-            )),
-            CqlType::List { .. } | CqlType::Map { .. } => invalid(format!(
-                "Invalid operation ({name}[...] = ...) for frozen collection column {name}"
-            )),
-            _ => invalid(format!(
-                "Invalid operation ({name}[...] = ...) for non collection column {name}"
-            )),
+            CqlType::Set { .. } => {
+                invalid(format!("Invalid operation ({name}[...] = ...) for set column {name}"))
+            }
+            CqlType::List { .. } | CqlType::Map { .. } => {
+                invalid(format!("Invalid operation ({name}[...] = ...) for frozen collection column {name}"))
+            }
+            _ => invalid(format!("Invalid operation ({name}[...] = ...) for non collection column {name}")),
         },
         AstOperation::SetField(field, term) => {
             let (index, field_type) = field_of(column, field)?;
@@ -429,14 +388,10 @@ pub(crate) fn change_of(
 fn field_of(column: &Column, field: &str) -> Result<(u16, CqlType), CqlError> {
     let name = &column.name;
     let CqlType::UserDefined { definition, frozen } = &column.cql_type else {
-        return invalid(format!(
-            "Invalid operation ({name}.{field} = ...) for non-UDT column {name}"
-        ));
+        return invalid(format!("Invalid operation ({name}.{field} = ...) for non-UDT column {name}"));
     };
     if *frozen {
-        return invalid(format!(
-            "Invalid operation ({name}.{field} = ...) for frozen UDT column {name}"
-        ));
+        return invalid(format!("Invalid operation ({name}.{field} = ...) for frozen UDT column {name}"));
     }
     match definition.field_position(field) {
         Some(index) => Ok((index as u16, definition.fields[index].1.freeze())),
@@ -458,22 +413,15 @@ pub(crate) fn deletion_of(
         None => Ok(Change::Delete),
         Some(ColumnPart::Field(field)) => Ok(Change::DeleteField(field_of(column, field)?.0)),
         Some(ColumnPart::Element(term)) => match &column.cql_type {
-            CqlType::Map {
-                key, frozen: false, ..
-            } => entry(term, format!("key({name})"), key),
-            CqlType::Set {
-                element,
-                frozen: false,
-            } => entry(term, format!("value({name})"), element),
+            CqlType::Map { key, frozen: false, .. } => entry(term, format!("key({name})"), key),
+            CqlType::Set { element, frozen: false } => entry(term, format!("value({name})"), element),
             CqlType::List { frozen: false, .. } => {
                 not_yet("Deleting an element of a list by its index, which reads before it writes, is")
             }
-            CqlType::Map { .. } | CqlType::Set { .. } | CqlType::List { .. } => invalid(format!(
-                "Invalid deletion operation for frozen collection column {name}"
-            )),
-            _ => invalid(format!(
-                "Invalid deletion operation for non collection column {name}"
-            )),
+            CqlType::Map { .. } | CqlType::Set { .. } | CqlType::List { .. } => {
+                invalid(format!("Invalid deletion operation for frozen collection column {name}"))
+            }
+            _ => invalid(format!("Invalid deletion operation for non collection column {name}")),
         },
     }
 }

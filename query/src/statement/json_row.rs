@@ -27,9 +27,7 @@ impl JsonRow {
         };
         let text = String::from_utf8_lossy(&document);
         let undecodable = |error: &dyn std::fmt::Display| {
-            CqlError::Invalid(format!(
-                "Could not decode JSON string as a map: {error}. (String was: {text})"
-            ))
+            CqlError::Invalid(format!("Could not decode JSON string as a map: {error}. (String was: {text})"))
         };
         let json = value::parse_json(&text).map_err(|error| undecodable(&error))?;
         let JsonValue::Object(entries) = json else {
@@ -49,16 +47,10 @@ impl JsonRow {
 
     /// The value of a column of the primary key.
     pub(crate) fn key_component(&self, column: &Column) -> Result<&[u8], CqlError> {
-        let value = self
-            .values
-            .iter()
-            .find(|(id, _)| *id == column.id)
-            .and_then(|(_, value)| value.as_deref());
+        let value =
+            self.values.iter().find(|(id, _)| *id == column.id).and_then(|(_, value)| value.as_deref());
         value.ok_or_else(|| {
-            CqlError::Invalid(format!(
-                "Invalid null value in condition for column {}",
-                column.name
-            ))
+            CqlError::Invalid(format!("Invalid null value in condition for column {}", column.name))
         })
     }
 
@@ -75,10 +67,7 @@ impl JsonRow {
                     None if default_unset => return None,
                     None => None,
                 };
-                Some(Operation {
-                    column: column.clone(),
-                    change: Change::Set(Expression::Constant(value)),
-                })
+                Some(Operation { column: column.clone(), change: Change::Set(Expression::Constant(value)) })
             })
             .collect();
         operations.sort_by_key(|operation| operation.column.id);

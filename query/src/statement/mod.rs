@@ -62,11 +62,9 @@ impl Plan {
             Statement::Delete(delete) => {
                 modification(modification::ModificationPlan::delete(context, delete)?)
             }
-            Statement::Batch(batch) => Ok((
-                Self::Batch(Box::new(batch::TextBatch::prepare(context, batch)?)),
-                None,
-                None,
-            )),
+            Statement::Batch(batch) => {
+                Ok((Self::Batch(Box::new(batch::TextBatch::prepare(context, batch)?)), None, None))
+            }
             Statement::Use(keyspace) => Ok((Self::Use(keyspace.as_str().into()), None, None)),
             other => {
                 let (plan, columns) = schema::prepare(processor, context, other)?;

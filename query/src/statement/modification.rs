@@ -88,16 +88,10 @@ impl ModificationPlan {
         }
         let mut plan = Self::base(context, &table, Kind::Insert, &insert.attributes)?;
         match &insert.source {
-            InsertSource::Json {
-                document,
-                default_unset,
-            } => {
+            InsertSource::Json { document, default_unset } => {
                 let document =
                     Expression::prepare(context, document, &Receiver::new("[json]", CqlType::Text))?;
-                plan.json = Some(JsonSource {
-                    document,
-                    default_unset: *default_unset,
-                });
+                plan.json = Some(JsonSource { document, default_unset: *default_unset });
                 Ok(plan)
             }
             InsertSource::Values { columns, values } => plan.insert_values(context, columns, values),
@@ -126,12 +120,7 @@ impl ModificationPlan {
             let change = change_of(context, &column, &crate::ast::Operation::Set(term.clone()))?;
             self.operations.push(Operation { column, change });
         }
-        self.restrictions = Some(Restrictions::prepare(
-            context,
-            &self.table,
-            &relations,
-            Purpose::Modify,
-        )?);
+        self.restrictions = Some(Restrictions::prepare(context, &self.table, &relations, Purpose::Modify)?);
         self.finish()
     }
 
@@ -156,12 +145,7 @@ impl ModificationPlan {
             }
             plan.operations.push(Operation { column, change });
         }
-        plan.restrictions = Some(Restrictions::prepare(
-            context,
-            &table,
-            &update.relations,
-            Purpose::Modify,
-        )?);
+        plan.restrictions = Some(Restrictions::prepare(context, &table, &update.relations, Purpose::Modify)?);
         plan.finish()
     }
 
@@ -182,12 +166,7 @@ impl ModificationPlan {
             let change = deletion_of(context, &column, part.as_ref())?;
             plan.operations.push(Operation { column, change });
         }
-        plan.restrictions = Some(Restrictions::prepare(
-            context,
-            &table,
-            &delete.relations,
-            Purpose::Modify,
-        )?);
+        plan.restrictions = Some(Restrictions::prepare(context, &table, &delete.relations, Purpose::Modify)?);
         plan.finish()
     }
 
@@ -200,10 +179,7 @@ impl ModificationPlan {
         if restrictions.names_whole_clustering() {
             return Ok(self);
         }
-        let regular = self
-            .operations
-            .iter()
-            .find(|operation| operation.column.kind == ColumnKind::Regular);
+        let regular = self.operations.iter().find(|operation| operation.column.kind == ColumnKind::Regular);
         let missing = self
             .table
             .clustering_key()
@@ -253,18 +229,12 @@ impl ModificationPlan {
         };
         self.build(key, binding, &times, builder)?;
         if builder.is_empty() {
-            return Ok(TryExecute::Done(Outcome::of(StatementResult::Void {
-                safe_at: None,
-            })));
+            return Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at: None })));
         }
-        match processor
-            .node
-            .coordinator
-            .try_write(&[builder.view()], parameters.consistency)?
-        {
-            TryWrite::Applied(position) => Ok(TryExecute::Done(Outcome::of(StatementResult::Void {
-                safe_at: Some(position),
-            }))),
+        match processor.node.coordinator.try_write(&[builder.view()], parameters.consistency)? {
+            TryWrite::Applied(position) => {
+                Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at: Some(position) })))
+            }
             TryWrite::NotHere => Ok(TryExecute::NotHere),
         }
     }
@@ -280,11 +250,7 @@ impl ModificationPlan {
         let mut mutations = Vec::new();
         self.mutations(binding, parameters.timestamp_micros, &mut mutations)?;
         if !mutations.is_empty() {
-            processor
-                .node
-                .coordinator
-                .write(&mutations, parameters.consistency)
-                .await?;
+            processor.node.coordinator.write(&mutations, parameters.consistency).await?;
         }
         Ok(Outcome::of(StatementResult::Void { safe_at: None }))
     }
@@ -381,21 +347,11 @@ impl ModificationPlan {
         if self.kind == Kind::Delete && self.operations.is_empty() {
             return self.build_deletion(restrictions, binding, times, builder);
         }
-        let of_kind = |kind| {
-            self.operations
-                .iter()
-                .filter(move |operation: &&Operation| operation.column.kind == kind)
-        };
+        let of_kind =
+            |kind| self.operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
         let has_static = of_kind(ColumnKind::Static).next().is_some();
         if has_static {
-            put_row(
-                builder,
-                None,
-                &RowHeader::EMPTY,
-                binding,
-                times,
-                of_kind(ColumnKind::Static),
-            )?;
+            put_row(builder, None, &RowHeader::EMPTY, binding, times, of_kind(ColumnKind::Static))?;
         }
         let only_static = has_static && of_kind(ColumnKind::Regular).next().is_none();
         if !restrictions.names_whole_clustering() || (only_static && self.kind != Kind::Insert) {
@@ -403,25 +359,10 @@ impl ModificationPlan {
         }
         let liveness = (self.kind == Kind::Insert).then(|| times.liveness());
         let rows = self.rows(restrictions, binding)?;
-        let originals = if rows.len() == 1 {
-            restrictions.originals(binding)?
-        } else {
-            None
-        };
+        let originals = if rows.len() == 1 { restrictions.originals(binding)? } else { None };
         for row in rows {
-            let header = RowHeader {
-                liveness,
-                deletion: Deletion::NONE,
-                originals: originals.as_deref(),
-            };
-            put_row(
-                builder,
-                Some(&row),
-                &header,
-                binding,
-                times,
-                of_kind(ColumnKind::Regular),
-            )?;
+            let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
+            put_row(builder, Some(&row), &header, binding, times, of_kind(ColumnKind::Regular))?;
         }
         Ok(())
     }
@@ -452,26 +393,15 @@ impl ModificationPlan {
         match restrictions.clustering_selection(binding)? {
             ClusteringSelection::Names(names) => {
                 for name in names {
-                    let header = RowHeader {
-                        deletion,
-                        ..RowHeader::EMPTY
-                    };
+                    let header = RowHeader { deletion, ..RowHeader::EMPTY };
                     builder.row(&name, times.timestamp_micros, &header, |_| {});
                 }
             }
             ClusteringSelection::Slices(slices) => {
                 for slice in slices.into_iter().filter(|slice| !slice.is_empty()) {
                     // What is stored needs a bound at the partition's start.
-                    let start = if slice.start.is_empty() {
-                        vec![BELOW]
-                    } else {
-                        slice.start
-                    };
-                    let end = if slice.end.is_empty() {
-                        vec![ABOVE]
-                    } else {
-                        slice.end
-                    };
+                    let start = if slice.start.is_empty() { vec![BELOW] } else { slice.start };
+                    let end = if slice.end.is_empty() { vec![ABOVE] } else { slice.end };
                     builder.range_deletion(&ClusteringSlice { start, end }, deletion);
                 }
             }
@@ -497,47 +427,20 @@ impl ModificationPlan {
         keys::end_clustering(&mut clustering);
         let originals = keys::originals(components.into_iter());
         let operations = row.operations(&self.table, json.default_unset);
-        let of_kind = |kind| {
-            operations
-                .iter()
-                .filter(move |operation: &&Operation| operation.column.kind == kind)
-        };
+        let of_kind =
+            |kind| operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
         if of_kind(ColumnKind::Static).next().is_some() {
-            put_row(
-                builder,
-                None,
-                &RowHeader::EMPTY,
-                binding,
-                times,
-                of_kind(ColumnKind::Static),
-            )?;
+            put_row(builder, None, &RowHeader::EMPTY, binding, times, of_kind(ColumnKind::Static))?;
         }
         let liveness = Some(times.liveness());
-        let header = RowHeader {
-            liveness,
-            deletion: Deletion::NONE,
-            originals: originals.as_deref(),
-        };
-        put_row(
-            builder,
-            Some(&clustering),
-            &header,
-            binding,
-            times,
-            of_kind(ColumnKind::Regular),
-        )
+        let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
+        put_row(builder, Some(&clustering), &header, binding, times, of_kind(ColumnKind::Regular))
     }
 }
 
 fn refuse_system_tables(table: &Table) -> Result<(), CqlError> {
-    if matches!(
-        &*table.keyspace,
-        "system" | "system_schema" | "system_virtual_schema" | "system_views"
-    ) {
-        return Err(CqlError::Unauthorized(format!(
-            "{} keyspace is not user-modifiable.",
-            table.keyspace
-        )));
+    if matches!(&*table.keyspace, "system" | "system_schema" | "system_virtual_schema" | "system_views") {
+        return Err(CqlError::Unauthorized(format!("{} keyspace is not user-modifiable.", table.keyspace)));
     }
     Ok(())
 }

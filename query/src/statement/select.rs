@@ -53,9 +53,7 @@ impl SelectPlan {
     pub(crate) fn prepare(context: &mut Context<'_>, select: &Select) -> Result<Self, CqlError> {
         let table = context.table(&select.table)?;
         let mut selection = Selection::prepare(context, &table, select)?;
-        let purpose = Purpose::Select {
-            allow_filtering: select.allow_filtering,
-        };
+        let purpose = Purpose::Select { allow_filtering: select.allow_filtering };
         let restrictions = Restrictions::prepare(context, &table, &select.relations, purpose)?;
         if select.distinct {
             check_distinct(&table, &selection, &restrictions)?;
@@ -71,11 +69,7 @@ impl SelectPlan {
         };
         let per_partition_limit = limit(&select.per_partition_limit, "[per_partition_limit]")?;
         let limit = limit(&select.limit, "[limit]")?;
-        let columns = if select.json {
-            vec![json_column(&table)]
-        } else {
-            selection.columns.clone()
-        };
+        let columns = if select.json { vec![json_column(&table)] } else { selection.columns.clone() };
         Ok(Self {
             table,
             restrictions,
@@ -150,23 +144,13 @@ impl SelectPlan {
             limits,
         };
         if self.restrictions.has_partition_keys() {
-            let mut keys: Vec<_> = self
-                .restrictions
-                .partition_keys(binding)?
-                .into_iter()
-                .map(key_of)
-                .collect();
+            let mut keys: Vec<_> =
+                self.restrictions.partition_keys(binding)?.into_iter().map(key_of).collect();
             keys.sort_unstable();
-            return Ok(keys
-                .into_iter()
-                .map(|key| command(PartitionSelection::Key(key)))
-                .collect());
+            return Ok(keys.into_iter().map(|key| command(PartitionSelection::Key(key))).collect());
         }
         let range = self.restrictions.partition_range(binding)?;
-        Ok(range
-            .into_iter()
-            .map(|range| command(PartitionSelection::Range(range)))
-            .collect())
+        Ok(range.into_iter().map(|range| command(PartitionSelection::Range(range))).collect())
     }
 
     /// What one execution reads, and where its rows go.
@@ -184,11 +168,7 @@ impl SelectPlan {
             Some(bytes) => Some(PagingState::decode(bytes, &statement.text)?),
             None => None,
         };
-        let page_rows = if self.streams() {
-            parameters.page_size.map(u64::from)
-        } else {
-            None
-        };
+        let page_rows = if self.streams() { parameters.page_size.map(u64::from) } else { None };
         let rows_left = state.as_ref().map_or(limits.rows, |state| state.rows_left);
         // What storage counts are rows; with a filter or an aggregate they are not the result's.
         let mut read_limits = ReadLimits::NONE;
@@ -197,10 +177,7 @@ impl SelectPlan {
             read_limits.per_partition = limits.per_partition;
         }
         if self.distinct {
-            read_limits = ReadLimits {
-                rows: u64::MAX,
-                per_partition: 1,
-            };
+            read_limits = ReadLimits { rows: u64::MAX, per_partition: 1 };
         }
         let mut commands = self.commands(binding, read_limits)?;
         if let Some(state) = &state {
@@ -240,10 +217,7 @@ impl SelectPlan {
             return Ok(TryExecute::NotHere);
         }
         for command in &commands {
-            if processor
-                .node
-                .coordinator
-                .try_read(command, parameters.consistency, &mut output)?
+            if processor.node.coordinator.try_read(command, parameters.consistency, &mut output)?
                 == TryRead::NotHere
             {
                 return Ok(TryExecute::NotHere);
@@ -269,14 +243,9 @@ impl SelectPlan {
         while let Some(command) = commands.pop_front() {
             let now_seconds = command.now_seconds;
             let read =
-                processor
-                    .node
-                    .coordinator
-                    .read_page(command.clone(), parameters.consistency, CHUNK_BYTES);
+                processor.node.coordinator.read_page(command.clone(), parameters.consistency, CHUNK_BYTES);
             let page = read.await?;
-            let shown = page
-                .show(now_seconds, &mut output)
-                .map_err(dodona_cluster::ClusterError::from)?;
+            let shown = page.show(now_seconds, &mut output).map_err(dodona_cluster::ClusterError::from)?;
             if shown.is_break() || output.is_done() {
                 break;
             }
@@ -330,10 +299,7 @@ fn check_distinct(table: &Table, selection: &Selection, restrictions: &Restricti
         }
     }
     for column in table.partition_key() {
-        if !selection
-            .wanted
-            .iter()
-            .any(|wanted| wanted.column.id == column.id)
+        if !selection.wanted.iter().any(|wanted| wanted.column.id == column.id)
             && !restrictions.is_fixed(column)
         {
             return invalid(format!(
@@ -371,9 +337,7 @@ fn ordering(
                 column.name
             ));
         }
-        let next = clustering
-            .by_ref()
-            .find(|next| next.id == column.id || !restrictions.is_fixed(next));
+        let next = clustering.by_ref().find(|next| next.id == column.id || !restrictions.is_fixed(next));
         if next.is_none_or(|next| next.id != column.id) {
             return invalid(
                 "Order by currently only supports the ordering of columns following their declared order in the PRIMARY KEY",

@@ -19,9 +19,7 @@ struct Part {
 
 pub(super) fn refill(fill: &Fill<'_>) -> Result<(), CqlError> {
     let (parts, tables) = (local_parts(fill), estimated_tables(fill)?);
-    fill.replace("system", "size_estimates", |rows| {
-        put_all(rows, &parts, &tables, &[None])
-    })?;
+    fill.replace("system", "size_estimates", |rows| put_all(rows, &parts, &tables, &[None]))?;
     fill.replace("system", "table_estimates", |rows| {
         put_all(rows, &parts, &tables, &[Some("primary"), Some("local_primary")])
     })
@@ -37,12 +35,8 @@ fn estimated_tables<'a>(fill: &Fill<'a>) -> Result<Vec<Estimate<'a>>, CqlError> 
             continue;
         }
         for table in keyspace.tables.values() {
-            let statistics = fill
-                .processor
-                .node
-                .engine
-                .table_statistics(table.id)
-                .map_err(ClusterError::from)?;
+            let statistics =
+                fill.processor.node.engine.table_statistics(table.id).map_err(ClusterError::from)?;
             let partitions = statistics.partitions as f64 + statistics.memtable_partitions as f64;
             let bytes = statistics.uncompressed_bytes as f64 + statistics.memtable_bytes as f64;
             tables.push((table, partitions, bytes));
@@ -59,25 +53,15 @@ fn put_all(
 ) -> Result<(), CqlError> {
     let all: f64 = parts.iter().map(|part| part.share).sum();
     for (table, partitions, bytes) in tables {
-        let mean = if *partitions > 0.0 {
-            bytes / partitions
-        } else {
-            0.0
-        };
-        for (part, range_type) in parts
-            .iter()
-            .flat_map(|part| range_types.iter().map(move |ty| (part, ty)))
-        {
+        let mean = if *partitions > 0.0 { bytes / partitions } else { 0.0 };
+        for (part, range_type) in parts.iter().flat_map(|part| range_types.iter().map(move |ty| (part, ty))) {
             let mut values = vec![
                 ("keyspace_name", text(&table.keyspace)),
                 ("table_name", text(&table.name)),
                 ("range_start", text(&part.start)),
                 ("range_end", text(&part.end)),
                 ("mean_partition_size", bigint(mean as i64)),
-                (
-                    "partitions_count",
-                    bigint((partitions * part.share / all).round() as i64),
-                ),
+                ("partitions_count", bigint((partitions * part.share / all).round() as i64)),
             ];
             values.extend(range_type.map(|range_type| ("range_type", text(range_type))));
             rows.put(&values)?;

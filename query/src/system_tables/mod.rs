@@ -47,11 +47,7 @@ enum Kind {
 
 macro_rules! definition {
     ($name:literal, $kind:expr) => {
-        Definition {
-            name: $name,
-            kind: $kind,
-            tables: include_str!(concat!("definitions/", $name, ".cql")),
-        }
+        Definition { name: $name, kind: $kind, tables: include_str!(concat!("definitions/", $name, ".cql")) }
     };
 }
 
@@ -66,23 +62,15 @@ const DEFINITIONS: [Definition; 7] = [
 ];
 
 /// Local tables that are kept on disk.
-const DURABLE: [&str; 5] = [
-    "batches",
-    "compaction_history",
-    "paxos",
-    "paxos_repair_history",
-    "prepared_statements",
-];
+const DURABLE: [&str; 5] =
+    ["batches", "compaction_history", "paxos", "paxos_repair_history", "prepared_statements"];
 
 fn kind_of(keyspace: &str) -> Option<Kind> {
     // Most names are not the server's.
     if !keyspace.starts_with("system") {
         return None;
     }
-    DEFINITIONS
-        .iter()
-        .find(|definition| definition.name == keyspace)
-        .map(|definition| definition.kind)
+    DEFINITIONS.iter().find(|definition| definition.name == keyspace).map(|definition| definition.kind)
 }
 
 /// True if the server made the keyspace.
@@ -144,10 +132,9 @@ fn replication(kind: Kind) -> Options {
     let class = |name: &str| ("class".to_owned(), format!("org.apache.cassandra.locator.{name}"));
     match kind {
         Kind::Local | Kind::Virtual => Options::from([class("LocalStrategy")]),
-        Kind::Distributed(copies) => Options::from([
-            class("SimpleStrategy"),
-            ("replication_factor".to_owned(), copies.to_string()),
-        ]),
+        Kind::Distributed(copies) => {
+            Options::from([class("SimpleStrategy"), ("replication_factor".to_owned(), copies.to_string())])
+        }
     }
 }
 
@@ -171,11 +158,7 @@ fn id_of(keyspace: &str, table: &str) -> TableId {
 /// Makes the content of every table anew that depends on the schema or the ring.
 pub(crate) fn refill(processor: &Processor) -> Result<(), CqlError> {
     let schema = processor.node.schema();
-    let fill = Fill {
-        processor,
-        schema: &schema,
-        timestamp_micros: processor.node.timestamps.next(),
-    };
+    let fill = Fill { processor, schema: &schema, timestamp_micros: processor.node.timestamps.next() };
     schema_rows::refill(&fill)?;
     node_rows::refill(&fill)
 }
@@ -186,11 +169,7 @@ pub(crate) fn refill_on_read(processor: &Processor, table: &Table) -> Result<(),
         return Ok(());
     }
     let schema = processor.node.schema();
-    let fill = Fill {
-        processor,
-        schema: &schema,
-        timestamp_micros: processor.node.timestamps.next(),
-    };
+    let fill = Fill { processor, schema: &schema, timestamp_micros: processor.node.timestamps.next() };
     match (&*table.keyspace, &*table.name) {
         ("system_views", "clients") => server_view::refill_clients(&fill),
         ("system_views", "settings") => server_view::refill_settings(&fill),
@@ -221,9 +200,7 @@ impl Fill<'_> {
         let mut rows = Rows::new(table, self.timestamp_micros);
         put_rows(&mut rows)?;
         let engine = &self.processor.node.engine;
-        engine
-            .replace_volatile(table.id, rows.mutations())
-            .map_err(dodona_cluster::ClusterError::from)?;
+        engine.replace_volatile(table.id, rows.mutations()).map_err(dodona_cluster::ClusterError::from)?;
         Ok(())
     }
 }

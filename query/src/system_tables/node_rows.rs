@@ -22,13 +22,8 @@ pub(super) fn refill(fill: &Fill<'_>) -> Result<(), CqlError> {
     if let Some(local) = members.get(placement.local) {
         put_local(fill, local)?;
     }
-    let peers = || {
-        members
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| *index != placement.local)
-            .map(|(_, peer)| peer)
-    };
+    let peers =
+        || members.iter().enumerate().filter(|(index, _)| *index != placement.local).map(|(_, peer)| peer);
     fill.replace("system", "peers", |rows| {
         peers().try_for_each(|peer| {
             let mut values = common(fill, peer)?;

@@ -18,12 +18,7 @@ pub(crate) struct Rows<'t> {
 impl<'t> Rows<'t> {
     /// No rows yet. Every cell gets the timestamp.
     pub(crate) fn new(table: &'t Table, timestamp_micros: i64) -> Self {
-        Self {
-            table,
-            timestamp_micros,
-            builder: MutationBuilder::new(),
-            mutations: Vec::new(),
-        }
+        Self { table, timestamp_micros, builder: MutationBuilder::new(), mutations: Vec::new() }
     }
 
     /// Adds a row: for columns their names and wire values. The others are null.
@@ -34,10 +29,7 @@ impl<'t> Rows<'t> {
         let table = self.table;
         let key = |column: &Column| match values.iter().find(|(name, _)| **name == *column.name) {
             Some((_, value)) => Ok(value.as_slice()),
-            None => Err(CqlError::Server(format!(
-                "no value for {}.{}",
-                table.name, column.name
-            ))),
+            None => Err(CqlError::Server(format!("no value for {}.{}", table.name, column.name))),
         };
         let partition = table.partition_key().map(key).collect::<Result<Vec<_>, _>>()?;
         let mut clustering = Vec::new();
@@ -47,32 +39,25 @@ impl<'t> Rows<'t> {
         keys::end_clustering(&mut clustering);
         let mut cells = Vec::with_capacity(values.len());
         for (name, value) in values {
-            let column = table
-                .column(name)
-                .filter(|column| column.kind == ColumnKind::Regular);
+            let column = table.column(name).filter(|column| column.kind == ColumnKind::Regular);
             if let Some(column) = column {
                 put_cells(column, value, &mut cells)?;
             }
         }
         cells.sort();
-        let header = RowHeader {
-            liveness: Some(Liveness::new(self.timestamp_micros)),
-            ..RowHeader::EMPTY
-        };
-        self.builder
-            .begin(table.id, table.epoch, &keys::partition_key(&partition));
-        self.builder
-            .row(&clustering, self.timestamp_micros, &header, |row| {
-                for (column, path, value) in &cells {
-                    row.push_cell(&Cell {
-                        column: *column,
-                        path: path.as_deref(),
-                        timestamp_micros: self.timestamp_micros,
-                        kind: CellKind::Live,
-                        value,
-                    });
-                }
-            });
+        let header = RowHeader { liveness: Some(Liveness::new(self.timestamp_micros)), ..RowHeader::EMPTY };
+        self.builder.begin(table.id, table.epoch, &keys::partition_key(&partition));
+        self.builder.row(&clustering, self.timestamp_micros, &header, |row| {
+            for (column, path, value) in &cells {
+                row.push_cell(&Cell {
+                    column: *column,
+                    path: path.as_deref(),
+                    timestamp_micros: self.timestamp_micros,
+                    kind: CellKind::Live,
+                    value,
+                });
+            }
+        });
         self.mutations.push(self.builder.view().bytes().to_vec());
         Ok(())
     }
@@ -96,12 +81,7 @@ fn put_cells(column: &Column, value: &[u8], cells: &mut Vec<RawCell>) -> Result<
     let mut rest = value;
     let count = read_length(&mut rest).ok_or_else(malformed)?;
     for _ in 0..count {
-        let mut next = || {
-            read_bytes(&mut rest)
-                .flatten()
-                .map(<[u8]>::to_vec)
-                .ok_or_else(malformed)
-        };
+        let mut next = || read_bytes(&mut rest).flatten().map(<[u8]>::to_vec).ok_or_else(malformed);
         let mut path = Vec::new();
         let value = match &column.cql_type {
             CqlType::Set { element, .. } => {
@@ -113,10 +93,7 @@ fn put_cells(column: &Column, value: &[u8], cells: &mut Vec<RawCell>) -> Result<
                 next()?
             }
             _ => {
-                return Err(CqlError::Server(format!(
-                    "no system table may have a {}",
-                    column.cql_type
-                )));
+                return Err(CqlError::Server(format!("no system table may have a {}", column.cql_type)));
             }
         };
         cells.push((column.id, Some(path), value));

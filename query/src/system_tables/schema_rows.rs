@@ -14,11 +14,8 @@ const SCHEMA: &str = "system_schema";
 const VIRTUAL_SCHEMA: &str = "system_virtual_schema";
 
 pub(super) fn refill(fill: &Fill<'_>) -> Result<(), CqlError> {
-    let (of_virtual, others): (Vec<&Arc<Keyspace>>, Vec<_>) = fill
-        .schema
-        .keyspaces
-        .values()
-        .partition(|keyspace| is_virtual_keyspace(&keyspace.name));
+    let (of_virtual, others): (Vec<&Arc<Keyspace>>, Vec<_>) =
+        fill.schema.keyspaces.values().partition(|keyspace| is_virtual_keyspace(&keyspace.name));
     fill.replace(SCHEMA, "keyspaces", |rows| {
         others.iter().try_for_each(|keyspace| {
             rows.put(&[
@@ -29,28 +26,17 @@ pub(super) fn refill(fill: &Fill<'_>) -> Result<(), CqlError> {
         })
     })?;
     let tables = || others.iter().flat_map(|keyspace| keyspace.tables.values());
-    fill.replace(SCHEMA, "tables", |rows| {
-        tables().try_for_each(|table| put_table(rows, table))
-    })?;
-    fill.replace(SCHEMA, "columns", |rows| {
-        tables().try_for_each(|table| put_columns(rows, table))
-    })?;
+    fill.replace(SCHEMA, "tables", |rows| tables().try_for_each(|table| put_table(rows, table)))?;
+    fill.replace(SCHEMA, "columns", |rows| tables().try_for_each(|table| put_columns(rows, table)))?;
     fill.replace(SCHEMA, "dropped_columns", |rows| {
         tables().try_for_each(|table| {
-            table
-                .dropped_columns
-                .values()
-                .try_for_each(|dropped| put_dropped_column(rows, table, dropped))
+            table.dropped_columns.values().try_for_each(|dropped| put_dropped_column(rows, table, dropped))
         })
     })?;
-    fill.replace(SCHEMA, "types", |rows| {
-        others.iter().try_for_each(|keyspace| put_types(rows, keyspace))
-    })?;
+    fill.replace(SCHEMA, "types", |rows| others.iter().try_for_each(|keyspace| put_types(rows, keyspace)))?;
 
     fill.replace(VIRTUAL_SCHEMA, "keyspaces", |rows| {
-        of_virtual
-            .iter()
-            .try_for_each(|keyspace| rows.put(&[("keyspace_name", text(&keyspace.name))]))
+        of_virtual.iter().try_for_each(|keyspace| rows.put(&[("keyspace_name", text(&keyspace.name))]))
     })?;
     let tables = || of_virtual.iter().flat_map(|keyspace| keyspace.tables.values());
     fill.replace(VIRTUAL_SCHEMA, "tables", |rows| {
@@ -62,17 +48,11 @@ pub(super) fn refill(fill: &Fill<'_>) -> Result<(), CqlError> {
             ])
         })
     })?;
-    fill.replace(VIRTUAL_SCHEMA, "columns", |rows| {
-        tables().try_for_each(|table| put_columns(rows, table))
-    })
+    fill.replace(VIRTUAL_SCHEMA, "columns", |rows| tables().try_for_each(|table| put_columns(rows, table)))
 }
 
 fn put_table(rows: &mut Rows<'_>, table: &Table) -> Result<(), CqlError> {
-    let flags: &[&str] = if table.is_counter() {
-        &["compound", "counter"]
-    } else {
-        &["compound"]
-    };
+    let flags: &[&str] = if table.is_counter() { &["compound", "counter"] } else { &["compound"] };
     let params = &table.params;
     let mut values = vec![
         ("keyspace_name", text(&table.keyspace)),
@@ -102,10 +82,7 @@ fn put_params(params: &TableParams, values: &mut Vec<(&str, Vec<u8>)>) -> Result
         ("extensions", blob_map(params)?),
         ("gc_grace_seconds", number(params.gc_grace_seconds)),
         ("max_index_interval", number(params.max_index_interval)),
-        (
-            "memtable_flush_period_in_ms",
-            number(params.memtable_flush_period_in_ms),
-        ),
+        ("memtable_flush_period_in_ms", number(params.memtable_flush_period_in_ms)),
         ("min_index_interval", number(params.min_index_interval)),
         ("read_repair", text(&params.read_repair)),
         ("speculative_retry", text(&params.speculative_retry)),
@@ -147,10 +124,7 @@ fn kind_name(kind: ColumnKind) -> &'static str {
 }
 
 fn put_columns(rows: &mut Rows<'_>, table: &Table) -> Result<(), CqlError> {
-    table
-        .columns
-        .iter()
-        .try_for_each(|column| put_column(rows, table, column))
+    table.columns.iter().try_for_each(|column| put_column(rows, table, column))
 }
 
 fn put_column(rows: &mut Rows<'_>, table: &Table, column: &Column) -> Result<(), CqlError> {
@@ -167,10 +141,7 @@ fn put_column(rows: &mut Rows<'_>, table: &Table, column: &Column) -> Result<(),
         ("clustering_order", text(order)),
         ("column_name_bytes", text(&column.name)),
         ("kind", text(kind_name(column.kind))),
-        (
-            "position",
-            int(if is_key { i32::from(column.position) } else { -1 }),
-        ),
+        ("position", int(if is_key { i32::from(column.position) } else { -1 })),
         ("type", text(&column.cql_type.to_string())),
     ])
 }
@@ -180,10 +151,7 @@ fn put_dropped_column(rows: &mut Rows<'_>, table: &Table, dropped: &DroppedColum
         ("keyspace_name", text(&table.keyspace)),
         ("table_name", text(&table.name)),
         ("column_name", text(&dropped.column.name)),
-        (
-            "dropped_time",
-            bigint(dropped.dropped_at_micros.div_euclid(1_000)),
-        ),
+        ("dropped_time", bigint(dropped.dropped_at_micros.div_euclid(1_000))),
         ("kind", text(kind_name(dropped.column.kind))),
         ("type", text(&dropped.column.cql_type.to_string())),
     ])
@@ -195,10 +163,7 @@ fn put_types(rows: &mut Rows<'_>, keyspace: &Keyspace) -> Result<(), CqlError> {
         rows.put(&[
             ("keyspace_name", text(&keyspace.name)),
             ("type_name", text(&definition.name)),
-            (
-                "field_names",
-                texts(definition.fields.iter().map(|(field, _)| &**field))?,
-            ),
+            ("field_names", texts(definition.fields.iter().map(|(field, _)| &**field))?),
             ("field_types", texts(types.iter().map(String::as_str))?),
         ])
     })

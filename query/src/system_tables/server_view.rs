@@ -49,10 +49,7 @@ pub(super) fn refill_clients(fill: &Fill<'_>) -> Result<(), CqlError> {
                 ("connection_stage", text(client.stage)),
                 ("hostname", text(&ip.to_string())),
                 ("protocol_version", int(client.protocol_version.into())),
-                (
-                    "request_count",
-                    bigint(i64::try_from(client.requests).unwrap_or(i64::MAX)),
-                ),
+                ("request_count", bigint(i64::try_from(client.requests).unwrap_or(i64::MAX))),
                 ("ssl_enabled", boolean(client.tls.is_some())),
                 ("username", text(client.role.as_deref().unwrap_or("anonymous"))),
             ];
@@ -63,11 +60,7 @@ pub(super) fn refill_clients(fill: &Fill<'_>) -> Result<(), CqlError> {
                 ("ssl_cipher_suite", client.tls.as_ref().map(|(suite, _)| suite)),
                 ("ssl_protocol", client.tls.as_ref().map(|(_, protocol)| protocol)),
             ];
-            values.extend(
-                optional
-                    .into_iter()
-                    .filter_map(|(name, value)| Some((name, text(value?)))),
-            );
+            values.extend(optional.into_iter().filter_map(|(name, value)| Some((name, text(value?)))));
             rows.put(&values)
         })
     })

@@ -33,18 +33,13 @@ fn tables_have_cassandras_ids() {
 fn what_clients_write_is_kept_on_disk() {
     let builtin = builtin();
     let is_kept = |keyspace: &str, table: &str| !builtin.volatile.contains(&id_of(keyspace, table));
-    for (keyspace, table) in [
-        ("system_auth", "roles"),
-        ("system_traces", "events"),
-        ("system", "prepared_statements"),
-    ] {
+    for (keyspace, table) in
+        [("system_auth", "roles"), ("system_traces", "events"), ("system", "prepared_statements")]
+    {
         assert!(is_kept(keyspace, table), "{keyspace}.{table}");
     }
-    for (keyspace, table) in [
-        ("system", "local"),
-        ("system_schema", "columns"),
-        ("system_views", "settings"),
-    ] {
+    for (keyspace, table) in [("system", "local"), ("system_schema", "columns"), ("system_views", "settings")]
+    {
         assert!(!is_kept(keyspace, table), "{keyspace}.{table}");
     }
 }

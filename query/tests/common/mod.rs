@@ -15,10 +15,7 @@ use std::time::Duration;
 
 /// Runs a test with the runtime that a server's thread has.
 pub(crate) fn local(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
 
@@ -34,11 +31,7 @@ pub(crate) enum Answer {
     /// The error's class and message.
     Failed(String),
     /// It was done.
-    Done {
-        rows: Vec<Vec<Option<Vec<u8>>>>,
-        warnings: Vec<String>,
-        event: Option<SchemaEvent>,
-    },
+    Done { rows: Vec<Vec<Option<Vec<u8>>>>, warnings: Vec<String>, event: Option<SchemaEvent> },
 }
 
 #[derive(Default)]
@@ -75,16 +68,10 @@ impl TestNode {
             num_tokens: 16,
             members: Vec::new(),
             engine: dodona_cluster::EngineSettings::default(),
-            timeouts: Timeouts {
-                read: Duration::from_secs(5),
-                write: Duration::from_secs(2),
-            },
+            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
         };
         let node = Node::start(env, settings, system_tables::builtin()).unwrap();
-        Self {
-            processor: Processor::new(node),
-            session: Session::new(address(1)),
-        }
+        Self { processor: Processor::new(node), session: Session::new(address(1)) }
     }
 
     /// Runs a statement.
@@ -105,9 +92,7 @@ impl TestNode {
 
     async fn try_run(&self, text: &str, sink: &mut Collect) -> Result<dodona_query::Outcome, CqlError> {
         let statement = self.processor.analyse(&self.session, text, None)?;
-        self.processor
-            .execute(&self.session, &statement, &Parameters::new(), sink)
-            .await
+        self.processor.execute(&self.session, &statement, &Parameters::new(), sink).await
     }
 
     /// Runs statements that must succeed, one on each line.
@@ -122,11 +107,7 @@ impl TestNode {
     /// The names of the columns that a statement gives.
     pub(crate) fn columns(&self, text: &str) -> Vec<String> {
         let statement = self.processor.analyse(&self.session, text, None).unwrap();
-        statement
-            .columns
-            .iter()
-            .map(|column| column.name.to_string())
-            .collect()
+        statement.columns.iter().map(|column| column.name.to_string()).collect()
     }
 
     /// The rows of a statement, values as text.
@@ -137,9 +118,7 @@ impl TestNode {
                 let text = |value: Option<Vec<u8>>| {
                     value.map_or("null".into(), |v| String::from_utf8_lossy(&v).into())
                 };
-                rows.into_iter()
-                    .map(|row| row.into_iter().map(text).collect())
-                    .collect()
+                rows.into_iter().map(|row| row.into_iter().map(text).collect()).collect()
             }
         }
     }

@@ -56,12 +56,7 @@ impl Server {
         };
         change(&mut settings);
         let running = dodona_server::start(os::env(directory.path()).unwrap(), settings).unwrap();
-        Self {
-            native: running.native,
-            admin: running.admin,
-            running: Some(running),
-            directory,
-        }
+        Self { native: running.native, admin: running.admin, running: Some(running), directory }
     }
 
     /// Stops the server, and gives its directory.
@@ -73,11 +68,7 @@ impl Server {
     /// What an HTTP request of an operator gives.
     pub fn http(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         text
@@ -116,10 +107,9 @@ impl Answer {
     /// All values, if it is rows.
     pub fn values(&self) -> Vec<Option<Vec<u8>>> {
         match self.response() {
-            Response::Result(ResultResponse::Rows(rows)) => rows
-                .cells()
-                .map(|cell| cell.unwrap().map(<[u8]>::to_vec))
-                .collect(),
+            Response::Result(ResultResponse::Rows(rows)) => {
+                rows.cells().map(|cell| cell.unwrap().map(<[u8]>::to_vec)).collect()
+            }
             other => panic!("not rows: {other:?}"),
         }
     }
@@ -190,11 +180,8 @@ impl Client {
         options.extend(more);
         let answer = self.call(&Request::Startup(Startup { options }));
         if self.version.has_segments() {
-            let format = if compression == Compression::Lz4 {
-                SegmentFormat::Lz4
-            } else {
-                SegmentFormat::Plain
-            };
+            let format =
+                if compression == Compression::Lz4 { SegmentFormat::Lz4 } else { SegmentFormat::Plain };
             let reader = SegmentReader::new(format, EnvelopeRules::client(self.version));
             self.segments = Some((format, reader));
         } else {
@@ -235,20 +222,9 @@ impl Client {
         let stream = self.next_stream;
         self.next_stream = (stream + 1) % 1_000;
         let mut out = BytesMut::new();
-        let run = self
-            .segments
-            .as_ref()
-            .map(|(format, _)| SegmentRun::begin(&mut out, *format));
-        let extras = RequestExtras {
-            tracing,
-            ..RequestExtras::default()
-        };
-        request.encode(
-            Encoding::new(self.version, self.compression),
-            stream,
-            &extras,
-            &mut out,
-        );
+        let run = self.segments.as_ref().map(|(format, _)| SegmentRun::begin(&mut out, *format));
+        let extras = RequestExtras { tracing, ..RequestExtras::default() };
+        request.encode(Encoding::new(self.version, self.compression), stream, &extras, &mut out);
         if let Some(run) = run {
             run.seal(&mut out);
         }
@@ -335,11 +311,8 @@ impl Client {
         let mut parameters = QueryParameters::new(Consistency::One);
         parameters.values = builder.values();
         change(&mut parameters);
-        let request = Execute {
-            id: &statement.id,
-            result_metadata_id: Some(&statement.result_id),
-            parameters,
-        };
+        let request =
+            Execute { id: &statement.id, result_metadata_id: Some(&statement.result_id), parameters };
         self.send(&Request::Execute(request), false)
     }
 
@@ -351,21 +324,12 @@ impl Client {
 
 /// Takes whole envelopes; returns how many bytes they are.
 fn take(bytes: &[u8], version: Version, compression: Compression, answers: &mut VecDeque<Answer>) -> usize {
-    let rules = EnvelopeRules {
-        version: None,
-        ..EnvelopeRules::client(version)
-    };
+    let rules = EnvelopeRules { version: None, ..EnvelopeRules::client(version) };
     let mut used = 0;
     while let Some((envelope, length)) = rules.next(&bytes[used..]).unwrap() {
         let mut scratch = Vec::new();
-        let body = compression
-            .body(&envelope, 256 << 20, &mut scratch)
-            .unwrap()
-            .to_vec();
-        answers.push_back(Answer {
-            header: envelope.header,
-            body,
-        });
+        let body = compression.body(&envelope, 256 << 20, &mut scratch).unwrap().to_vec();
+        answers.push_back(Answer { header: envelope.header, body });
         used += length;
     }
     used

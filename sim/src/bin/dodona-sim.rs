@@ -60,9 +60,7 @@ fn find_mutants(arguments: &Arguments) -> ExitCode {
                 Scenario::Single => single::run(seed, Some(mutant)),
                 Scenario::Ring => ring::run(seed, Some(mutant)),
             };
-            verdict
-                .violation
-                .map(|violation| (seed - arguments.seed + 1, violation))
+            verdict.violation.map(|violation| (seed - arguments.seed + 1, violation))
         });
         match caught {
             Some((seeds, violation)) => println!("{mutant:<28} {seeds:>6}  {violation}"),
@@ -72,9 +70,5 @@ fn find_mutants(arguments: &Arguments) -> ExitCode {
             }
         }
     }
-    if missed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -9,10 +9,8 @@ use crate::model::{Action, Model, RowId};
 /// What was lost, or came back.
 pub fn judge(model: &Model, row: RowId, seen: Seen) -> Result<(), String> {
     let attempts = model.attempts(row);
-    let Some(newest) = attempts
-        .iter()
-        .filter(|attempt| attempt.must_survive)
-        .max_by_key(|attempt| attempt.timestamp)
+    let Some(newest) =
+        attempts.iter().filter(|attempt| attempt.must_survive).max_by_key(|attempt| attempt.timestamp)
     else {
         return Ok(());
     };
@@ -53,10 +51,7 @@ mod tests {
         assert!(judge(&model, row, None).is_err());
         assert!(judge(&model, row, Some((5, 50))).is_ok());
         model.attempt(row, 7, Action::Delete);
-        assert!(
-            judge(&model, row, None).is_ok(),
-            "a deletion that was not acknowledged may have happened"
-        );
+        assert!(judge(&model, row, None).is_ok(), "a deletion that was not acknowledged may have happened");
         model.acknowledge(row, 7, Duration::from_secs(2));
         model.promise(Duration::from_secs(2));
         assert!(judge(&model, row, Some((5, 50))).is_err());

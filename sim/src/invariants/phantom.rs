@@ -18,9 +18,7 @@ pub fn judge(model: &Model, row: RowId, seen: Seen) -> Result<(), String> {
     if written {
         Ok(())
     } else {
-        Err(format!(
-            "row {row:?} shows value {value} of timestamp {timestamp}, which nobody wrote"
-        ))
+        Err(format!("row {row:?} shows value {value} of timestamp {timestamp}, which nobody wrote"))
     }
 }
 

@@ -49,9 +49,7 @@ pub fn header(base_position: u64) -> [u8; HEADER_BYTES] {
 /// The header is damaged or of a newer version.
 pub fn parse_header(path: &str, bytes: &[u8]) -> Result<u64> {
     let damaged = |reason| corrupt(path, 0, reason);
-    let header = bytes
-        .get(..HEADER_BYTES)
-        .ok_or_else(|| damaged("the header is cut off"))?;
+    let header = bytes.get(..HEADER_BYTES).ok_or_else(|| damaged("the header is cut off"))?;
     let mut reader = Reader::new(header);
     if reader.bytes(8)? != MAGIC {
         return Err(damaged("not a commit-log segment"));
@@ -62,11 +60,7 @@ pub fn parse_header(path: &str, bytes: &[u8]) -> Result<u64> {
         return Err(damaged("the header's checksum does not match"));
     }
     if version > VERSION {
-        return Err(StorageError::NewerFormat {
-            path: path.to_owned(),
-            found: version,
-            supported: VERSION,
-        });
+        return Err(StorageError::NewerFormat { path: path.to_owned(), found: version, supported: VERSION });
     }
     Ok(base_position)
 }
@@ -172,10 +166,7 @@ mod tests {
             out.extend_from_slice(b"payload");
         });
         assert!(parse_record(&out, 3).is_some());
-        assert!(
-            parse_record(&out, 4).is_none(),
-            "a record at another position is not this record"
-        );
+        assert!(parse_record(&out, 4).is_none(), "a record at another position is not this record");
         for bit in 0..out.len() * 8 {
             let mut damaged = out.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);

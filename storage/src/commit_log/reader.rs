@@ -54,10 +54,7 @@ pub fn replay(disk: &dyn Disk, mut apply: impl FnMut(u64, &[u8]) -> Result<()>) 
             check_tail(&path, &records[offset..], end_position)?;
             torn.get_or_insert((path, (format::HEADER_BYTES + offset) as u64, end_position));
         }
-        found.segments.push(Segment {
-            base_position,
-            end_position,
-        });
+        found.segments.push(Segment { base_position, end_position });
         found.end_position = found.end_position.max(base_position + records.len() as u64);
     }
     Ok(found)
@@ -65,35 +62,23 @@ pub fn replay(disk: &dyn Disk, mut apply: impl FnMut(u64, &[u8]) -> Result<()>) 
 
 fn segment_paths(disk: &dyn Disk) -> Result<Vec<String>> {
     let names = disk.list(DIRECTORY).during("listing", DIRECTORY)?;
-    Ok(names
-        .iter()
-        .filter(|name| name.ends_with(".log"))
-        .map(|name| format!("{DIRECTORY}/{name}"))
-        .collect())
+    Ok(names.iter().filter(|name| name.ends_with(".log")).map(|name| format!("{DIRECTORY}/{name}")).collect())
 }
 
 /// The base position of a segment; `None` for one that a crash cut off within its header.
 fn base_position(path: &str, bytes: &[u8], found: &mut Replayed) -> Result<Option<u64>> {
     match format::parse_header(path, bytes) {
         Ok(base) if segment_path(base) == path => Ok(Some(base)),
-        Ok(_) => Err(corrupt(
-            path,
-            10,
-            "the header's position is not that of the file's name",
-        )),
+        Ok(_) => Err(corrupt(path, 10, "the header's position is not that of the file's name")),
         Err(newer @ crate::error::StorageError::NewerFormat { .. }) => Err(newer),
         Err(error) => {
-            let has_records = bytes
-                .get(format::HEADER_BYTES..)
-                .is_some_and(|rest| rest.iter().any(|byte| *byte != 0));
+            let has_records =
+                bytes.get(format::HEADER_BYTES..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0));
             if has_records {
                 return Err(error);
             }
             found.torn_tails += 1;
-            let name = path
-                .trim_start_matches(DIRECTORY)
-                .trim_matches('/')
-                .trim_end_matches(".log");
+            let name = path.trim_start_matches(DIRECTORY).trim_matches('/').trim_end_matches(".log");
             found.end_position = found.end_position.max(name.parse::<u64>().unwrap_or(0) + 1);
             Ok(None)
         }

@@ -68,25 +68,13 @@ impl CommitLog {
     /// Opens the log to go on behind what [`super::reader::replay`] found.
     #[must_use]
     pub fn open(env: Env, mode: SyncMode, segment_bytes: u64, segments: &[Segment], end: u64) -> Self {
-        let segments = segments
-            .iter()
-            .map(|segment| (segment.base_position, segment.end_position))
-            .collect();
+        let segments = segments.iter().map(|segment| (segment.base_position, segment.end_position)).collect();
         Self {
             env,
             mode,
             segment_bytes,
-            buffer: Mutex::new(Buffer {
-                bytes: Vec::new(),
-                start: end,
-                failed: None,
-            }),
-            file: Mutex::new(Files {
-                active: None,
-                unsynced: Vec::new(),
-                segments,
-                spare: Vec::new(),
-            }),
+            buffer: Mutex::new(Buffer { bytes: Vec::new(), start: end, failed: None }),
+            file: Mutex::new(Files { active: None, unsynced: Vec::new(), segments, spare: Vec::new() }),
             written: AtomicU64::new(end),
             synced: AtomicU64::new(end),
             waiting: Mutex::default(),
@@ -138,11 +126,7 @@ impl CommitLog {
     /// True if the record that ends at `position` could not be written for lack of space.
     fn is_lost(&self, position: u64) -> bool {
         self.has_lost.load(Acquire)
-            && self
-                .lost
-                .lock()
-                .iter()
-                .any(|lost| lost.start < position && position <= lost.end)
+            && self.lost.lock().iter().any(|lost| lost.start < position && position <= lost.end)
     }
 
     fn note_lost(&self, start: u64, end: u64) {
@@ -220,11 +204,7 @@ impl CommitLog {
         let target = self.written.load(Acquire);
         let writers = self.writers_to_sync();
         let skip = self.env.mutants.has("commit-log-no-sync");
-        let sync = move || {
-            writers
-                .iter()
-                .try_for_each(|writer| if skip { Ok(()) } else { writer.sync() })
-        };
+        let sync = move || writers.iter().try_for_each(|writer| if skip { Ok(()) } else { writer.sync() });
         match self.env.tasks.blocking(sync).await {
             Ok(Ok(())) => {
                 self.synced.fetch_max(target, Release);
@@ -286,21 +266,14 @@ impl CommitLog {
 
     fn write_bytes(&self, files: &mut Files, bytes: &[u8], start: u64) -> Result<()> {
         let end = start + bytes.len() as u64;
-        if files
-            .active
-            .as_ref()
-            .is_some_and(|active| start - active.base >= self.segment_bytes)
-        {
+        if files.active.as_ref().is_some_and(|active| start - active.base >= self.segment_bytes) {
             self.end_segment(files)?;
         }
         if files.active.is_none() {
             files.active = Some(self.begin_segment(start)?);
         }
         if let Some(active) = &files.active {
-            active
-                .writer
-                .append(bytes)
-                .during("appending to", &segment_path(active.base))?;
+            active.writer.append(bytes).during("appending to", &segment_path(active.base))?;
             files.segments.insert(active.base, end);
         }
         Ok(())
@@ -319,9 +292,7 @@ impl CommitLog {
     fn begin_segment(&self, base: u64) -> Result<Active> {
         let path = segment_path(base);
         let writer = self.env.disk.create(&path).during("creating", &path)?;
-        writer
-            .append(&format::header(base))
-            .during("appending to", &path)?;
+        writer.append(&format::header(base)).during("appending to", &path)?;
         if !self.env.mutants.has("commit-log-no-dir-sync") {
             self.env.disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
         }
@@ -364,12 +335,7 @@ impl CommitLog {
     /// Bytes of all segments.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
-        self.file
-            .lock()
-            .segments
-            .iter()
-            .map(|(base, end)| end - base)
-            .sum()
+        self.file.lock().segments.iter().map(|(base, end)| end - base).sum()
     }
 
     /// Removes the segments that hold nothing from `position` on. Returns how many went.

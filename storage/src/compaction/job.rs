@@ -93,17 +93,11 @@ impl MergeJob {
     }
 
     fn purge_of_partition(&self) -> Purge {
-        self.scan
-            .key()
-            .map_or(Purge::NOTHING, |key| (self.purge)(key.as_ref()))
+        self.scan.key().map_or(Purge::NOTHING, |key| (self.purge)(key.as_ref()))
     }
 
     fn begin_partition(&mut self) -> Result<()> {
-        if self
-            .writer
-            .as_ref()
-            .is_some_and(|writer| writer.written_bytes() >= self.output.target_bytes)
-        {
+        if self.writer.as_ref().is_some_and(|writer| writer.written_bytes() >= self.output.target_bytes) {
             self.end_file()?;
         }
         let purge = self.purge_of_partition();

@@ -67,9 +67,7 @@ impl CompactionSettings {
     /// What is wrong, as Cassandra says it.
     pub fn from_options(options: &BTreeMap<String, String>) -> Result<Self, String> {
         let class = options.get("class").map_or("", String::as_str);
-        let class = class
-            .strip_prefix("org.apache.cassandra.db.compaction.")
-            .unwrap_or(class);
+        let class = class.strip_prefix("org.apache.cassandra.db.compaction.").unwrap_or(class);
         let strategy = match class {
             "SizeTieredCompactionStrategy" => {
                 Self::SizeTiered(size_tiered::SizeTiered::from_options(options)?)
@@ -87,16 +85,11 @@ impl CompactionSettings {
                 ));
             }
         };
-        Ok(
-            if options
-                .get("enabled")
-                .is_some_and(|enabled| enabled.eq_ignore_ascii_case("false"))
-            {
-                Self::Disabled
-            } else {
-                strategy
-            },
-        )
+        Ok(if options.get("enabled").is_some_and(|enabled| enabled.eq_ignore_ascii_case("false")) {
+            Self::Disabled
+        } else {
+            strategy
+        })
     }
 }
 
@@ -121,10 +114,7 @@ fn check_names(strategy: &str, options: &BTreeMap<String, String>, known: &[&str
     if unknown.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "Properties specified [{}] are not understood by {strategy}",
-        unknown.join(", ")
-    ))
+    Err(format!("Properties specified [{}] are not understood by {strategy}", unknown.join(", ")))
 }
 
 fn number<T: std::str::FromStr>(
@@ -134,12 +124,9 @@ fn number<T: std::str::FromStr>(
 ) -> Result<T, String> {
     match options.get(name) {
         None => Ok(default),
-        Some(text) => text.parse().map_err(|_| {
-            format!(
-                "{text} is not a parsable {} for {name}",
-                std::any::type_name::<T>()
-            )
-        }),
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("{text} is not a parsable {} for {name}", std::any::type_name::<T>())),
     }
 }
 
@@ -157,10 +144,7 @@ fn size(options: &BTreeMap<String, String>, name: &str, default: u64) -> Result<
         "tib" | "tb" => 40,
         _ => return Err(format!("Invalid size string {text} for {name}")),
     };
-    let number: f64 = digits
-        .trim()
-        .parse()
-        .map_err(|_| format!("Invalid size string {text} for {name}"))?;
+    let number: f64 = digits.trim().parse().map_err(|_| format!("Invalid size string {text} for {name}"))?;
     Ok((number * (1u64 << unit) as f64) as u64)
 }
 
@@ -185,10 +169,7 @@ mod tests {
     #[test]
     fn options_are_checked_with_cassandras_words() {
         let options = |pairs: &[(&str, &str)]| {
-            pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect()
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
         let error = CompactionSettings::from_options(&options(&[
             ("class", "SizeTieredCompactionStrategy"),
@@ -199,9 +180,6 @@ mod tests {
             "Properties specified [x] are not understood by SizeTieredCompactionStrategy"
         );
         let disabled = options(&[("class", "UnifiedCompactionStrategy"), ("enabled", "false")]);
-        assert_eq!(
-            CompactionSettings::from_options(&disabled),
-            Ok(CompactionSettings::Disabled)
-        );
+        assert_eq!(CompactionSettings::from_options(&disabled), Ok(CompactionSettings::Disabled));
     }
 }

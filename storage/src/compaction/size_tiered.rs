@@ -24,13 +24,7 @@ impl SizeTiered {
     /// # Errors
     /// What is wrong, as Cassandra says it.
     pub fn from_options(options: &BTreeMap<String, String>) -> Result<Self, String> {
-        let known = [
-            "min_sstable_size",
-            "bucket_low",
-            "bucket_high",
-            "min_threshold",
-            "max_threshold",
-        ];
+        let known = ["min_sstable_size", "bucket_low", "bucket_high", "min_threshold", "max_threshold"];
         check_names("SizeTieredCompactionStrategy", options, &known)?;
         let strategy = Self {
             min_sstable_bytes: number(options, "min_sstable_size", 50 << 20)?,
@@ -81,17 +75,11 @@ impl SizeTiered {
                 None => buckets.push((bytes, vec![candidate])),
             }
         }
-        let ready = buckets
-            .into_iter()
-            .filter(|(_, files)| files.len() >= self.min_threshold);
+        let ready = buckets.into_iter().filter(|(_, files)| files.len() >= self.min_threshold);
         match ready.min_by_key(|(_, files)| std::cmp::Reverse(files.len())) {
             None => Choice::Nothing,
             Some((_, files)) => Choice::Merge {
-                inputs: files
-                    .iter()
-                    .take(self.max_threshold)
-                    .map(|candidate| candidate.id)
-                    .collect(),
+                inputs: files.iter().take(self.max_threshold).map(|candidate| candidate.id).collect(),
                 target_bytes: u64::MAX,
             },
         }
@@ -109,9 +97,7 @@ mod tests {
         let mib = 1 << 20;
         assert_eq!(strategy.choose(&candidates(&[1, 2, 3])), Choice::Nothing);
         let files = candidates(&[900 * mib, 60 * mib, 61 * mib, 70 * mib, 55 * mib]);
-        let Choice::Merge { inputs, .. } = strategy.choose(&files) else {
-            panic!("nothing to do")
-        };
+        let Choice::Merge { inputs, .. } = strategy.choose(&files) else { panic!("nothing to do") };
         let mut expected: Vec<_> = files[1..].iter().map(|file| file.id).collect();
         expected.sort();
         let mut inputs = inputs;

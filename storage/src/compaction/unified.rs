@@ -39,10 +39,8 @@ impl Unified {
         ];
         check_names("UnifiedCompactionStrategy", options, &known)?;
         let scaling = options.get("scaling_parameters").map_or("T4", String::as_str);
-        let scaling = scaling
-            .split(',')
-            .map(|part| scaling_parameter(part.trim()))
-            .collect::<Result<_, _>>()?;
+        let scaling =
+            scaling.split(',').map(|part| scaling_parameter(part.trim())).collect::<Result<_, _>>()?;
         let strategy = Self {
             scaling,
             min_sstable_bytes: size(options, "min_sstable_size", 100 << 20)?,
@@ -62,11 +60,7 @@ impl Unified {
     }
 
     fn parameter(&self, level: usize) -> i32 {
-        self.scaling
-            .get(level)
-            .or(self.scaling.last())
-            .copied()
-            .unwrap_or(2)
+        self.scaling.get(level).or(self.scaling.last()).copied().unwrap_or(2)
     }
 
     /// Bytes (per full ring) up to which a file belongs to the level.
@@ -85,10 +79,7 @@ impl Unified {
     pub fn choose(&self, candidates: &[Candidate]) -> Choice {
         let mut levels: BTreeMap<usize, Vec<&Candidate>> = BTreeMap::new();
         for candidate in candidates {
-            levels
-                .entry(self.level_of(density(candidate)))
-                .or_default()
-                .push(candidate);
+            levels.entry(self.level_of(density(candidate))).or_default().push(candidate);
         }
         for (level, files) in levels {
             let threshold = threshold(self.parameter(level));
@@ -128,11 +119,7 @@ const fn fan_factor(parameter: i32) -> u32 {
 
 /// Files at one place of the ring that make a level worth compacting.
 const fn threshold(parameter: i32) -> usize {
-    if parameter <= 0 {
-        2
-    } else {
-        (parameter + 2) as usize
-    }
+    if parameter <= 0 { 2 } else { (parameter + 2) as usize }
 }
 
 /// A file's length over the part of the ring that it spans.
@@ -140,26 +127,15 @@ fn density(candidate: &Candidate) -> f64 {
     let (first, last) = candidate.tokens;
     let span = (last.ordinal().saturating_sub(first.ordinal())) as f64 / u64::MAX as f64;
     // A file of a few partitions spans next to nothing: do not take it for a dense one.
-    if span < 0.001 {
-        candidate.bytes as f64
-    } else {
-        candidate.bytes as f64 / span
-    }
+    if span < 0.001 { candidate.bytes as f64 } else { candidate.bytes as f64 / span }
 }
 
 /// The most files that cover one place of the ring.
 fn most_overlapping(mut files: Vec<&Candidate>) -> Option<Vec<&Candidate>> {
     files.sort_by_key(|candidate| candidate.tokens.0);
-    let at = |token| {
-        files
-            .iter()
-            .copied()
-            .filter(move |file| file.tokens.0 <= token && token <= file.tokens.1)
-    };
-    let place = files
-        .iter()
-        .map(|file| file.tokens.0)
-        .max_by_key(|token| at(*token).count())?;
+    let at =
+        |token| files.iter().copied().filter(move |file| file.tokens.0 <= token && token <= file.tokens.1);
+    let place = files.iter().map(|file| file.tokens.0).max_by_key(|token| at(*token).count())?;
     Some(at(place).collect())
 }
 
@@ -169,11 +145,8 @@ mod tests {
     use super::*;
 
     fn unified(scaling: &str) -> Unified {
-        Unified::from_options(&BTreeMap::from([(
-            "scaling_parameters".to_owned(),
-            scaling.to_owned(),
-        )]))
-        .unwrap()
+        Unified::from_options(&BTreeMap::from([("scaling_parameters".to_owned(), scaling.to_owned())]))
+            .unwrap()
     }
 
     #[test]
@@ -187,10 +160,7 @@ mod tests {
     #[test]
     fn four_files_of_a_tiered_level_are_merged_and_two_of_a_leveled_one() {
         let mib = 1 << 20;
-        assert_eq!(
-            unified("T4").choose(&candidates(&[mib, mib, mib])),
-            Choice::Nothing
-        );
+        assert_eq!(unified("T4").choose(&candidates(&[mib, mib, mib])), Choice::Nothing);
         assert!(
             matches!(unified("T4").choose(&candidates(&[mib; 4])), Choice::Merge { inputs, .. } if inputs.len() == 4)
         );
@@ -198,10 +168,6 @@ mod tests {
             matches!(unified("L4").choose(&candidates(&[mib; 2])), Choice::Merge { inputs, .. } if inputs.len() == 2)
         );
         let apart = candidates(&[mib, mib, mib, 900 * mib]);
-        assert_eq!(
-            unified("T4").choose(&apart),
-            Choice::Nothing,
-            "another level does not count"
-        );
+        assert_eq!(unified("T4").choose(&apart), Choice::Nothing, "another level does not count");
     }
 }

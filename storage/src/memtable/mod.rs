@@ -36,10 +36,7 @@ trait Keyed {
 
 impl Keyed for MemKey {
     fn key(&self) -> KeyRef<'_> {
-        KeyRef {
-            token: self.token,
-            bytes: &self.bytes,
-        }
+        KeyRef { token: self.token, bytes: &self.bytes }
     }
 }
 
@@ -90,12 +87,7 @@ pub struct Partition {
 
 impl Default for Partition {
     fn default() -> Self {
-        Self {
-            deletion: Deletion::NONE,
-            static_row: None,
-            rows: Rows::Empty,
-            ranges: None,
-        }
+        Self { deletion: Deletion::NONE, static_row: None, rows: Rows::Empty, ranges: None }
     }
 }
 
@@ -195,10 +187,7 @@ impl Memtable {
             None => {
                 growth += (PARTITION_BYTES + mutation.key.bytes.len()).cast_signed();
                 self.partitions.fetch_add(1, Relaxed);
-                let key = MemKey {
-                    token: mutation.key.token,
-                    bytes: mutation.key.bytes.into(),
-                };
+                let key = MemKey { token: mutation.key.token, bytes: mutation.key.bytes.into() };
                 tree.entry(key).or_default()
             }
         };
@@ -226,11 +215,7 @@ impl Memtable {
     /// A snapshot of one partition.
     #[must_use]
     pub fn get(&self, key: KeyRef<'_>) -> Option<Partition> {
-        self.shards[self.shard_of(key.token)]
-            .read()
-            .tree
-            .get(&key as &dyn Keyed)
-            .cloned()
+        self.shards[self.shard_of(key.token)].read().tree.get(&key as &dyn Keyed).cloned()
     }
 
     /// A snapshot of the first partition at or behind a bound, with its key.
@@ -241,9 +226,7 @@ impl Memtable {
             RangeBound::Token(token, _) => *token,
             RangeBound::Key(key, _) => key.token(),
         };
-        self.shards[self.shard_of(token)..]
-            .iter()
-            .find_map(|shard| first_in(&shard.read().tree, bound))
+        self.shards[self.shard_of(token)..].iter().find_map(|shard| first_in(&shard.read().tree, bound))
     }
 
     /// Bytes held.
@@ -296,25 +279,16 @@ fn first_in(
     let owned = |(key, partition): (&MemKey, &Partition)| (key.key().to_owned_key(), partition.clone());
     let start = match bound {
         RangeBound::Unbounded => return shard.iter().next().map(owned),
-        RangeBound::Token(token, true) => KeyRef {
-            token: *token,
-            bytes: &[],
-        },
+        RangeBound::Token(token, true) => KeyRef { token: *token, bytes: &[] },
         RangeBound::Token(Token(i64::MAX), false) => return None,
-        RangeBound::Token(token, false) => KeyRef {
-            token: Token(token.0 + 1),
-            bytes: &[],
-        },
+        RangeBound::Token(token, false) => KeyRef { token: Token(token.0 + 1), bytes: &[] },
         RangeBound::Key(key, _) => key.as_ref(),
     };
     let start = match bound {
         RangeBound::Key(_, false) => Bound::Excluded(&start as &dyn Keyed),
         _ => Bound::Included(&start as &dyn Keyed),
     };
-    shard
-        .range::<dyn Keyed, _>((start, Bound::Unbounded))
-        .next()
-        .map(owned)
+    shard.range::<dyn Keyed, _>((start, Bound::Unbounded)).next().map(owned)
 }
 
 /// The least timestamp in a row.
@@ -322,10 +296,7 @@ fn first_in(
 /// # Errors
 /// The row is malformed.
 pub fn min_timestamp(row: &RowView<'_>) -> Result<i64> {
-    let mut least = row
-        .header
-        .liveness
-        .map_or(i64::MAX, |liveness| liveness.timestamp_micros);
+    let mut least = row.header.liveness.map_or(i64::MAX, |liveness| liveness.timestamp_micros);
     if !row.header.deletion.is_none() {
         least = least.min(row.header.deletion.timestamp_micros);
     }

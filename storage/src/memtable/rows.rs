@@ -24,10 +24,7 @@ impl RowEntry {
         scratch.clear();
         scratch.extend_from_slice(clustering);
         scratch.extend_from_slice(row);
-        Self {
-            bytes: Arc::from(scratch.as_slice()),
-            clustering_bytes: clustering.len() as u32,
-        }
+        Self { bytes: Arc::from(scratch.as_slice()), clustering_bytes: clustering.len() as u32 }
     }
 
     /// The comparable bytes of the clustering key.
@@ -99,9 +96,7 @@ impl Rows {
                 Ok(entry.heap_bytes().cast_signed() - before.cast_signed())
             }
             Self::One(entry) => {
-                let chunk = Chunk {
-                    entries: vec![entry.clone()],
-                };
+                let chunk = Chunk { entries: vec![entry.clone()] };
                 *self = Self::Many(Arc::new(vec![Arc::new(chunk)]));
                 self.put(clustering, row, scratch)
             }
@@ -130,15 +125,12 @@ impl Rows {
     pub fn lower_bound(&self, bound: &[u8]) -> RowIndex {
         match self {
             Self::Empty => RowIndex { chunk: 0, entry: 0 },
-            Self::One(entry) => RowIndex {
-                chunk: 0,
-                entry: usize::from(entry.clustering() < bound),
-            },
+            Self::One(entry) => RowIndex { chunk: 0, entry: usize::from(entry.clustering() < bound) },
             Self::Many(chunks) => {
                 let chunk = chunks.partition_point(|chunk| last(chunk).is_some_and(|key| key < bound));
-                let entry = chunks.get(chunk).map_or(0, |chunk| {
-                    chunk.entries.partition_point(|entry| entry.clustering() < bound)
-                });
+                let entry = chunks
+                    .get(chunk)
+                    .map_or(0, |chunk| chunk.entries.partition_point(|entry| entry.clustering() < bound));
                 RowIndex { chunk, entry }
             }
         }
@@ -158,36 +150,22 @@ impl Rows {
     #[must_use]
     pub fn next(&self, index: RowIndex) -> RowIndex {
         if let Self::Many(chunks) = self
-            && chunks
-                .get(index.chunk)
-                .is_some_and(|chunk| index.entry + 1 >= chunk.entries.len())
+            && chunks.get(index.chunk).is_some_and(|chunk| index.entry + 1 >= chunk.entries.len())
         {
-            return RowIndex {
-                chunk: index.chunk + 1,
-                entry: 0,
-            };
+            return RowIndex { chunk: index.chunk + 1, entry: 0 };
         }
-        RowIndex {
-            chunk: index.chunk,
-            entry: index.entry + 1,
-        }
+        RowIndex { chunk: index.chunk, entry: index.entry + 1 }
     }
 
     /// The place before `index`, if there is one.
     #[must_use]
     pub fn previous(&self, index: RowIndex) -> Option<RowIndex> {
         if index.entry > 0 {
-            return Some(RowIndex {
-                chunk: index.chunk,
-                entry: index.entry - 1,
-            });
+            return Some(RowIndex { chunk: index.chunk, entry: index.entry - 1 });
         }
         let Self::Many(chunks) = self else { return None };
         let chunk = index.chunk.checked_sub(1)?;
-        Some(RowIndex {
-            chunk,
-            entry: chunks.get(chunk)?.entries.len() - 1,
-        })
+        Some(RowIndex { chunk, entry: chunks.get(chunk)?.entries.len() - 1 })
     }
 }
 
@@ -209,24 +187,17 @@ fn put_many(
     scratch: &mut Vec<u8>,
 ) -> Result<isize, DecodeError> {
     // Rows often come in their order: look at the end first.
-    let behind_all = chunks
-        .last()
-        .and_then(|chunk| last(chunk))
-        .is_some_and(|key| key < clustering);
+    let behind_all = chunks.last().and_then(|chunk| last(chunk)).is_some_and(|key| key < clustering);
     let index = if behind_all {
         chunks.len() - 1
     } else {
-        chunks
-            .partition_point(|chunk| last(chunk).is_some_and(|key| key < clustering))
-            .min(chunks.len() - 1)
+        chunks.partition_point(|chunk| last(chunk).is_some_and(|key| key < clustering)).min(chunks.len() - 1)
     };
     let chunk = Arc::make_mut(&mut chunks[index]);
     let place = if behind_all {
         Err(chunk.entries.len())
     } else {
-        chunk
-            .entries
-            .binary_search_by(|entry| entry.clustering().cmp(clustering))
+        chunk.entries.binary_search_by(|entry| entry.clustering().cmp(clustering))
     };
     match place {
         Ok(place) => {
@@ -241,14 +212,8 @@ fn put_many(
             chunk.entries.insert(place, entry);
             if chunk.entries.len() > CHUNK_ENTRIES {
                 // A chunk that fills in order stays full; one that fills anywhere is halved.
-                let split = if place + 1 == chunk.entries.len() {
-                    CHUNK_ENTRIES
-                } else {
-                    CHUNK_ENTRIES / 2
-                };
-                let behind = Chunk {
-                    entries: chunk.entries.split_off(split),
-                };
+                let split = if place + 1 == chunk.entries.len() { CHUNK_ENTRIES } else { CHUNK_ENTRIES / 2 };
+                let behind = Chunk { entries: chunk.entries.split_off(split) };
                 chunks.insert(index + 1, Arc::new(behind));
             }
             Ok(growth.cast_signed())

@@ -25,10 +25,7 @@ pub struct BlockBuilder {
 impl BlockBuilder {
     /// Appends an entry; keys must increase.
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
-        debug_assert!(
-            self.entries == 0 || self.last_key.as_slice() < key,
-            "keys must increase"
-        );
+        debug_assert!(self.entries == 0 || self.last_key.as_slice() < key, "keys must increase");
         let shared = if self.entries.is_multiple_of(RESTART_INTERVAL) {
             self.restarts.push(self.out.len() as u32);
             0
@@ -71,8 +68,7 @@ impl BlockBuilder {
         for restart in &self.restarts {
             self.out.extend_from_slice(&restart.to_le_bytes());
         }
-        self.out
-            .extend_from_slice(&(self.restarts.len() as u32).to_le_bytes());
+        self.out.extend_from_slice(&(self.restarts.len() as u32).to_le_bytes());
         let taken = take(&self.out);
         self.out.clear();
         self.restarts.clear();
@@ -98,21 +94,12 @@ impl Block {
     /// # Errors
     /// The list of restarts does not fit.
     pub fn new(bytes: Box<[u8]>) -> Result<Self, DecodeError> {
-        let error = DecodeError {
-            offset: bytes.len(),
-            reason: "restarts of a block",
-        };
+        let error = DecodeError { offset: bytes.len(), reason: "restarts of a block" };
         let count_at = bytes.len().checked_sub(4).ok_or(error.clone())?;
         let restarts = Reader::new(&bytes[count_at..]).u32()? as usize;
-        let entries_end = restarts
-            .checked_mul(4)
-            .and_then(|bytes| count_at.checked_sub(bytes))
-            .ok_or(error)?;
-        Ok(Self {
-            bytes,
-            entries_end,
-            restarts,
-        })
+        let entries_end =
+            restarts.checked_mul(4).and_then(|bytes| count_at.checked_sub(bytes)).ok_or(error)?;
+        Ok(Self { bytes, entries_end, restarts })
     }
 
     /// Bytes of memory.
@@ -123,10 +110,8 @@ impl Block {
 
     fn restart(&self, index: usize) -> usize {
         let at = self.entries_end + index * 4;
-        self.bytes
-            .get(at..at + 4)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u32::from_le_bytes) as usize
+        self.bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
+            as usize
     }
 
     /// The value at a range that a cursor gave.
@@ -250,11 +235,7 @@ impl BlockCursor {
 
     fn jump(&mut self, block: &Block, restart: usize) -> Result<(), DecodeError> {
         self.key.clear();
-        self.next = if restart < block.restarts {
-            block.restart(restart)
-        } else {
-            block.entries_end
-        };
+        self.next = if restart < block.restarts { block.restart(restart) } else { block.entries_end };
         self.advance(block)
     }
 }

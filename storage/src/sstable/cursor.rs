@@ -44,10 +44,8 @@ impl Entries {
     /// Loads the data block that the index cursor stands on.
     fn load_data(&mut self) -> Result<()> {
         let Some(index) = &self.index else { return Ok(()) };
-        let entry = IndexEntry::parse(index.value(self.index_cursor.value_range())).map_err(|error| {
-            self.table
-                .malformed(self.table.top_index()[self.top].1.offset, &error)
-        })?;
+        let entry = IndexEntry::parse(index.value(self.index_cursor.value_range()))
+            .map_err(|error| self.table.malformed(self.table.top_index()[self.top].1.offset, &error))?;
         if self.data.is_none() || self.data_at != entry.handle {
             self.data = Some(self.table.block(entry.handle, self.access)?);
             self.data_at = entry.handle;
@@ -128,9 +126,7 @@ impl Entries {
     }
 
     fn value(&self) -> &[u8] {
-        self.data
-            .as_ref()
-            .map_or(&[], |data| data.value(self.cursor.value_range()))
+        self.data.as_ref().map_or(&[], |data| data.value(self.cursor.value_range()))
     }
 }
 
@@ -224,12 +220,7 @@ impl SstableSource {
         let mut target = Vec::with_capacity(key.bytes.len() + 16);
         format::put_partition_prefix(&mut target, key);
         self.entries.seek(&target)?;
-        if !self
-            .entries
-            .cursor
-            .key()
-            .is_some_and(|entry| entry.starts_with(&target))
-        {
+        if !self.entries.cursor.key().is_some_and(|entry| entry.starts_with(&target)) {
             self.on_partition = false;
             return Ok(false);
         }
@@ -248,10 +239,7 @@ impl SstableSource {
         let length = format::partition_prefix_bytes(key).map_err(|error| self.entries.malformed(&error))?;
         self.prefix.clear();
         self.prefix.extend_from_slice(&key[..length]);
-        let ordinal = self
-            .prefix
-            .first_chunk::<8>()
-            .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let ordinal = self.prefix.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         self.token = Token::from_ordinal(ordinal);
         self.raw_key.clear();
         format::put_raw_partition_key(&mut self.raw_key, &self.prefix);
@@ -273,19 +261,11 @@ impl SstableSource {
 
     /// The kind byte of the present entry, if it belongs to the present partition.
     fn kind(&self) -> Option<u8> {
-        self.entries
-            .cursor
-            .key()?
-            .strip_prefix(self.prefix.as_slice())?
-            .first()
-            .copied()
+        self.entries.cursor.key()?.strip_prefix(self.prefix.as_slice())?.first().copied()
     }
 
     pub(crate) fn key(&self) -> Option<KeyRef<'_>> {
-        self.on_partition.then_some(KeyRef {
-            token: self.token,
-            bytes: &self.raw_key,
-        })
+        self.on_partition.then_some(KeyRef { token: self.token, bytes: &self.raw_key })
     }
 
     pub(crate) const fn deletion(&self) -> Deletion {
@@ -293,9 +273,7 @@ impl SstableSource {
     }
 
     pub(crate) fn static_row(&self) -> Option<&[u8]> {
-        self.static_row
-            .as_ref()
-            .map(|(block, range)| block.value(range.clone()))
+        self.static_row.as_ref().map(|(block, range)| block.value(range.clone()))
     }
 
     pub(crate) const fn open(&self) -> Deletion {
@@ -365,16 +343,12 @@ impl SstableSource {
         }
         self.entries.with_data(|cursor, data| cursor.seek_first(data))?;
         self.backward.block_first_key.clear();
-        self.backward
-            .block_first_key
-            .extend_from_slice(self.entries.cursor.key().unwrap_or_default());
+        self.backward.block_first_key.extend_from_slice(self.entries.cursor.key().unwrap_or_default());
         let start = self.start.clone();
         self.entries.with_data(|cursor, data| cursor.seek(data, &start))?;
         while let Some(key) = self.entries.cursor.key().filter(|key| *key < end) {
             self.backward.keys.extend_from_slice(key);
-            self.backward
-                .entries
-                .push((self.backward.keys.len(), self.entries.cursor.value_range()));
+            self.backward.entries.push((self.backward.keys.len(), self.entries.cursor.value_range()));
             self.entries.with_data(|cursor, data| cursor.advance(data))?;
         }
         self.backward.exhausted = self.backward.block_first_key <= self.start;
@@ -388,22 +362,11 @@ impl SstableSource {
         let head = self.prefix.len() + 1;
         let (key, value) = if self.reversed {
             let (key_end, value) = self.backward.entries.last()?;
-            let key_start = self
-                .backward
-                .entries
-                .len()
-                .checked_sub(2)
-                .map_or(0, |index| self.backward.entries[index].0);
-            (
-                &self.backward.keys[key_start..*key_end],
-                self.entries.data.as_ref()?.value(value.clone()),
-            )
+            let key_start =
+                self.backward.entries.len().checked_sub(2).map_or(0, |index| self.backward.entries[index].0);
+            (&self.backward.keys[key_start..*key_end], self.entries.data.as_ref()?.value(value.clone()))
         } else {
-            let key = self
-                .entries
-                .cursor
-                .key()
-                .filter(|key| *key < self.end.as_slice())?;
+            let key = self.entries.cursor.key().filter(|key| *key < self.end.as_slice())?;
             (key, self.entries.value())
         };
         Some(parse_item(key.get(head..)?, value))

@@ -22,10 +22,7 @@ impl Filter {
         let bits_per_token = -rate.ln() / (std::f64::consts::LN_2 * std::f64::consts::LN_2);
         let hashes = (bits_per_token * std::f64::consts::LN_2).round().clamp(1.0, 20.0) as u8;
         let bits = ((tokens.len().max(1) as f64) * bits_per_token).ceil() as usize;
-        let mut filter = Self {
-            hashes,
-            words: vec![0; bits.div_ceil(64).max(1)].into(),
-        };
+        let mut filter = Self { hashes, words: vec![0; bits.div_ceil(64).max(1)].into() };
         for token in tokens {
             for bit in filter.bits(*token) {
                 filter.words[bit / 64] |= 1 << (bit % 64);
@@ -38,15 +35,10 @@ impl Filter {
     /// hashing, same performance").
     fn bits(&self, token: Token) -> impl Iterator<Item = usize> + use<> {
         let first = token.0.cast_unsigned();
-        let second = (first ^ (first >> 33))
-            .wrapping_mul(0xff51_afd7_ed55_8ccd)
-            .rotate_left(31)
-            | 1;
+        let second = (first ^ (first >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(31) | 1;
         let count = self.words.len() as u128 * 64;
         (0..u64::from(self.hashes)).map(move |n| {
-            let hash = first
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .wrapping_add(second.wrapping_mul(n));
+            let hash = first.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(second.wrapping_mul(n));
             ((u128::from(hash) * count) >> 64) as usize
         })
     }
@@ -55,17 +47,14 @@ impl Filter {
     #[must_use]
     #[inline]
     pub fn may_contain(&self, token: Token) -> bool {
-        self.bits(token)
-            .all(|bit| self.words[bit / 64] & (1 << (bit % 64)) != 0)
+        self.bits(token).all(|bit| self.words[bit / 64] & (1 << (bit % 64)) != 0)
     }
 
     /// The filter's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![self.hashes];
-        self.words
-            .iter()
-            .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+        self.words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
         out
     }
 
@@ -80,10 +69,7 @@ impl Filter {
         if words.is_empty() || !rest.is_empty() {
             return Err(reader.error("length of a filter"));
         }
-        Ok(Self {
-            hashes,
-            words: words.iter().map(|word| u64::from_le_bytes(*word)).collect(),
-        })
+        Ok(Self { hashes, words: words.iter().map(|word| u64::from_le_bytes(*word)).collect() })
     }
 
     /// Bytes of memory.
@@ -103,12 +89,7 @@ mod tests {
         let tokens: Vec<Token> = (0..20_000).map(token).collect();
         let filter = Filter::decode(&Filter::build(&tokens, 0.01).encode()).unwrap();
         assert!(tokens.iter().all(|token| filter.may_contain(*token)));
-        let wrong = (20_000..120_000)
-            .filter(|n| filter.may_contain(token(*n)))
-            .count();
-        assert!(
-            (500..1_500).contains(&wrong),
-            "{wrong} of 100,000 at a rate of 0.01"
-        );
+        let wrong = (20_000..120_000).filter(|n| filter.may_contain(token(*n))).count();
+        assert!((500..1_500).contains(&wrong), "{wrong} of 100,000 at a rate of 0.01");
     }
 }

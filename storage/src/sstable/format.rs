@@ -89,17 +89,9 @@ impl Footer {
     pub fn decode(path: &str, file: Uuid, offset: u64, bytes: &[u8]) -> Result<Self> {
         let damaged = |reason: &str| corrupt(path, offset, reason);
         let mut reader = Reader::new(bytes);
-        let mut handle = || {
-            Ok::<_, DecodeError>(BlockHandle {
-                offset: reader.u64()?,
-                length: reader.u32()?,
-            })
-        };
-        let footer = Self {
-            top_index: handle()?,
-            filter: handle()?,
-            statistics: handle()?,
-        };
+        let mut handle =
+            || Ok::<_, DecodeError>(BlockHandle { offset: reader.u64()?, length: reader.u32()? });
+        let footer = Self { top_index: handle()?, filter: handle()?, statistics: handle()? };
         let version = reader.u16()?;
         let crc = reader.u32()?;
         if reader.bytes(8)? != MAGIC {
@@ -152,10 +144,7 @@ pub fn partition_prefix_bytes(entry_key: &[u8]) -> Result<usize, DecodeError> {
             _ => at += 1,
         }
     }
-    Err(DecodeError {
-        offset: at,
-        reason: "partition key without end",
-    })
+    Err(DecodeError { offset: at, reason: "partition key without end" })
 }
 
 /// Appends the raw partition key in the partition's part of an entry's key.
@@ -179,10 +168,7 @@ pub fn put_deletion(out: &mut Vec<u8>, deletion: Deletion) {
 /// # Errors
 /// Bytes are missing.
 pub fn deletion(reader: &mut Reader<'_>) -> Result<Deletion, DecodeError> {
-    Ok(Deletion {
-        timestamp_micros: reader.i64()?,
-        deleted_at_seconds: reader.i64()?,
-    })
+    Ok(Deletion { timestamp_micros: reader.i64()?, deleted_at_seconds: reader.i64()? })
 }
 
 #[cfg(test)]

@@ -130,12 +130,7 @@ impl Sstable {
     /// Bytes of memory that the open file takes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.filter.heap_bytes()
-            + self
-                .top_index
-                .iter()
-                .map(|(key, _)| key.len() + 32)
-                .sum::<usize>()
+        self.filter.heap_bytes() + self.top_index.iter().map(|(key, _)| key.len() + 32).sum::<usize>()
     }
 
     /// False if the file has no partition with this token.
@@ -173,34 +168,20 @@ impl Sstable {
         if length < BLOCK_TRAILER_BYTES
             || handle.offset.saturating_add(u64::from(handle.length)) > self.file_bytes
         {
-            return Err(corrupt(
-                &self.path,
-                handle.offset,
-                "a block reaches past the end of the file",
-            ));
+            return Err(corrupt(&self.path, handle.offset, "a block reaches past the end of the file"));
         }
         let mut bytes = vec![0; length];
         if access == Access::Memory {
-            if !self
-                .file
-                .try_read_at(handle.offset, &mut bytes)
-                .during("reading", &self.path)?
-            {
+            if !self.file.try_read_at(handle.offset, &mut bytes).during("reading", &self.path)? {
                 return Err(StorageError::NeedsDisk);
             }
         } else {
-            self.file
-                .read_at(handle.offset, &mut bytes)
-                .during("reading", &self.path)?;
+            self.file.read_at(handle.offset, &mut bytes).during("reading", &self.path)?;
         }
         let (covered, crc) = bytes.split_at(length - 4);
         let expected = format::block_crc(self.id.0, handle.offset, covered);
         if crc != expected.to_le_bytes() && !self.mutants.has("sstable-no-checksum") {
-            return Err(corrupt(
-                &self.path,
-                handle.offset,
-                "the block's checksum does not match",
-            ));
+            return Err(corrupt(&self.path, handle.offset, "the block's checksum does not match"));
         }
         let (payload, trailer) = covered.split_at(covered.len() - 5);
         let uncompressed = Reader::new(&trailer[1..]).u32()? as usize;
@@ -233,10 +214,7 @@ fn parse_top_index(bytes: &[u8]) -> Result<TopIndex, DecodeError> {
     let mut index = Vec::new();
     cursor.seek_first(&block)?;
     while let Some(key) = cursor.key() {
-        index.push((
-            key.into(),
-            IndexEntry::parse(block.value(cursor.value_range()))?.handle,
-        ));
+        index.push((key.into(), IndexEntry::parse(block.value(cursor.value_range()))?.handle));
         cursor.advance(&block)?;
     }
     Ok(index)
@@ -256,14 +234,7 @@ impl IndexEntry {
         let mut reader = Reader::new(value);
         let offset = reader.varint()?;
         let length = u32::try_from(reader.varint()?).map_err(|_| reader.error("length of a block"))?;
-        let open = if reader.is_empty() {
-            Deletion::NONE
-        } else {
-            format::deletion(&mut reader)?
-        };
-        Ok(Self {
-            handle: BlockHandle { offset, length },
-            open,
-        })
+        let open = if reader.is_empty() { Deletion::NONE } else { format::deletion(&mut reader)? };
+        Ok(Self { handle: BlockHandle { offset, length }, open })
     }
 }

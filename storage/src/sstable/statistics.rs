@@ -134,12 +134,7 @@ impl Statistics {
     pub fn row(&mut self, row: &RowView<'_>) -> Result<(), DecodeError> {
         self.rows += 1;
         self.deletion(row.header.deletion);
-        if let Some(Liveness {
-            timestamp_micros,
-            expires_at_seconds,
-            ..
-        }) = row.header.liveness
-        {
+        if let Some(Liveness { timestamp_micros, expires_at_seconds, .. }) = row.header.liveness {
             self.timestamp(timestamp_micros, expires_at_seconds);
         }
         for item in row.items() {

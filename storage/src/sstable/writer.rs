@@ -213,14 +213,10 @@ impl SstableWriter {
         self.compressed.clear();
         let code = compression.compress(block, &mut self.compressed);
         self.compressed.push(code);
-        self.compressed
-            .extend_from_slice(&(block.len() as u32).to_le_bytes());
+        self.compressed.extend_from_slice(&(block.len() as u32).to_le_bytes());
         let crc = format::block_crc(self.id.0, self.offset, &self.compressed);
         self.compressed.extend_from_slice(&crc.to_le_bytes());
-        let handle = BlockHandle {
-            offset: self.offset,
-            length: self.compressed.len() as u32,
-        };
+        let handle = BlockHandle { offset: self.offset, length: self.compressed.len() as u32 };
         self.pending.extend_from_slice(&self.compressed);
         self.offset += self.compressed.len() as u64;
         self.statistics.uncompressed_bytes += block.len() as u64;
@@ -256,21 +252,14 @@ impl SstableWriter {
         let filter = self.write_block(&filter, Compression::None)?;
         let statistics = serde_json::to_vec(&self.statistics).unwrap_or_default();
         let statistics = self.write_block(&statistics, Compression::None)?;
-        let footer = Footer {
-            top_index,
-            filter,
-            statistics,
-        }
-        .encode(self.id.0);
+        let footer = Footer { top_index, filter, statistics }.encode(self.id.0);
         self.pending.extend_from_slice(&footer);
         self.flush_pending(1)?;
         if !self.mutants.has("sstable-no-sync") {
             self.file.sync().during("syncing", &self.path)?;
         }
         let path = path_of(self.statistics.table, self.id);
-        self.disk
-            .rename(&self.path, &path)
-            .during("renaming", &self.path)?;
+        self.disk.rename(&self.path, &path).during("renaming", &self.path)?;
         if !self.mutants.has("sstable-no-dir-sync") {
             let directory = super::directory_of(self.statistics.table);
             self.disk.sync_dir(&directory).during("syncing", &directory)?;

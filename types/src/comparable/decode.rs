@@ -56,17 +56,11 @@ struct Reader<'i, 'a> {
 
 impl<'i, 'a> Reader<'i, 'a> {
     fn new(input: &'i mut &'a [u8], descending: bool) -> Self {
-        Self {
-            input,
-            mask: if descending { 0xFF } else { 0 },
-        }
+        Self { input, mask: if descending { 0xFF } else { 0 } }
     }
 
     fn peek(&self) -> Result<u8> {
-        self.input
-            .first()
-            .map(|byte| byte ^ self.mask)
-            .ok_or_else(malformed)
+        self.input.first().map(|byte| byte ^ self.mask).ok_or_else(malformed)
     }
 
     fn byte(&mut self) -> Result<u8> {
@@ -116,15 +110,9 @@ fn read_tagged(ty: &CqlType, reader: &mut Reader<'_, '_>, out: &mut Sink<'_>) ->
 
 fn read_body(ty: &CqlType, reader: &mut Reader<'_, '_>, out: &mut Sink<'_>) -> Result {
     match ty {
-        CqlType::Int => put(
-            out,
-            &(u32::from_be_bytes(reader.array()?) ^ (1 << 31)).to_be_bytes(),
-        ),
+        CqlType::Int => put(out, &(u32::from_be_bytes(reader.array()?) ^ (1 << 31)).to_be_bytes()),
         CqlType::Bigint | CqlType::Timestamp | CqlType::Counter => {
-            put(
-                out,
-                &(u64::from_be_bytes(reader.array()?) ^ (1 << 63)).to_be_bytes(),
-            );
+            put(out, &(u64::from_be_bytes(reader.array()?) ^ (1 << 63)).to_be_bytes());
         }
         CqlType::Ascii
         | CqlType::Text
@@ -132,45 +120,20 @@ fn read_body(ty: &CqlType, reader: &mut Reader<'_, '_>, out: &mut Sink<'_>) -> R
         | CqlType::Inet
         | CqlType::Duration
         | CqlType::Custom(_) => read_escaped(reader, out)?,
-        CqlType::Timeuuid => put(
-            out,
-            &restore_timeuuid(u128::from_be_bytes(reader.array()?)).to_be_bytes(),
-        ),
-        CqlType::Uuid => put(
-            out,
-            &restore_uuid(u128::from_be_bytes(reader.array()?)).to_be_bytes(),
-        ),
+        CqlType::Timeuuid => put(out, &restore_timeuuid(u128::from_be_bytes(reader.array()?)).to_be_bytes()),
+        CqlType::Uuid => put(out, &restore_uuid(u128::from_be_bytes(reader.array()?)).to_be_bytes()),
         CqlType::Tinyint => put(out, &[reader.byte()? ^ 0x80]),
-        CqlType::Smallint => put(
-            out,
-            &(u16::from_be_bytes(reader.array()?) ^ (1 << 15)).to_be_bytes(),
-        ),
+        CqlType::Smallint => put(out, &(u16::from_be_bytes(reader.array()?) ^ (1 << 15)).to_be_bytes()),
         CqlType::Boolean => put(out, &[reader.byte()?]),
         CqlType::Date => put(out, &reader.array::<4>()?),
         CqlType::Time => put(out, &reader.array::<8>()?),
         CqlType::Float => {
             let ordered = u32::from_be_bytes(reader.array()?);
-            put(
-                out,
-                &(if ordered >> 31 == 1 {
-                    ordered ^ (1 << 31)
-                } else {
-                    !ordered
-                })
-                .to_be_bytes(),
-            );
+            put(out, &(if ordered >> 31 == 1 { ordered ^ (1 << 31) } else { !ordered }).to_be_bytes());
         }
         CqlType::Double => {
             let ordered = u64::from_be_bytes(reader.array()?);
-            put(
-                out,
-                &(if ordered >> 63 == 1 {
-                    ordered ^ (1 << 63)
-                } else {
-                    !ordered
-                })
-                .to_be_bytes(),
-            );
+            put(out, &(if ordered >> 63 == 1 { ordered ^ (1 << 63) } else { !ordered }).to_be_bytes());
         }
         CqlType::Varint => read_varint(reader, out)?,
         CqlType::Decimal => read_decimal(reader, out)?,
@@ -196,10 +159,7 @@ fn find(bytes: &[u8], needle: u8) -> Option<usize> {
     const CHUNK: usize = 16;
     let has = |chunk: &[u8]| chunk.iter().fold(false, |found, byte| found | (*byte == needle));
     let passed = bytes.chunks_exact(CHUNK).take_while(|chunk| !has(chunk)).count() * CHUNK;
-    bytes[passed..]
-        .iter()
-        .position(|byte| *byte == needle)
-        .map(|found| passed + found)
+    bytes[passed..].iter().position(|byte| *byte == needle).map(|found| passed + found)
 }
 
 /// Bytes with their zeros escaped, up to two zeros.
@@ -262,9 +222,7 @@ fn restore_decimal(sign: Sign, exponent: i64, mut digits: Vec<u8>) -> Result<Dec
     if (count..=MAX_WHOLE_DIGITS).contains(&exponent) {
         digits.resize(exponent as usize, 0);
     }
-    let scale = (digits.len() as i64)
-        .checked_sub(exponent)
-        .and_then(|scale| i32::try_from(scale).ok());
+    let scale = (digits.len() as i64).checked_sub(exponent).and_then(|scale| i32::try_from(scale).ok());
     let unscaled = BigInt::from_radix_be(sign, &digits, 10);
     match (scale, unscaled) {
         (Some(scale), Some(unscaled)) if count > 0 => Ok(Decimal::new(unscaled, scale)),
@@ -316,11 +274,7 @@ fn read_fields<'t>(
             sized(out, |out| read_tagged(ty, reader, out))?;
         }
     }
-    if reader.byte()? == END {
-        Ok(())
-    } else {
-        Err(malformed())
-    }
+    if reader.byte()? == END { Ok(()) } else { Err(malformed()) }
 }
 
 fn read_vector_element(element: &CqlType, reader: &mut Reader<'_, '_>, out: &mut Sink<'_>) -> Result {
@@ -329,8 +283,8 @@ fn read_vector_element(element: &CqlType, reader: &mut Reader<'_, '_>, out: &mut
     }
     match out {
         None => read_tagged(element, reader, &mut None).map(|_| ()),
-        Some(out) => write_vector_element(element, out, |out| {
-            read_tagged(element, reader, &mut Some(out)).map(|_| ())
-        }),
+        Some(out) => {
+            write_vector_element(element, out, |out| read_tagged(element, reader, &mut Some(out)).map(|_| ()))
+        }
     }
 }

@@ -185,14 +185,10 @@ fn encode_decimal(decimal: &Decimal, out: &mut Vec<u8>) {
 
 fn encode_collection(ty: &CqlType, pattern: &[&CqlType], wire: &[u8], out: &mut Vec<u8>) -> Result {
     let mut input = wire;
-    let count = read_length(&mut input)
-        .filter(|count| *count >= 0)
-        .ok_or_else(|| invalid(ty, wire))?;
+    let count = read_length(&mut input).filter(|count| *count >= 0).ok_or_else(|| invalid(ty, wire))?;
     for _ in 0..count {
         for inner in pattern {
-            let element = read_bytes(&mut input)
-                .flatten()
-                .ok_or_else(|| invalid(ty, wire))?;
+            let element = read_bytes(&mut input).flatten().ok_or_else(|| invalid(ty, wire))?;
             encode_component(inner, false, Some(element), out)?;
         }
     }
@@ -240,9 +236,5 @@ fn encode_vector(ty: &CqlType, element: &CqlType, dimensions: u16, wire: &[u8], 
             encode_component(element, false, Some(next), out)?;
         }
     }
-    if input.is_empty() {
-        Ok(())
-    } else {
-        Err(invalid(ty, wire))
-    }
+    if input.is_empty() { Ok(()) } else { Err(invalid(ty, wire)) }
 }

@@ -119,11 +119,7 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn error(&self, reason: &'static str) -> ClassNameError {
-        ClassNameError {
-            text: self.text.chars().take(256).collect(),
-            position: self.position,
-            reason,
-        }
+        ClassNameError { text: self.text.chars().take(256).collect(), position: self.position, reason }
     }
 
     fn rest(&self) -> &'a str {
@@ -145,11 +141,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, symbol: char, reason: &'static str) -> Result<(), ClassNameError> {
-        if self.accept(symbol) {
-            Ok(())
-        } else {
-            Err(self.error(reason))
-        }
+        if self.accept(symbol) { Ok(()) } else { Err(self.error(reason)) }
     }
 
     fn identifier(&mut self) -> Result<&'a str, ClassNameError> {
@@ -262,15 +254,8 @@ impl<'a> Parser<'a> {
             fields.push((field, self.parse_type(depth + 1)?));
         }
         self.expect(')', "expected ')'")?;
-        let definition = Arc::new(UserType {
-            keyspace,
-            name,
-            fields,
-        });
-        Ok(CqlType::UserDefined {
-            definition,
-            frozen: false,
-        })
+        let definition = Arc::new(UserType { keyspace, name, fields });
+        Ok(CqlType::UserDefined { definition, frozen: false })
     }
 
     fn hex_name(&mut self) -> Result<Arc<str>, ClassNameError> {

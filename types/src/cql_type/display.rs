@@ -29,9 +29,5 @@ impl fmt::Display for CqlType {
 }
 
 fn frozen_if(f: &mut fmt::Formatter<'_>, frozen: bool, inner: fmt::Arguments<'_>) -> fmt::Result {
-    if frozen {
-        write!(f, "frozen<{inner}>")
-    } else {
-        f.write_fmt(inner)
-    }
+    if frozen { write!(f, "frozen<{inner}>") } else { f.write_fmt(inner) }
 }

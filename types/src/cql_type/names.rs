@@ -38,10 +38,7 @@ impl CqlType {
         if name.eq_ignore_ascii_case("varchar") {
             return Some(Self::Text);
         }
-        NATIVE
-            .iter()
-            .find(|(_, cql, _)| cql.eq_ignore_ascii_case(name))
-            .map(|(ty, ..)| ty.clone())
+        NATIVE.iter().find(|(_, cql, _)| cql.eq_ignore_ascii_case(name)).map(|(ty, ..)| ty.clone())
     }
 
     /// The native types, in the order of their names.
@@ -58,10 +55,7 @@ impl CqlType {
 
 /// The simple name of a native type's marshal class.
 pub(super) fn native_class(ty: &CqlType) -> Option<&'static str> {
-    NATIVE
-        .iter()
-        .find(|(native, ..)| native == ty)
-        .map(|(_, _, class)| *class)
+    NATIVE.iter().find(|(native, ..)| native == ty).map(|(_, _, class)| *class)
 }
 
 /// The native type with this marshal class, given without its package. `DateType` is the class
@@ -70,10 +64,7 @@ pub(super) fn native_of_class(class: &str) -> Option<CqlType> {
     if class == "DateType" {
         return Some(CqlType::Timestamp);
     }
-    NATIVE
-        .iter()
-        .find(|(.., name)| *name == class)
-        .map(|(ty, ..)| ty.clone())
+    NATIVE.iter().find(|(.., name)| *name == class).map(|(ty, ..)| ty.clone())
 }
 
 /// Reserved words of CQL (Cassandra's `ReservedKeywords`): as identifiers they need quotes.

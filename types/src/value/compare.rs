@@ -52,9 +52,7 @@ pub fn compare(ty: &CqlType, a: &[u8], b: &[u8]) -> Ordering {
 
 /// Two's complement numbers of one length: the first byte is signed.
 fn compare_signed(a: &[u8], b: &[u8]) -> Ordering {
-    a[0].cast_signed()
-        .cmp(&b[0].cast_signed())
-        .then_with(|| a[1..].cmp(&b[1..]))
+    a[0].cast_signed().cmp(&b[0].cast_signed()).then_with(|| a[1..].cmp(&b[1..]))
 }
 
 fn compare_fixed<const N: usize, K: Ord>(a: &[u8], b: &[u8], key: impl Fn([u8; N]) -> K) -> Ordering {
@@ -66,21 +64,13 @@ fn compare_fixed<const N: usize, K: Ord>(a: &[u8], b: &[u8], key: impl Fn([u8; N
 
 /// A number whose unsigned order is that of the float with these bits (`Float.compare`).
 pub(crate) const fn order_float(bits: u32) -> u32 {
-    let bits = if bits & 0x7FFF_FFFF > 0x7F80_0000 {
-        0x7FC0_0000
-    } else {
-        bits
-    };
+    let bits = if bits & 0x7FFF_FFFF > 0x7F80_0000 { 0x7FC0_0000 } else { bits };
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
 
 /// A number whose unsigned order is that of the double with these bits (`Double.compare`).
 pub(crate) const fn order_double(bits: u64) -> u64 {
-    let bits = if bits & (u64::MAX >> 1) > 0x7FF0_0000_0000_0000 {
-        0x7FF8_0000_0000_0000
-    } else {
-        bits
-    };
+    let bits = if bits & (u64::MAX >> 1) > 0x7FF0_0000_0000_0000 { 0x7FF8_0000_0000_0000 } else { bits };
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
@@ -170,10 +160,9 @@ fn compare_fields<'t>(types: impl Iterator<Item = &'t CqlType>, a: &[u8], b: &[u
 fn compare_vectors(element: &CqlType, dimensions: u16, a: &[u8], b: &[u8]) -> Ordering {
     let (mut a, mut b) = (a, b);
     for _ in 0..dimensions {
-        let (Some(next_a), Some(next_b)) = (
-            read_vector_element(element, &mut a),
-            read_vector_element(element, &mut b),
-        ) else {
+        let (Some(next_a), Some(next_b)) =
+            (read_vector_element(element, &mut a), read_vector_element(element, &mut b))
+        else {
             return a.len().cmp(&b.len());
         };
         let order = compare(element, next_a, next_b);

@@ -32,11 +32,8 @@ pub fn days_from_civil(year: i64, month: u32, day: u32) -> Option<i64> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || year.abs() > 400_000_000 {
         return None;
     }
-    let (year_from_march, month_from_march) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year_from_march, month_from_march) =
+        if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let era = year_from_march.div_euclid(400);
     let year_of_era = year_from_march.rem_euclid(400);
     let day_of_year = i64::from((153 * month_from_march + 2) / 5 + day - 1);
@@ -59,10 +56,7 @@ pub(crate) fn timestamp_text(millis: i64, separator: char) -> String {
     let of_day = millis.rem_euclid(MILLIS_PER_DAY);
     let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
     let (second, milli) = (of_day / 1_000 % 60, of_day % 1_000);
-    let (year, sign) = (
-        if year > 0 { year } else { 1 - year },
-        if year > 9999 { "+" } else { "" },
-    );
+    let (year, sign) = (if year > 0 { year } else { 1 - year }, if year > 9999 { "+" } else { "" });
     format!("{sign}{year:04}-{month:02}-{day:02}{separator}{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
@@ -139,12 +133,9 @@ fn parse_date_time(text: &str) -> Option<i64> {
     let mut rest = text;
     let (year, month, day) = parse_year_month_day(&mut rest)?;
     // A day of 31 or less that the month does not have is its last.
-    let days = (28..=day.max(28))
-        .rev()
-        .find_map(|last| days_from_civil(year, month, day.min(last)))?;
-    let has_time = rest
-        .strip_prefix([' ', 'T'])
-        .filter(|time| time.starts_with(|c: char| c.is_ascii_digit()));
+    let days = (28..=day.max(28)).rev().find_map(|last| days_from_civil(year, month, day.min(last)))?;
+    let has_time =
+        rest.strip_prefix([' ', 'T']).filter(|time| time.starts_with(|c: char| c.is_ascii_digit()));
     let mut of_day = 0;
     if let Some(time) = has_time {
         rest = time;
@@ -156,11 +147,7 @@ fn parse_date_time(text: &str) -> Option<i64> {
 
 /// ISO's `yyyy-mm-dd`, with a sign for years of more than four digits.
 fn parse_year_month_day(text: &mut &str) -> Option<(i64, u32, u32)> {
-    let sign = if symbol(text, '-').is_some() {
-        -1
-    } else {
-        i64::from(symbol(text, '+').is_some())
-    };
+    let sign = if symbol(text, '-').is_some() { -1 } else { i64::from(symbol(text, '+').is_some()) };
     let year = digits(text, 9)?;
     let is_valid_length = match sign {
         0 => year.len() == 4,
@@ -170,10 +157,7 @@ fn parse_year_month_day(text: &mut &str) -> Option<(i64, u32, u32)> {
     let year = year.parse::<i64>().ok().filter(|_| is_valid_length)?;
     let mut two_digits = || {
         symbol(text, '-')?;
-        digits(text, 2)
-            .filter(|found| found.len() == 2)?
-            .parse::<u32>()
-            .ok()
+        digits(text, 2).filter(|found| found.len() == 2)?.parse::<u32>().ok()
     };
     let (month, day) = (two_digits()?, two_digits()?);
     let is_possible = (1..=12).contains(&month) && (1..=31).contains(&day);
@@ -248,10 +232,7 @@ fn parse_zone(text: &str) -> Option<i64> {
 /// Takes exactly two digits that make a number below `limit`.
 fn take_two(text: &mut &str, limit: i64) -> Option<i64> {
     let (head, rest) = text.split_at_checked(2)?;
-    let value = head
-        .parse()
-        .ok()
-        .filter(|value| (0..limit).contains(value) && !head.starts_with('+'))?;
+    let value = head.parse().ok().filter(|value| (0..limit).contains(value) && !head.starts_with('+'))?;
     *text = rest;
     Some(value)
 }
@@ -268,9 +249,7 @@ pub fn parse_date(text: &str) -> Result<u32, ValueError> {
     let invalid = || ValueError::new(format!("Unable to coerce '{text}' to a formatted date (long)"));
     let mut rest = text;
     let date = parse_year_month_day(&mut rest).filter(|_| rest.is_empty());
-    let days = date
-        .and_then(|(year, month, day)| days_from_civil(year, month, day))
-        .ok_or_else(invalid)?;
+    let days = date.and_then(|(year, month, day)| days_from_civil(year, month, day)).ok_or_else(invalid)?;
     u32::try_from(days + DATE_EPOCH).map_err(|_| {
         let (relation, limit) = if days < 0 {
             ("less than min", "-5877641-06-23T00:00Z")
@@ -287,17 +266,12 @@ pub fn parse_date(text: &str) -> Result<u32, ValueError> {
 /// The text is neither, or out of range.
 pub fn parse_time(text: &str) -> Result<i64, ValueError> {
     if is_integer(text) {
-        let nanos = text
-            .parse()
-            .ok()
-            .filter(|nanos| (0..NANOS_PER_DAY).contains(nanos));
+        let nanos = text.parse().ok().filter(|nanos| (0..NANOS_PER_DAY).contains(nanos));
         return nanos
             .ok_or_else(|| ValueError::new(format!("Unable to make long (for time) from: '{text}'")));
     }
     parse_clock(text.trim()).ok_or_else(|| {
-        ValueError::new(format!(
-            "(TimeType) Unable to coerce '{text}' to a formatted time (long)"
-        ))
+        ValueError::new(format!("(TimeType) Unable to coerce '{text}' to a formatted time (long)"))
     })
 }
 

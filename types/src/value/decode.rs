@@ -21,10 +21,7 @@ pub fn decode(ty: &CqlType, wire: &[u8]) -> Result<Value, ValueError> {
 
 /// `None` cannot happen once the bytes are validated.
 fn decode_valid(ty: &CqlType, wire: &[u8]) -> Option<Value> {
-    let is_bytes = matches!(
-        ty,
-        CqlType::Ascii | CqlType::Text | CqlType::Blob | CqlType::Custom(_)
-    );
+    let is_bytes = matches!(ty, CqlType::Ascii | CqlType::Text | CqlType::Blob | CqlType::Custom(_));
     if wire.is_empty() && !is_bytes {
         return Some(Value::Empty);
     }
@@ -70,9 +67,7 @@ fn fixed<const N: usize>(wire: &[u8]) -> Option<[u8; N]> {
 fn decode_elements(element: &CqlType, wire: &[u8]) -> Option<Vec<Value>> {
     let mut input = wire;
     let count = read_length(&mut input)?;
-    (0..count)
-        .map(|_| decode_valid(element, read_bytes(&mut input)??))
-        .collect()
+    (0..count).map(|_| decode_valid(element, read_bytes(&mut input)??)).collect()
 }
 
 fn decode_entries(key: &CqlType, value: &CqlType, wire: &[u8]) -> Option<Vec<(Value, Value)>> {

@@ -58,16 +58,10 @@ impl CqlDuration {
         let (months, days, nanoseconds) = (next()?, next()?, next()?);
         let part = |name: &str, value: i64| {
             i32::try_from(value).map_err(|_| {
-                ValueError::new(format!(
-                    "The duration {name} must be a 32 bits integer but was: {value}"
-                ))
+                ValueError::new(format!("The duration {name} must be a 32 bits integer but was: {value}"))
             })
         };
-        let duration = Self {
-            months: part("months", months)?,
-            days: part("days", days)?,
-            nanoseconds,
-        };
+        let duration = Self { months: part("months", months)?, days: part("days", days)?, nanoseconds };
         if duration.has_mixed_signs() {
             return Err(ValueError::new(format!(
                 "The duration months, days and nanoseconds must be all of the same sign ({months}, {days}, {nanoseconds})"
@@ -126,11 +120,7 @@ impl FromStr for CqlDuration {
             None => (false, text),
         };
         let invalid = || ValueError::new(format!("Unable to convert '{source}' to a duration"));
-        let mut builder = Builder {
-            negative,
-            last_unit: None,
-            totals: [0; 3],
-        };
+        let mut builder = Builder { negative, last_unit: None, totals: [0; 3] };
         match source.strip_prefix('P') {
             None => parse_units(source, &mut builder, &invalid)?,
             Some(iso) if iso.contains('-') => {
@@ -160,21 +150,13 @@ impl Builder {
             }
             if last > unit {
                 let later = UNITS[last].1;
-                return Err(ValueError::new(format!(
-                    "Invalid duration. The {later} should be after {name}"
-                )));
+                return Err(ValueError::new(format!("Invalid duration. The {later} should be after {name}")));
             }
         }
         self.last_unit = Some(unit);
         let total = &mut self.totals[part as usize];
-        let sum = count
-            .checked_mul(size)
-            .and_then(|amount| total.checked_add(amount));
-        let limit = if part == Part::Nanoseconds {
-            i64::MAX
-        } else {
-            i64::from(i32::MAX)
-        };
+        let sum = count.checked_mul(size).and_then(|amount| total.checked_add(amount));
+        let limit = if part == Part::Nanoseconds { i64::MAX } else { i64::from(i32::MAX) };
         *total = sum.filter(|sum| *sum <= limit).ok_or_else(|| {
             let part = ["months", "days", "nanoseconds"][part as usize];
             ValueError::new(format!(
@@ -191,11 +173,7 @@ impl Builder {
                 .map_err(|_| ValueError::new("Invalid duration. A part is out of range"))
         };
         let [months, days, nanoseconds] = self.totals;
-        Ok(CqlDuration {
-            months: small(months)?,
-            days: small(days)?,
-            nanoseconds: nanoseconds * sign,
-        })
+        Ok(CqlDuration { months: small(months)?, days: small(days)?, nanoseconds: nanoseconds * sign })
     }
 }
 
@@ -214,10 +192,7 @@ fn parse_units(
         let (count, rest) = number(text).ok_or_else(invalid)?;
         let length = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         let symbol = rest[..length].to_lowercase().replace(['\u{b5}', '\u{3bc}'], "u");
-        let unit = UNITS
-            .iter()
-            .position(|unit| unit.0 == symbol)
-            .ok_or_else(invalid)?;
+        let unit = UNITS.iter().position(|unit| unit.0 == symbol).ok_or_else(invalid)?;
         builder.add(unit, count)?;
         text = &rest[length..];
         if text.is_empty() {
@@ -238,17 +213,11 @@ fn parse_iso(text: &str, builder: &mut Builder, invalid: &dyn Fn() -> ValueError
     }
     parse_designators(
         date,
-        if weeks_only {
-            &[('W', 2)]
-        } else {
-            &[('Y', 0), ('M', 1), ('D', 3)]
-        },
+        if weeks_only { &[('W', 2)] } else { &[('Y', 0), ('M', 1), ('D', 3)] },
         builder,
         invalid,
     )?;
-    time.map_or(Ok(()), |time| {
-        parse_designators(time, &[('H', 4), ('M', 5), ('S', 6)], builder, invalid)
-    })
+    time.map_or(Ok(()), |time| parse_designators(time, &[('H', 4), ('M', 5), ('S', 6)], builder, invalid))
 }
 
 fn parse_designators(
@@ -260,10 +229,7 @@ fn parse_designators(
     while !text.is_empty() {
         let (count, rest) = number(text).ok_or_else(invalid)?;
         let designator = rest.chars().next().ok_or_else(invalid)?;
-        let found = allowed
-            .iter()
-            .position(|(name, _)| *name == designator)
-            .ok_or_else(invalid)?;
+        let found = allowed.iter().position(|(name, _)| *name == designator).ok_or_else(invalid)?;
         builder.add(allowed[found].1, count)?;
         allowed = &allowed[found + 1..];
         text = &rest[designator.len_utf8()..];
@@ -276,24 +242,15 @@ fn parse_iso_alternative(text: &str, builder: &mut Builder) -> Option<Result<(),
     const SHAPE: &[u8; 19] = b"0000-00-00T00:00:00";
     let bytes = text.as_bytes();
     let fits = bytes.len() == SHAPE.len()
-        && bytes.iter().zip(SHAPE).all(|(byte, shape)| {
-            if *shape == b'0' {
-                byte.is_ascii_digit()
-            } else {
-                byte == shape
-            }
-        });
+        && bytes.iter().zip(SHAPE).all(
+            |(byte, shape)| {
+                if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape }
+            },
+        );
     if !fits {
         return None;
     }
-    for (unit, range) in [
-        (0, 0..4),
-        (1, 5..7),
-        (3, 8..10),
-        (4, 11..13),
-        (5, 14..16),
-        (6, 17..19),
-    ] {
+    for (unit, range) in [(0, 0..4), (1, 5..7), (3, 8..10), (4, 11..13), (5, 14..16), (6, 17..19)] {
         let count = text[range].parse().ok()?;
         if let Err(error) = builder.add(unit, count) {
             return Some(Err(error));

@@ -49,9 +49,7 @@ pub fn encode(ty: &CqlType, value: &Value, out: &mut Vec<u8>) -> Result<(), Valu
 
 fn encode_elements(element: &CqlType, elements: &[Value], out: &mut Vec<u8>) -> Result<(), ValueError> {
     out.extend_from_slice(&checked_length(elements.len())?.to_be_bytes());
-    elements
-        .iter()
-        .try_for_each(|value| write_sized(out, |out| encode(element, value, out)))
+    elements.iter().try_for_each(|value| write_sized(out, |out| encode(element, value, out)))
 }
 
 fn encode_entries(
@@ -73,9 +71,8 @@ fn encode_fields<'t>(
     out: &mut Vec<u8>,
 ) -> Result<(), ValueError> {
     fields.iter().try_for_each(|field| {
-        let ty = types
-            .next()
-            .ok_or_else(|| ValueError::new("Too many fields in a tuple or user-defined type"))?;
+        let ty =
+            types.next().ok_or_else(|| ValueError::new("Too many fields in a tuple or user-defined type"))?;
         match field {
             None => write_bytes(None, out),
             Some(value) => write_sized(out, |out| encode(ty, value, out)),
@@ -110,7 +107,7 @@ pub(crate) fn write_vector_element<E: From<ValueError>>(
         write(out)?;
         if out.len() - start != length {
             return Err(
-                ValueError::new(format!("An element of type {element} is not {length} bytes long")).into(),
+                ValueError::new(format!("An element of type {element} is not {length} bytes long")).into()
             );
         }
         return Ok(());

@@ -22,16 +22,11 @@ pub fn format_inet(address: IpAddr) -> String {
 /// # Errors
 /// The text is not an IPv4 or IPv6 address.
 pub fn parse_inet(text: &str) -> Result<IpAddr, ValueError> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
     match bare.parse::<IpAddr>() {
         Ok(IpAddr::V6(v6)) => Ok(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)),
         Ok(address) => Ok(address),
-        Err(_) => Err(ValueError::new(format!(
-            "Unable to make inet address from '{text}'"
-        ))),
+        Err(_) => Err(ValueError::new(format!("Unable to make inet address from '{text}'"))),
     }
 }
 
@@ -40,9 +35,7 @@ pub(crate) fn decode_inet(wire: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(wire) {
         return Some(IpAddr::V4(Ipv4Addr::from(v4)));
     }
-    <[u8; 16]>::try_from(wire)
-        .ok()
-        .map(|v6| IpAddr::V6(Ipv6Addr::from(v6)))
+    <[u8; 16]>::try_from(wire).ok().map(|v6| IpAddr::V6(Ipv6Addr::from(v6)))
 }
 
 /// Appends the address's 4 or 16 bytes.

@@ -181,9 +181,7 @@ pub(crate) fn text_to_wire(text: &str, ty: &CqlType, out: &mut Vec<u8>) -> Resul
         CqlType::Ascii if text.is_ascii() => out.extend_from_slice(text.as_bytes()),
         CqlType::Ascii => {
             let reason = "java.nio.charset.UnmappableCharacterException: Input length = 1";
-            return Err(ValueError::new(format!(
-                "Invalid ASCII character in string literal: {reason}"
-            )));
+            return Err(ValueError::new(format!("Invalid ASCII character in string literal: {reason}")));
         }
         CqlType::Blob | CqlType::Custom(_) => hex_digits(text, out)?,
         CqlType::Boolean => match text {
@@ -206,9 +204,7 @@ fn uuid_text(text: &str, ty: &CqlType, out: &mut Vec<u8>) -> Result<(), ValueErr
     let uuid = Uuid::parse_str(text).ok().filter(|_| text.len() == 36);
     let Some(uuid) = uuid else {
         return match ty {
-            CqlType::Timeuuid => Err(ValueError::new(format!(
-                "Unknown timeuuid representation: {text}"
-            ))),
+            CqlType::Timeuuid => Err(ValueError::new(format!("Unknown timeuuid representation: {text}"))),
             _ => unable("UUID", text),
         };
     };
@@ -256,19 +252,11 @@ fn parse_float<F: std::str::FromStr>(text: &str) -> Option<F> {
     let bare = text.strip_prefix(['-', '+']).unwrap_or(text);
     let is_number = bare.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     let is_word = matches!(bare, "NaN" | "Infinity");
-    if is_number || is_word {
-        (if bare == "NaN" { bare } else { text }).parse().ok()
-    } else {
-        None
-    }
+    if is_number || is_word { (if bare == "NaN" { bare } else { text }).parse().ok() } else { None }
 }
 
 fn parse_integer(text: &str) -> Option<BigInt> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if valid {
-        BigInt::parse_bytes(text.as_bytes(), 10)
-    } else {
-        None
-    }
+    if valid { BigInt::parse_bytes(text.as_bytes(), 10) } else { None }
 }

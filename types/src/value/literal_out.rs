@@ -99,15 +99,11 @@ fn write_nested(ty: &CqlType, value: &Value, out: &mut String) {
         }
         (CqlType::UserDefined { definition, .. }, Value::UserDefined(fields)) => {
             out.push('{');
-            write_all(
-                definition.fields.iter().zip(fields),
-                out,
-                |((name, ty), field), out| {
-                    out.push_str(&quote_identifier(name));
-                    out.push_str(": ");
-                    write_literal(ty, field.as_ref(), out);
-                },
-            );
+            write_all(definition.fields.iter().zip(fields), out, |((name, ty), field), out| {
+                out.push_str(&quote_identifier(name));
+                out.push_str(": ");
+                write_literal(ty, field.as_ref(), out);
+            });
             out.push('}');
         }
         // `decode` gives no other pairs.

@@ -80,10 +80,7 @@ impl Decimal {
     #[must_use]
     pub fn decode(mut wire: &[u8]) -> Option<Self> {
         let scale = take_array(&mut wire).map(i32::from_be_bytes)?;
-        Some(Self {
-            unscaled: decode_varint(wire),
-            scale,
-        })
+        Some(Self { unscaled: decode_varint(wire), scale })
     }
 
     /// Appends the wire bytes.
@@ -96,24 +93,13 @@ impl Decimal {
     pub(crate) fn digits(&self) -> Digits {
         let (sign, magnitude) = (self.unscaled.sign(), self.unscaled.magnitude());
         if sign == Sign::NoSign {
-            return Digits {
-                sign,
-                exponent: 0,
-                digits: Vec::new(),
-            };
+            return Digits { sign, exponent: 0, digits: Vec::new() };
         }
         let mut digits = magnitude.to_str_radix(10).into_bytes();
         let exponent = digits.len() as i64 - i64::from(self.scale);
-        let kept = digits
-            .iter()
-            .rposition(|digit| *digit != b'0')
-            .map_or(0, |last| last + 1);
+        let kept = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
         digits.truncate(kept);
-        Digits {
-            sign,
-            exponent,
-            digits,
-        }
+        Digits { sign, exponent, digits }
     }
 
     /// The number without an exponent (`BigDecimal.toPlainString`), unless that were
@@ -125,11 +111,7 @@ impl Decimal {
             return self.to_string();
         }
         let digits = self.unscaled.magnitude().to_str_radix(10);
-        let sign = if self.unscaled.sign() == Sign::Minus {
-            "-"
-        } else {
-            ""
-        };
+        let sign = if self.unscaled.sign() == Sign::Minus { "-" } else { "" };
         if scale <= 0 {
             let zeros = if digits == "0" { 0 } else { (-scale) as usize };
             return format!("{sign}{digits}{}", "0".repeat(zeros));
@@ -154,11 +136,7 @@ impl Ord for Decimal {
         let (a, b) = (self.digits(), other.digits());
         let by_sign = a.sign.cmp(&b.sign);
         let magnitude = a.exponent.cmp(&b.exponent).then_with(|| a.digits.cmp(&b.digits));
-        by_sign.then(if a.sign == Sign::Minus {
-            magnitude.reverse()
-        } else {
-            magnitude
-        })
+        by_sign.then(if a.sign == Sign::Minus { magnitude.reverse() } else { magnitude })
     }
 }
 
@@ -172,11 +150,7 @@ impl fmt::Display for Decimal {
     /// As `BigDecimal.toString`: an exponent if the scale is negative or the number is small.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.unscaled.magnitude().to_str_radix(10);
-        let sign = if self.unscaled.sign() == Sign::Minus {
-            "-"
-        } else {
-            ""
-        };
+        let sign = if self.unscaled.sign() == Sign::Minus { "-" } else { "" };
         let adjusted = digits.len() as i64 - 1 - i64::from(self.scale);
         if self.scale == 0 {
             return write!(f, "{sign}{digits}");
@@ -188,11 +162,7 @@ impl fmt::Display for Decimal {
         let point = if rest.is_empty() { "" } else { "." };
         let plus = if adjusted > 0 { "+" } else { "" };
         write!(f, "{sign}{first}{point}{rest}")?;
-        if adjusted == 0 {
-            Ok(())
-        } else {
-            write!(f, "E{plus}{adjusted}")
-        }
+        if adjusted == 0 { Ok(()) } else { write!(f, "E{plus}{adjusted}") }
     }
 }
 
@@ -218,14 +188,7 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
     }
     let scale = i32::try_from(i64::try_from(fraction.len()).ok()? - i64::from(exponent)).ok()?;
     let unscaled = BigInt::parse_bytes(format!("{unsigned}{fraction}").as_bytes(), 10)?;
-    Some(Decimal {
-        unscaled: if whole.starts_with('-') {
-            -unscaled
-        } else {
-            unscaled
-        },
-        scale,
-    })
+    Some(Decimal { unscaled: if whole.starts_with('-') { -unscaled } else { unscaled }, scale })
 }
 
 impl From<&Decimal> for BigDecimal {
@@ -248,25 +211,17 @@ impl TryFrom<&BigDecimal> for Decimal {
 /// A double as Java's `Double.toString` prints it, for example `1.0`, `1.0E10`, `NaN`.
 #[must_use]
 pub fn format_double(value: f64) -> String {
-    java_float(
-        value.is_nan(),
-        value.is_infinite(),
-        value.is_sign_negative(),
-        value == 0.0,
-        || format!("{value:e}"),
-    )
+    java_float(value.is_nan(), value.is_infinite(), value.is_sign_negative(), value == 0.0, || {
+        format!("{value:e}")
+    })
 }
 
 /// A float as Java's `Float.toString` prints it.
 #[must_use]
 pub fn format_float(value: f32) -> String {
-    java_float(
-        value.is_nan(),
-        value.is_infinite(),
-        value.is_sign_negative(),
-        value == 0.0,
-        || format!("{value:e}"),
-    )
+    java_float(value.is_nan(), value.is_infinite(), value.is_sign_negative(), value == 0.0, || {
+        format!("{value:e}")
+    })
 }
 
 /// Lays out the shortest digits, given as Rust's `-d.ddde-x`, as Java does.
@@ -288,10 +243,7 @@ fn java_float(
         return format!("{sign}0.0");
     }
     let shortest = digits();
-    let (mantissa, exponent) = shortest
-        .trim_start_matches('-')
-        .split_once('e')
-        .unwrap_or((&shortest, "0"));
+    let (mantissa, exponent) = shortest.trim_start_matches('-').split_once('e').unwrap_or((&shortest, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (first, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     if !(-3..7).contains(&exponent) {

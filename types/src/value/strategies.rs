@@ -15,9 +15,8 @@ use crate::cql_type::{CqlType, UserType};
 
 /// Native types that have an order.
 fn native() -> impl Strategy<Value = CqlType> {
-    let natives: Vec<CqlType> = CqlType::natives()
-        .filter(|ty| !matches!(ty, CqlType::Counter | CqlType::Duration))
-        .collect();
+    let natives: Vec<CqlType> =
+        CqlType::natives().filter(|ty| !matches!(ty, CqlType::Counter | CqlType::Duration)).collect();
     proptest::sample::select(natives)
 }
 
@@ -38,20 +37,9 @@ pub(crate) fn key_type() -> impl Strategy<Value = CqlType> {
 /// A user-defined type with these fields; one name needs quotes.
 pub(crate) fn user_type(fields: Vec<CqlType>) -> CqlType {
     let names = ["a", "Bee", "c c", "d"];
-    let fields = fields
-        .into_iter()
-        .zip(names)
-        .map(|(ty, name)| (Arc::from(name), ty))
-        .collect();
-    let definition = Arc::new(UserType {
-        keyspace: Arc::from("ks"),
-        name: Arc::from("udt"),
-        fields,
-    });
-    CqlType::UserDefined {
-        definition,
-        frozen: true,
-    }
+    let fields = fields.into_iter().zip(names).map(|(ty, name)| (Arc::from(name), ty)).collect();
+    let definition = Arc::new(UserType { keyspace: Arc::from("ks"), name: Arc::from("udt"), fields });
+    CqlType::UserDefined { definition, frozen: true }
 }
 
 /// Values of a type. Few distinct ones, so that equal parts are met.
@@ -79,41 +67,31 @@ fn big_int() -> impl Strategy<Value = BigInt> {
 
 fn uuid(version_1: bool) -> impl Strategy<Value = Value> {
     let any_version = [0x00u8, 0x10, 0x10, 0x40, 0x70, 0xF0];
-    (
-        any::<[u8; 16]>(),
-        proptest::sample::select(any_version.to_vec()),
-        any::<bool>(),
-    )
-        .prop_map(move |(mut bytes, version, same_time)| {
+    (any::<[u8; 16]>(), proptest::sample::select(any_version.to_vec()), any::<bool>()).prop_map(
+        move |(mut bytes, version, same_time)| {
             if same_time {
                 bytes[..8].fill(7);
             }
             bytes[6] = (bytes[6] & 0x0F) | if version_1 { 0x10 } else { version };
             Value::Uuid(Uuid::from_bytes(bytes))
-        })
+        },
+    )
 }
 
 fn full_value_of(ty: &CqlType) -> BoxedStrategy<Value> {
     match ty {
         CqlType::Ascii => "[a\u{0}-\u{7f}]{0,6}".prop_map(Value::Text).boxed(),
-        CqlType::Text => prop_oneof!["[ab\u{0}\u{1}é]{0,5}", ".{0,8}"]
-            .prop_map(Value::Text)
-            .boxed(),
-        CqlType::Blob | CqlType::Custom(_) => prop_oneof![
-            vec(prop_oneof![Just(0u8), Just(255), Just(1)], 0..6),
-            vec(any::<u8>(), 0..80)
-        ]
-        .prop_map(Value::Blob)
-        .boxed(),
+        CqlType::Text => prop_oneof!["[ab\u{0}\u{1}é]{0,5}", ".{0,8}"].prop_map(Value::Text).boxed(),
+        CqlType::Blob | CqlType::Custom(_) => {
+            prop_oneof![vec(prop_oneof![Just(0u8), Just(255), Just(1)], 0..6), vec(any::<u8>(), 0..80)]
+                .prop_map(Value::Blob)
+                .boxed()
+        }
         CqlType::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
         CqlType::Tinyint => any::<i8>().prop_map(Value::Tinyint).boxed(),
         CqlType::Smallint => any::<i16>().prop_map(Value::Smallint).boxed(),
-        CqlType::Int => small_or_any(vec![-1, 0, 1, i32::MIN, i32::MAX])
-            .prop_map(Value::Int)
-            .boxed(),
-        CqlType::Bigint => small_or_any(vec![-1, 0, 1, i64::MIN, i64::MAX])
-            .prop_map(Value::Bigint)
-            .boxed(),
+        CqlType::Int => small_or_any(vec![-1, 0, 1, i32::MIN, i32::MAX]).prop_map(Value::Int).boxed(),
+        CqlType::Bigint => small_or_any(vec![-1, 0, 1, i64::MIN, i64::MAX]).prop_map(Value::Bigint).boxed(),
         CqlType::Counter => any::<i64>().prop_map(Value::Counter).boxed(),
         CqlType::Varint => big_int().prop_map(Value::Varint).boxed(),
         CqlType::Decimal => (big_int(), prop_oneof![-3i32..4, any::<i32>()])
@@ -141,9 +119,7 @@ fn full_value_of(ty: &CqlType) -> BoxedStrategy<Value> {
         .boxed(),
         CqlType::Date => any::<u32>().prop_map(Value::Date).boxed(),
         CqlType::Time => (0..86_400_000_000_000i64).prop_map(Value::Time).boxed(),
-        CqlType::Timestamp => small_or_any(vec![-1, 0, 1_577_836_800_000])
-            .prop_map(Value::Timestamp)
-            .boxed(),
+        CqlType::Timestamp => small_or_any(vec![-1, 0, 1_577_836_800_000]).prop_map(Value::Timestamp).boxed(),
         CqlType::Duration => (0..i32::MAX, 0..i32::MAX, 0..i64::MAX, any::<bool>())
             .prop_map(|(months, days, nanoseconds, negative)| {
                 let sign = if negative { -1 } else { 1 };
@@ -164,31 +140,26 @@ fn full_value_of(ty: &CqlType) -> BoxedStrategy<Value> {
                 })
                 .boxed()
         }
-        CqlType::Map { key, value, .. } => vec((value_of(key), value_of(value)), 0..3)
-            .prop_map(Value::Map)
-            .boxed(),
+        CqlType::Map { key, value, .. } => {
+            vec((value_of(key), value_of(value)), 0..3).prop_map(Value::Map).boxed()
+        }
         CqlType::Tuple(types) => fields_of(types.iter()).prop_map(Value::Tuple).boxed(),
-        CqlType::UserDefined { definition, .. } => fields_of(definition.fields.iter().map(|(_, ty)| ty))
-            .prop_map(Value::UserDefined)
-            .boxed(),
+        CqlType::UserDefined { definition, .. } => {
+            fields_of(definition.fields.iter().map(|(_, ty)| ty)).prop_map(Value::UserDefined).boxed()
+        }
         CqlType::Vector { element, dimensions } => {
             let element_value = if element.fixed_value_length().is_some() {
                 full_value_of(element)
             } else {
                 value_of(element)
             };
-            vec(element_value, usize::from(*dimensions))
-                .prop_map(Value::Vector)
-                .boxed()
+            vec(element_value, usize::from(*dimensions)).prop_map(Value::Vector).boxed()
         }
     }
 }
 
 fn fields_of<'a>(types: impl Iterator<Item = &'a CqlType>) -> BoxedStrategy<Vec<Option<Value>>> {
-    types
-        .map(|ty| option::of(value_of(ty)))
-        .collect::<Vec<_>>()
-        .boxed()
+    types.map(|ty| option::of(value_of(ty))).collect::<Vec<_>>().boxed()
 }
 
 /// The wire bytes of a value.
@@ -213,10 +184,8 @@ pub(crate) fn type_and_values(count: usize) -> impl Strategy<Value = (CqlType, V
 pub(crate) fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
     let byte = Union::new([
         any::<u8>().boxed(),
-        proptest::sample::select(vec![
-            0u8, 1, 2, 0x10, 0x20, 0x30, 0x40, 0xBF, 0xCF, 0xDF, 0xEF, 0xFF,
-        ])
-        .boxed(),
+        proptest::sample::select(vec![0u8, 1, 2, 0x10, 0x20, 0x30, 0x40, 0xBF, 0xCF, 0xDF, 0xEF, 0xFF])
+            .boxed(),
     ]);
     vec(byte, 0..64)
 }

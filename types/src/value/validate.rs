@@ -32,33 +32,23 @@ fn validate_any(ty: &CqlType, wire: &[u8]) -> Result {
             Err(_) => Err(ValueError::new("String didn't validate.")),
         },
         CqlType::Boolean => expect(length <= 1, || format!("Expected 1 or 0 byte value ({length})")),
-        CqlType::Tinyint => expect(length == 1, || {
-            format!("Expected 1 byte for a tinyint ({length})")
-        }),
-        CqlType::Smallint => expect(length == 2, || {
-            format!("Expected 2 bytes for a smallint ({length})")
-        }),
-        CqlType::Int => expect(is_empty_or(length, 4), || {
-            format!("Expected 4 or 0 byte int ({length})")
-        }),
-        CqlType::Bigint | CqlType::Counter => expect(is_empty_or(length, 8), || {
-            format!("Expected 8 or 0 byte long ({length})")
-        }),
-        CqlType::Float => expect(is_empty_or(length, 4), || {
-            format!("Expected 4 or 0 byte value for a float ({length})")
-        }),
-        CqlType::Double => expect(is_empty_or(length, 8), || {
-            format!("Expected 8 or 0 byte value for a double ({length})")
-        }),
-        CqlType::Timestamp => expect(is_empty_or(length, 8), || {
-            format!("Expected 8 or 0 byte long for date ({length})")
-        }),
-        CqlType::Date => expect(length == 4, || {
-            format!("Expected 4 byte long for date ({length})")
-        }),
-        CqlType::Time => expect(length == 8, || {
-            format!("Expected 8 byte long for time ({length})")
-        }),
+        CqlType::Tinyint => expect(length == 1, || format!("Expected 1 byte for a tinyint ({length})")),
+        CqlType::Smallint => expect(length == 2, || format!("Expected 2 bytes for a smallint ({length})")),
+        CqlType::Int => expect(is_empty_or(length, 4), || format!("Expected 4 or 0 byte int ({length})")),
+        CqlType::Bigint | CqlType::Counter => {
+            expect(is_empty_or(length, 8), || format!("Expected 8 or 0 byte long ({length})"))
+        }
+        CqlType::Float => {
+            expect(is_empty_or(length, 4), || format!("Expected 4 or 0 byte value for a float ({length})"))
+        }
+        CqlType::Double => {
+            expect(is_empty_or(length, 8), || format!("Expected 8 or 0 byte value for a double ({length})"))
+        }
+        CqlType::Timestamp => {
+            expect(is_empty_or(length, 8), || format!("Expected 8 or 0 byte long for date ({length})"))
+        }
+        CqlType::Date => expect(length == 4, || format!("Expected 4 byte long for date ({length})")),
+        CqlType::Time => expect(length == 8, || format!("Expected 8 byte long for time ({length})")),
         CqlType::Uuid => validate_uuid(wire),
         CqlType::Timeuuid => {
             validate_uuid(wire)?;
@@ -72,9 +62,9 @@ fn validate_any(ty: &CqlType, wire: &[u8]) -> Result {
             write_hex(&wire[..length.min(256)], &mut hex);
             format!("Expected 4 or 16 byte inetaddress; got {hex}")
         }),
-        CqlType::Decimal => expect(length == 0 || length >= 4, || {
-            format!("Expected 0 or at least 4 bytes ({length})")
-        }),
+        CqlType::Decimal => {
+            expect(length == 0 || length >= 4, || format!("Expected 0 or at least 4 bytes ({length})"))
+        }
         CqlType::Duration => CqlDuration::decode(wire).map(|_| ()),
         CqlType::List { element, .. } => validate_collection(wire, "list", &[element]),
         CqlType::Set { element, .. } => validate_collection(wire, "set", &[element]),
@@ -86,11 +76,7 @@ fn validate_any(ty: &CqlType, wire: &[u8]) -> Result {
 }
 
 fn expect(valid: bool, message: impl FnOnce() -> String) -> Result {
-    if valid {
-        Ok(())
-    } else {
-        Err(ValueError::new(message()))
-    }
+    if valid { Ok(()) } else { Err(ValueError::new(message())) }
 }
 
 const fn is_empty_or(length: usize, fixed: usize) -> bool {
@@ -105,18 +91,13 @@ pub(crate) fn is_version_1(wire: &[u8]) -> bool {
 fn validate_ascii(wire: &[u8]) -> Result {
     match wire.iter().find(|byte| !byte.is_ascii()) {
         None => Ok(()),
-        Some(byte) => Err(ValueError::new(format!(
-            "Invalid byte for ascii: {}",
-            byte.cast_signed()
-        ))),
+        Some(byte) => Err(ValueError::new(format!("Invalid byte for ascii: {}", byte.cast_signed()))),
     }
 }
 
 fn validate_uuid(wire: &[u8]) -> Result {
     let length = wire.len();
-    expect(is_empty_or(length, 16), || {
-        format!("UUID should be 16 or 0 bytes ({length})")
-    })
+    expect(is_empty_or(length, 16), || format!("UUID should be 16 or 0 bytes ({length})"))
 }
 
 /// `pattern` is the type of each element, or those of a key and its value.
@@ -124,21 +105,14 @@ fn validate_collection(wire: &[u8], kind: &'static str, pattern: &[&CqlType]) ->
     let too_short = || ValueError::new(format!("Not enough bytes to read a {kind}"));
     let mut input = wire;
     let count = read_length(&mut input).ok_or_else(too_short)?;
-    expect(count >= 0, || {
-        format!("The data cannot be deserialized as a {kind}")
-    })?;
+    expect(count >= 0, || format!("The data cannot be deserialized as a {kind}"))?;
     for _ in 0..count {
         for ty in pattern {
             let element = read_bytes(&mut input).ok_or_else(too_short)?;
-            validate(
-                ty,
-                element.ok_or_else(|| ValueError::new("Null value read when not allowed"))?,
-            )?;
+            validate(ty, element.ok_or_else(|| ValueError::new("Null value read when not allowed"))?)?;
         }
     }
-    expect(input.is_empty(), || {
-        format!("Unexpected extraneous bytes after {kind} value")
-    })
+    expect(input.is_empty(), || format!("Unexpected extraneous bytes after {kind} value"))
 }
 
 fn validate_tuple(fields: &[CqlType], wire: &[u8]) -> Result {
@@ -155,9 +129,7 @@ fn validate_tuple(fields: &[CqlType], wire: &[u8]) -> Result {
             .ok_or_else(|| ValueError::new(format!("Not enough bytes to read {position}th component")))?;
         field.map_or(Ok(()), |field| validate(ty, field))?;
     }
-    expect(input.is_empty(), || {
-        "Invalid remaining data after end of tuple value".to_owned()
-    })
+    expect(input.is_empty(), || "Invalid remaining data after end of tuple value".to_owned())
 }
 
 fn validate_user_type(definition: &UserType, wire: &[u8]) -> Result {
@@ -174,9 +146,7 @@ fn validate_user_type(definition: &UserType, wire: &[u8]) -> Result {
             .ok_or_else(|| ValueError::new(format!("Not enough bytes to read {position}th field {name}")))?;
         field.map_or(Ok(()), |field| validate(ty, field))?;
     }
-    expect(input.is_empty(), || {
-        "Invalid remaining data after end of UDT value".to_owned()
-    })
+    expect(input.is_empty(), || "Invalid remaining data after end of UDT value".to_owned())
 }
 
 fn validate_vector(ty: &CqlType, element: &CqlType, dimensions: u16, wire: &[u8]) -> Result {
@@ -188,9 +158,7 @@ fn validate_vector(ty: &CqlType, element: &CqlType, dimensions: u16, wire: &[u8]
         validate(element, next)?;
     }
     let left = input.len();
-    expect(left == 0, || {
-        format!("Unexpected {left} extraneous bytes after {ty} value")
-    })
+    expect(left == 0, || format!("Unexpected {left} extraneous bytes after {ty} value"))
 }
 
 /// Takes the next element of a vector: as many bytes as all have, or a length and as many.

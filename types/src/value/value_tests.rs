@@ -44,10 +44,7 @@ fn is_sayable(value: Option<&Value>) -> bool {
         }
         Some(Value::Tuple(all) | Value::UserDefined(all)) => all.iter().all(|v| is_sayable(v.as_ref())),
         Some(Value::Map(all)) => {
-            all.len() < 2
-                && all
-                    .iter()
-                    .all(|(k, v)| is_sayable(Some(k)) && is_sayable(Some(v)))
+            all.len() < 2 && all.iter().all(|(k, v)| is_sayable(Some(k)) && is_sayable(Some(v)))
         }
         Some(_) => true,
     }
@@ -145,26 +142,14 @@ fn errors_are_cassandras() {
     let message = |ty: CqlType, wire: &[u8]| validate(&ty, wire).unwrap_err().to_string();
     assert_eq!(message(CqlType::Int, &[0; 3]), "Expected 4 or 0 byte int (3)");
     assert_eq!(message(CqlType::Bigint, &[0; 3]), "Expected 8 or 0 byte long (3)");
-    assert_eq!(
-        message(CqlType::Smallint, &[]),
-        "Expected 2 bytes for a smallint (0)"
-    );
+    assert_eq!(message(CqlType::Smallint, &[]), "Expected 2 bytes for a smallint (0)");
     assert_eq!(message(CqlType::Ascii, &[0xE9]), "Invalid byte for ascii: -23");
     assert_eq!(message(CqlType::Text, &[0xE9]), "String didn't validate.");
-    assert_eq!(
-        message(CqlType::Timeuuid, &[0; 16]),
-        "Invalid version for TimeUUID type: 0x0"
-    );
+    assert_eq!(message(CqlType::Timeuuid, &[0; 16]), "Invalid version for TimeUUID type: 0x0");
     let list = CqlType::list(CqlType::Int, false);
     assert_eq!(message(list.clone(), &[0, 0]), "Not enough bytes to read a list");
-    assert_eq!(
-        message(list.clone(), &[0, 0, 0, 0, 9]),
-        "Unexpected extraneous bytes after list value"
-    );
-    assert_eq!(
-        message(list, &[0, 0, 0, 1, 255, 255, 255, 255]),
-        "Null value read when not allowed"
-    );
+    assert_eq!(message(list.clone(), &[0, 0, 0, 0, 9]), "Unexpected extraneous bytes after list value");
+    assert_eq!(message(list, &[0, 0, 0, 1, 255, 255, 255, 255]), "Null value read when not allowed");
     assert_eq!(
         message(CqlType::vector(CqlType::Float, 1), &[0; 3]),
         "Not enough bytes to read a vector<float, 1>"
@@ -192,11 +177,7 @@ fn timestamps_are_read_as_cassandra_reads_them() {
         ("2020-01-01 24:00", "2020-01-02 00:00:00.000Z"),
         ("-1", "1969-12-31 23:59:59.999Z"),
     ] {
-        assert_eq!(
-            format_timestamp(parse_timestamp(text).unwrap()),
-            expected,
-            "{text}"
-        );
+        assert_eq!(format_timestamp(parse_timestamp(text).unwrap()), expected, "{text}");
     }
     for text in [
         "2020-1-1",
@@ -215,31 +196,19 @@ fn timestamps_are_read_as_cassandra_reads_them() {
     ] {
         assert!(parse_timestamp(text).is_err(), "{text}");
     }
-    assert_eq!(
-        parse_timestamp("foo").unwrap_err().message(),
-        "Unable to parse a date/time from 'foo'"
-    );
+    assert_eq!(parse_timestamp("foo").unwrap_err().message(), "Unable to parse a date/time from 'foo'");
 }
 
 /// Checked against Cassandra 5.0.6.
 #[test]
 fn dates_and_times_are_read_as_cassandra_reads_them() {
-    for text in [
-        "+12345-01-01",
-        "-0001-01-01",
-        "-5877641-06-23",
-        "+5881580-07-11",
-        "1970-01-01",
-    ] {
+    for text in ["+12345-01-01", "-0001-01-01", "-5877641-06-23", "+5881580-07-11", "1970-01-01"] {
         assert_eq!(format_date(parse_date(text).unwrap()), text);
     }
     assert_eq!(parse_date("4294967295").unwrap(), u32::MAX);
     let message = |text| parse_date(text).unwrap_err().to_string();
     assert_eq!(message("-1"), "Unable to make unsigned int (for date) from: '-1'");
-    assert_eq!(
-        message("2020-02-30"),
-        "Unable to coerce '2020-02-30' to a formatted date (long)"
-    );
+    assert_eq!(message("2020-02-30"), "Unable to coerce '2020-02-30' to a formatted date (long)");
     assert_eq!(
         message("-5877641-06-22"),
         "Input date -5877641-06-22 is less than min supported date -5877641-06-23T00:00Z"
@@ -256,14 +225,7 @@ fn dates_and_times_are_read_as_cassandra_reads_them() {
     ] {
         assert_eq!(format_time(parse_time(text).unwrap()), expected);
     }
-    for text in [
-        "01:02",
-        "24:00:00",
-        "01:02:03.1234567891",
-        "-5",
-        "86400000000000",
-        "foo",
-    ] {
+    for text in ["01:02", "24:00:00", "01:02:03.1234567891", "-5", "86400000000000", "foo"] {
         assert!(parse_time(text).is_err(), "{text}");
     }
 }
@@ -284,14 +246,8 @@ fn durations_have_all_their_forms() {
         assert_eq!(text(input).unwrap(), expected, "{input}");
     }
     let message = |input| text(input).unwrap_err().to_string();
-    assert_eq!(
-        message("1y1y"),
-        "Invalid duration. The years are specified multiple times"
-    );
-    assert_eq!(
-        message("1h1y"),
-        "Invalid duration. The hours should be after years"
-    );
+    assert_eq!(message("1y1y"), "Invalid duration. The years are specified multiple times");
+    assert_eq!(message("1h1y"), "Invalid duration. The hours should be after years");
     assert_eq!(
         message("100000000000y"),
         "Invalid duration. The total number of months must be less or equal to 2147483647"
@@ -324,56 +280,28 @@ fn numbers_print_as_in_java() {
         ("12E5", "1.2E+6", "1200000"),
     ] {
         let decimal: Decimal = text.parse().unwrap();
-        assert_eq!(
-            (decimal.to_string().as_str(), decimal.to_plain_string().as_str()),
-            (expected, plain)
-        );
+        assert_eq!((decimal.to_string().as_str(), decimal.to_plain_string().as_str()), (expected, plain));
     }
 }
 
 #[test]
 fn constants_fit_the_types_that_cassandra_lets_them_fit() {
-    assert_eq!(
-        literal(LiteralKind::Integer, "1", &CqlType::Text),
-        Err(LiteralError::WrongKind)
-    );
-    assert_eq!(
-        literal(LiteralKind::Integer, "1", &CqlType::Int).unwrap(),
-        [0, 0, 0, 1]
-    );
-    assert_eq!(
-        literal(LiteralKind::Float, "NaN", &CqlType::Float).unwrap(),
-        [0x7F, 0xC0, 0, 0]
-    );
-    assert_eq!(
-        LiteralKind::Integer.assignment("1", &CqlType::Int),
-        Assignment::Exact
-    );
-    assert_eq!(
-        LiteralKind::Integer.assignment("1", &CqlType::Bigint),
-        Assignment::Weak
-    );
+    assert_eq!(literal(LiteralKind::Integer, "1", &CqlType::Text), Err(LiteralError::WrongKind));
+    assert_eq!(literal(LiteralKind::Integer, "1", &CqlType::Int).unwrap(), [0, 0, 0, 1]);
+    assert_eq!(literal(LiteralKind::Float, "NaN", &CqlType::Float).unwrap(), [0x7F, 0xC0, 0, 0]);
+    assert_eq!(LiteralKind::Integer.assignment("1", &CqlType::Int), Assignment::Exact);
+    assert_eq!(LiteralKind::Integer.assignment("1", &CqlType::Bigint), Assignment::Weak);
     let message = |kind, text, ty| literal(kind, text, &ty).unwrap_err().to_string();
     assert_eq!(
         message(LiteralKind::Integer, "99999999999", CqlType::Int),
         "Unable to make int from '99999999999'"
     );
+    assert_eq!(message(LiteralKind::Hex, "0x1", CqlType::Blob), "cannot parse '1' as hex bytes");
     assert_eq!(
-        message(LiteralKind::Hex, "0x1", CqlType::Blob),
-        "cannot parse '1' as hex bytes"
-    );
-    assert_eq!(
-        message(
-            LiteralKind::Uuid,
-            "123e4567-e89b-42d3-a456-426614174000",
-            CqlType::Timeuuid
-        ),
+        message(LiteralKind::Uuid, "123e4567-e89b-42d3-a456-426614174000", CqlType::Timeuuid),
         "TimeUUID supports only version 1 UUIDs"
     );
-    assert_eq!(
-        message(LiteralKind::String, "foo", CqlType::Inet),
-        "Unable to make inet address from 'foo'"
-    );
+    assert_eq!(message(LiteralKind::String, "foo", CqlType::Inet), "Unable to make inet address from 'foo'");
     assert_eq!(LiteralKind::Uuid.to_string(), "UUID");
 }
 
@@ -384,39 +312,24 @@ fn literals_are_those_that_describe_prints() {
     assert_eq!(wire_to_literal(&list, Some(&wire)).unwrap(), "['a''b']");
     let udt = user_type(vec![CqlType::Int, CqlType::Timestamp]);
     let wire = from_json(&udt, r#"{"a": 1, "\"Bee\"": "2020-01-01"}"#).unwrap();
-    assert_eq!(
-        wire_to_literal(&udt, Some(&wire)).unwrap(),
-        "{a: 1, \"Bee\": '2020-01-01T00:00:00.000Z'}"
-    );
+    assert_eq!(wire_to_literal(&udt, Some(&wire)).unwrap(), "{a: 1, \"Bee\": '2020-01-01T00:00:00.000Z'}");
     assert_eq!(wire_to_literal(&CqlType::Int, Some(&[])).unwrap(), "null");
-    assert_eq!(
-        wire_to_literal(&CqlType::Blob, Some(&[1, 0xAB])).unwrap(),
-        "0x01ab"
-    );
+    assert_eq!(wire_to_literal(&CqlType::Blob, Some(&[1, 0xAB])).unwrap(), "0x01ab");
 }
 
 /// Checked against Cassandra 5.0.6.
 #[test]
 fn json_is_read_and_written_as_cassandra_does() {
     let map = CqlType::map(CqlType::Int, CqlType::Decimal, false);
-    let wire = from_json(
-        &map,
-        r#"{"2": 1.50, "1": 1e10, "2": "0.1234567890123456789012345678901"}"#,
-    )
-    .unwrap();
-    assert_eq!(
-        to_json(&map, &wire),
-        r#"{"1": 1E+10, "2": 0.1234567890123456789012345678901}"#
-    );
+    let wire =
+        from_json(&map, r#"{"2": 1.50, "1": 1e10, "2": "0.1234567890123456789012345678901"}"#).unwrap();
+    assert_eq!(to_json(&map, &wire), r#"{"1": 1E+10, "2": 0.1234567890123456789012345678901}"#);
     let inet = from_json(&CqlType::Inet, "\"::1\"").unwrap();
     assert_eq!(to_json(&CqlType::Inet, &inet), "\"0:0:0:0:0:0:0:1\"");
     let udt = user_type(vec![CqlType::Int, CqlType::Text]);
     let wire = from_json(&udt, r#""{\"A\": 1}""#).unwrap();
     assert_eq!(to_json(&udt, &wire), r#"{"a": 1, "\"Bee\"": null}"#);
-    assert_eq!(
-        to_json(&CqlType::Text, "a\u{1}\"é".as_bytes()),
-        "\"a\\u0001\\\"é\""
-    );
+    assert_eq!(to_json(&CqlType::Text, "a\u{1}\"é".as_bytes()), "\"a\\u0001\\\"é\"");
     assert_eq!(to_json(&CqlType::Float, &f32::NAN.to_be_bytes()), "null");
     assert_eq!(to_json(&CqlType::Int, &[]), "\"\"");
 }
@@ -427,69 +340,33 @@ fn json_errors_are_cassandras() {
     let tuple = CqlType::Tuple(vec![CqlType::Int, CqlType::Text].into());
     let udt = user_type(vec![CqlType::Int]);
     for (ty, json, expected) in [
-        (
-            CqlType::Bigint,
-            "1.5",
-            "Expected a bigint value, but got a Double: 1.5",
-        ),
-        (
-            CqlType::Bigint,
-            "[1]",
-            "Expected a bigint value, but got a ArrayList: [1]",
-        ),
-        (
-            CqlType::Int,
-            "99999999999",
-            "Expected an int value, but got a Long: 99999999999",
-        ),
+        (CqlType::Bigint, "1.5", "Expected a bigint value, but got a Double: 1.5"),
+        (CqlType::Bigint, "[1]", "Expected a bigint value, but got a ArrayList: [1]"),
+        (CqlType::Int, "99999999999", "Expected an int value, but got a Long: 99999999999"),
         (CqlType::Int, "\"x\"", "Unable to make int from 'x'"),
         (
             CqlType::Timestamp,
             "true",
             "Expected a long or a datestring representation of a timestamp value, but got a Boolean: true",
         ),
-        (
-            CqlType::Date,
-            "1",
-            "Expected a string representation of a date value, but got a Integer: 1",
-        ),
+        (CqlType::Date, "1", "Expected a string representation of a date value, but got a Integer: 1"),
         (
             CqlType::vector(CqlType::Int, 3),
             "[1, 2]",
             "List had incorrect size: expected 3 but given 2; [1, 2]",
         ),
-        (
-            CqlType::vector(CqlType::Int, 1),
-            "[null]",
-            "Invalid null element in list",
-        ),
+        (CqlType::vector(CqlType::Int, 1), "[null]", "Invalid null element in list"),
         (CqlType::Timeuuid, "\"x\"", "Unknown timeuuid representation: x"),
         (
             CqlType::Blob,
             "\"12\"",
             "Value '12' is not a valid blob representation: String representation of blob is missing 0x prefix: 12",
         ),
-        (
-            CqlType::Decimal,
-            "\"x\"",
-            "Value 'x' is not a valid representation of a decimal value",
-        ),
-        (
-            udt,
-            r#"{"Z": 1}"#,
-            "Unknown field 'z' in value of user defined type udt",
-        ),
+        (CqlType::Decimal, "\"x\"", "Value 'x' is not a valid representation of a decimal value"),
+        (udt, r#"{"Z": 1}"#, "Unknown field 'z' in value of user defined type udt"),
         (tuple.clone(), "[1]", "Tuple is missing items (expected 2): [1]"),
-        (
-            tuple,
-            "[1, \"a\", 3]",
-            "Tuple contains extra items (expected 2): [1, a, 3]",
-        ),
-        (
-            CqlType::map(CqlType::Int, CqlType::Int, false),
-            "[1]",
-            "Expected a map, but got a ArrayList: [1]",
-        ),
+        (tuple, "[1, \"a\", 3]", "Tuple contains extra items (expected 2): [1, a, 3]"),
+        (CqlType::map(CqlType::Int, CqlType::Int, false), "[1]", "Expected a map, but got a ArrayList: [1]"),
     ] {
         assert_eq!(json_error(&ty, json), expected);
     }
@@ -499,36 +376,16 @@ fn json_errors_are_cassandras() {
 fn deep_json_is_refused() {
     let deep = "[".repeat(100_000);
     assert!(parse_json(&deep).is_err());
-    for text in [
-        "",
-        "01",
-        "1.",
-        "\"",
-        "\"\\ud800\"",
-        "{\"a\" 1}",
-        "[1,]",
-        "tru",
-        "1 2",
-        "\"\u{1}\"",
-    ] {
+    for text in ["", "01", "1.", "\"", "\"\\ud800\"", "{\"a\" 1}", "[1,]", "tru", "1 2", "\"\u{1}\""] {
         assert!(parse_json(text).is_err(), "{text}");
     }
-    assert_eq!(
-        parse_json("\"\\ud83d\\ude00\"").unwrap(),
-        JsonValue::String("\u{1F600}".to_owned())
-    );
+    assert_eq!(parse_json("\"\\ud83d\\ude00\"").unwrap(), JsonValue::String("\u{1F600}".to_owned()));
 }
 
 #[test]
 fn uuids_are_in_cassandras_order() {
-    for (ty, texts) in [
-        (CqlType::Uuid, oracle_order::UUIDS),
-        (CqlType::Timeuuid, oracle_order::TIMEUUIDS),
-    ] {
-        let wires: Vec<_> = texts
-            .iter()
-            .map(|text| literal(LiteralKind::Uuid, text, &ty).unwrap())
-            .collect();
+    for (ty, texts) in [(CqlType::Uuid, oracle_order::UUIDS), (CqlType::Timeuuid, oracle_order::TIMEUUIDS)] {
+        let wires: Vec<_> = texts.iter().map(|text| literal(LiteralKind::Uuid, text, &ty).unwrap()).collect();
         assert!(wires.is_sorted_by(|a, b| compare(&ty, a, b).is_lt()));
     }
 }
@@ -538,27 +395,14 @@ fn uuids_are_in_cassandras_order() {
 fn empty_values_are_allowed_where_cassandra_allows_them() {
     let udt = user_type(vec![CqlType::Int]);
     let tuple = CqlType::Tuple(vec![CqlType::Int].into());
-    let collections = [
-        CqlType::list(CqlType::Int, true),
-        CqlType::set(CqlType::Int, true),
-    ];
-    let nested = [
-        udt,
-        tuple,
-        CqlType::map(CqlType::Int, CqlType::Int, true),
-        CqlType::vector(CqlType::Int, 1),
-    ];
+    let collections = [CqlType::list(CqlType::Int, true), CqlType::set(CqlType::Int, true)];
+    let nested =
+        [udt, tuple, CqlType::map(CqlType::Int, CqlType::Int, true), CqlType::vector(CqlType::Int, 1)];
     for ty in CqlType::natives().chain(collections).chain(nested) {
         assert_eq!(validate(&ty, &[]).is_ok(), ty.is_empty_value_allowed(), "{ty}");
     }
     let vector = CqlType::vector(CqlType::Int, 1);
-    assert_eq!(
-        validate(&vector, &[]).unwrap_err().message(),
-        "Invalid empty vector value"
-    );
+    assert_eq!(validate(&vector, &[]).unwrap_err().message(), "Invalid empty vector value");
     let list = CqlType::list(CqlType::Int, true);
-    assert_eq!(
-        validate(&list, &[]).unwrap_err().message(),
-        "Not enough bytes to read a list"
-    );
+    assert_eq!(validate(&list, &[]).unwrap_err().message(), "Not enough bytes to read a list");
 }

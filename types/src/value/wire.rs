@@ -71,11 +71,7 @@ pub fn read_unsigned_vint(input: &mut &[u8]) -> Option<u64> {
     let (bytes, rest) = tail.split_at_checked(extra)?;
     let head = u64::from(first) & (0xFFu64.checked_shr(extra as u32 + 1).unwrap_or(0));
     *input = rest;
-    Some(
-        bytes
-            .iter()
-            .fold(head, |value, byte| (value << 8) | u64::from(*byte)),
-    )
+    Some(bytes.iter().fold(head, |value, byte| (value << 8) | u64::from(*byte)))
 }
 
 /// Appends an unsigned variable-length integer in as few bytes as it needs.
@@ -110,10 +106,7 @@ pub fn hex_to_bytes(digits: &str) -> Option<Vec<u8>> {
     if !digits.len().is_multiple_of(2) {
         return None;
     }
-    digits
-        .chunks_exact(2)
-        .map(|pair| Some((hex_digit(pair[0])? << 4) | hex_digit(pair[1])?))
-        .collect()
+    digits.chunks_exact(2).map(|pair| Some((hex_digit(pair[0])? << 4) | hex_digit(pair[1])?)).collect()
 }
 
 fn hex_digit(digit: u8) -> Option<u8> {

@@ -16,9 +16,7 @@ impl Planner<'_> {
     pub(super) fn alter_table(&self, alter: &AlterTable) -> Result<Work, CqlError> {
         let keyspace_name = self.keyspace_of(&alter.table)?;
         let name = &alter.table.name;
-        check_modifiable(&keyspace_name, "ALTER", || {
-            format!("table {keyspace_name}.{name}")
-        })?;
+        check_modifiable(&keyspace_name, "ALTER", || format!("table {keyspace_name}.{name}"))?;
         let keyspace = self.schema.keyspace(&keyspace_name);
         let Some((keyspace, old)) =
             keyspace.and_then(|keyspace| Some((keyspace, keyspace.tables.get(name.as_str())?)))
@@ -30,19 +28,12 @@ impl Planner<'_> {
         };
         let mut table = Table::clone(old);
         match &alter.change {
-            TableChange::Add {
-                if_not_exists,
-                columns,
-            } => {
+            TableChange::Add { if_not_exists, columns } => {
                 for column in columns {
                     add_column(&mut table, keyspace, column, *if_not_exists)?;
                 }
             }
-            TableChange::Drop {
-                if_exists,
-                columns,
-                timestamp,
-            } => {
+            TableChange::Drop { if_exists, columns, timestamp } => {
                 let at = timestamp.unwrap_or_else(|| self.processor.node.timestamps.next());
                 for column in columns {
                     drop_column(&mut table, column, *if_exists, at)?;
@@ -96,18 +87,11 @@ fn add_column(
             "Non-frozen UDTs with nested non-frozen collections are not supported for column {name}"
         ));
     }
-    let kind = if definition.is_static {
-        ColumnKind::Static
-    } else {
-        ColumnKind::Regular
-    };
+    let kind = if definition.is_static { ColumnKind::Static } else { ColumnKind::Regular };
     check_dropped(table, name, &cql_type, kind)?;
     if table.is_counter() != cql_type.is_counter() {
-        let (column, of) = if table.is_counter() {
-            ("non counter", "counter")
-        } else {
-            ("counter", "non counter")
-        };
+        let (column, of) =
+            if table.is_counter() { ("non counter", "counter") } else { ("counter", "non counter") };
         return Err(CqlError::Config(format!(
             "{}.{}: Cannot have a {column} column (\"{name}\") in a {of} table",
             table.keyspace, table.name
@@ -140,11 +124,7 @@ fn check_dropped(table: &Table, name: &str, cql_type: &CqlType, kind: ColumnKind
     }
     if kind != dropped.kind {
         let kind_name = |kind| {
-            if kind == ColumnKind::Static {
-                "STATIC"
-            } else {
-                "REGULAR"
-            }
+            if kind == ColumnKind::Static { "STATIC" } else { "REGULAR" }
         };
         return invalid(format!(
             "Cannot re-add previously dropped column '{name}' of kind {}, incompatible with previous kind {}",
@@ -168,13 +148,9 @@ fn is_serialization_compatible(new: &CqlType, old: &CqlType) -> bool {
 /// keeps it: the type may be dropped too.
 pub(super) fn expand_user_types(cql_type: &CqlType) -> CqlType {
     match cql_type {
-        CqlType::UserDefined { definition, .. } => CqlType::Tuple(
-            definition
-                .fields
-                .iter()
-                .map(|(_, ty)| expand_user_types(ty).freeze())
-                .collect(),
-        ),
+        CqlType::UserDefined { definition, .. } => {
+            CqlType::Tuple(definition.fields.iter().map(|(_, ty)| expand_user_types(ty).freeze()).collect())
+        }
         CqlType::List { element, frozen } => CqlType::list(expand_user_types(element), *frozen),
         CqlType::Set { element, frozen } => CqlType::set(expand_user_types(element), *frozen),
         CqlType::Map { key, value, frozen } => {
@@ -191,39 +167,25 @@ fn drop_column(table: &mut Table, name: &str, if_exists: bool, at_micros: i64) -
         if if_exists {
             return Ok(());
         }
-        return invalid(format!(
-            "Column {name} was not found in table '{}.{}'",
-            table.keyspace, table.name
-        ));
+        return invalid(format!("Column {name} was not found in table '{}.{}'", table.keyspace, table.name));
     };
     let column = &table.columns[place];
     if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
         return invalid(format!("Cannot drop PRIMARY KEY column {name}"));
     }
     if let CqlType::UserDefined { frozen: false, .. } = column.cql_type {
-        return invalid(format!(
-            "Cannot drop non-frozen column {name} of user type {}",
-            column.cql_type
-        ));
+        return invalid(format!("Cannot drop non-frozen column {name} of user type {}", column.cql_type));
     }
     let mut column = table.columns.remove(place);
     column.cql_type = expand_user_types(&column.cql_type);
-    let dropped = DroppedColumn {
-        column,
-        dropped_at_micros: at_micros,
-    };
-    table
-        .dropped_columns
-        .insert(Arc::clone(&dropped.column.name), dropped);
+    let dropped = DroppedColumn { column, dropped_at_micros: at_micros };
+    table.dropped_columns.insert(Arc::clone(&dropped.column.name), dropped);
     Ok(())
 }
 
 fn rename_column(table: &mut Table, from: &str, to: &str) -> Result<(), CqlError> {
     let Some(column) = table.column(from) else {
-        return invalid(format!(
-            "Undefined column name {from} in table {}.{}",
-            table.keyspace, table.name
-        ));
+        return invalid(format!("Undefined column name {from} in table {}.{}", table.keyspace, table.name));
     };
     if matches!(column.kind, ColumnKind::Static | ColumnKind::Regular) {
         return invalid(format!("Cannot rename non PRIMARY KEY column {from}"));

@@ -7,10 +7,7 @@ const PACKAGE: &str = "org.apache.cassandra.io.compress.";
 /// The compressors that exist, and the options that each takes.
 const COMPRESSORS: [(&str, &[&str]); 5] = [
     ("DeflateCompressor", &[]),
-    (
-        "LZ4Compressor",
-        &["lz4_compressor_type", "lz4_high_compressor_level"],
-    ),
+    ("LZ4Compressor", &["lz4_compressor_type", "lz4_high_compressor_level"]),
     ("NoopCompressor", &[]),
     ("SnappyCompressor", &[]),
     ("ZstdCompressor", &["compression_level"]),
@@ -43,11 +40,7 @@ pub(super) fn normalise(options: &[(String, String)]) -> Result<Options, CqlErro
     let chunk_length = chunk_length(options.remove(CHUNK_LENGTH).as_deref())?;
     let ratio = min_ratio(options.remove(MIN_RATIO).as_deref())?;
     let Some((_, known)) = COMPRESSORS.iter().find(|(name, _)| *name == simple) else {
-        let full = if simple.contains('.') {
-            simple.to_owned()
-        } else {
-            format!("{PACKAGE}{simple}")
-        };
+        let full = if simple.contains('.') { simple.to_owned() } else { format!("{PACKAGE}{simple}") };
         return config(format!("Could not create Compression for type {full}"));
     };
     check_options(simple, &options)?;
@@ -86,9 +79,7 @@ fn min_ratio(text: Option<&str>) -> Result<Option<String>, CqlError> {
         return Ok(None);
     }
     if ratio.is_nan() || ratio < 1.0 {
-        return config(format!(
-            "{MIN_RATIO} can either be 0 or greater than or equal to 1"
-        ));
+        return config(format!("{MIN_RATIO} can either be 0 or greater than or equal to 1"));
     }
     Ok(Some(dodona_types::value::format_double(ratio)))
 }
@@ -102,10 +93,7 @@ fn check_options(class: &str, options: &Options) -> Result<(), CqlError> {
             "Invalid compressor type '{kind}' specified for LZ4 parameter 'lz4_compressor_type'. Valid options are [high, fast]."
         ));
     }
-    if let Some(level) = options
-        .get("compression_level")
-        .filter(|_| class == "ZstdCompressor")
-    {
+    if let Some(level) = options.get("compression_level").filter(|_| class == "ZstdCompressor") {
         let problem = match level.parse::<i32>() {
             Ok(-131_072..=22) => return Ok(()),
             Ok(_) => format!("java.lang.IllegalArgumentException compression_level={level} is invalid"),

@@ -37,12 +37,7 @@ impl DescribePlan {
 
     /// The columns of the answer.
     pub(super) fn columns(&self, processor: &Processor) -> Vec<ColumnSpec> {
-        let text = |names: &[&str]| {
-            names
-                .iter()
-                .map(|name| column(name, CqlType::Text))
-                .collect::<Vec<_>>()
-        };
+        let text = |names: &[&str]| names.iter().map(|name| column(name, CqlType::Text)).collect::<Vec<_>>();
         match &self.describe.target {
             DescribeTarget::Cluster => {
                 let mut columns = text(&["cluster", "partitioner", "snitch"]);
@@ -65,10 +60,7 @@ impl DescribePlan {
         if self.describe.target == DescribeTarget::Cluster {
             self.cluster(processor, &schema, sink)?;
         } else {
-            let describer = Describer {
-                schema: &schema,
-                plan: self,
-            };
+            let describer = Describer { schema: &schema, plan: self };
             for element in describer.elements()? {
                 sink.value(Some(quote_identifier(&element.keyspace).as_bytes()));
                 sink.value(Some(element.kind.as_bytes()));
@@ -85,11 +77,7 @@ impl DescribePlan {
     /// The current keyspace, if its place on the ring is worth showing.
     fn placed_keyspace<'a>(&self, schema: &'a Schema) -> Option<&'a Arc<Keyspace>> {
         let current = self.current.as_deref()?;
-        if is_system_keyspace(current) {
-            None
-        } else {
-            schema.keyspace(current)
-        }
+        if is_system_keyspace(current) { None } else { schema.keyspace(current) }
     }
 
     fn cluster(
@@ -111,12 +99,7 @@ impl DescribePlan {
 }
 
 fn column(name: &str, cql_type: CqlType) -> ColumnSpec {
-    ColumnSpec {
-        keyspace: "system".into(),
-        table: "describe".into(),
-        name: name.into(),
-        cql_type,
-    }
+    ColumnSpec { keyspace: "system".into(), table: "describe".into(), name: name.into(), cql_type }
 }
 
 fn range_ownership_type() -> CqlType {
@@ -131,14 +114,10 @@ fn range_ownership(processor: &Processor, keyspace: &Keyspace) -> Result<Vec<u8>
     let mut owners = BTreeMap::new();
     for token in members.iter().flat_map(|member| &member.tokens) {
         let replicas = strategy.replicas(&placement.ring, *token, placement.local);
-        let addresses = replicas
-            .iter()
-            .map(|index| Value::Text(format!("/{}", members[*index].internode)));
+        let addresses = replicas.iter().map(|index| Value::Text(format!("/{}", members[*index].internode)));
         owners.insert(token.to_string(), Value::List(addresses.collect()));
     }
-    let entries = owners
-        .into_iter()
-        .map(|(token, addresses)| (Value::Text(token), addresses));
+    let entries = owners.into_iter().map(|(token, addresses)| (Value::Text(token), addresses));
     let mut out = Vec::new();
     encode(&range_ownership_type(), &Value::Map(entries.collect()), &mut out)?;
     Ok(out)
@@ -173,11 +152,7 @@ impl<'a> Describer<'a> {
             }
             DescribeTarget::Keyspace { name, only } => {
                 let keyspace = self.keyspace(name.as_deref())?;
-                if *only {
-                    vec![self.keyspace_element(keyspace)]
-                } else {
-                    self.whole_keyspace(keyspace)
-                }
+                if *only { vec![self.keyspace_element(keyspace)] } else { self.whole_keyspace(keyspace) }
             }
             DescribeTarget::Table(name) => vec![self.table(name)?],
             DescribeTarget::Type(name) => {
@@ -253,10 +228,7 @@ impl<'a> Describer<'a> {
 
     fn keyspace_element(&self, keyspace: &Keyspace) -> Element {
         let text = keyspace_text(keyspace, self.options(&keyspace.name));
-        Element {
-            text: Some(text),
-            ..name_of(keyspace, "keyspace", &keyspace.name)
-        }
+        Element { text: Some(text), ..name_of(keyspace, "keyspace", &keyspace.name) }
     }
 
     fn table_element(&self, table: &Table) -> Element {
@@ -280,10 +252,7 @@ impl<'a> Describer<'a> {
         let keyspace = self.keyspace(name.keyspace.as_deref())?;
         match keyspace.tables.get(name.name.as_str()) {
             Some(table) => Ok(self.table_element(table)),
-            None => invalid(format!(
-                "Table '{}' not found in keyspace '{}'",
-                name.name, keyspace.name
-            )),
+            None => invalid(format!("Table '{}' not found in keyspace '{}'", name.name, keyspace.name)),
         }
     }
 
@@ -298,18 +267,11 @@ impl<'a> Describer<'a> {
         {
             return Ok(self.whole_keyspace(keyspace));
         }
-        let keyspace = name
-            .keyspace
-            .as_deref()
-            .or(self.plan.current.as_deref())
-            .unwrap_or(&name.name);
+        let keyspace = name.keyspace.as_deref().or(self.plan.current.as_deref()).unwrap_or(&name.name);
         let keyspace = self.existing_keyspace(keyspace)?;
         match keyspace.tables.get(name.name.as_str()) {
             Some(table) => Ok(vec![self.table_element(table)]),
-            None => invalid(format!(
-                "'{}' not found in keyspace '{}'",
-                name.name, keyspace.name
-            )),
+            None => invalid(format!("'{}' not found in keyspace '{}'", name.name, keyspace.name)),
         }
     }
 }
@@ -326,12 +288,7 @@ fn not_found<T>(what: &str, name: &str, keyspace: &Keyspace) -> Result<T, CqlErr
 }
 
 fn name_of(keyspace: &Keyspace, kind: &'static str, name: &str) -> Element {
-    Element {
-        keyspace: keyspace.name.to_string(),
-        kind,
-        name: name.to_owned(),
-        text: None,
-    }
+    Element { keyspace: keyspace.name.to_string(), kind, name: name.to_owned(), text: None }
 }
 
 fn type_element(definition: &UserType) -> Element {

@@ -32,10 +32,7 @@ impl Planner<'_> {
             if create.if_not_exists {
                 return Ok(Work::default());
             }
-            return Err(CqlError::AlreadyExists {
-                keyspace: create.name.clone(),
-                table: String::new(),
-            });
+            return Err(CqlError::AlreadyExists { keyspace: create.name.clone(), table: String::new() });
         }
         let keyspace = Keyspace {
             name: Arc::clone(&name),
@@ -46,10 +43,7 @@ impl Planner<'_> {
         };
         let warnings = self.warnings(&keyspace, None);
         let changes = vec![SchemaChange::PutKeyspace(keyspace)];
-        Ok(Work {
-            warnings,
-            ..Work::new(changes, ChangeKind::Created, &name, ChangeTarget::Keyspace)
-        })
+        Ok(Work { warnings, ..Work::new(changes, ChangeKind::Created, &name, ChangeTarget::Keyspace) })
     }
 
     pub(super) fn alter_keyspace(&self, alter: &AlterKeyspace) -> Result<Work, CqlError> {
@@ -81,16 +75,10 @@ impl Planner<'_> {
         };
         let warnings = self.warnings(&keyspace, Some(&old.replication));
         if is_same {
-            return Ok(Work {
-                warnings,
-                ..Work::default()
-            });
+            return Ok(Work { warnings, ..Work::default() });
         }
         let changes = vec![SchemaChange::PutKeyspace(keyspace)];
-        Ok(Work {
-            warnings,
-            ..Work::new(changes, ChangeKind::Updated, &old.name, ChangeTarget::Keyspace)
-        })
+        Ok(Work { warnings, ..Work::new(changes, ChangeKind::Updated, &old.name, ChangeTarget::Keyspace) })
     }
 
     pub(super) fn drop_keyspace(&self, drop: &DropKeyspace) -> Result<Work, CqlError> {
@@ -99,12 +87,7 @@ impl Planner<'_> {
             Some(keyspace) => {
                 let name = &keyspace.name;
                 let changes = vec![SchemaChange::DropKeyspace(Arc::clone(name))];
-                Ok(Work::new(
-                    changes,
-                    ChangeKind::Dropped,
-                    name,
-                    ChangeTarget::Keyspace,
-                ))
+                Ok(Work::new(changes, ChangeKind::Dropped, name, ChangeTarget::Keyspace))
             }
             None if drop.if_exists => Ok(Work::default()),
             None => invalid(format!("Keyspace '{}' doesn't exist", drop.name)),

@@ -106,27 +106,17 @@ async fn change(
 ) -> Result<Outcome, CqlError> {
     for _ in 0..MAX_ATTEMPTS {
         let schema = processor.node.schema();
-        let planner = Planner {
-            processor,
-            schema: &schema,
-            default_keyspace,
-        };
+        let planner = Planner { processor, schema: &schema, default_keyspace };
         let work = planner.work_out(statement)?;
         let Some(event) = work.event else {
-            return Ok(Outcome {
-                result: StatementResult::Void { safe_at: None },
-                warnings: work.warnings,
-            });
+            return Ok(Outcome { result: StatementResult::Void { safe_at: None }, warnings: work.warnings });
         };
         match processor.node.change_schema(schema.epoch, work.changes).await {
             Ok(_) => {
                 // Whoever asks once this statement has answered must see the change.
                 processor.refresh_system_tables()?;
                 let result = StatementResult::SchemaChange(event);
-                return Ok(Outcome {
-                    result,
-                    warnings: work.warnings,
-                });
+                return Ok(Outcome { result, warnings: work.warnings });
             }
             Err(ClusterError::SchemaConflict) => {}
             Err(ClusterError::Invalid(reason)) => return Err(CqlError::Config(reason)),
@@ -151,16 +141,8 @@ impl Work {
         keyspace: &Arc<str>,
         target: ChangeTarget,
     ) -> Self {
-        let event = SchemaEvent {
-            change,
-            target,
-            keyspace: Arc::clone(keyspace),
-        };
-        Self {
-            changes,
-            event: Some(event),
-            warnings: Vec::new(),
-        }
+        let event = SchemaEvent { change, target, keyspace: Arc::clone(keyspace) };
+        Self { changes, event: Some(event), warnings: Vec::new() }
     }
 }
 
@@ -203,23 +185,15 @@ impl Planner<'_> {
 /// names permissions and resources.
 fn check_modifiable(keyspace: &str, action: &str, resource: impl FnOnce() -> String) -> Result<(), CqlError> {
     if is_local_system_keyspace(keyspace) {
-        return Err(CqlError::Unauthorized(format!(
-            "{keyspace} keyspace is not user-modifiable."
-        )));
+        return Err(CqlError::Unauthorized(format!("{keyspace} keyspace is not user-modifiable.")));
     }
     if is_system_keyspace(keyspace) {
-        return Err(CqlError::Unauthorized(format!(
-            "Cannot {action} <{}>",
-            resource()
-        )));
+        return Err(CqlError::Unauthorized(format!("Cannot {action} <{}>", resource())));
     }
     Ok(())
 }
 
 /// True if a keyspace or table may have this name, apart from its length.
 fn is_valid_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

@@ -52,21 +52,14 @@ impl<'a> Properties<'a> {
 
     /// Refuses properties of other names.
     pub(super) fn check_names(&self, known: &[&str]) -> Result<(), CqlError> {
-        match self
-            .0
-            .iter()
-            .find(|property| !known.contains(&property.name.as_str()))
-        {
+        match self.0.iter().find(|property| !known.contains(&property.name.as_str())) {
             Some(unknown) => Err(CqlError::Syntax(format!("Unknown property '{}'", unknown.name))),
             None => Ok(()),
         }
     }
 
     fn value(&self, name: &str) -> Option<&'a PropertyValue> {
-        self.0
-            .iter()
-            .find(|property| property.name == name)
-            .map(|property| &property.value)
+        self.0.iter().find(|property| property.name == name).map(|property| &property.value)
     }
 
     /// A property that is a text.
@@ -74,9 +67,9 @@ impl<'a> Properties<'a> {
         match self.value(name) {
             None => Ok(None),
             Some(PropertyValue::Text(text)) => Ok(Some(text)),
-            Some(PropertyValue::Map(_)) => Err(CqlError::Syntax(format!(
-                "Invalid value for property '{name}'. It should be a string"
-            ))),
+            Some(PropertyValue::Map(_)) => {
+                Err(CqlError::Syntax(format!("Invalid value for property '{name}'. It should be a string")))
+            }
         }
     }
 
@@ -85,9 +78,9 @@ impl<'a> Properties<'a> {
         match self.value(name) {
             None => Ok(None),
             Some(PropertyValue::Map(map)) => Ok(Some(map)),
-            Some(PropertyValue::Text(_)) => Err(CqlError::Syntax(format!(
-                "Invalid value for property '{name}'. It should be a map."
-            ))),
+            Some(PropertyValue::Text(_)) => {
+                Err(CqlError::Syntax(format!("Invalid value for property '{name}'. It should be a map.")))
+            }
         }
     }
 
@@ -111,9 +104,7 @@ impl<'a> Properties<'a> {
         };
         match text.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(CqlError::Syntax(format!(
-                "Invalid integer value {text} for '{name}'"
-            ))),
+            Err(_) => Err(CqlError::Syntax(format!("Invalid integer value {text} for '{name}'"))),
         }
     }
 
@@ -123,9 +114,7 @@ impl<'a> Properties<'a> {
         };
         match text.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(CqlError::Syntax(format!(
-                "Invalid double value {text} for '{name}'"
-            ))),
+            Err(_) => Err(CqlError::Syntax(format!("Invalid double value {text} for '{name}'"))),
         }
     }
 
@@ -170,10 +159,7 @@ impl<'a> Properties<'a> {
         self.natural("default_time_to_live", &mut params.default_time_to_live)?;
         self.natural("gc_grace_seconds", &mut params.gc_grace_seconds)?;
         self.natural("max_index_interval", &mut params.max_index_interval)?;
-        self.natural(
-            "memtable_flush_period_in_ms",
-            &mut params.memtable_flush_period_in_ms,
-        )?;
+        self.natural("memtable_flush_period_in_ms", &mut params.memtable_flush_period_in_ms)?;
         self.natural("min_index_interval", &mut params.min_index_interval)?;
         if let Some(value) = self.boolean("incremental_backups")? {
             params.incremental_backups = value;
@@ -223,9 +209,7 @@ impl<'a> Properties<'a> {
             ("memtable_flush_period_in_ms", 0),
         ] {
             if let Some(number) = self.integer(name)?.filter(|number| *number < least) {
-                return config(format!(
-                    "{name} must be greater than or equal to {least} (got {number})"
-                ));
+                return config(format!("{name} must be greater than or equal to {least} (got {number})"));
             }
         }
         if params.default_time_to_live > MAX_TTL_SECONDS.unsigned_abs() {
@@ -246,11 +230,8 @@ impl<'a> Properties<'a> {
 
 fn caching(options: &[(String, String)]) -> Result<Options, CqlError> {
     let mut caching = TableParams::default().caching;
-    let unknown: Vec<&str> = options
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .filter(|name| !caching.contains_key(*name))
-        .collect();
+    let unknown: Vec<&str> =
+        options.iter().map(|(name, _)| name.as_str()).filter(|name| !caching.contains_key(*name)).collect();
     if !unknown.is_empty() {
         return config(format!(
             "Invalid caching sub-options [{}]: only 'keys' and 'rows_per_partition' are allowed",
@@ -292,11 +273,7 @@ fn compaction(options: &[(String, String)]) -> Result<Options, CqlError> {
     };
     let simple = class.strip_prefix(COMPACTION_PACKAGE).unwrap_or(class).to_owned();
     if !STRATEGIES.contains(&simple.as_str()) {
-        let full = if simple.contains('.') {
-            simple
-        } else {
-            format!("{COMPACTION_PACKAGE}{simple}")
-        };
+        let full = if simple.contains('.') { simple } else { format!("{COMPACTION_PACKAGE}{simple}") };
         return config(format!("Unable to find compaction strategy class '{full}'"));
     }
     options.insert("class".into(), format!("{COMPACTION_PACKAGE}{simple}"));
@@ -314,16 +291,12 @@ fn compaction_bounds(options: &Options) -> Result<(), CqlError> {
         && !enabled.eq_ignore_ascii_case("true")
         && !enabled.eq_ignore_ascii_case("false")
     {
-        return config(format!(
-            "enabled should either be 'true' or 'false', not {enabled}"
-        ));
+        return config(format!("enabled should either be 'true' or 'false', not {enabled}"));
     }
     let threshold = |name: &str, default: i64| match options.get(name) {
         None => Ok(default),
         Some(text) => text.parse::<i64>().or_else(|_| {
-            config(format!(
-                "Invalid value {text} for '{name}' compaction sub-option - must be an integer"
-            ))
+            config(format!("Invalid value {text} for '{name}' compaction sub-option - must be an integer"))
         }),
     };
     let (min, max) = (threshold("min_threshold", 4)?, threshold("max_threshold", 32)?);
@@ -333,9 +306,7 @@ fn compaction_bounds(options: &Options) -> Result<(), CqlError> {
         );
     }
     if min < 2 {
-        return config(format!(
-            "Min compaction threshold cannot be less than 2 (got {min})"
-        ));
+        return config(format!("Min compaction threshold cannot be less than 2 (got {min})"));
     }
     if min > max {
         return config(format!(

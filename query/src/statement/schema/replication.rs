@@ -24,9 +24,7 @@ pub(super) fn normalise(
         return Err(CqlError::Config("Missing replication strategy class".into()));
     };
     let class = Replication::full_class_name(&class);
-    let simple = class
-        .strip_prefix("org.apache.cassandra.locator.")
-        .unwrap_or(&class);
+    let simple = class.strip_prefix("org.apache.cassandra.locator.").unwrap_or(&class);
     match simple {
         "LocalStrategy" => {
             return invalid(
@@ -41,18 +39,13 @@ pub(super) fn normalise(
             check(keyspace, simple, &options, &BTreeSet::from([FACTOR]))?;
         }
         "NetworkTopologyStrategy" => {
-            let data_centers: BTreeSet<&str> = ring
-                .members()
-                .iter()
-                .map(|member| member.data_center.as_str())
-                .collect();
+            let data_centers: BTreeSet<&str> =
+                ring.members().iter().map(|member| member.data_center.as_str()).collect();
             spread_over_data_centers(&mut options, previous, &data_centers)?;
             check(keyspace, simple, &options, &data_centers)?;
         }
         _ => {
-            return Err(CqlError::Config(format!(
-                "Unable to find replication strategy class '{class}'"
-            )));
+            return Err(CqlError::Config(format!("Unable to find replication strategy class '{class}'")));
         }
     }
     options.insert(CLASS.into(), class);
@@ -84,9 +77,7 @@ fn spread_over_data_centers(
     }
     options.retain(|_, factor| factor != "0");
     if options.is_empty() {
-        return Err(CqlError::Config(
-            "Configuration for at least one datacenter must be present".into(),
-        ));
+        return Err(CqlError::Config("Configuration for at least one datacenter must be present".into()));
     }
     Ok(())
 }
@@ -105,9 +96,7 @@ fn check(keyspace: &str, class: &str, options: &Options, known: &BTreeSet<&str>)
 
 fn factor_of(text: &str) -> Result<u32, CqlError> {
     if text.contains('/') {
-        return Err(CqlError::Config(
-            "Transient replication is not enabled on this node".into(),
-        ));
+        return Err(CqlError::Config("Transient replication is not enabled on this node".into()));
     }
     match text.parse::<i32>() {
         Ok(factor) => u32::try_from(factor).map_err(|_| {
@@ -131,10 +120,7 @@ pub(super) fn warnings(
         let (nodes, place) = if name == FACTOR {
             (ring.members().len(), String::new())
         } else {
-            (
-                nodes_where(&|member| member.data_center == *name),
-                format!(" for datacenter {name}"),
-            )
+            (nodes_where(&|member| member.data_center == *name), format!(" for datacenter {name}"))
         };
         let factor = factor.parse::<usize>().unwrap_or(0);
         if factor > nodes {

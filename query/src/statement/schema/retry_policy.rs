@@ -29,9 +29,7 @@ fn simple(text: &str, upper: &str) -> Result<Option<String>, CqlError> {
         let digits_only = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         digits_only.then(|| digits.parse::<f64>().ok()).flatten()
     };
-    let percentile = upper
-        .strip_suffix("PERCENTILE")
-        .or_else(|| upper.strip_suffix('P'));
+    let percentile = upper.strip_suffix("PERCENTILE").or_else(|| upper.strip_suffix('P'));
     if let Some(percentile) = percentile.and_then(number) {
         if percentile <= 0.0 || percentile >= 100.0 {
             return Err(CqlError::Config(format!(
@@ -61,11 +59,7 @@ fn hybrid(text: &str, upper: &str) -> Result<Option<String>, CqlError> {
     if first.ends_with('p') == second.ends_with('p') {
         return Err(CqlError::Config(format!(
             "Invalid value {text} for option 'speculative_retry': MIN()/MAX() arguments should be of different types, but both are of type {}",
-            if first.ends_with('p') {
-                "PERCENTILE"
-            } else {
-                "FIXED"
-            }
+            if first.ends_with('p') { "PERCENTILE" } else { "FIXED" }
         )));
     }
     Ok(Some(format!("{function}({first},{second})")))
@@ -94,16 +88,7 @@ mod tests {
         ] {
             assert_eq!(normalise(text).ok().as_deref(), Some(expected));
         }
-        for text in [
-            "x",
-            "",
-            "-5ms",
-            "p",
-            "100p",
-            "MIN(1p,2p)",
-            "MIN(1p)",
-            "AVG(1p,2ms)",
-        ] {
+        for text in ["x", "", "-5ms", "p", "100p", "MIN(1p,2p)", "MIN(1p)", "AVG(1p,2ms)"] {
             assert!(normalise(text).is_err(), "{text}");
         }
     }

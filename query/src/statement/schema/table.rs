@@ -24,9 +24,7 @@ impl Planner<'_> {
         let name = &create.table.name;
         let keyspace_name = self.keyspace_of(&create.table)?;
         let key = primary_key(create, &keyspace_name)?;
-        check_modifiable(&keyspace_name, "CREATE", || {
-            format!("all tables in {keyspace_name}")
-        })?;
+        check_modifiable(&keyspace_name, "CREATE", || format!("all tables in {keyspace_name}"))?;
         let properties = Properties::new(&create.properties);
         let mut params = TableParams::default();
         properties.put_into(&mut params)?;
@@ -37,10 +35,7 @@ impl Planner<'_> {
             if create.if_not_exists {
                 return Ok(Work::default());
             }
-            return Err(CqlError::AlreadyExists {
-                keyspace: keyspace_name.to_string(),
-                table: name.clone(),
-            });
+            return Err(CqlError::AlreadyExists { keyspace: keyspace_name.to_string(), table: name.clone() });
         }
         properties.check_table(&params)?;
         let id = self.table_id(properties.text("id")?)?;
@@ -72,10 +67,8 @@ impl Planner<'_> {
         check_modifiable(&keyspace_name, "DROP", || format!("table {keyspace_name}.{name}"))?;
         match self.schema.table(&keyspace_name, name) {
             Some(table) => {
-                let changes = vec![SchemaChange::DropTable(
-                    Arc::clone(&table.keyspace),
-                    Arc::clone(&table.name),
-                )];
+                let changes =
+                    vec![SchemaChange::DropTable(Arc::clone(&table.keyspace), Arc::clone(&table.name))];
                 let target = ChangeTarget::Table(Arc::clone(&table.name));
                 Ok(Work::new(changes, ChangeKind::Dropped, &table.keyspace, target))
             }
@@ -200,19 +193,12 @@ fn columns_of(
             id: ColumnId(number as u32),
             name: definition.name.as_str().into(),
             cql_type: column_type(definition, keyspace)?,
-            kind: if definition.is_static {
-                ColumnKind::Static
-            } else {
-                ColumnKind::Regular
-            },
+            kind: if definition.is_static { ColumnKind::Static } else { ColumnKind::Regular },
             position: 0,
             descending: false,
         });
     }
-    if columns
-        .iter()
-        .any(|column| has_multi_cell_fields(&column.cql_type))
-    {
+    if columns.iter().any(|column| has_multi_cell_fields(&column.cql_type)) {
         return invalid("Non-frozen UDTs with nested non-frozen collections are not supported");
     }
     put_key(create, key, &mut columns)?;
@@ -230,45 +216,27 @@ fn columns_of(
 fn put_key(create: &CreateTable, key: &PrimaryKey, columns: &mut [Column]) -> Result<(), CqlError> {
     let table = &create.table.name;
     let mut seen = BTreeSet::new();
-    let partition = key
-        .partition
-        .iter()
-        .enumerate()
-        .map(|part| (part, ColumnKind::PartitionKey));
-    let clustering = key
-        .clustering
-        .iter()
-        .enumerate()
-        .map(|part| (part, ColumnKind::Clustering));
+    let partition = key.partition.iter().enumerate().map(|part| (part, ColumnKind::PartitionKey));
+    let clustering = key.clustering.iter().enumerate().map(|part| (part, ColumnKind::Clustering));
     for ((position, name), kind) in partition.chain(clustering) {
         let Some(column) = columns.iter_mut().find(|column| *column.name == **name) else {
-            return invalid(format!(
-                "Unknown column '{name}' referenced in PRIMARY KEY for table '{table}'"
-            ));
+            return invalid(format!("Unknown column '{name}' referenced in PRIMARY KEY for table '{table}'"));
         };
         if !seen.insert(name) {
-            return invalid(format!(
-                "Duplicate column '{name}' in PRIMARY KEY clause for table '{table}'"
-            ));
+            return invalid(format!("Duplicate column '{name}' in PRIMARY KEY clause for table '{table}'"));
         }
         check_key_column(column)?;
         column.kind = kind;
         column.position = position as u16;
-        column.descending = create
-            .clustering_order
-            .iter()
-            .any(|(ordered, descending)| ordered == name && *descending);
+        column.descending =
+            create.clustering_order.iter().any(|(ordered, descending)| ordered == name && *descending);
     }
     Ok(())
 }
 
 fn check_key_column(column: &Column) -> Result<(), CqlError> {
     let (name, cql_type) = (&column.name, &column.cql_type);
-    if let CqlType::UserDefined {
-        definition,
-        frozen: false,
-    } = cql_type
-    {
+    if let CqlType::UserDefined { definition, frozen: false } = cql_type {
         return invalid(format!(
             "Invalid non-frozen user-defined type \"{}.{}\" for PRIMARY KEY column '{name}'",
             definition.keyspace, definition.name
@@ -280,19 +248,13 @@ fn check_key_column(column: &Column) -> Result<(), CqlError> {
         ));
     }
     if cql_type.is_counter() {
-        return invalid(format!(
-            "counter type is not supported for PRIMARY KEY column '{name}'"
-        ));
+        return invalid(format!("counter type is not supported for PRIMARY KEY column '{name}'"));
     }
     if cql_type.references_duration() {
-        return invalid(format!(
-            "duration type is not supported for PRIMARY KEY column '{name}'"
-        ));
+        return invalid(format!("duration type is not supported for PRIMARY KEY column '{name}'"));
     }
     if column.kind == ColumnKind::Static {
-        return invalid(format!(
-            "Static column '{name}' cannot be part of the PRIMARY KEY"
-        ));
+        return invalid(format!("Static column '{name}' cannot be part of the PRIMARY KEY"));
     }
     Ok(())
 }
@@ -303,11 +265,7 @@ fn check_order(create: &CreateTable, key: &PrimaryKey) -> Result<(), CqlError> {
         if ordered == column {
             continue;
         }
-        if create
-            .clustering_order
-            .iter()
-            .any(|(ordered, _)| ordered == column)
-        {
+        if create.clustering_order.iter().any(|(ordered, _)| ordered == column) {
             return invalid(format!(
                 "The order of columns in the CLUSTERING ORDER directive must match that of the clustering columns ({column} must appear before {ordered})"
             ));
@@ -318,11 +276,8 @@ fn check_order(create: &CreateTable, key: &PrimaryKey) -> Result<(), CqlError> {
 }
 
 fn check_counters(columns: &[Column], params: &TableParams) -> Result<(), CqlError> {
-    let values = || {
-        columns
-            .iter()
-            .filter(|column| matches!(column.kind, ColumnKind::Static | ColumnKind::Regular))
-    };
+    let values =
+        || columns.iter().filter(|column| matches!(column.kind, ColumnKind::Static | ColumnKind::Regular));
     if !values().any(|column| column.cql_type.is_counter()) {
         return Ok(());
     }

@@ -15,9 +15,7 @@ impl Planner<'_> {
     pub(super) fn create_type(&self, create: &CreateType) -> Result<Work, CqlError> {
         let keyspace_name = self.keyspace_of(&create.name)?;
         let name = &create.name.name;
-        check_modifiable(&keyspace_name, "CREATE", || {
-            format!("all tables in {keyspace_name}")
-        })?;
+        check_modifiable(&keyspace_name, "CREATE", || format!("all tables in {keyspace_name}"))?;
         let Some(keyspace) = self.schema.keyspace(&keyspace_name) else {
             return invalid(format!("Keyspace '{keyspace_name}' doesn't exist"));
         };
@@ -36,31 +34,18 @@ impl Planner<'_> {
             .fields
             .iter()
             .map(|(field, raw)| {
-                Ok((
-                    field.as_str().into(),
-                    resolve_type(raw, &keyspace_name, Some(keyspace), 0)?,
-                ))
+                Ok((field.as_str().into(), resolve_type(raw, &keyspace_name, Some(keyspace), 0)?))
             })
             .collect::<Result<_, CqlError>>()?;
-        let definition = UserType {
-            keyspace: Arc::clone(&keyspace.name),
-            name: name.as_str().into(),
-            fields,
-        };
-        Ok(work(
-            ChangeKind::Created,
-            vec![SchemaChange::PutType(definition)],
-            &keyspace.name,
-            name,
-        ))
+        let definition =
+            UserType { keyspace: Arc::clone(&keyspace.name), name: name.as_str().into(), fields };
+        Ok(work(ChangeKind::Created, vec![SchemaChange::PutType(definition)], &keyspace.name, name))
     }
 
     pub(super) fn alter_type(&self, alter: &AlterType) -> Result<Work, CqlError> {
         let keyspace_name = self.keyspace_of(&alter.name)?;
         let name = &alter.name.name;
-        check_modifiable(&keyspace_name, "ALTER", || {
-            format!("all tables in {keyspace_name}")
-        })?;
+        check_modifiable(&keyspace_name, "ALTER", || format!("all tables in {keyspace_name}"))?;
         let keyspace = self.schema.keyspace(&keyspace_name);
         let found = keyspace.and_then(|keyspace| Some((keyspace, keyspace.types.get(name.as_str())?)));
         let Some((keyspace, old)) = found else {
@@ -71,11 +56,7 @@ impl Planner<'_> {
         };
         let mut definition = UserType::clone(old);
         match &alter.change {
-            TypeChange::Add {
-                if_not_exists,
-                field,
-                ty,
-            } => {
+            TypeChange::Add { if_not_exists, field, ty } => {
                 add_field(&mut definition, keyspace, field, ty, *if_not_exists)?;
             }
             TypeChange::Rename { if_exists, fields } => rename_fields(&mut definition, fields, *if_exists)?,
@@ -84,20 +65,13 @@ impl Planner<'_> {
         if definition == **old {
             return Ok(Work::default());
         }
-        Ok(work(
-            ChangeKind::Updated,
-            changes_of(keyspace, definition),
-            &keyspace.name,
-            name,
-        ))
+        Ok(work(ChangeKind::Updated, changes_of(keyspace, definition), &keyspace.name, name))
     }
 
     pub(super) fn drop_type(&self, drop: &DropNamed) -> Result<Work, CqlError> {
         let keyspace_name = self.keyspace_of(&drop.name)?;
         let name = &drop.name.name;
-        check_modifiable(&keyspace_name, "DROP", || {
-            format!("all tables in {keyspace_name}")
-        })?;
+        check_modifiable(&keyspace_name, "DROP", || format!("all tables in {keyspace_name}"))?;
         let keyspace = self.schema.keyspace(&keyspace_name);
         let found = keyspace.and_then(|keyspace| Some((keyspace, keyspace.types.get(name.as_str())?)));
         let Some((keyspace, definition)) = found else {
@@ -107,15 +81,10 @@ impl Planner<'_> {
             return invalid(format!("Type '{keyspace_name}.{name}' doesn't exist"));
         };
         let references = |ty: &CqlType| ty.references_user_type(&keyspace_name, name);
-        let types = keyspace
-            .types
-            .values()
-            .filter(|user| user.fields.iter().any(|(_, ty)| references(ty)));
+        let types = keyspace.types.values().filter(|user| user.fields.iter().any(|(_, ty)| references(ty)));
         let types: Vec<&str> = types.map(|user| &*user.name).collect();
-        let tables = keyspace
-            .tables
-            .values()
-            .filter(|table| table.columns.iter().any(|c| references(&c.cql_type)));
+        let tables =
+            keyspace.tables.values().filter(|table| table.columns.iter().any(|c| references(&c.cql_type)));
         let tables: Vec<&str> = tables.map(|table| &*table.name).collect();
         for (users, what) in [(types, "user types"), (tables, "tables")] {
             if !users.is_empty() {
@@ -125,10 +94,7 @@ impl Planner<'_> {
                 ));
             }
         }
-        let changes = vec![SchemaChange::DropType(
-            Arc::clone(&keyspace.name),
-            Arc::clone(&definition.name),
-        )];
+        let changes = vec![SchemaChange::DropType(Arc::clone(&keyspace.name), Arc::clone(&definition.name))];
         Ok(work(ChangeKind::Dropped, changes, &keyspace.name, name))
     }
 }
@@ -164,17 +130,10 @@ fn add_field(
     check_field(raw)?;
     let cql_type = resolve_type(raw, &keyspace.name, Some(keyspace), 0)?;
     let references = |ty: &CqlType| ty.references_user_type(&definition.keyspace, &definition.name);
-    let new_field = || {
-        format!(
-            "new field {field} of type {} to user type {of}",
-            qualified(raw, &keyspace.name)
-        )
-    };
+    let new_field =
+        || format!("new field {field} of type {} to user type {of}", qualified(raw, &keyspace.name));
     if references(&cql_type) {
-        return invalid(format!(
-            "Cannot add {} as it would create a circular reference",
-            new_field()
-        ));
+        return invalid(format!("Cannot add {} as it would create a circular reference", new_field()));
     }
     let tables: Vec<String> = keyspace
         .tables
@@ -214,10 +173,7 @@ fn rename_fields(
     let mut names = BTreeSet::new();
     match definition.fields.iter().find(|(field, _)| !names.insert(field)) {
         // Cassandra names the keyspace where it means the type.
-        Some((field, _)) => invalid(format!(
-            "Duplicate field name {field} in type {}",
-            definition.keyspace
-        )),
+        Some((field, _)) => invalid(format!("Duplicate field name {field} in type {}", definition.keyspace)),
         None => Ok(()),
     }
 }
@@ -277,15 +233,9 @@ fn replace(cql_type: &CqlType, new: &Arc<UserType>) -> CqlType {
     match cql_type {
         CqlType::UserDefined { definition, frozen } => {
             let same = definition.keyspace == new.keyspace && definition.name == new.name;
-            let definition = if same {
-                Arc::clone(new)
-            } else {
-                Arc::new(replace_in_fields(definition, new))
-            };
-            CqlType::UserDefined {
-                definition,
-                frozen: *frozen,
-            }
+            let definition =
+                if same { Arc::clone(new) } else { Arc::new(replace_in_fields(definition, new)) };
+            CqlType::UserDefined { definition, frozen: *frozen }
         }
         CqlType::List { element, frozen } => CqlType::list(replace(element, new), *frozen),
         CqlType::Set { element, frozen } => CqlType::set(replace(element, new), *frozen),

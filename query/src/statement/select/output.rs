@@ -161,11 +161,7 @@ impl<'a> Output<'a> {
         self.rows_in_partition += 1;
         if !self.shape.selection.aggregates.is_empty() || !self.shape.group_by.is_empty() {
             self.aggregate()?;
-            return Ok(if self.done {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            });
+            return Ok(if self.done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
         }
         if !self.shape.sort.is_empty() {
             self.partition_left -= 1;
@@ -180,11 +176,7 @@ impl<'a> Output<'a> {
         self.rows_left -= 1;
         self.give()?;
         self.note_position(clustering);
-        Ok(if self.rows_left == 0 {
-            self.stop()
-        } else {
-            ControlFlow::Continue(())
-        })
+        Ok(if self.rows_left == 0 { self.stop() } else { ControlFlow::Continue(()) })
     }
 
     fn note_position(&mut self, clustering: Option<&[u8]>) {
@@ -226,9 +218,7 @@ impl<'a> Output<'a> {
 
     fn selected(&self, aggregates: &[Option<Vec<u8>>]) -> Result<Vec<Option<Vec<u8>>>, CqlError> {
         let selectors = self.shape.selection.selectors.iter();
-        selectors
-            .map(|selector| selector.value(&self.values, aggregates, self.binding))
-            .collect()
+        selectors.map(|selector| selector.value(&self.values, aggregates, self.binding)).collect()
     }
 
     fn give_values(&mut self, row: &[Option<Vec<u8>>]) -> Result<(), CqlError> {
@@ -249,11 +239,7 @@ impl<'a> Output<'a> {
                 out.push_str(", ");
             }
             let plain = !column.name.chars().any(char::is_uppercase);
-            let name = if plain {
-                column.name.to_string()
-            } else {
-                format!("\"{}\"", column.name)
-            };
+            let name = if plain { column.name.to_string() } else { format!("\"{}\"", column.name) };
             write_json_string(&name, &mut out);
             out.push_str(": ");
             wire_to_json(&column.cql_type, value.as_deref(), &mut out)?;
@@ -271,12 +257,8 @@ impl<'a> Output<'a> {
     }
 
     fn aggregate(&mut self) -> Result<(), CqlError> {
-        let key: Vec<Option<Vec<u8>>> = self
-            .shape
-            .group_by
-            .iter()
-            .map(|index| self.values.value(*index).map(<[u8]>::to_vec))
-            .collect();
+        let key: Vec<Option<Vec<u8>>> =
+            self.shape.group_by.iter().map(|index| self.values.value(*index).map(<[u8]>::to_vec)).collect();
         if self.group.as_ref().is_some_and(|group| group.key != key) {
             self.end_group()?;
             if self.done {
@@ -329,12 +311,8 @@ impl<'a> Output<'a> {
     }
 
     fn keep_for_sorting(&mut self) -> Result<ControlFlow<()>, CqlError> {
-        let by = self
-            .shape
-            .sort
-            .iter()
-            .map(|(index, _)| self.values.value(*index).map(<[u8]>::to_vec))
-            .collect();
+        let by =
+            self.shape.sort.iter().map(|(index, _)| self.values.value(*index).map(<[u8]>::to_vec)).collect();
         let values = self.selected(&[])?;
         self.sorted.push(SortedRow { by, values });
         Ok(ControlFlow::Continue(()))
@@ -350,10 +328,7 @@ impl<'a> Output<'a> {
             .sort
             .iter()
             .map(|(index, descending)| {
-                (
-                    self.shape.selection.wanted[*index].column.cql_type.clone(),
-                    *descending,
-                )
+                (self.shape.selection.wanted[*index].column.cql_type.clone(), *descending)
             })
             .collect();
         rows.sort_by(|a, b| {

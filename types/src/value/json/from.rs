@@ -17,10 +17,7 @@ type Result<T = ()> = std::result::Result<T, ValueError>;
 /// `Error decoding JSON value for c: `.
 pub fn json_to_wire(ty: &CqlType, json: &JsonValue, out: &mut Vec<u8>) -> Result {
     let is_nested = ty.is_collection()
-        || matches!(
-            ty,
-            CqlType::Tuple(_) | CqlType::UserDefined { .. } | CqlType::Vector { .. }
-        );
+        || matches!(ty, CqlType::Tuple(_) | CqlType::UserDefined { .. } | CqlType::Vector { .. });
     match json {
         // A collection may itself be given as a string of JSON.
         JsonValue::String(text) if is_nested => nested(ty, &parse_json(text)?, out),
@@ -74,38 +71,24 @@ fn unexpected(ty: &CqlType, json: &JsonValue) -> ValueError {
             ));
         }
     };
-    ValueError::new(format!(
-        "Expected {expected}, but got a {}: {json}",
-        json.java_class()
-    ))
+    ValueError::new(format!("Expected {expected}, but got a {}: {json}", json.java_class()))
 }
 
 fn from_string(ty: &CqlType, text: &str, out: &mut Vec<u8>) -> Result {
     match ty {
         CqlType::Blob | CqlType::Custom(_) => {
             let invalid = |reason: &str| {
-                ValueError::new(format!(
-                    "Value '{text}' is not a valid blob representation: {reason}"
-                ))
+                ValueError::new(format!("Value '{text}' is not a valid blob representation: {reason}"))
             };
             let digits = text.strip_prefix("0x").ok_or_else(|| {
-                invalid(&format!(
-                    "String representation of blob is missing 0x prefix: {text}"
-                ))
+                invalid(&format!("String representation of blob is missing 0x prefix: {text}"))
             })?;
             text_to_wire(digits, ty, out).map_err(|error| invalid(error.message()))
         }
         CqlType::Decimal | CqlType::Varint => {
-            let invalid = || {
-                ValueError::new(format!(
-                    "Value '{text}' is not a valid representation of a {ty} value"
-                ))
-            };
-            if text.is_empty() {
-                Err(invalid())
-            } else {
-                text_to_wire(text, ty, out).map_err(|_| invalid())
-            }
+            let invalid =
+                || ValueError::new(format!("Value '{text}' is not a valid representation of a {ty} value"));
+            if text.is_empty() { Err(invalid()) } else { text_to_wire(text, ty, out).map_err(|_| invalid()) }
         }
         _ => text_to_wire(text, ty, out),
     }
@@ -156,11 +139,7 @@ fn nested(ty: &CqlType, json: &JsonValue, out: &mut Vec<u8>) -> Result {
 }
 
 fn not_null<'a>(json: &'a JsonValue, message: &'static str) -> Result<&'a JsonValue> {
-    if *json == JsonValue::Null {
-        Err(ValueError::new(message))
-    } else {
-        Ok(json)
-    }
+    if *json == JsonValue::Null { Err(ValueError::new(message)) } else { Ok(json) }
 }
 
 fn write_set(element: &CqlType, elements: &[JsonValue], out: &mut Vec<u8>) -> Result {
@@ -182,11 +161,7 @@ fn write_map(key: &CqlType, value: &CqlType, members: &[(String, JsonValue)], ou
     for (name, json) in members.iter().rev() {
         let (mut wire_key, mut wire_value) = (Vec::new(), Vec::new());
         json_to_wire(key, &JsonValue::String(name.clone()), &mut wire_key)?;
-        json_to_wire(
-            value,
-            not_null(json, "Invalid null value in map")?,
-            &mut wire_value,
-        )?;
+        json_to_wire(value, not_null(json, "Invalid null value in map")?, &mut wire_value)?;
         entries.push((wire_key, wire_value));
     }
     entries.sort_by(|(a, _), (b, _)| compare(key, a, b));
@@ -201,19 +176,12 @@ fn write_map(key: &CqlType, value: &CqlType, members: &[(String, JsonValue)], ou
 fn write_tuple(types: &[CqlType], elements: &[JsonValue], json: &JsonValue, out: &mut Vec<u8>) -> Result {
     let expected = types.len();
     if elements.len() > expected {
-        return Err(ValueError::new(format!(
-            "Tuple contains extra items (expected {expected}): {json}"
-        )));
+        return Err(ValueError::new(format!("Tuple contains extra items (expected {expected}): {json}")));
     }
     if elements.len() < expected {
-        return Err(ValueError::new(format!(
-            "Tuple is missing items (expected {expected}): {json}"
-        )));
+        return Err(ValueError::new(format!("Tuple is missing items (expected {expected}): {json}")));
     }
-    types
-        .iter()
-        .zip(elements)
-        .try_for_each(|(ty, json)| write_field(ty, Some(json), out))
+    types.iter().zip(elements).try_for_each(|(ty, json)| write_field(ty, Some(json), out))
 }
 
 fn write_field(ty: &CqlType, json: Option<&JsonValue>, out: &mut Vec<u8>) -> Result {
@@ -229,17 +197,11 @@ fn write_user_type(definition: &UserType, members: &[(String, JsonValue)], out: 
         let name = fold_name(name);
         let position = definition.field_position(&name).ok_or_else(|| {
             let ty = &definition.name;
-            ValueError::new(format!(
-                "Unknown field '{name}' in value of user defined type {ty}"
-            ))
+            ValueError::new(format!("Unknown field '{name}' in value of user defined type {ty}"))
         })?;
         fields[position] = Some(json);
     }
-    definition
-        .fields
-        .iter()
-        .zip(fields)
-        .try_for_each(|((_, ty), json)| write_field(ty, json, out))
+    definition.fields.iter().zip(fields).try_for_each(|((_, ty), json)| write_field(ty, json, out))
 }
 
 /// A name in quotes is case sensitive, any other is in lower case.

@@ -86,10 +86,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn error(&self, reason: &str) -> ValueError {
-        ValueError::new(format!(
-            "Could not decode JSON string: {reason} at position {}",
-            self.position
-        ))
+        ValueError::new(format!("Could not decode JSON string: {reason} at position {}", self.position))
     }
 
     fn rest(&self) -> &'a str {
@@ -219,9 +216,7 @@ impl<'a> Reader<'a> {
         let mut out = String::new();
         loop {
             let rest = self.rest();
-            let plain = rest
-                .bytes()
-                .position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+            let plain = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\');
             let plain = plain.ok_or_else(|| self.error("unexpected end of input in a string"))?;
             out.push_str(&rest[..plain]);
             self.position += plain + 1;
@@ -234,9 +229,7 @@ impl<'a> Reader<'a> {
     }
 
     fn escape(&mut self) -> Result<char, ValueError> {
-        let symbol = self
-            .peek()
-            .ok_or_else(|| self.error("unexpected end of input in a string"))?;
+        let symbol = self.peek().ok_or_else(|| self.error("unexpected end of input in a string"))?;
         self.position += 1;
         Ok(match symbol {
             b'"' | b'\\' | b'/' => char::from(symbol),
@@ -263,10 +256,8 @@ impl<'a> Reader<'a> {
     }
 
     fn four_digits(&mut self) -> Result<u32, ValueError> {
-        let digits = self
-            .rest()
-            .get(..4)
-            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let digits =
+            self.rest().get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
         self.position += 4 * usize::from(code.is_some());
         code.ok_or_else(|| self.error("malformed unicode escape in a string"))

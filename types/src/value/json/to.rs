@@ -111,15 +111,11 @@ fn write_nested(ty: &CqlType, value: &Value, out: &mut String) {
         }
         (CqlType::UserDefined { definition, .. }, Value::UserDefined(fields)) => {
             out.push('{');
-            write_all(
-                definition.fields.iter().zip(fields),
-                out,
-                |((name, ty), field), out| {
-                    write_field_name(name, out);
-                    out.push_str(": ");
-                    write_value(ty, field.as_ref(), out);
-                },
-            );
+            write_all(definition.fields.iter().zip(fields), out, |((name, ty), field), out| {
+                write_field_name(name, out);
+                out.push_str(": ");
+                write_value(ty, field.as_ref(), out);
+            });
             out.push('}');
         }
         // `decode` gives no other pairs.
