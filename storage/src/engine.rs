@@ -313,7 +313,7 @@ impl Engine {
 }
 
 /// Shards (as a power of two) of a table's first memtable.
-pub(crate) const FIRST_SHARD_BITS: u32 = 6;
+pub(crate) const FIRST_SHARD_BITS: u32 = 8;
 
 fn check_layout(env: &Env) -> Result<()> {
     match env.disk.read(LAYOUT_FILE) {

@@ -225,7 +225,7 @@ impl Cells<'_, '_> {
             }
             Change::Delete => parts.deletion = Some(self.times.deletion()),
             Change::DeleteEntry(key) => {
-                parts.cells.push((element_path(key_type(ty), &self.map_key(key)?)?, None))
+                parts.cells.push((element_path(key_type(ty), &self.map_key(key)?)?, None));
             }
             Change::DeleteField(field) => parts.cells.push((field.to_be_bytes().to_vec(), None)),
         }

@@ -3,74 +3,24 @@
 //! The ring is cut into shards, contiguous ranges of tokens, each an ordered tree of partitions
 //! under its own lock. Locks are held for one mutation, or to take one snapshot of a partition.
 
+mod bucket;
 pub mod ranges;
 pub mod rows;
 
 use crate::error::Result;
+use bucket::Bucket;
 use dodona_types::mutation::Fragment;
-use dodona_types::read_command::RangeBound;
+use dodona_types::read_command::{PartitionRange, RangeBound};
 use dodona_types::{Deletion, KeyRef, MutationView, Token, merge, row::RowView};
 use parking_lot::RwLock;
 use ranges::Ranges;
 use rows::Rows;
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicUsize, Ordering::Relaxed};
 
 /// Bytes that a partition takes in its shard's tree, beside its key and rows.
 const PARTITION_BYTES: usize = 160;
-
-/// A key in a shard's tree.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct MemKey {
-    token: Token,
-    bytes: Box<[u8]>,
-}
-
-/// Lets a tree of owned keys be searched with borrowed ones.
-trait Keyed {
-    fn key(&self) -> KeyRef<'_>;
-}
-
-impl Keyed for MemKey {
-    fn key(&self) -> KeyRef<'_> {
-        KeyRef { token: self.token, bytes: &self.bytes }
-    }
-}
-
-impl Keyed for KeyRef<'_> {
-    fn key(&self) -> KeyRef<'_> {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Keyed + 'a> for MemKey {
-    fn borrow(&self) -> &(dyn Keyed + 'a) {
-        self
-    }
-}
-
-impl PartialEq for dyn Keyed + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for dyn Keyed + '_ {}
-
-impl PartialOrd for dyn Keyed + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for dyn Keyed + '_ {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
-}
 
 /// One partition in memory. Cloning takes a snapshot, which later writes do not touch.
 #[derive(Clone, Debug)]
@@ -122,10 +72,11 @@ impl Partition {
     }
 }
 
-/// A contiguous range of tokens.
+/// A contiguous range of tokens. The tree compares tokens alone, which lie in its nodes: keys are
+/// looked at where a token is found.
 #[derive(Default)]
 struct Shard {
-    tree: BTreeMap<MemKey, Partition>,
+    tree: BTreeMap<Token, Bucket>,
     /// A buffer for merging, used under the shard's lock.
     scratch: Vec<u8>,
 }
@@ -182,15 +133,12 @@ impl Memtable {
         let mut shard = self.shards[self.shard_of(mutation.key.token)].write();
         let Shard { tree, scratch } = &mut *shard;
         let mut growth = 0;
-        let partition = match tree.get_mut(&mutation.key as &dyn Keyed) {
-            Some(partition) => partition,
-            None => {
-                growth += (PARTITION_BYTES + mutation.key.bytes.len()).cast_signed();
-                self.partitions.fetch_add(1, Relaxed);
-                let key = MemKey { token: mutation.key.token, bytes: mutation.key.bytes.into() };
-                tree.entry(key).or_default()
-            }
-        };
+        let bucket = tree.entry(mutation.key.token).or_default();
+        let (partition, is_new) = bucket.get_or_insert(mutation.key.bytes);
+        if is_new {
+            growth += (PARTITION_BYTES + mutation.key.bytes.len()).cast_signed();
+            self.partitions.fetch_add(1, Relaxed);
+        }
         growth += partition.apply(mutation, scratch)?;
         drop(shard);
         self.bytes.fetch_add(growth, Relaxed);
@@ -215,7 +163,7 @@ impl Memtable {
     /// A snapshot of one partition.
     #[must_use]
     pub fn get(&self, key: KeyRef<'_>) -> Option<Partition> {
-        self.shards[self.shard_of(key.token)].read().tree.get(&key as &dyn Keyed).cloned()
+        self.shards[self.shard_of(key.token)].read().tree.get(&key.token)?.get(key.bytes).cloned()
     }
 
     /// A snapshot of the first partition at or behind a bound, with its key.
@@ -273,22 +221,21 @@ impl Memtable {
 }
 
 fn first_in(
-    shard: &BTreeMap<MemKey, Partition>,
+    tree: &BTreeMap<Token, Bucket>,
     bound: &RangeBound,
 ) -> Option<(dodona_types::PartitionKey, Partition)> {
-    let owned = |(key, partition): (&MemKey, &Partition)| (key.key().to_owned_key(), partition.clone());
     let start = match bound {
-        RangeBound::Unbounded => return shard.iter().next().map(owned),
-        RangeBound::Token(token, true) => KeyRef { token: *token, bytes: &[] },
-        RangeBound::Token(Token(i64::MAX), false) => return None,
-        RangeBound::Token(token, false) => KeyRef { token: Token(token.0 + 1), bytes: &[] },
-        RangeBound::Key(key, _) => key.as_ref(),
+        RangeBound::Unbounded => Token::MIN,
+        RangeBound::Token(token, _) => *token,
+        RangeBound::Key(key, _) => key.token(),
     };
-    let start = match bound {
-        RangeBound::Key(_, false) => Bound::Excluded(&start as &dyn Keyed),
-        _ => Bound::Included(&start as &dyn Keyed),
-    };
-    shard.range::<dyn Keyed, _>((start, Bound::Unbounded)).next().map(owned)
+    let range = PartitionRange { start: bound.clone(), end: RangeBound::Unbounded };
+    tree.range(start..)
+        .flat_map(|(token, bucket)| {
+            bucket.iter().map(|(bytes, partition)| (KeyRef { token: *token, bytes }, partition))
+        })
+        .find(|(key, _)| range.starts_before(*key))
+        .map(|(key, partition)| (key.to_owned_key(), partition.clone()))
 }
 
 /// The least timestamp in a row.
