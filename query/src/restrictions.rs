@@ -1,9 +1,11 @@
 //! WHERE: which of its conditions choose partitions and rows by their keys, and which must be
 //! checked row by row.
 
+mod column;
 mod filter;
 mod tuple;
 
+pub(crate) use column::column_of;
 pub(crate) use filter::{Filter, elements, map_entries};
 
 use crate::ast::{Operand, Operator, Relation, Subject};
@@ -12,6 +14,7 @@ use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::keys;
 use crate::term::{Expression, Receiver};
+use column::{check_combinations, column_condition};
 use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::read_command::{ClusteringSelection, PartitionRange, RangeBound};
 use dodona_types::schema::{Column, ColumnKind, Table};
@@ -553,121 +556,6 @@ fn tighten_end(range: &mut PartitionRange, token: Token, inclusive: bool) {
     if tighter {
         range.end = RangeBound::Token(token, inclusive);
     }
-}
-
-/// The column of this name.
-pub(crate) fn column_of<'t>(table: &'t Table, name: &str) -> Result<&'t Column, CqlError> {
-    table.column(name).ok_or_else(|| {
-        CqlError::Invalid(format!("Undefined column name {name} in table {}.{}", table.keyspace, table.name))
-    })
-}
-
-fn column_condition(
-    context: &mut Context<'_>,
-    table: &Table,
-    relation: &Relation,
-    name: &str,
-    key: Option<&crate::ast::Term>,
-) -> Result<Condition, CqlError> {
-    let column = column_of(table, name)?.clone();
-    let operator = relation.operator;
-    if column.cql_type == CqlType::Duration && is_slice(operator) {
-        return invalid("Slice restrictions are not supported on duration columns");
-    }
-    if column.cql_type.is_multi_cell()
-        && key.is_none()
-        && !matches!(operator, Operator::Contains | Operator::ContainsKey)
-    {
-        return invalid(format!(
-            "Collection column '{name}' ({}) cannot be restricted by a '{}' relation",
-            column.cql_type,
-            operator.text()
-        ));
-    }
-    let (receiver, element) = receiver_of(context, &column, operator, key)?;
-    let operands = match &relation.operand {
-        Operand::One(term) if operator == Operator::In => {
-            let list = Receiver::new(format!("in({name})"), CqlType::list(receiver.cql_type.clone(), true));
-            Operands::ListOf(Expression::prepare(context, term, &list)?)
-        }
-        Operand::One(term) => Operands::One(Expression::prepare(context, term, &receiver)?),
-        Operand::Many(terms) => {
-            let terms = terms
-                .iter()
-                .map(|term| Expression::prepare(context, term, &receiver))
-                .collect::<Result<_, _>>()?;
-            Operands::Many(terms)
-        }
-        Operand::Range(_) => return invalid("BETWEEN is not supported"),
-        Operand::Nothing => return invalid(format!("Unsupported restriction: {name} IS NOT NULL")),
-    };
-    if matches!(operator, Operator::Like | Operator::NotIn | Operator::NotContains | Operator::NotContainsKey)
-    {
-        return invalid(format!(
-            "{} restriction is only supported on properly indexed columns. {name} {} is not valid.",
-            operator.text(),
-            operator.text()
-        ));
-    }
-    Ok(Condition { column, operator, operands, element })
-}
-
-fn receiver_of(
-    context: &mut Context<'_>,
-    column: &Column,
-    operator: Operator,
-    key: Option<&crate::ast::Term>,
-) -> Result<(Receiver, Option<Expression>), CqlError> {
-    let name = &column.name;
-    let not_a_collection =
-        || CqlError::Invalid(format!("Cannot use {} on non-collection column {name}", operator.text()));
-    match (operator, &column.cql_type, key) {
-        (_, CqlType::Map { key: key_type, value, .. }, Some(term)) => {
-            let key_receiver = Receiver::new(format!("key({name})"), CqlType::clone(key_type));
-            let element = Expression::prepare(context, term, &key_receiver)?;
-            Ok((Receiver::new(format!("value({name})"), CqlType::clone(value)), Some(element)))
-        }
-        (_, _, Some(_)) => Err(CqlError::Invalid(format!("Column {name} cannot be used as a map"))),
-        (Operator::Contains, CqlType::List { element, .. } | CqlType::Set { element, .. }, None) => {
-            Ok((Receiver::new(format!("value({name})"), CqlType::clone(element)), None))
-        }
-        (Operator::Contains, CqlType::Map { value, .. }, None) => {
-            Ok((Receiver::new(format!("value({name})"), CqlType::clone(value)), None))
-        }
-        (Operator::ContainsKey, CqlType::Map { key, .. }, None) => {
-            Ok((Receiver::new(format!("key({name})"), CqlType::clone(key)), None))
-        }
-        (Operator::Contains | Operator::ContainsKey, _, None) => Err(not_a_collection()),
-        (_, ty, None) => Ok((Receiver::new(Arc::clone(name), ty.clone()), None)),
-    }
-}
-
-fn check_combinations(by_column: &BTreeMap<Arc<str>, Vec<Condition>>) -> Result<(), CqlError> {
-    for (name, conditions) in by_column {
-        let [_, _, ..] = conditions.as_slice() else {
-            continue;
-        };
-        if conditions.iter().any(|condition| condition.operator == Operator::Equal) {
-            return invalid(format!(
-                "{name} cannot be restricted by more than one relation if it includes an Equal"
-            ));
-        }
-        if conditions.iter().any(|condition| condition.operator == Operator::In) {
-            return invalid(format!(
-                "{name} cannot be restricted by more than one relation if it includes a IN"
-            ));
-        }
-        let count = |test: fn(Operator) -> bool| {
-            conditions.iter().filter(|condition| test(condition.operator)).count()
-        };
-        if count(|operator| matches!(operator, Operator::Greater | Operator::GreaterOrEqual)) > 1 {
-            return invalid(format!("More than one restriction was found for the start bound on {name}"));
-        }
-        if count(|operator| matches!(operator, Operator::Less | Operator::LessOrEqual)) > 1 {
-            return invalid(format!("More than one restriction was found for the end bound on {name}"));
-        }
-    }
-    Ok(())
 }
 
 /// The partition key of raw bytes.

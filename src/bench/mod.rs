@@ -1,9 +1,9 @@
 //! `dodona bench`: loads a node through the native protocol and measures throughput, latency and
 //! the server's CPU time. It works on any server of the protocol, so that two can be compared.
 //!
-//! Roles: [`link`] is a connection, [`schema`] makes the tables and prepares the statements,
-//! [`workload`] chooses operations and encodes them, [`pace`] says when one may start, [`worker`]
-//! keeps a connection's pipeline full, [`report`] prints. [`noop_server`] is the floor that
+//! Roles: `link` is a connection, `schema` makes the tables and prepares the statements,
+//! `workload` chooses operations and encodes them, `pace` says when one may start, `worker`
+//! keeps a connection's pipeline full, `report` prints. `noop_server` is the floor that
 //! figures are compared with: a server of the same shape that does no work.
 //!
 //! The loader has to cost less than what it measures: a thread runs all its connections, takes

@@ -1,7 +1,7 @@
 //! `dodona shell`: CQL at a prompt.
 //!
-//! [`input`] finds statements in what is typed, [`command`] knows the shell's own commands,
-//! [`client`] talks to the node, [`format`] makes tables of rows.
+//! `input` finds statements in what is typed, `command` knows the shell's own commands,
+//! `client` talks to the node, `format` makes tables of rows.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,

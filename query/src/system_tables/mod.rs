@@ -2,7 +2,7 @@
 //!
 //! Their tables are defined in CQL as Cassandra 5.0 has them (`definitions/`), with Cassandra's
 //! ids, and go through the same analysis as anybody's. Most are volatile: kept in memory alone and
-//! made anew from what the node knows ([`refill`]), at its start and whenever that changes. The
+//! made anew from what the node knows (`refill`), at its start and whenever that changes. The
 //! rest ([`is_volatile`] is false) are tables like any other.
 
 mod estimates;
