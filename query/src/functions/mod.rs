@@ -11,7 +11,7 @@ use crate::error::{CqlError, invalid};
 use crate::term::{Expression, Receiver, assignable};
 use dodona_types::CqlType;
 use dodona_types::value::LiteralKind;
-pub(crate) use native::{Native, Number, number, timeuuid_with};
+pub(crate) use native::{Native, Number, is_number, number, timeuuid_with};
 
 /// A call of a native function with these types of arguments.
 #[derive(Clone, Debug, PartialEq)]

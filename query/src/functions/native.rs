@@ -292,7 +292,8 @@ fn fits(ty: &CqlType, allowed: &CqlType) -> bool {
         || (is_number(ty) && (is_number(allowed) || *allowed == CqlType::Timestamp))
 }
 
-fn is_number(ty: &CqlType) -> bool {
+/// True for the types of numbers.
+pub(crate) fn is_number(ty: &CqlType) -> bool {
     matches!(
         ty,
         CqlType::Tinyint

@@ -3,7 +3,7 @@
 use super::Selector;
 use crate::binding::Binding;
 use crate::error::{CqlError, invalid};
-use crate::functions::{Number, number};
+use crate::functions::{Number, is_number, number};
 use crate::row_values::RowValues;
 use dodona_types::CqlType;
 use dodona_types::value::{self, Decimal};
@@ -61,19 +61,7 @@ impl Aggregate {
 
     /// An aggregate of values of a type.
     pub(crate) fn new(kind: Kind, argument: Selector, cql_type: &CqlType) -> Result<Self, CqlError> {
-        let numeric = matches!(
-            cql_type,
-            CqlType::Tinyint
-                | CqlType::Smallint
-                | CqlType::Int
-                | CqlType::Bigint
-                | CqlType::Counter
-                | CqlType::Varint
-                | CqlType::Float
-                | CqlType::Double
-                | CqlType::Decimal
-        );
-        if matches!(kind, Kind::Sum | Kind::Avg) && !numeric {
+        if matches!(kind, Kind::Sum | Kind::Avg) && !is_number(cql_type) {
             return invalid(format!(
                 "Invalid call to function {}, none of its type signatures match ({cql_type})",
                 kind.name()
