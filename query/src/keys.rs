@@ -10,16 +10,22 @@ use dodona_types::schema::{Column, Table};
 /// The raw bytes of a partition key: a lone component as it is, several in Cassandra's composite
 /// encoding (length, bytes, zero for each).
 pub(crate) fn partition_key(components: &[&[u8]]) -> Vec<u8> {
-    if let [only] = components {
-        return only.to_vec();
-    }
     let mut out = Vec::with_capacity(components.iter().map(|component| component.len() + 3).sum());
     for component in components {
-        out.extend_from_slice(&(component.len() as u16).to_be_bytes());
-        out.extend_from_slice(component);
-        out.push(0);
+        put_key_component(component, components.len() == 1, &mut out);
     }
     out
+}
+
+/// Appends a component of a raw partition key.
+pub(crate) fn put_key_component(component: &[u8], is_alone: bool, out: &mut Vec<u8>) {
+    if is_alone {
+        out.extend_from_slice(component);
+        return;
+    }
+    out.extend_from_slice(&(component.len() as u16).to_be_bytes());
+    out.extend_from_slice(component);
+    out.push(0);
 }
 
 /// Checks a raw partition key.

@@ -19,6 +19,8 @@ use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::read_command::{ClusteringSelection, PartitionRange, RangeBound};
 use dodona_types::schema::{Column, ColumnKind, Table};
 use dodona_types::{ClusteringSlice, CqlType, PartitionKey, Token};
+use smallvec::{SmallVec, smallvec};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tuple::{TupleCondition, tuple_condition};
@@ -33,26 +35,32 @@ pub(crate) enum Operands {
     ListOf(Expression),
 }
 
+/// The values of operands: nearly always one, where it lies.
+pub(crate) type OperandValues<'a> = SmallVec<[Cow<'a, [u8]>; 1]>;
+/// Raw partition keys: nearly always one.
+pub(crate) type RawKeys = SmallVec<[Vec<u8>; 1]>;
+
 impl Operands {
     /// The values; a null or unset one is an error that names the column.
-    pub(crate) fn evaluate(&self, binding: &Binding<'_>, column: &str) -> Result<Vec<Vec<u8>>, CqlError> {
+    pub(crate) fn evaluate<'a>(
+        &'a self,
+        binding: &'a Binding<'_>,
+        column: &str,
+    ) -> Result<OperandValues<'a>, CqlError> {
         match self {
-            Self::One(expression) => Ok(vec![expression.evaluate_set(binding, column)?.into_owned()]),
+            Self::One(expression) => Ok(smallvec![expression.evaluate_set(binding, column)?]),
             Self::Many(expressions) => {
-                let values = expressions
-                    .iter()
-                    .map(|expression| Ok(expression.evaluate_set(binding, column)?.into_owned()));
-                values.collect()
+                expressions.iter().map(|expression| expression.evaluate_set(binding, column)).collect()
             }
             Self::ListOf(expression) => {
                 let list = match expression.evaluate(binding)? {
-                    Val::Bytes(bytes) => bytes.into_owned(),
+                    Val::Bytes(bytes) => bytes,
                     Val::Null => return invalid(format!("Invalid null value for column {column}")),
                     Val::Unset => return invalid(format!("Invalid unset value for column {column}")),
                 };
                 elements(&list)
-                    .map(|element| element.map(<[u8]>::to_vec))
-                    .collect::<Option<Vec<_>>>()
+                    .map(|element| element.map(|element| Cow::Owned(element.to_vec())))
+                    .collect::<Option<_>>()
                     .ok_or_else(|| {
                         CqlError::Invalid(format!("Invalid null value in condition for column {column}"))
                     })
@@ -373,29 +381,29 @@ impl Restrictions {
                 condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0),
             ));
         }
-        Ok(keys::originals(components.iter().map(|(column, wire)| (*column, wire.as_slice()))))
+        Ok(keys::originals(components.iter().map(|(column, wire)| (*column, &**wire))))
     }
 
     /// The raw keys of the partitions, where they are given; without repetition.
-    pub(crate) fn partition_keys(&self, binding: &Binding<'_>) -> Result<Vec<Vec<u8>>, CqlError> {
+    pub(crate) fn partition_keys(&self, binding: &Binding<'_>) -> Result<RawKeys, CqlError> {
         let Some(conditions) = &self.partition else {
-            return Ok(Vec::new());
+            return Ok(RawKeys::new());
         };
-        let mut keys: Vec<Vec<Vec<u8>>> = vec![Vec::new()];
+        let is_alone = conditions.len() == 1;
+        let mut keys: RawKeys = smallvec![Vec::new()];
         for condition in conditions {
             let values = condition.operands.evaluate(binding, &condition.column.name)?;
-            keys = product(&keys, &values, conditions.len())?;
+            keys = product(keys, &values, |value, key| {
+                keys::put_key_component(value, is_alone, key);
+                Ok(())
+            })?;
         }
-        let mut raw: Vec<Vec<u8>> = Vec::with_capacity(keys.len());
-        for key in keys {
-            let components: Vec<&[u8]> = key.iter().map(Vec::as_slice).collect();
-            let key = keys::partition_key(&components);
-            keys::check_partition_key(&key)?;
-            if !raw.contains(&key) {
-                raw.push(key);
-            }
+        keys.iter().try_for_each(|key| keys::check_partition_key(key))?;
+        if keys.len() > 1 {
+            keys.sort_unstable();
+            keys.dedup();
         }
-        Ok(raw)
+        Ok(keys)
     }
 
     /// The range of partitions, where keys are not given.
@@ -426,18 +434,12 @@ impl Restrictions {
         &self,
         binding: &Binding<'_>,
     ) -> Result<ClusteringSelection, CqlError> {
-        let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
+        let mut prefixes: RawKeys = smallvec![Vec::new()];
         for condition in &self.clustering {
             let values = condition.operands.evaluate(binding, &condition.column.name)?;
-            let mut longer = Vec::with_capacity(prefixes.len() * values.len());
-            for prefix in &prefixes {
-                for value in &values {
-                    let mut prefix = prefix.clone();
-                    keys::put_component(&condition.column, value, &mut prefix)?;
-                    longer.push(prefix);
-                }
-            }
-            prefixes = longer;
+            prefixes = product(prefixes, &values, |value, prefix| {
+                keys::put_component(&condition.column, value, prefix)
+            })?;
             if prefixes.len() > MAX_COMBINATIONS {
                 return invalid(too_many_combinations(prefixes.len()));
             }
@@ -446,7 +448,7 @@ impl Restrictions {
             prefixes.iter_mut().for_each(keys::end_clustering);
             prefixes.sort_unstable();
             prefixes.dedup();
-            return Ok(ClusteringSelection::Names(prefixes));
+            return Ok(ClusteringSelection::Names(prefixes.into_vec()));
         }
         let mut slices = Vec::with_capacity(prefixes.len());
         for prefix in prefixes {
@@ -503,13 +505,22 @@ fn too_many_combinations(count: usize) -> String {
     )
 }
 
-fn product(keys: &[Vec<Vec<u8>>], values: &[Vec<u8>], _: usize) -> Result<Vec<Vec<Vec<u8>>>, CqlError> {
-    let mut longer = Vec::with_capacity(keys.len() * values.len());
-    for key in keys {
+/// Every prefix with every value behind it.
+fn product(
+    mut prefixes: RawKeys,
+    values: &[Cow<'_, [u8]>],
+    put: impl Fn(&[u8], &mut Vec<u8>) -> Result<(), CqlError>,
+) -> Result<RawKeys, CqlError> {
+    if let [value] = values {
+        prefixes.iter_mut().try_for_each(|prefix| put(value, prefix))?;
+        return Ok(prefixes);
+    }
+    let mut longer = RawKeys::with_capacity(prefixes.len() * values.len());
+    for prefix in &prefixes {
         for value in values {
-            let mut key = key.clone();
-            key.push(value.clone());
-            longer.push(key);
+            let mut prefix = prefix.clone();
+            put(value, &mut prefix)?;
+            longer.push(prefix);
         }
     }
     Ok(longer)

@@ -6,8 +6,11 @@ use crate::keys;
 use dodona_types::comparable;
 use dodona_types::schema::{Column, ColumnKind, Table};
 use dodona_types::{Cell, ColumnId, CqlType, KeyRef, LiveRow};
+use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
-use std::sync::Arc;
+
+/// Wanted columns that need no allocation.
+const INLINE_COLUMNS: usize = 8;
 
 /// What is wanted of a column.
 #[derive(Clone, Debug)]
@@ -26,24 +29,25 @@ pub(crate) struct CellTimes {
 }
 
 /// The wanted values of the present row.
-pub(crate) struct RowValues {
-    table: Arc<Table>,
-    wanted: Vec<Wanted>,
+pub(crate) struct RowValues<'a> {
+    table: &'a Table,
+    wanted: &'a [Wanted],
     /// For each wanted column where its value lies in `bytes`.
-    places: Vec<Option<Range<usize>>>,
+    places: SmallVec<[Option<Range<usize>>; INLINE_COLUMNS]>,
+    /// For each wanted column, if times are wanted of any.
     times: Vec<Vec<CellTimes>>,
     bytes: Vec<u8>,
     /// What of `bytes` and `places` belongs to the partition.
     partition_bytes: usize,
     clustering_ends: Vec<usize>,
     /// Wanted columns among static and regular ones, by id, with their places.
-    cells: Vec<(ColumnId, usize)>,
+    cells: SmallVec<[(ColumnId, usize); INLINE_COLUMNS]>,
     wants_clustering: bool,
 }
 
-impl RowValues {
-    pub(crate) fn new(table: &Arc<Table>, wanted: Vec<Wanted>) -> Self {
-        let mut cells: Vec<(ColumnId, usize)> = wanted
+impl<'a> RowValues<'a> {
+    pub(crate) fn new(table: &'a Table, wanted: &'a [Wanted]) -> Self {
+        let mut cells: SmallVec<[(ColumnId, usize); INLINE_COLUMNS]> = wanted
             .iter()
             .enumerate()
             .filter(|(_, wanted)| matches!(wanted.column.kind, ColumnKind::Static | ColumnKind::Regular))
@@ -51,11 +55,12 @@ impl RowValues {
             .collect();
         cells.sort_unstable();
         let wants_clustering = wanted.iter().any(|wanted| wanted.column.kind == ColumnKind::Clustering);
+        let wants_times = wanted.iter().any(|wanted| wanted.metadata);
         Self {
-            table: Arc::clone(table),
-            places: vec![None; wanted.len()],
-            times: vec![Vec::new(); wanted.len()],
+            table,
             wanted,
+            places: smallvec![None; wanted.len()],
+            times: if wants_times { vec![Vec::new(); wanted.len()] } else { Vec::new() },
             bytes: Vec::new(),
             partition_bytes: 0,
             clustering_ends: Vec::new(),
@@ -77,7 +82,7 @@ impl RowValues {
 
     /// Timestamps and times to live of the cells of the wanted column at a place.
     pub(crate) fn times(&self, index: usize) -> &[CellTimes] {
-        &self.times[index]
+        self.times.get(index).map_or(&[], Vec::as_slice)
     }
 
     /// Goes to a partition: its key and its static row.
@@ -120,7 +125,9 @@ impl RowValues {
         for (index, wanted) in self.wanted.iter().enumerate() {
             if matches!(wanted.column.kind, ColumnKind::Clustering | ColumnKind::Regular) {
                 self.places[index] = None;
-                self.times[index].clear();
+                if let Some(times) = self.times.get_mut(index) {
+                    times.clear();
+                }
             }
         }
         let Some((clustering, row)) = row else {
@@ -136,7 +143,7 @@ impl RowValues {
         let start = self.bytes.len();
         self.clustering_ends.clear();
         keys::decode_clustering(
-            &self.table,
+            self.table,
             clustering,
             originals,
             &mut self.bytes,
@@ -179,8 +186,7 @@ impl RowValues {
                 self.places[index] = Some(start..self.bytes.len());
                 continue;
             }
-            let ty = wanted.column.cql_type.clone();
-            let mut elements = Elements::new(&ty, &mut self.bytes);
+            let mut elements = Elements::new(&wanted.column.cql_type, &mut self.bytes);
             elements.push(&first)?;
             while let Some(cell) = cells.next_if(|cell| cell.column == first.column) {
                 elements.push(&cell)?;

@@ -309,7 +309,7 @@ impl Selector {
     /// The value for the present row; of aggregates, `aggregates` has the results.
     pub(crate) fn value(
         &self,
-        row: &RowValues,
+        row: &RowValues<'_>,
         aggregates: &[Option<Vec<u8>>],
         binding: &Binding<'_>,
     ) -> Result<Option<Vec<u8>>, CqlError> {

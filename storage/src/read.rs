@@ -2,13 +2,16 @@
 //! ones to a visitor.
 
 use crate::error::{Result, StorageError};
-use crate::scan::{MemtableSource, Merged, MergedScan, Source};
+use crate::memtable::Partition;
+use crate::memtable::rows::RowIndex;
+use crate::scan::{MemtableSource, MergedScan, Source};
 use crate::sstable::cursor::SstableSource;
 use crate::sstable::reader::Access;
 use crate::table::TableView;
 use dodona_types::read_command::{ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand};
 use dodona_types::row::RowView;
-use dodona_types::{ClusteringSlice, LiveRow, PartitionKey, RowVisitor};
+use dodona_types::{ClusteringSlice, KeyRef, LiveRow, PartitionKey, RowVisitor};
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -38,8 +41,13 @@ pub fn read(
     let mut read = LiveRead { command, access, rows_left: command.limits.rows, bytes: 0, visitor };
     let flow = match &command.partitions {
         PartitionSelection::Key(key) => {
-            let mut scan = MergedScan::new(sources_of_key(view, key, access)?);
-            if scan.next_partition()? { read.partition(&mut scan)? } else { ControlFlow::Continue(()) }
+            if let Some(partition) = unmerged(view, key) {
+                let mut rows = Unmerged::new(&partition);
+                read.partition(key.as_ref(), partition.static_row.as_deref(), &mut rows)?
+            } else {
+                let mut scan = MergedScan::new(sources_of_key(view, key, access)?);
+                if scan.next_partition()? { read.merged(&mut scan)? } else { ControlFlow::Continue(()) }
+            }
         }
         PartitionSelection::Range(range) => {
             let mut scan = MergedScan::new(sources_of_range(view, range, access)?);
@@ -47,6 +55,20 @@ pub fn read(
         }
     };
     Ok(if flow.is_break() && read.rows_left > 0 { ReadEnd::Broken } else { ReadEnd::Complete })
+}
+
+/// A snapshot of a partition that is in one memtable and nowhere else, without deletions over its
+/// rows: there is nothing to merge. An empty one if it is nowhere.
+fn unmerged(view: &TableView, key: &PartitionKey) -> Option<Partition> {
+    if view.sstables.iter().any(|sstable| sstable.may_contain(key.token())) {
+        return None;
+    }
+    let mut found = view.memtables().filter_map(|memtable| memtable.get(key.as_ref()));
+    let Some(partition) = found.next() else {
+        return Some(Partition::default());
+    };
+    let is_plain = partition.deletion.is_none() && partition.ranges.is_none() && found.next().is_none();
+    is_plain.then_some(partition)
 }
 
 /// The sources that hold a partition, each standing on it.
@@ -83,8 +105,65 @@ pub fn sources_of_range(view: &TableView, range: &PartitionRange, access: Access
 
 /// The slices of a selection, in order.
 pub(crate) fn forward_slices(selection: &ClusteringSelection) -> Vec<ClusteringSlice> {
-    let mut slices = Slices::new(selection, false);
-    std::iter::from_fn(|| slices.next()).collect()
+    Slices::new(selection, false).map(Cow::into_owned).collect()
+}
+
+/// The rows of one partition, slice by slice in the direction of a read.
+trait PartitionScan {
+    /// Goes to a slice.
+    fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<()>;
+
+    /// The slice's next row: its clustering key and encoding.
+    fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>>;
+}
+
+impl PartitionScan for MergedScan {
+    fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<()> {
+        Self::seek_slice(self, slice, reversed).map(drop)
+    }
+
+    fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+        Self::next_row(self)
+    }
+}
+
+/// The rows of a partition that needs no merging, shown where they lie.
+struct Unmerged<'a> {
+    partition: &'a Partition,
+    /// The next row, and where the slice's rows end.
+    next: Option<RowIndex>,
+    end: Option<RowIndex>,
+    reversed: bool,
+}
+
+impl<'a> Unmerged<'a> {
+    const fn new(partition: &'a Partition) -> Self {
+        Self { partition, next: None, end: None, reversed: false }
+    }
+}
+
+impl PartitionScan for Unmerged<'_> {
+    fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<()> {
+        if slice.is_empty() {
+            self.next = None;
+            return Ok(());
+        }
+        let rows = &self.partition.rows;
+        let (start, end) = (rows.lower_bound(&slice.start), rows.lower_bound(&slice.end));
+        (self.next, self.end) =
+            if reversed { (rows.previous(end), rows.previous(start)) } else { (Some(start), Some(end)) };
+        self.reversed = reversed;
+        Ok(())
+    }
+
+    fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+        let rows = &self.partition.rows;
+        let Some(index) = self.next.filter(|_| self.next != self.end) else {
+            return Ok(None);
+        };
+        self.next = if self.reversed { rows.previous(index) } else { Some(rows.next(index)) };
+        Ok(rows.get(index).map(|entry| (entry.clustering(), entry.row())))
+    }
 }
 
 struct LiveRead<'a> {
@@ -101,7 +180,7 @@ impl LiveRead<'_> {
             if !scan.key().is_some_and(|key| range.ends_after(key.as_ref())) {
                 break;
             }
-            if self.partition(scan)?.is_break() {
+            if self.merged(scan)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             self.spend(64)?;
@@ -117,18 +196,28 @@ impl LiveRead<'_> {
         Ok(())
     }
 
-    fn partition(&mut self, scan: &mut MergedScan) -> Result<ControlFlow<()>> {
+    /// Shows the partition on which the scan stands.
+    fn merged(&mut self, scan: &mut MergedScan) -> Result<ControlFlow<()>> {
         let Some(key) = scan.key().cloned() else {
             return Ok(ControlFlow::Continue(()));
         };
-        let static_bytes = scan.static_row().map(<[u8]>::to_vec);
-        let static_row = match &static_bytes {
+        let static_row = scan.static_row().map(<[u8]>::to_vec);
+        self.partition(key.as_ref(), static_row.as_deref(), scan)
+    }
+
+    fn partition(
+        &mut self,
+        key: KeyRef<'_>,
+        static_row: Option<&[u8]>,
+        scan: &mut impl PartitionScan,
+    ) -> Result<ControlFlow<()>> {
+        let static_row = match static_row {
             Some(row) => Some(LiveRow { row: RowView::parse(row)?, now_seconds: self.command.now_seconds }),
             None => None,
         };
         let static_row = static_row.filter(LiveRow::is_live);
         let mut rows = PartitionRows {
-            key: &key,
+            key,
             static_row,
             entered: false,
             left: self.command.limits.per_partition.min(self.rows_left),
@@ -138,7 +227,7 @@ impl LiveRead<'_> {
             return Ok(flow);
         }
         if !rows.entered && static_row.is_some() {
-            if self.visitor.partition(key.as_ref(), static_row.as_ref()).is_break() {
+            if self.visitor.partition(key, static_row.as_ref()).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             rows.entered = true;
@@ -150,15 +239,15 @@ impl LiveRead<'_> {
         Ok(if self.rows_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    fn rows(&mut self, scan: &mut MergedScan, rows: &mut PartitionRows<'_>) -> Result<ControlFlow<()>> {
+    fn rows(
+        &mut self,
+        scan: &mut impl PartitionScan,
+        rows: &mut PartitionRows<'_>,
+    ) -> Result<ControlFlow<()>> {
         let command = self.command;
-        let mut slices = Slices::new(&command.clustering, command.reversed);
-        while let Some(slice) = slices.next() {
+        for slice in Slices::new(&command.clustering, command.reversed) {
             scan.seek_slice(&slice, command.reversed)?;
-            while let Some(item) = scan.next_item()? {
-                let Merged::Row(clustering, bytes) = item else {
-                    continue;
-                };
+            while let Some((clustering, bytes)) = scan.next_row()? {
                 let row = LiveRow { row: RowView::parse(bytes)?, now_seconds: command.now_seconds };
                 self.spend(bytes.len() + clustering.len())?;
                 if !row.is_live() {
@@ -183,7 +272,7 @@ impl LiveRead<'_> {
     ) -> ControlFlow<()> {
         if !rows.entered {
             rows.entered = true;
-            self.visitor.partition(rows.key.as_ref(), rows.static_row.as_ref())?;
+            self.visitor.partition(rows.key, rows.static_row.as_ref())?;
         }
         rows.left -= 1;
         self.rows_left -= 1;
@@ -192,7 +281,7 @@ impl LiveRead<'_> {
 }
 
 struct PartitionRows<'a> {
-    key: &'a PartitionKey,
+    key: KeyRef<'a>,
     static_row: Option<LiveRow<'a>>,
     entered: bool,
     left: u64,
@@ -209,8 +298,12 @@ impl<'a> Slices<'a> {
     const fn new(selection: &'a ClusteringSelection, reversed: bool) -> Self {
         Self { selection, reversed, taken: 0 }
     }
+}
 
-    fn next(&mut self) -> Option<ClusteringSlice> {
+impl<'a> Iterator for Slices<'a> {
+    type Item = Cow<'a, ClusteringSlice>;
+
+    fn next(&mut self) -> Option<Cow<'a, ClusteringSlice>> {
         let count = match self.selection {
             ClusteringSelection::Slices(slices) => slices.len(),
             ClusteringSelection::Names(names) => names.len(),
@@ -218,10 +311,11 @@ impl<'a> Slices<'a> {
         let index = if self.reversed { count.checked_sub(self.taken + 1)? } else { self.taken };
         self.taken += 1;
         match self.selection {
-            ClusteringSelection::Slices(slices) => slices.get(index).cloned(),
-            ClusteringSelection::Names(names) => names
-                .get(index)
-                .map(|name| ClusteringSlice { start: name.clone(), end: [name.as_slice(), &[0]].concat() }),
+            ClusteringSelection::Slices(slices) => slices.get(index).map(Cow::Borrowed),
+            ClusteringSelection::Names(names) => names.get(index).map(|name| {
+                let end = [name.as_slice(), &[0]].concat();
+                Cow::Owned(ClusteringSlice { start: name.clone(), end })
+            }),
         }
     }
 }

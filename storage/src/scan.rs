@@ -284,6 +284,21 @@ pub enum Merged<'a> {
     Marker(&'a [u8], Deletion),
 }
 
+/// What a scan came to: its position and deletion say the rest.
+enum Step {
+    Marker,
+    Row(Lies),
+}
+
+/// Where the present row lies.
+#[derive(Clone, Copy)]
+enum Lies {
+    /// In the only source that has it, as it is.
+    InSource,
+    /// Merged, in the scan's buffer.
+    InBuffer,
+}
+
 /// Sources merged: partitions in the order of the ring, each with its rows and markers in order.
 pub struct MergedScan {
     sources: Vec<Source>,
@@ -413,6 +428,28 @@ impl MergedScan {
     /// # Errors
     /// A file could not be read; a row is malformed.
     pub fn next_item(&mut self) -> Result<Option<Merged<'_>>> {
+        Ok(match self.step()? {
+            None => None,
+            Some(Step::Marker) => Some(Merged::Marker(&self.position, self.shown)),
+            Some(Step::Row(lies)) => Some(Merged::Row(&self.position, self.row(lies))),
+        })
+    }
+
+    /// The slice's next row: its clustering key and encoding.
+    ///
+    /// # Errors
+    /// A file could not be read; a row is malformed.
+    pub fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+        loop {
+            match self.step()? {
+                None => return Ok(None),
+                Some(Step::Marker) => {}
+                Some(Step::Row(lies)) => return Ok(Some((&self.position, self.row(lies)))),
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<Step>> {
         loop {
             for index in self.to_advance.drain(..) {
                 self.sources[index].advance()?;
@@ -424,16 +461,19 @@ impl MergedScan {
                 let effective = self.effective();
                 if effective != self.shown {
                     self.shown = effective;
-                    return Ok(Some(Merged::Marker(&self.position, effective)));
+                    return Ok(Some(Step::Marker));
                 }
-                continue;
+            } else if let Some(lies) = self.merge_row()? {
+                return Ok(Some(Step::Row(lies)));
             }
-            if let Some(from_source) = self.merge_row()? {
-                // Borrow again from the source or the buffer: the borrow checker does not see
-                // that the loop ends here.
-                let row = if from_source { self.only_row() } else { &self.merged };
-                return Ok(Some(Merged::Row(&self.position, row)));
-            }
+        }
+    }
+
+    /// The present row.
+    fn row(&self, lies: Lies) -> &[u8] {
+        match lies {
+            Lies::InSource => self.only_row(),
+            Lies::InBuffer => &self.merged,
         }
     }
 
@@ -483,12 +523,11 @@ impl MergedScan {
         }
     }
 
-    /// Merges the rows at the present position: `None` if nothing is left of them, true if the
-    /// only source's row can be shown as it is, false if the result is in the buffer.
-    fn merge_row(&mut self) -> Result<Option<bool>> {
+    /// Merges the rows at the present position. `None` if nothing is left of them.
+    fn merge_row(&mut self) -> Result<Option<Lies>> {
         let covering = merge_deletions(self.effective(), self.deletion);
         if self.to_advance.len() == 1 && covering.is_none() {
-            return Ok(Some(true));
+            return Ok(Some(Lies::InSource));
         }
         let mut merged = std::mem::take(&mut self.merged);
         merged.clear();
@@ -507,6 +546,6 @@ impl MergedScan {
             merge::shadow_row(&RowView::parse(&self.merged)?, covering, &mut self.spare)?;
             std::mem::swap(&mut self.merged, &mut self.spare);
         }
-        Ok((!RowView::parse(&self.merged)?.is_empty()).then_some(false))
+        Ok((!RowView::parse(&self.merged)?.is_empty()).then_some(Lies::InBuffer))
     }
 }

@@ -1,12 +1,13 @@
 //! Conditions that are checked row by row.
 
-use super::{Condition, Restrictions};
+use super::{Condition, OperandValues, Restrictions};
 use crate::ast::Operator;
 use crate::binding::Binding;
 use crate::error::CqlError;
 use dodona_types::CqlType;
 use dodona_types::schema::Column;
 use dodona_types::value;
+use std::borrow::Cow;
 
 /// The elements of a list's wire bytes.
 pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
@@ -23,7 +24,7 @@ pub(crate) fn map_entries(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// A condition, its operands, and the key of the entry that it is on.
-type Evaluated<'r> = (&'r Condition, Vec<Vec<u8>>, Option<Vec<u8>>);
+type Evaluated<'r> = (&'r Condition, OperandValues<'r>, Option<Cow<'r, [u8]>>);
 
 /// The values of the filters, evaluated once for an execution.
 pub(crate) struct Filter<'r> {
@@ -31,12 +32,12 @@ pub(crate) struct Filter<'r> {
 }
 
 impl<'r> Filter<'r> {
-    pub(crate) fn new(restrictions: &'r Restrictions, binding: &Binding<'_>) -> Result<Self, CqlError> {
+    pub(crate) fn new(restrictions: &'r Restrictions, binding: &'r Binding<'_>) -> Result<Self, CqlError> {
         let mut conditions = Vec::with_capacity(restrictions.filters.len());
         for condition in &restrictions.filters {
             let values = condition.operands.evaluate(binding, &condition.column.name)?;
             let element = match &condition.element {
-                Some(element) => Some(element.evaluate_set(binding, &condition.column.name)?.into_owned()),
+                Some(element) => Some(element.evaluate_set(binding, &condition.column.name)?),
                 None => None,
             };
             conditions.push((condition, values, element));
@@ -58,7 +59,7 @@ impl<'r> Filter<'r> {
     }
 }
 
-fn holds(condition: &Condition, value: &[u8], operands: &[Vec<u8>], element: Option<&[u8]>) -> bool {
+fn holds(condition: &Condition, value: &[u8], operands: &[Cow<'_, [u8]>], element: Option<&[u8]>) -> bool {
     let ty = &condition.column.cql_type;
     if let (Some(wanted), CqlType::Map { key, value: value_type, .. }) = (element, ty) {
         let found = map_entries(value).find(|(k, _)| value::compare(key, k, wanted).is_eq());
@@ -66,7 +67,7 @@ fn holds(condition: &Condition, value: &[u8], operands: &[Vec<u8>], element: Opt
             operands.iter().any(|operand| value::compare(value_type, found, operand).is_eq())
         });
     }
-    let operand = operands.first().map_or(&[][..], Vec::as_slice);
+    let operand = operands.first().map_or(&[][..], |operand| &**operand);
     match condition.operator {
         Operator::Contains => match ty {
             CqlType::List { element, .. } | CqlType::Set { element, .. } => {

@@ -95,7 +95,7 @@ impl AggregateState {
     pub(crate) fn take(
         &mut self,
         aggregate: &Aggregate,
-        row: &RowValues,
+        row: &RowValues<'_>,
         binding: &Binding<'_>,
     ) -> Result<(), CqlError> {
         let Some(argument) = &aggregate.argument else {

@@ -12,7 +12,7 @@ use crate::error::{CqlError, invalid};
 use crate::keys;
 use crate::outcome::{Outcome, StatementResult};
 use crate::processor::{Processor, TryExecute};
-use crate::restrictions::{Purpose, Restrictions, column_of};
+use crate::restrictions::{Purpose, RawKeys, Restrictions, column_of};
 use crate::session::Parameters;
 use crate::term::{Expression, Receiver};
 use dodona_cluster::coordinator::TryWrite;
@@ -21,6 +21,7 @@ use dodona_types::read_command::ClusteringSelection;
 use dodona_types::row::RowHeader;
 use dodona_types::schema::{ColumnKind, Table};
 use dodona_types::{ClusteringSlice, CqlType, Deletion, MutationBuilder};
+use smallvec::smallvec;
 use std::sync::Arc;
 
 /// The longest time to live, in seconds (Cassandra `Attributes.MAX_TTL`, 20 years).
@@ -273,7 +274,7 @@ impl ModificationPlan {
         Ok(())
     }
 
-    fn partition_keys(&self, binding: &Binding<'_>) -> Result<Vec<Vec<u8>>, CqlError> {
+    fn partition_keys(&self, binding: &Binding<'_>) -> Result<RawKeys, CqlError> {
         match (&self.restrictions, &self.json) {
             (Some(restrictions), _) => restrictions.partition_keys(binding),
             (None, Some(json)) => {
@@ -285,9 +286,9 @@ impl ModificationPlan {
                     .collect::<Result<Vec<_>, _>>()?;
                 let key = keys::partition_key(&components);
                 keys::check_partition_key(&key)?;
-                Ok(vec![key])
+                Ok(smallvec![key])
             }
-            (None, None) => Ok(Vec::new()),
+            (None, None) => Ok(RawKeys::new()),
         }
     }
 

@@ -133,24 +133,30 @@ impl SelectPlan {
         if matches!(&clustering, ClusteringSelection::Slices(slices) if slices.is_empty()) {
             return Ok(Vec::new());
         }
-        let command = |partitions| ReadCommand {
+        let command = |partitions, clustering| ReadCommand {
             table: self.table.id,
             epoch: self.table.epoch,
             partitions,
-            clustering: clustering.clone(),
+            clustering,
             reversed: self.reversed,
             columns: ColumnSelection::All,
             now_seconds: binding.now_seconds,
             limits,
         };
-        if self.restrictions.has_partition_keys() {
-            let mut keys: Vec<_> =
-                self.restrictions.partition_keys(binding)?.into_iter().map(key_of).collect();
-            keys.sort_unstable();
-            return Ok(keys.into_iter().map(|key| command(PartitionSelection::Key(key))).collect());
+        if !self.restrictions.has_partition_keys() {
+            let range = self.restrictions.partition_range(binding)?;
+            let partitions = range.map(PartitionSelection::Range);
+            return Ok(partitions.into_iter().map(|range| command(range, clustering.clone())).collect());
         }
-        let range = self.restrictions.partition_range(binding)?;
-        Ok(range.into_iter().map(|range| command(PartitionSelection::Range(range))).collect())
+        let mut raw = self.restrictions.partition_keys(binding)?;
+        if raw.len() == 1
+            && let Some(only) = raw.pop()
+        {
+            return Ok(vec![command(PartitionSelection::Key(key_of(only)), clustering)]);
+        }
+        let mut keys: Vec<_> = raw.into_iter().map(key_of).collect();
+        keys.sort_unstable();
+        Ok(keys.into_iter().map(|key| command(PartitionSelection::Key(key), clustering.clone())).collect())
     }
 
     /// What one execution reads, and where its rows go.

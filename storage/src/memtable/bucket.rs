@@ -1,74 +1,80 @@
-//! The partitions of one token: nearly always one, in place.
+//! The partitions of one token: nearly always one.
 
 use super::Partition;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+
+/// Bytes of a key that lie beside its partition; longer ones have an allocation of their own.
+const INLINE_KEY_BYTES: usize = 24;
 
 /// Partitions by their keys, sorted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) enum Bucket {
-    /// None yet.
-    #[default]
-    Empty,
-    /// One, in place.
-    One(Entry),
-    /// Keys that share a token.
-    Many(Vec<Entry>),
+    /// One.
+    One(Box<Entry>),
+    /// Keys that share a token. Anyone can make many of them: hence a tree.
+    Many(Box<Collisions>),
 }
 
 /// A partition with its key.
 #[derive(Debug)]
 pub(super) struct Entry {
-    key: Box<[u8]>,
+    key: SmallVec<[u8; INLINE_KEY_BYTES]>,
     partition: Partition,
 }
 
+/// Partitions whose keys share a token.
+#[derive(Debug, Default)]
+pub(super) struct Collisions {
+    partitions: BTreeMap<Box<[u8]>, Partition>,
+}
+
 impl Bucket {
-    fn entries(&self) -> &[Entry] {
-        match self {
-            Self::Empty => &[],
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::Many(entries) => entries,
-        }
+    /// A new partition.
+    pub(super) fn new(key: &[u8]) -> Self {
+        Self::One(Box::new(Entry { key: SmallVec::from_slice(key), partition: Partition::default() }))
     }
 
     /// The partition with this key.
+    #[inline]
     pub(super) fn get(&self, key: &[u8]) -> Option<&Partition> {
-        self.entries().iter().find(|entry| *entry.key == *key).map(|entry| &entry.partition)
+        match self {
+            Self::One(entry) => (*entry.key == *key).then_some(&entry.partition),
+            Self::Many(collisions) => collisions.partitions.get(key),
+        }
     }
 
     /// The partition with this key, and whether it was made now.
+    #[inline]
     pub(super) fn get_or_insert(&mut self, key: &[u8]) -> (&mut Partition, bool) {
-        let entry = || Entry { key: key.into(), partition: Partition::default() };
-        match self.entries().binary_search_by(|entry| (*entry.key).cmp(key)) {
-            Ok(place) => (&mut self.entries_mut()[place].partition, false),
-            Err(place) => {
-                *self = match std::mem::take(self) {
-                    Self::Empty => Self::One(entry()),
-                    Self::One(other) => {
-                        let mut entries = vec![other];
-                        entries.insert(place, entry());
-                        Self::Many(entries)
-                    }
-                    Self::Many(mut entries) => {
-                        entries.insert(place, entry());
-                        Self::Many(entries)
-                    }
-                };
-                (&mut self.entries_mut()[place].partition, true)
+        if matches!(self, Self::One(entry) if *entry.key != *key) {
+            self.collide();
+        }
+        match self {
+            Self::One(entry) => (&mut entry.partition, false),
+            Self::Many(collisions) => {
+                let is_new = !collisions.partitions.contains_key(key);
+                (collisions.partitions.entry(key.into()).or_default(), is_new)
             }
         }
     }
 
-    fn entries_mut(&mut self) -> &mut [Entry] {
-        match self {
-            Self::Empty => &mut [],
-            Self::One(entry) => std::slice::from_mut(entry),
-            Self::Many(entries) => entries,
+    #[cold]
+    fn collide(&mut self) {
+        if let Self::One(entry) = std::mem::replace(self, Self::Many(Box::default()))
+            && let Self::Many(collisions) = self
+        {
+            collisions.partitions.insert(entry.key.as_slice().into(), entry.partition);
         }
     }
 
     /// All partitions with their keys, in the order of the keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Partition)> {
-        self.entries().iter().map(|entry| (&*entry.key, &entry.partition))
+        let (one, many) = match self {
+            Self::One(entry) => (Some((entry.key.as_slice(), &entry.partition)), None),
+            Self::Many(collisions) => (None, Some(&collisions.partitions)),
+        };
+        one.into_iter().chain(many.into_iter().flatten().map(|(key, partition)| (&**key, partition)))
     }
 }
 
@@ -78,8 +84,10 @@ mod tests {
 
     #[test]
     fn keys_that_share_a_token_stay_apart_and_sorted() {
-        let mut bucket = Bucket::default();
-        for (key, is_new) in [(b"m".as_slice(), true), (b"a", true), (b"z", true), (b"m", false)] {
+        let mut bucket = Bucket::new(b"m");
+        for (key, is_new) in
+            [(b"m".as_slice(), false), (b"a", true), (b"z", true), (b"m", false), (b"a", false)]
+        {
             assert_eq!(bucket.get_or_insert(key).1, is_new);
         }
         let keys: Vec<&[u8]> = bucket.iter().map(|(key, _)| key).collect();

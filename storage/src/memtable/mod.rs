@@ -1,25 +1,25 @@
 //! A memtable: what was written to a table since the last flush, in the order of its partitions.
 //!
-//! The ring is cut into shards, contiguous ranges of tokens, each an ordered tree of partitions
-//! under its own lock. Locks are held for one mutation, or to take one snapshot of a partition.
+//! The ring is cut into shards, contiguous ranges of tokens, each a directory of ordered trees of
+//! partitions under its own lock. Locks are held for one mutation, or to take one snapshot of a partition.
 
 mod bucket;
 pub mod ranges;
 pub mod rows;
+mod shard;
 
 use crate::error::Result;
-use bucket::Bucket;
 use dodona_types::mutation::Fragment;
-use dodona_types::read_command::{PartitionRange, RangeBound};
-use dodona_types::{Deletion, KeyRef, MutationView, Token, merge, row::RowView};
+use dodona_types::read_command::RangeBound;
+use dodona_types::{Deletion, KeyRef, MutationView, PartitionKey, Token, merge, row::RowView};
 use parking_lot::RwLock;
 use ranges::Ranges;
 use rows::Rows;
-use std::collections::BTreeMap;
+use shard::Shard;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicUsize, Ordering::Relaxed};
 
-/// Bytes that a partition takes in its shard's tree, beside its key and rows.
+/// Bytes that a partition takes in its shard, beside its key and rows.
 const PARTITION_BYTES: usize = 160;
 
 /// One partition in memory. Cloning takes a snapshot, which later writes do not touch.
@@ -72,15 +72,6 @@ impl Partition {
     }
 }
 
-/// A contiguous range of tokens. The tree compares tokens alone, which lie in its nodes: keys are
-/// looked at where a token is found.
-#[derive(Default)]
-struct Shard {
-    tree: BTreeMap<Token, Bucket>,
-    /// A buffer for merging, used under the shard's lock.
-    scratch: Vec<u8>,
-}
-
 /// What was written to a table since some moment.
 pub struct Memtable {
     shards: Box<[RwLock<Shard>]>,
@@ -102,7 +93,7 @@ impl Memtable {
     pub fn new(shard_bits: u32, log_start: u64, created_at: std::time::Duration) -> Self {
         let shard_bits = shard_bits.clamp(1, 16);
         Self {
-            shards: (0..1usize << shard_bits).map(|_| RwLock::default()).collect(),
+            shards: (0..1usize << shard_bits).map(|_| RwLock::new(Shard::new(shard_bits))).collect(),
             shift: 64 - shard_bits,
             log_start,
             bytes: AtomicIsize::new(0),
@@ -131,10 +122,8 @@ impl Memtable {
     pub fn apply(&self, mutation: &MutationView<'_>) -> Result<isize> {
         self.note_timestamps(mutation)?;
         let mut shard = self.shards[self.shard_of(mutation.key.token)].write();
-        let Shard { tree, scratch } = &mut *shard;
         let mut growth = 0;
-        let bucket = tree.entry(mutation.key.token).or_default();
-        let (partition, is_new) = bucket.get_or_insert(mutation.key.bytes);
+        let (partition, is_new, scratch) = shard.get_or_insert(mutation.key);
         if is_new {
             growth += (PARTITION_BYTES + mutation.key.bytes.len()).cast_signed();
             self.partitions.fetch_add(1, Relaxed);
@@ -163,18 +152,21 @@ impl Memtable {
     /// A snapshot of one partition.
     #[must_use]
     pub fn get(&self, key: KeyRef<'_>) -> Option<Partition> {
-        self.shards[self.shard_of(key.token)].read().tree.get(&key.token)?.get(key.bytes).cloned()
+        self.shards[self.shard_of(key.token)].read().get(key).cloned()
     }
 
     /// A snapshot of the first partition at or behind a bound, with its key.
     #[must_use]
-    pub fn first_at(&self, bound: &RangeBound) -> Option<(dodona_types::PartitionKey, Partition)> {
-        let token = match bound {
-            RangeBound::Unbounded => Token::MIN,
-            RangeBound::Token(token, _) => *token,
-            RangeBound::Key(key, _) => key.token(),
+    pub fn first_at(&self, bound: &RangeBound) -> Option<(PartitionKey, Partition)> {
+        let first = match bound {
+            RangeBound::Unbounded => 0,
+            RangeBound::Token(token, _) => self.shard_of(*token),
+            RangeBound::Key(key, _) => self.shard_of(key.token()),
         };
-        self.shards[self.shard_of(token)..].iter().find_map(|shard| first_in(&shard.read().tree, bound))
+        let in_first = self.shards[first].read().first_at(bound);
+        in_first.or_else(|| {
+            self.shards[first + 1..].iter().find_map(|shard| shard.read().first_at(&RangeBound::Unbounded))
+        })
     }
 
     /// Bytes held.
@@ -218,24 +210,6 @@ impl Memtable {
     pub const fn created_at(&self) -> std::time::Duration {
         self.created_at
     }
-}
-
-fn first_in(
-    tree: &BTreeMap<Token, Bucket>,
-    bound: &RangeBound,
-) -> Option<(dodona_types::PartitionKey, Partition)> {
-    let start = match bound {
-        RangeBound::Unbounded => Token::MIN,
-        RangeBound::Token(token, _) => *token,
-        RangeBound::Key(key, _) => key.token(),
-    };
-    let range = PartitionRange { start: bound.clone(), end: RangeBound::Unbounded };
-    tree.range(start..)
-        .flat_map(|(token, bucket)| {
-            bucket.iter().map(|(bytes, partition)| (KeyRef { token: *token, bytes }, partition))
-        })
-        .find(|(key, _)| range.starts_before(*key))
-        .map(|(key, partition)| (key.to_owned_key(), partition.clone()))
 }
 
 /// The least timestamp in a row.

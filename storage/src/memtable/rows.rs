@@ -49,7 +49,10 @@ impl RowEntry {
         scratch.clear();
         scratch.extend_from_slice(self.clustering());
         merge::merge_rows(&RowView::parse(self.row())?, &RowView::parse(row)?, scratch)?;
-        self.bytes = Arc::from(scratch.as_slice());
+        match Arc::get_mut(&mut self.bytes) {
+            Some(bytes) if bytes.len() == scratch.len() => bytes.copy_from_slice(scratch),
+            _ => self.bytes = Arc::from(scratch.as_slice()),
+        }
         Ok(())
     }
 }

@@ -10,13 +10,16 @@ use dodona_types::limits::MAX_PAGE_BYTES;
 use dodona_types::schema::Table;
 use dodona_types::value::{self, wire_to_json, write_json_string};
 use dodona_types::{KeyRef, LiveRow, RowSink, RowVisitor};
+use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+
+/// Bytes of a partition key that need no allocation.
+const INLINE_KEY_BYTES: usize = 24;
 
 /// What the result looks like.
 pub(super) struct Shape<'a> {
-    pub(super) table: &'a Arc<Table>,
+    pub(super) table: &'a Table,
     pub(super) selection: &'a Selection,
     pub(super) json: bool,
     pub(super) distinct: bool,
@@ -32,13 +35,13 @@ pub(super) struct Output<'a> {
     filter: Filter<'a>,
     binding: &'a Binding<'a>,
     sink: &'a mut dyn RowSink,
-    values: RowValues,
+    values: RowValues<'a>,
     rows_left: u64,
     per_partition: u64,
     partition_left: u64,
     page_left: u64,
     /// The present partition, and whether it has given a row.
-    key: Vec<u8>,
+    key: SmallVec<[u8; INLINE_KEY_BYTES]>,
     has_static: bool,
     rows_in_partition: u64,
     /// The last row that was given.
@@ -69,7 +72,7 @@ impl<'a> Output<'a> {
         binding: &'a Binding<'a>,
         sink: &'a mut dyn RowSink,
     ) -> Self {
-        let values = RowValues::new(shape.table, shape.selection.wanted.clone());
+        let values = RowValues::new(shape.table, &shape.selection.wanted);
         Self {
             shape,
             filter,
@@ -80,7 +83,7 @@ impl<'a> Output<'a> {
             per_partition: u64::MAX,
             partition_left: u64::MAX,
             page_left: u64::MAX,
-            key: Vec::new(),
+            key: SmallVec::new(),
             has_static: false,
             rows_in_partition: 0,
             last: None,
@@ -103,7 +106,7 @@ impl<'a> Output<'a> {
     /// Goes on in the partition in which the page before ended.
     pub(super) fn resumed(mut self, state: Option<&PagingState>) -> Self {
         if let Some(state) = state.filter(|state| state.in_partition) {
-            self.key.clone_from(&state.key);
+            self.key = SmallVec::from_slice(&state.key);
             self.rows_in_partition = 1;
             self.partition_left = state.partition_rows_left;
         }
@@ -167,7 +170,7 @@ impl<'a> Output<'a> {
             self.partition_left -= 1;
             return self.keep_for_sorting();
         }
-        if self.page_left == 0 || self.sink.bytes_written() >= MAX_PAGE_BYTES {
+        if self.page_is_full() {
             self.more = true;
             return Ok(self.stop());
         }
@@ -175,8 +178,15 @@ impl<'a> Output<'a> {
         self.page_left -= 1;
         self.rows_left -= 1;
         self.give()?;
-        self.note_position(clustering);
+        // Wanted only if the next row finds the page full.
+        if self.page_is_full() {
+            self.note_position(clustering);
+        }
         Ok(if self.rows_left == 0 { self.stop() } else { ControlFlow::Continue(()) })
+    }
+
+    fn page_is_full(&self) -> bool {
+        self.page_left == 0 || self.sink.bytes_written() >= MAX_PAGE_BYTES
     }
 
     fn note_position(&mut self, clustering: Option<&[u8]>) {
@@ -188,7 +198,8 @@ impl<'a> Output<'a> {
             rows_left: 0,
             partition_rows_left: 0,
         });
-        last.key.clone_from(&self.key);
+        last.key.clear();
+        last.key.extend_from_slice(&self.key);
         last.in_partition = in_partition && !distinct;
         match (&mut last.clustering, clustering) {
             (Some(place), Some(clustering)) => {
@@ -366,7 +377,7 @@ impl RowVisitor for Output<'_> {
         }
         self.has_static = static_row.is_some();
         // A partition that was shown before goes on: see `Processor::execute`.
-        if self.key != key.bytes || self.rows_in_partition == 0 {
+        if *self.key != *key.bytes || self.rows_in_partition == 0 {
             self.key.clear();
             self.key.extend_from_slice(key.bytes);
             self.rows_in_partition = 0;
