@@ -203,6 +203,10 @@ impl Processor {
                 self.refresh(plan.table())?;
                 plan.try_execute(self, statement, &self.bind(statement, parameters)?, parameters, sink)
             }
+            Plan::Batch(plan) => {
+                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters)?;
+                batch::try_write(self, &mutations, parameters)
+            }
             _ => Ok(TryExecute::NotHere),
         }
     }
@@ -226,7 +230,10 @@ impl Processor {
                 self.refresh(plan.table())?;
                 plan.execute(self, statement, &self.bind(statement, parameters)?, parameters, sink).await
             }
-            Plan::Batch(plan) => plan.execute(self, &self.bind(statement, parameters)?, parameters).await,
+            Plan::Batch(plan) => {
+                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters)?;
+                batch::write(self, &mutations, parameters).await
+            }
             Plan::Use(keyspace) => {
                 if self.node.schema().keyspace(keyspace).is_none() {
                     return Err(CqlError::Invalid(format!("Keyspace '{keyspace}' does not exist")));
@@ -236,6 +243,20 @@ impl Processor {
             }
             Plan::Schema(plan) => schema::execute(self, session, plan, parameters, sink).await,
         }
+    }
+
+    /// Executes a batch of the protocol at once, where that needs no waiting.
+    ///
+    /// # Errors
+    /// A statement is refused, or the batch fails.
+    pub fn try_execute_batch(
+        &self,
+        kind: BatchKind,
+        entries: &[BatchEntry<'_>],
+        parameters: &Parameters<'_>,
+    ) -> Result<TryExecute, CqlError> {
+        let mutations = batch::mutations(self, kind, entries, parameters)?;
+        batch::try_write(self, &mutations, parameters)
     }
 
     /// Executes a batch of the protocol: its statements each with their own values.
@@ -248,7 +269,8 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
-        batch::execute(self, kind, entries, parameters).await
+        let mutations = batch::mutations(self, kind, entries, parameters)?;
+        batch::write(self, &mutations, parameters).await
     }
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.

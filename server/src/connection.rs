@@ -13,7 +13,7 @@ use crate::inbound::{Fatal, Inbound};
 use crate::outbound::Outbound;
 use crate::worker::{Stage, Worker};
 use dodona_env::net::Stream;
-use dodona_protocol::{Encoding, Extras, ResponseWriter, WriteType};
+use dodona_protocol::{Encoding, Extras, ResponseWriter};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -213,9 +213,9 @@ impl Connection<'_> {
             self.outbound.withdraw(
                 self.client.encoding.get(),
                 |position| coordinator.is_safe(position),
-                |consistency| {
+                |asked| {
                     let response =
-                        cluster_error(&error, failing(worker, consistency, Some(WriteType::Simple)));
+                        cluster_error(&error, failing(worker, asked.consistency, Some(asked.write)));
                     worker.metrics.error(response.body.code());
                     response
                 },

@@ -2,6 +2,7 @@
 
 use dodona_cluster::ClusterError;
 use dodona_protocol::error_code::{FailureReason, FailureReasons};
+use dodona_protocol::request::BatchKind;
 use dodona_protocol::request::{QueryParameters, Values};
 use dodona_protocol::response::{SchemaChange, SchemaChangeType, SchemaTarget};
 use dodona_protocol::{
@@ -85,6 +86,15 @@ pub(crate) fn parameters<'a>(
         timestamp_micros: request.default_timestamp,
         now_seconds: request.now_in_seconds.map(i64::from),
         protocol_version: version.number(),
+    }
+}
+
+/// A batch's kind, and what kind of write it is in errors.
+pub(crate) const fn batch_kind(kind: BatchKind) -> (dodona_query::ast::BatchKind, WriteType) {
+    match kind {
+        BatchKind::Logged => (dodona_query::ast::BatchKind::Logged, WriteType::Batch),
+        BatchKind::Unlogged => (dodona_query::ast::BatchKind::Unlogged, WriteType::UnloggedBatch),
+        BatchKind::Counter => (dodona_query::ast::BatchKind::Counter, WriteType::Counter),
     }
 }
 

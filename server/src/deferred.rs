@@ -1,22 +1,20 @@
 //! Answers the requests that have to wait for something, each in a task of its own.
 
 use crate::client::{Answer, Client, Closing, State};
-use crate::convert::{BoundValues, bound_value, cluster_error, error_response, parameters, schema_change};
+use crate::convert::{BoundValues, batch_kind, cluster_error, error_response, parameters, schema_change};
 use crate::dispatch::{failing, write_result};
 use crate::outbound::insert_warnings;
 use crate::statements::Cached;
 use crate::trace;
 use crate::worker::Worker;
 use bytes::BytesMut;
-use dodona_protocol::request::{Batch, BatchKind, QueryParameters, StatementId};
+use dodona_protocol::request::{Batch, QueryParameters};
 use dodona_protocol::response::{AuthSuccess, Event};
 use dodona_protocol::{
     ErrorBody, ErrorResponse, Extras, Flags, Header, Request, ResponseWriter, RowsOptions, WriteType,
 };
-use dodona_query::statement::batch::BatchEntry;
 use dodona_query::{CqlError, Outcome, StatementResult};
 use std::rc::Rc;
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// What a request is counted for beside its own bytes: the buffers that it takes to answer it.
@@ -227,36 +225,17 @@ impl Deferred<'_> {
 
     async fn batch(&self, batch: &Batch<'_>, work: &Work) -> Result<Outcome, Failed> {
         let request = &batch.parameters;
-        let (kind, write) = match batch.kind {
-            BatchKind::Logged => (dodona_query::ast::BatchKind::Logged, WriteType::Batch),
-            BatchKind::Unlogged => (dodona_query::ast::BatchKind::Unlogged, WriteType::UnloggedBatch),
-            BatchKind::Counter => (dodona_query::ast::BatchKind::Counter, WriteType::Counter),
-        };
+        let (kind, write) = batch_kind(batch.kind);
         let values = BoundValues::new(&request.values);
         let parameters = parameters(request, &values, work.header.version);
         let executed = async {
-            let entries = self.entries(batch)?;
+            let session = self.client.session();
+            let entries = self.worker.statements.borrow_mut().entries(&self.worker.shared, session, batch)?;
             self.worker.shared.processor.execute_batch(kind, &entries, &parameters).await
         };
         trace::around(self.worker, self.client, self.trace, "BATCH", request.consistency, executed)
             .await
             .map_err(|error| Failed { error, parameters: Some(request.consistency), write: Some(write) })
-    }
-
-    fn entries<'a>(&self, batch: &Batch<'a>) -> Result<Vec<BatchEntry<'a>>, CqlError> {
-        let shared = &self.worker.shared;
-        let mut statements = self.worker.statements.borrow_mut();
-        let entry = |entry: dodona_protocol::request::BatchStatement<'a>| {
-            let statement = match entry.id {
-                StatementId::Prepared(id) => Arc::clone(&statements.get(shared, id)?.statement),
-                StatementId::Text(text) => {
-                    let keyspace = batch.parameters.keyspace;
-                    Arc::new(shared.processor.analyse(self.client.session(), text, keyspace)?)
-                }
-            };
-            Ok(BatchEntry { statement, values: entry.values.iter().map(bound_value).collect() })
-        };
-        batch.statements.iter().map(entry).collect()
     }
 
     /// Prepares with a trace, which is all that PREPARE may wait for.

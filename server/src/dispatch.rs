@@ -2,14 +2,15 @@
 
 use crate::client::{Client, State};
 use crate::convert::{
-    BoundValues, Failing, error_response, marker_metadata, parameters, result_metadata, schema_change,
+    BoundValues, Failing, batch_kind, error_response, marker_metadata, parameters, result_metadata,
+    schema_change,
 };
 use crate::deferred::{self, Work};
 use crate::inbound::{Fatal, Flow, body_error};
-use crate::outbound::{Outbound, insert_warnings};
+use crate::outbound::{Asked, Outbound, insert_warnings};
 use crate::statements::{Cached, Statements};
 use crate::worker::{Stage, Worker};
-use dodona_protocol::request::{Execute, Prepare, Query, QueryParameters, Register, Startup};
+use dodona_protocol::request::{Batch, Execute, Prepare, Query, QueryParameters, Register, Startup};
 use dodona_protocol::response::{Authenticate, Supported};
 use dodona_protocol::{
     Compression, Encoding, Envelope, ErrorBody, ErrorResponse, Extras, Opcode, Request, ResponseWriter,
@@ -97,7 +98,7 @@ impl Turn<'_> {
         match request {
             Request::Execute(execute) => self.execute(envelope, body, execute),
             Request::Query(query) => self.query(envelope, body, query),
-            Request::Batch(_) => self.defer(envelope, body, None),
+            Request::Batch(batch) => self.batch(envelope, body, batch),
             Request::Prepare(prepare) => self.prepare(stream, prepare),
             Request::Options(_) => self.supported(stream),
             Request::Register(register) => self.register(stream, register),
@@ -250,7 +251,12 @@ impl Turn<'_> {
         match self.try_run(stream, cached, options, &parameters) {
             Ok(TryExecute::Done(outcome)) => {
                 self.answered += 1;
-                self.outcome(stream, start, &outcome, request.consistency);
+                self.outcome(
+                    stream,
+                    start,
+                    &outcome,
+                    Asked { consistency: request.consistency, write: WriteType::Simple },
+                );
             }
             Ok(TryExecute::NotHere) => self.defer(envelope, body, Some(Rc::clone(cached))),
             Err(error) => self.failed(stream, &error, request.consistency, cached.statement.has_rows),
@@ -282,7 +288,7 @@ impl Turn<'_> {
 
     /// Writes what came of a statement; rows have been written.
     #[inline]
-    fn outcome(&mut self, stream: i16, start: usize, outcome: &Outcome, consistency: Consistency) {
+    fn outcome(&mut self, stream: i16, start: usize, outcome: &Outcome, asked: Asked) {
         match &outcome.result {
             StatementResult::Rows { .. } => {}
             StatementResult::Void { safe_at } => {
@@ -290,21 +296,43 @@ impl Turn<'_> {
                 if let Some(position) = safe_at
                     && outcome.warnings.is_empty()
                 {
-                    return self.out.acknowledges(start, stream, *position, consistency);
+                    return self.out.acknowledges(start, stream, *position, asked);
                 }
             }
             other => write_result(self.writer(), stream, &Extras::default(), other),
         }
         if !outcome.warnings.is_empty() {
-            self.warn(stream, start, outcome, consistency);
+            self.warn(stream, start, outcome, asked);
         }
     }
 
     #[cold]
-    fn warn(&mut self, stream: i16, start: usize, outcome: &Outcome, consistency: Consistency) {
+    fn warn(&mut self, stream: i16, start: usize, outcome: &Outcome, asked: Asked) {
         insert_warnings(&mut self.out.bytes, start, self.client.encoding.get(), &outcome.warnings);
         if let StatementResult::Void { safe_at: Some(position) } = outcome.result {
-            self.out.acknowledges(start, stream, position, consistency);
+            self.out.acknowledges(start, stream, position, asked);
+        }
+    }
+
+    fn batch(&mut self, envelope: &Envelope<'_>, body: &[u8], batch: &Batch<'_>) {
+        let (stream, request) = (envelope.header.stream, &batch.parameters);
+        let (kind, write) = batch_kind(batch.kind);
+        let values = BoundValues::new(&request.values);
+        let parameters = parameters(request, &values, envelope.header.version);
+        let shared = &self.worker.shared;
+        let entries = self.statements.entries(shared, self.client.session(), batch);
+        self.worker.stage.set(Stage::Executing);
+        let start = self.out.bytes.len();
+        match entries.and_then(|entries| shared.processor.try_execute_batch(kind, &entries, &parameters)) {
+            Ok(TryExecute::Done(outcome)) => {
+                self.answered += 1;
+                self.outcome(stream, start, &outcome, Asked { consistency: request.consistency, write });
+            }
+            Ok(TryExecute::NotHere) => self.defer(envelope, body, None),
+            Err(error) => {
+                let failing = failing(self.worker, request.consistency, Some(write));
+                self.error(stream, &error_response(&error, failing));
+            }
         }
     }
 

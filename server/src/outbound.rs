@@ -5,13 +5,20 @@ use bytes::BytesMut;
 use dodona_env::net::Stream;
 use dodona_protocol::segment::SegmentRun;
 use dodona_protocol::{
-    Encoding, ErrorResponse, Extras, Flags, Opcode, ResponseWriter, SegmentFormat, Version,
+    Encoding, ErrorResponse, Extras, Flags, Opcode, ResponseWriter, SegmentFormat, Version, WriteType,
 };
 use dodona_types::Consistency;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::ready;
+
+/// What a write asked for, which an error about it names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) consistency: Consistency,
+    pub(crate) write: WriteType,
+}
 
 /// Once this many bytes wait to be sent, a round ends.
 const ROUND_BYTES: usize = 1 << 20;
@@ -23,7 +30,7 @@ struct Acknowledgement {
     end: usize,
     stream: i16,
     position: u64,
-    consistency: Consistency,
+    asked: Asked,
 }
 
 /// The answers of a round.
@@ -51,21 +58,9 @@ impl Outbound {
 
     /// Notes that the bytes from `start` on acknowledge a write on `stream`.
     #[inline]
-    pub(crate) fn acknowledges(
-        &mut self,
-        start: usize,
-        stream: i16,
-        position: u64,
-        consistency: Consistency,
-    ) {
+    pub(crate) fn acknowledges(&mut self, start: usize, stream: i16, position: u64, asked: Asked) {
         self.safe_at = self.safe_at.max(position);
-        self.acknowledgements.push(Acknowledgement {
-            start,
-            end: self.bytes.len(),
-            stream,
-            position,
-            consistency,
-        });
+        self.acknowledgements.push(Acknowledgement { start, end: self.bytes.len(), stream, position, asked });
     }
 
     /// The position that must be safe before the round is sent; 0 if nothing was written.
@@ -78,7 +73,7 @@ impl Outbound {
         &mut self,
         encoding: Encoding,
         is_safe: impl Fn(u64) -> bool,
-        error: impl Fn(Consistency) -> ErrorResponse,
+        error: impl Fn(Asked) -> ErrorResponse,
     ) {
         let before = std::mem::take(&mut self.bytes);
         let mut copied = 0;
@@ -88,7 +83,7 @@ impl Outbound {
             }
             self.bytes.extend_from_slice(&before[copied..written.start]);
             copied = written.end;
-            let response = error(written.consistency);
+            let response = error(written.asked);
             ResponseWriter::new(&mut self.bytes, encoding).error(
                 written.stream,
                 &Extras::default(),
@@ -170,6 +165,8 @@ pub(crate) fn insert_warnings(out: &mut BytesMut, start: usize, encoding: Encodi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ASKED: Asked = Asked { consistency: Consistency::One, write: WriteType::Simple };
     use dodona_protocol::{Compression, ErrorBody, Header, Response};
 
     fn header_of(bytes: &[u8]) -> Header {
@@ -185,7 +182,7 @@ mod tests {
             let start = out.bytes.len();
             ResponseWriter::new(&mut out.bytes, V4).void(stream, &Extras::default());
             if stream != 1 {
-                out.acknowledges(start, stream, u64::from(stream.cast_unsigned()), Consistency::One);
+                out.acknowledges(start, stream, u64::from(stream.cast_unsigned()), ASKED);
             }
         }
         assert_eq!(out.safe_at(), 3);

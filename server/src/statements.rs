@@ -1,11 +1,13 @@
 //! Prepared statements as a core finds them, with the metadata of their rows encoded.
 
-use crate::convert::result_metadata;
+use crate::convert::{bound_value, result_metadata};
 use crate::worker::Shared;
 use dodona_env::collections::HashMap;
+use dodona_protocol::request::{self, Batch, BatchStatement};
 use dodona_protocol::{EncodedMetadata, RowsOptions, Version};
 use dodona_query::prepared::StatementId;
-use dodona_query::{CqlError, Prepared};
+use dodona_query::statement::batch::BatchEntry;
+use dodona_query::{CqlError, Prepared, Session};
 use parking_lot::Mutex;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -86,6 +88,29 @@ impl Statements {
             Some(cached) => Ok(Rc::clone(cached)),
             None => self.load(shared, key),
         }
+    }
+
+    /// The statements of a batch with their values.
+    ///
+    /// # Errors
+    /// One is not there, or makes no sense.
+    pub(crate) fn entries<'a>(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        batch: &Batch<'a>,
+    ) -> Result<Vec<BatchEntry<'a>>, CqlError> {
+        let entry = |entry: BatchStatement<'a>| {
+            let statement = match entry.id {
+                request::StatementId::Prepared(id) => Arc::clone(&self.get(shared, id)?.statement),
+                request::StatementId::Text(text) => {
+                    let keyspace = batch.parameters.keyspace;
+                    Arc::new(shared.processor.analyse(session, text, keyspace)?)
+                }
+            };
+            Ok(BatchEntry { statement, values: entry.values.iter().map(bound_value).collect() })
+        };
+        batch.statements.iter().map(entry).collect()
     }
 
     #[cold]

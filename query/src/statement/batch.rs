@@ -8,10 +8,11 @@ use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::outcome::{Outcome, StatementResult};
 use crate::prepared::Prepared;
-use crate::processor::Processor;
+use crate::processor::{Processor, TryExecute};
 use crate::session::{BoundValue, Parameters};
 use crate::term::{Expression, Receiver};
-use dodona_types::CqlType;
+use dodona_cluster::coordinator::TryWrite;
+use dodona_types::{CqlType, MutationView};
 use std::sync::Arc;
 
 /// A batch whose statements are written in one text.
@@ -51,13 +52,13 @@ impl TextBatch {
         Ok(Self { statements, timestamp })
     }
 
-    /// Executes the batch.
-    pub(crate) async fn execute(
+    /// The batch's mutations.
+    pub(crate) fn mutations(
         &self,
-        processor: &Processor,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
-    ) -> Result<Outcome, CqlError> {
+    ) -> Result<Vec<Vec<u8>>, CqlError> {
+        check_consistency(parameters)?;
         let mut timestamp = parameters.timestamp_micros.unwrap_or(binding.now_micros);
         if let Some(expression) = &self.timestamp
             && let Val::Bytes(bytes) = expression.evaluate(binding)?
@@ -68,18 +69,44 @@ impl TextBatch {
         for statement in &self.statements {
             statement.mutations(binding, Some(timestamp), &mut mutations)?;
         }
-        write(processor, &mutations, parameters).await
+        Ok(mutations)
     }
 }
 
-async fn write(
+fn check_consistency(parameters: &Parameters<'_>) -> Result<(), CqlError> {
+    if parameters.consistency.is_serial() {
+        return invalid(format!("Invalid consistency for a batch: {}", parameters.consistency));
+    }
+    Ok(())
+}
+
+/// Writes a batch's mutations at once, where this node alone holds their partitions.
+pub(crate) fn try_write(
+    processor: &Processor,
+    mutations: &[Vec<u8>],
+    parameters: &Parameters<'_>,
+) -> Result<TryExecute, CqlError> {
+    let done = |safe_at| Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at })));
+    if mutations.is_empty() {
+        return done(None);
+    }
+    let views = mutations
+        .iter()
+        .map(|mutation| MutationView::parse(mutation))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| CqlError::Server(format!("a mutation made here is malformed: {error}")))?;
+    match processor.node.coordinator.try_write(&views, parameters.consistency)? {
+        TryWrite::Applied(position) => done(Some(position)),
+        TryWrite::NotHere => Ok(TryExecute::NotHere),
+    }
+}
+
+/// Writes a batch's mutations.
+pub(crate) async fn write(
     processor: &Processor,
     mutations: &[Vec<u8>],
     parameters: &Parameters<'_>,
 ) -> Result<Outcome, CqlError> {
-    if parameters.consistency.is_serial() {
-        return invalid(format!("Invalid consistency for a batch: {}", parameters.consistency));
-    }
     if !mutations.is_empty() {
         processor.node.coordinator.write(mutations, parameters.consistency).await?;
     }
@@ -95,16 +122,17 @@ pub struct BatchEntry<'a> {
     pub values: Vec<BoundValue<'a>>,
 }
 
-/// Executes a batch of the protocol.
-pub(crate) async fn execute(
+/// The mutations of a batch of the protocol.
+pub(crate) fn mutations(
     processor: &Processor,
     kind: BatchKind,
     entries: &[BatchEntry<'_>],
     parameters: &Parameters<'_>,
-) -> Result<Outcome, CqlError> {
+) -> Result<Vec<Vec<u8>>, CqlError> {
     if kind == BatchKind::Counter {
         return not_yet("Counter batches are");
     }
+    check_consistency(parameters)?;
     let now = processor.node.timestamps.next();
     let timestamp = parameters.timestamp_micros.unwrap_or(now);
     let mut mutations = Vec::new();
@@ -118,5 +146,5 @@ pub(crate) async fn execute(
         let binding = Binding::new(&entry.statement.markers, &own, now, &processor.random)?;
         modification.mutations(&binding, Some(timestamp), &mut mutations)?;
     }
-    write(processor, &mutations, parameters).await
+    Ok(mutations)
 }
