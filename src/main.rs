@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use dodona::bench::{self, BenchArgs};
+use dodona::dataset::{self, DatasetArgs};
 use dodona::nodetool::{self, NodetoolArgs};
 use dodona::shell::{self, ShellArgs};
 use dodona::start::{self, StartArgs};
@@ -27,6 +28,8 @@ enum Command {
     Nodetool(Box<NodetoolArgs>),
     /// Load a node and measure it
     Bench(Box<BenchArgs>),
+    /// Rows of mixed types made from a seed, to load and to compare
+    Dataset(DatasetArgs),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Shell(args)) => shell::run(&args).map_err(|error| error.to_string()),
         Some(Command::Nodetool(args)) => nodetool::run(&args).map_err(|error| error.to_string()),
         Some(Command::Bench(args)) => bench::run(&args).map_err(|error| error.to_string()),
+        Some(Command::Dataset(args)) => dataset::run(&args).map_err(|error| error.to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -72,6 +72,9 @@ const DECIMAL_POSITIVE: u8 = 0xC0;
 /// Decimals that are whole numbers of at most this many digits decode with scale 0.
 const MAX_WHOLE_DIGITS: i64 = 40;
 
+/// No decimal of a key, which is shorter than 64 KiB, has as many digits.
+const MAX_KEY_DIGITS: i64 = 160_000;
+
 /// What a component held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {

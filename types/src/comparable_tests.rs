@@ -163,3 +163,13 @@ fn values_that_do_not_come_back_are_known() {
     assert!(needs_original(&CqlType::Float, &[0x7F, 0xC0, 0, 1]));
     assert!(!needs_original(&CqlType::Float, &[0x7F, 0xC0, 0, 0]));
 }
+
+#[test]
+fn a_decimal_of_the_least_scale_comes_back_with_its_zeros() {
+    // Found by fuzzing: with its trailing zero left off, 909129590e2147483648 has no scale.
+    let wire = [0x80, 0, 0, 0, 0x36, 0x30, 0x37, 0x76];
+    let bytes = comparable(&CqlType::Decimal, false, Some(&wire));
+    let mut back = Vec::new();
+    decode_component(&CqlType::Decimal, false, &mut bytes.as_slice(), &mut back).unwrap();
+    assert_eq!(back, wire);
+}

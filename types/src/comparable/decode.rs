@@ -4,7 +4,7 @@ use num_bigint::{BigInt, Sign};
 
 use super::{
     Component, DECIMAL_NEGATIVE, DECIMAL_POSITIVE, DECIMAL_ZERO, EMPTY, END, ESCAPED, LONG_VARINT,
-    MAX_WHOLE_DIGITS, NULL, VALUE, ZERO,
+    MAX_KEY_DIGITS, MAX_WHOLE_DIGITS, NULL, VALUE, ZERO,
 };
 use crate::cql_type::CqlType;
 use crate::value::{
@@ -222,7 +222,14 @@ fn restore_decimal(sign: Sign, exponent: i64, mut digits: Vec<u8>) -> Result<Dec
     if (count..=MAX_WHOLE_DIGITS).contains(&exponent) {
         digits.resize(exponent as usize, 0);
     }
-    let scale = (digits.len() as i64).checked_sub(exponent).and_then(|scale| i32::try_from(scale).ok());
+    // A scale that has no room for the zeros that encoding left off gets them back.
+    let scale = (digits.len() as i64).checked_sub(exponent).ok_or_else(malformed)?;
+    let zeros = i64::from(i32::MIN).saturating_sub(scale).max(0);
+    if zeros > MAX_KEY_DIGITS {
+        return Err(malformed());
+    }
+    digits.resize(digits.len() + zeros as usize, 0);
+    let scale = i32::try_from(scale + zeros).ok();
     let unscaled = BigInt::from_radix_be(sign, &digits, 10);
     match (scale, unscaled) {
         (Some(scale), Some(unscaled)) if count > 0 => Ok(Decimal::new(unscaled, scale)),

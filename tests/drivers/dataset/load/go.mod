@@ -1,0 +1,8 @@
+module dodona/tests/drivers/dataset
+
+go 1.23
+
+require (
+	github.com/apache/cassandra-gocql-driver/v2 v2.0.0
+	gopkg.in/inf.v0 v0.9.1
+)
