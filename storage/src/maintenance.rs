@@ -220,7 +220,7 @@ impl Engine {
         } else {
             covered
         });
-        self.manifest.lock().commit(&edit)?;
+        self.publish(store, &edit)?;
         store.update(|view| {
             view.flushing.retain(|other| !Arc::ptr_eq(other, memtable));
             view.sstables.extend(opened);
@@ -256,6 +256,15 @@ impl Engine {
                 Sstable::open(&*self.env.disk, &self.env.mutants, &self.cache, table, *id).map(Arc::new)
             })
             .collect()
+    }
+
+    /// Makes a change of a table's files durable. What a full disk refuses leaves no files behind.
+    fn publish(&self, store: &TableStore, edit: &Edit) -> Result<()> {
+        let committed = self.manifest.lock().commit(edit);
+        if matches!(committed, Err(StorageError::NoSpace)) {
+            self.discard_files(store, &edit.added);
+        }
+        committed
     }
 
     fn discard_files(&self, store: &TableStore, files: &[SstableId]) {
@@ -431,7 +440,7 @@ impl Engine {
         let mut edit = Edit::new(table);
         edit.added = outputs;
         edit.removed = inputs.iter().map(|sstable| sstable.id()).collect();
-        self.manifest.lock().commit(&edit)?;
+        self.publish(store, &edit)?;
         store.update(|view| {
             view.sstables.retain(|sstable| !edit.removed.contains(&sstable.id()));
             view.sstables.extend(opened);

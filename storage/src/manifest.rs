@@ -6,7 +6,8 @@
 //! record := crc32c u32 of (length, JSON), length u32, JSON of an [`Edit`]
 //! ```
 //! The file `manifest/CURRENT` names the file in use. Every start writes a new one, with the state
-//! it found as its first records.
+//! it found as its first records; so does a node that runs, when the file has become long or ends in
+//! a record that a full disk did not take.
 
 use crate::error::{IoContext, Result, StorageError, corrupt};
 use crate::sstable::SstableId;
@@ -24,6 +25,8 @@ const DIRECTORY: &str = "manifest";
 const CURRENT: &str = "manifest/CURRENT";
 const MAGIC: &[u8; 8] = b"DODONAMF";
 const VERSION: u16 = 1;
+/// A file that is longer than this, and than four times its first records, is written anew.
+const LARGEST_BYTES: usize = 1 << 20;
 
 /// A change of one table's files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,10 +99,29 @@ fn apply(state: &mut State, edit: &Edit) {
 pub struct Manifest {
     disk: Arc<dyn Disk>,
     mutants: Mutants,
+    number: u64,
+    file: File,
+    state: State,
+    condition: Condition,
+}
+
+/// A file of the manifest that takes records.
+struct File {
     path: String,
     writer: Arc<dyn DiskWriter>,
-    state: State,
-    failed: bool,
+    bytes: usize,
+    /// Bytes of the state it began with.
+    first_bytes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    /// Takes records.
+    Open,
+    /// The file ends in a part of a record: another has to be begun.
+    Torn,
+    /// What is on disk is unknown: only a restart may decide.
+    Failed,
 }
 
 impl Manifest {
@@ -118,25 +140,18 @@ impl Manifest {
             Some(path) => read_state(&*disk, path)?,
             None => State::new(),
         };
-        let number = current.as_deref().and_then(number_of).unwrap_or(0) + 1;
-        let path = format!("{DIRECTORY}/{number:010}.manifest");
-        remove_if_there(&*disk, &path)?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        for (table, files) in &state {
-            for edit in edits_of(*table, files) {
-                put_record(&mut bytes, &edit);
+        for name in disk.list(DIRECTORY).during("listing", DIRECTORY)? {
+            let path = format!("{DIRECTORY}/{name}");
+            if number_of(&path).is_some() && current.as_deref() != Some(&path) {
+                remove_if_there(&*disk, &path)?;
             }
         }
-        let writer = disk.create(&path).during("creating", &path)?;
-        writer.append(&bytes).during("writing", &path)?;
-        writer.sync().during("syncing", &path)?;
-        disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
-        disk.replace(CURRENT, path.as_bytes()).during("writing", CURRENT)?;
-        if let Some(old) = current.filter(|old| *old != path) {
+        let number = current.as_deref().and_then(number_of).unwrap_or(0) + 1;
+        let file = begin(&*disk, number, &state)?;
+        if let Some(old) = current.filter(|old| *old != file.path) {
             remove_if_there(&*disk, &old)?;
         }
-        Ok(Self { disk, mutants, path, writer, state, failed: false })
+        Ok(Self { disk, mutants, number, file, state, condition: Condition::Open })
     }
 
     /// The files of all tables.
@@ -148,24 +163,45 @@ impl Manifest {
     /// Makes a change durable.
     ///
     /// # Errors
-    /// The disk is full, and nothing has changed; or the disk has failed, and no change is taken
-    /// any more.
+    /// The disk is full: nothing has changed, and a later call may succeed. Or the disk has failed,
+    /// and no change is taken any more.
     pub fn commit(&mut self, edit: &Edit) -> Result<()> {
-        if self.failed {
-            return Err(StorageError::LogFailed("the manifest could not be written earlier".into()));
+        match self.condition {
+            Condition::Failed => {
+                return Err(StorageError::LogFailed("the manifest could not be written earlier".into()));
+            }
+            Condition::Torn => self.begin_next()?,
+            Condition::Open if self.file.has_outgrown_its_state() => self.begin_next()?,
+            Condition::Open => {}
         }
         let mut bytes = Vec::new();
         put_record(&mut bytes, edit);
-        let mut written = self.writer.append(&bytes);
-        if written.is_ok() && !self.mutants.has("manifest-no-sync") {
-            written = self.writer.sync();
+        let appended = self.file.writer.append(&bytes).during("writing", &self.file.path);
+        if let Err(error) = appended {
+            // A record of which a part is missing does not count at the next start.
+            let is_full = matches!(error, StorageError::NoSpace);
+            self.condition = if is_full { Condition::Torn } else { Condition::Failed };
+            return Err(error);
         }
-        if written.is_err() {
-            // Whether the record is on disk is unknown: only a restart may decide.
-            self.failed = true;
+        if !self.mutants.has("manifest-no-sync")
+            && let Err(error) = self.file.writer.sync()
+        {
+            self.condition = Condition::Failed;
+            return Err(error).during("syncing", &self.file.path);
         }
-        written.during("writing", &self.path)?;
+        self.file.bytes += bytes.len();
         apply(&mut self.state, edit);
+        Ok(())
+    }
+
+    /// Goes on in another file. Until `CURRENT` names it the old one counts, and both say the same.
+    fn begin_next(&mut self) -> Result<()> {
+        self.number += 1;
+        let old = std::mem::replace(&mut self.file, begin(&*self.disk, self.number, &self.state)?);
+        self.condition = Condition::Open;
+        if let Err(error) = remove_if_there(&*self.disk, &old.path) {
+            tracing::warn!(path = old.path, %error, "an old manifest could not be removed; it goes at the next start");
+        }
         Ok(())
     }
 
@@ -174,6 +210,36 @@ impl Manifest {
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
+}
+
+impl File {
+    fn has_outgrown_its_state(&self) -> bool {
+        self.bytes > LARGEST_BYTES.max(4 * self.first_bytes)
+    }
+}
+
+/// Writes a file that holds `state`, and makes it the one in use.
+fn begin(disk: &dyn Disk, number: u64, state: &State) -> Result<File> {
+    let path = format!("{DIRECTORY}/{number:010}.manifest");
+    remove_if_there(disk, &path)?;
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    for (table, files) in state {
+        for edit in edits_of(*table, files) {
+            put_record(&mut bytes, &edit);
+        }
+    }
+    let writer = disk.create(&path).during("creating", &path)?;
+    let written = writer.append(&bytes).during("writing", &path);
+    let synced = written.and_then(|()| writer.sync().during("syncing", &path));
+    if let Err(error) = synced {
+        // It was never in use; what is left of it also goes at the next start.
+        let _ = disk.remove(&path);
+        return Err(error);
+    }
+    disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
+    disk.replace(CURRENT, path.as_bytes()).during("writing", CURRENT)?;
+    Ok(File { path, writer, bytes: bytes.len(), first_bytes: bytes.len() })
 }
 
 fn edits_of(table: TableId, files: &TableFiles) -> Vec<Edit> {
@@ -237,4 +303,35 @@ fn read_record(reader: &mut Reader<'_>) -> Option<Edit> {
         return None;
     }
     serde_json::from_slice(json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_long_manifest_is_written_anew_and_says_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Manifest::open(dodona_env::os::env(directory.path()).unwrap().disk, Mutants::none());
+        let mut manifest = open().unwrap();
+        let table = TableId(Uuid::from_u128(3));
+        let first = manifest.file.path.clone();
+        let mut edit = Edit::new(table);
+        let mut commits = 0;
+        while manifest.file.path == first {
+            edit.removed = std::mem::take(&mut edit.added);
+            edit.added = (0..500).map(|_| SstableId(Uuid::from_u128(commits))).collect();
+            edit.covered = Some(commits as u64 * 10..commits as u64 * 10 + 5);
+            manifest.commit(&edit).unwrap();
+            commits += 1;
+            assert!(commits < 1000, "the file grows for ever");
+        }
+        let state = manifest.state().clone();
+        assert_eq!(state[&table].covered.len(), commits as usize);
+        let files = manifest.disk().list(DIRECTORY).unwrap();
+        assert_eq!(files.len(), 2, "{files:?}");
+        drop(manifest);
+        assert_eq!(*open().unwrap().state(), state);
+    }
 }
