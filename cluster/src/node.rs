@@ -287,6 +287,7 @@ impl Node {
         if let Some(period) = self.engine.sync_period() {
             self.env.tasks.spawn_local(Arc::clone(self).sync_log(period));
         }
+        self.env.tasks.spawn_local(Arc::clone(self).tend_log());
         self.env.tasks.spawn_local(Arc::clone(self).maintain());
         if self.placement.load().ring.members().len() > 1 {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers());
@@ -296,12 +297,24 @@ impl Node {
     async fn sync_log(self: Arc<Self>, period: Duration) {
         loop {
             dodona_env::clock::sleep(period).await;
-            let engine = Arc::clone(&self.engine);
-            match self.env.tasks.blocking(move || engine.sync_log()).await {
-                Ok(Ok(()) | Err(StorageError::NoSpace)) => {}
-                Ok(Err(error)) => self.fail(&error.to_string()),
-                Err(error) => self.fail(&error.to_string()),
-            }
+            self.on_log(Engine::sync_log).await;
+        }
+    }
+
+    async fn tend_log(self: Arc<Self>) {
+        loop {
+            self.engine.wait_for_log_upkeep().await;
+            self.on_log(Engine::tend_log).await;
+        }
+    }
+
+    /// Works on the commit log. A full disk is told to the writes that it refuses.
+    async fn on_log(&self, work: fn(&Engine) -> Result<(), StorageError>) {
+        let engine = Arc::clone(&self.engine);
+        match self.env.tasks.blocking(move || work(&engine)).await {
+            Ok(Ok(()) | Err(StorageError::NoSpace)) => {}
+            Ok(Err(error)) => self.fail(&error.to_string()),
+            Err(error) => self.fail(&error.to_string()),
         }
     }
 

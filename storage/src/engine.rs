@@ -104,8 +104,7 @@ impl Engine {
             manifest.state().values().filter_map(|files| files.covered.last()).map(|range| range.end).max();
         let replayed = memtable_bytes.1;
         let end = replayed.end_position.max(covered_end.unwrap_or(0));
-        let log =
-            CommitLog::open(env.clone(), settings.sync_mode, settings.segment_bytes, &replayed.segments, end);
+        let log = CommitLog::open(env.clone(), settings.sync_mode, settings.segment_bytes, &replayed, end);
         let engine = Self {
             env,
             settings,
@@ -294,6 +293,19 @@ impl Engine {
     /// The disk has failed.
     pub fn sync_log(&self) -> Result<()> {
         self.log.sync()
+    }
+
+    /// Waits until [`Self::tend_log`] has something to do.
+    pub async fn wait_for_log_upkeep(&self) {
+        self.log.wait_for_upkeep().await;
+    }
+
+    /// Brings what the commit log has left behind to the disk, and makes room for what is to come.
+    ///
+    /// # Errors
+    /// The disk is full or has failed.
+    pub fn tend_log(&self) -> Result<()> {
+        self.log.tend()
     }
 
     /// The engine's settings.
