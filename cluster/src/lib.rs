@@ -1,7 +1,8 @@
 //! The cluster: which node holds what, and how a request reaches enough of them.
 //!
 //! * [`node`] starts a node from its [`dodona_env::Env`] and settings.
-//! * [`metadata`] is the log of schema changes; [`ring`] and [`replication`] place partitions.
+//! * [`metadata`] is the log of schema changes; [`ring`] and [`replication`] place partitions, and
+//!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`transport`] carries them between nodes as [`message`]s.
 //!
@@ -13,6 +14,7 @@ pub mod error;
 pub mod message;
 pub mod metadata;
 pub mod node;
+pub mod placement;
 pub mod replica;
 pub mod replication;
 pub mod ring;

@@ -1,24 +1,25 @@
 //! A node: starts from an environment and settings, and holds what requests need.
 
-use crate::coordinator::{Coordinator, Timeouts, plan};
+use crate::coordinator::{Coordinator, Timeouts};
 use crate::error::ClusterError;
 use crate::metadata::local::LocalLog;
 use crate::metadata::{Entry, MetadataLog, SchemaChange};
+use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::ring::{Member, Ring, even_tokens};
 use crate::timestamp::Timestamps;
 use crate::transport::{self, Peers};
 use arc_swap::ArcSwap;
-use dodona_env::{Env, collections::HashMap};
+use dodona_env::Env;
 use dodona_storage::compaction::CompactionSettings;
 use dodona_storage::maintenance::Maintained;
 use dodona_storage::sstable::WriterOptions;
 use dodona_storage::sstable::compression::Compression;
 use dodona_storage::sstable::statistics::StoredColumn;
 use dodona_storage::{Engine, EngineSettings, Recovered, StorageError, TableSettings};
+use dodona_types::TableId;
 use dodona_types::schema::{Keyspace, Options, Schema, Table};
-use dodona_types::{Consistency, TableId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -82,53 +83,6 @@ pub struct Builtin {
     pub keyspaces: Vec<Keyspace>,
     /// Tables kept in memory alone: their content is made anew by each start.
     pub volatile: BTreeSet<TableId>,
-}
-
-/// Which node holds what, at one schema. Immutable.
-pub struct Placement {
-    /// The schema, with the keyspaces that every node has.
-    pub schema: Arc<Schema>,
-    /// The ring.
-    pub ring: Ring,
-    /// This node's place among the ring's members.
-    pub local: usize,
-    replication: HashMap<TableId, Arc<Replication>>,
-}
-
-impl Placement {
-    fn new(schema: Arc<Schema>, ring: Ring, local: usize) -> Self {
-        let mut replication = HashMap::default();
-        for keyspace in schema.keyspaces.values() {
-            // What the schema holds was validated when it was created.
-            let strategy =
-                Arc::new(Replication::from_options(&keyspace.replication).unwrap_or(Replication::Local));
-            for table in keyspace.tables.values() {
-                replication.insert(table.id, Arc::clone(&strategy));
-            }
-        }
-        Self { schema, ring, local, replication }
-    }
-
-    pub(crate) fn replication_of(&self, table: TableId) -> Result<&Replication, ClusterError> {
-        self.replication.get(&table).map(AsRef::as_ref).ok_or(StorageError::NoSuchTable(table).into())
-    }
-
-    /// True if this node alone holds the table.
-    ///
-    /// # Errors
-    /// [`ClusterError::Unavailable`] if it alone is too few for the level.
-    pub(crate) fn only_here(&self, table: TableId, consistency: Consistency) -> Result<bool, ClusterError> {
-        let replication = self.replication_of(table)?;
-        if self.ring.members().len() > 1 && *replication != Replication::Local {
-            return Ok(false);
-        }
-        let required =
-            plan::block_for(consistency, replication, &self.ring.members()[self.local].data_center);
-        if required > 1 {
-            return Err(ClusterError::Unavailable { consistency, required, alive: 1 });
-        }
-        Ok(true)
-    }
 }
 
 /// A running node.

@@ -4,7 +4,7 @@
 //! `POST /api/v1/{flush,compact,snapshot,drain}` with `?keyspace=…&table=…&tag=…`.
 
 use crate::metrics::gauge;
-use crate::worker::{Phase, Shared};
+use crate::shared::{Phase, Shared};
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;

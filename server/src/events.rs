@@ -2,7 +2,8 @@
 //! that registered for it.
 
 use crate::client::Closing;
-use crate::worker::{Phase, Worker};
+use crate::shared::Phase;
+use crate::worker::Worker;
 use std::rc::Rc;
 use tokio::sync::broadcast::error::RecvError;
 

@@ -8,7 +8,7 @@ pub mod plan;
 
 use crate::error::ClusterError;
 use crate::message::Body;
-use crate::node::Placement;
+use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::transport::Peers;
 use arc_swap::ArcSwap;
