@@ -95,7 +95,7 @@ impl Modules {
             }
         };
         for name in &path[1..] {
-            let below = [at.as_slice(), &[name.clone()]].concat();
+            let below = [at.as_slice(), std::slice::from_ref(name)].concat();
             if name == "super" {
                 at.pop()?;
             } else if self.0.contains_key(&below) {

@@ -26,6 +26,7 @@ mod row_values;
 mod selection;
 pub mod session;
 pub mod statement;
+mod statement_store;
 pub mod system_tables;
 mod term;
 

@@ -9,10 +9,11 @@ use crate::context::Context;
 use crate::error::CqlError;
 use crate::outcome::{Outcome, StatementResult};
 use crate::parser::parse_statement;
-use crate::prepared::{Prepared, PreparedStatements, columns_id, statement_id};
+use crate::prepared::{Prepared, PreparedStatements, StoredStatement, columns_id, statement_id};
 use crate::session::{Parameters, Session};
 use crate::statement::batch::BatchEntry;
 use crate::statement::{Plan, Scratch, batch, schema};
+use crate::statement_store;
 use crate::system_tables::{self, ServerView};
 use dodona_cluster::Node;
 use dodona_env::Random;
@@ -116,8 +117,27 @@ impl Processor {
         keyspace: Option<&str>,
     ) -> Result<Arc<Prepared>, CqlError> {
         let prepared = Arc::new(self.analyse(session, text, keyspace)?);
-        self.prepared.put(&prepared);
+        self.keep(&prepared);
         Ok(prepared)
+    }
+
+    fn keep(&self, prepared: &Arc<Prepared>) {
+        let kept = self.prepared.put(prepared);
+        if kept.is_new {
+            statement_store::keep(self, prepared);
+        }
+        if let Some(id) = kept.evicted {
+            statement_store::forget(self, &id);
+        }
+    }
+
+    /// Finds the statements that were prepared before the start.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn load_statements(&self) -> Result<(), CqlError> {
+        self.prepared.put_stored(statement_store::load(self).await?);
+        Ok(())
     }
 
     /// The prepared statement with this id, analysed again if the schema has changed since.
@@ -125,16 +145,18 @@ impl Processor {
     /// # Errors
     /// [`CqlError::Unprepared`] if there is none; else it makes no sense any more.
     pub fn prepared(&self, id: &[u8]) -> Result<Arc<Prepared>, CqlError> {
-        let Some(prepared) = self.prepared.get(id) else {
-            return Err(CqlError::Unprepared(id.to_vec()));
+        let (id, stored) = match self.prepared.get(id) {
+            Some(prepared) if prepared.epoch == self.node.schema_epoch() => return Ok(prepared),
+            Some(prepared) => {
+                let (keyspace, text) = (prepared.keyspace.clone(), Arc::clone(&prepared.text));
+                (prepared.id, StoredStatement { keyspace, text })
+            }
+            None => self.prepared.stored(id).ok_or_else(|| CqlError::Unprepared(id.to_vec()))?,
         };
-        if prepared.epoch == self.node.schema_epoch() {
-            return Ok(prepared);
-        }
-        let mut again = self.analyse_in(&prepared.text, prepared.keyspace.clone())?;
-        again.id = prepared.id;
+        let mut again = self.analyse_in(&stored.text, stored.keyspace)?;
+        again.id = id;
         let again = Arc::new(again);
-        self.prepared.put(&again);
+        self.keep(&again);
         Ok(again)
     }
 

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The release that Dodona is compatible with, as drivers read it.
 const RELEASE_VERSION: &str = "5.0.6";
@@ -126,10 +127,13 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> String {
 
 async fn health(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<Value>) {
     let failure = shared.failure.borrow().clone();
-    let serving = *shared.phase.borrow() == Phase::Serving;
+    let phase = *shared.phase.borrow();
     match failure {
-        None if serving => (StatusCode::OK, Json(json!({ "status": "serving" }))),
-        None => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "stopping" }))),
+        None if phase == Phase::Serving => (StatusCode::OK, Json(json!({ "status": "serving" }))),
+        None => {
+            let status = if phase == Phase::Drained { "drained" } else { "stopping" };
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": status })))
+        }
         Some(reason) => {
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failed", "reason": reason })))
         }
@@ -251,7 +255,25 @@ async fn snapshot(State(shared): State<Arc<Shared>>, Query(target): Query<Target
     taken.await.map(|_| Json(json!({ "snapshot": tag })))
 }
 
+/// Ends all connections once what is in flight is answered, takes no others, and brings everything
+/// to the disk. The process goes on for operators, until it is stopped.
 async fn drain(State(shared): State<Arc<Shared>>) -> Answer {
+    shared.phase.send_if_modified(|phase| {
+        let serving = *phase == Phase::Serving;
+        if serving {
+            *phase = Phase::Drained;
+        }
+        serving
+    });
+    let gone = async {
+        while !shared.registry.is_empty() {
+            dodona_env::clock::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let seconds = Duration::from_secs(shared.settings.shutdown_seconds);
+    if tokio::time::timeout(seconds, gone).await.is_err() {
+        tracing::warn!("some clients did not take their answers in time");
+    }
     shared.node.drain().await.map_err(|error| Failed::Internal(error.to_string()))?;
     Ok(Json(json!({})))
 }

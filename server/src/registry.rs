@@ -25,6 +25,11 @@ impl Registry {
         (id, record)
     }
 
+    /// True if no client is connected.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.clients.lock().1.is_empty()
+    }
+
     /// Removes a client.
     pub(crate) fn remove(&self, id: u64) {
         self.clients.lock().1.remove(&id);

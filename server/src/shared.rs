@@ -18,7 +18,9 @@ pub(crate) enum Phase {
     /// It serves.
     #[default]
     Serving,
-    /// It takes nothing new, and answers what is in flight.
+    /// An operator drained it: it takes no clients any more, and operators alone are served.
+    Drained,
+    /// It stops: it takes nothing new, and answers what is in flight.
     Draining,
     /// It is over.
     Stopped,
