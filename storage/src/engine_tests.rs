@@ -239,7 +239,7 @@ proptest! {
             }
         }
         check(&engine, &model);
-        while engine.maintain().unwrap() == crate::maintenance::Maintained::Worked {}
+        while engine.maintain().unwrap() == crate::Maintained::Worked {}
         engine.verify(TABLE).unwrap();
     }
 }

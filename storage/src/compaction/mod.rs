@@ -4,6 +4,7 @@
 //! executes it in steps.
 
 pub mod job;
+pub mod progress;
 pub mod size_tiered;
 pub mod unified;
 
