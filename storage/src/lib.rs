@@ -31,7 +31,8 @@ pub mod sstable;
 pub mod table;
 
 pub use engine::Engine;
-pub use engine::compact::Maintained;
+pub use engine::compact::Compaction;
+pub use engine::maintain::Maintained;
 pub use engine::recovery::Recovered;
 pub use error::StorageError;
 pub use page::Page;

@@ -1,6 +1,7 @@
 //! Flushes: writes memtables to files, and frees the commit log of what they held.
 
 use super::Engine;
+use crate::compaction::Split;
 use crate::compaction::job::{JobOutput, MergeJob, PurgeRule};
 use crate::error::{Result, StorageError};
 use crate::manifest::Edit;
@@ -104,7 +105,9 @@ impl Engine {
         let covered = memtable.log_start()..log_end;
         let mut source = Source::Memtable(MemtableSource::new(Arc::clone(memtable)));
         source.seek(&RangeBound::Unbounded)?;
-        let output = self.job_output(store, u64::MAX, vec![covered.clone()]);
+        let flushed_before = store.flush_bytes.load(Relaxed);
+        let split = store.settings.load().compaction.split_of_flush(flushed_before);
+        let output = self.job_output(store, split, vec![covered.clone()]);
         let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
         let mut job = MergeJob::new(self.env.clone(), MergedScan::new(vec![source]), output, nothing);
         let outputs = loop {
@@ -123,7 +126,8 @@ impl Engine {
         let table = store.settings.load().id;
         let opened = self.open_outputs(table, &outputs)?;
         let _publish = store.publish.lock();
-        if !store.view.load().flushing.iter().any(|other| Arc::ptr_eq(other, memtable)) {
+        let is_there = store.view.load().flushing.iter().any(|other| Arc::ptr_eq(other, memtable));
+        if !is_there || store.is_dropped() {
             self.discard_files(store, &outputs);
             return Ok(());
         }
@@ -135,11 +139,14 @@ impl Engine {
             covered
         });
         self.publish(store, &edit)?;
+        let bytes: u64 = opened.iter().map(|sstable| sstable.file_bytes()).sum();
+        store.note_flush(bytes);
+        self.compactions.flushed_bytes.fetch_add(bytes, Relaxed);
         store.update(|view| {
             view.flushing.retain(|other| !Arc::ptr_eq(other, memtable));
-            view.sstables.extend(opened);
-            view.sort_sstables();
+            view.apply(&edit, opened);
         });
+        self.files_changed.notify_one();
         self.memtable_bytes.fetch_sub(memtable.bytes().cast_signed(), Relaxed);
         self.compactions.flushed.fetch_add(1, Relaxed);
         self.shrunk.notify_waiters();
@@ -149,7 +156,7 @@ impl Engine {
     pub(super) fn job_output(
         &self,
         store: &TableStore,
-        target_bytes: u64,
+        split: Split,
         log_intervals: Vec<std::ops::Range<u64>>,
     ) -> JobOutput {
         let settings = store.settings.load();
@@ -157,7 +164,7 @@ impl Engine {
             table: settings.id,
             columns: settings.columns.clone(),
             options: settings.writer.clone(),
-            target_bytes,
+            split,
             host: self.host,
             log_intervals,
         }

@@ -7,6 +7,7 @@
 use crate::cache::BlockCache;
 use crate::commit_log::CommitLog;
 use crate::compaction::progress::Progress;
+use crate::compaction::throttle::Throttle;
 use crate::error::{Result, StorageError};
 use crate::manifest::{Edit, Manifest};
 use crate::memtable::Memtable;
@@ -15,7 +16,7 @@ use crate::read::{self, ReadEnd};
 use crate::settings::{EngineSettings, SyncMode};
 use crate::sstable::Sstable;
 use crate::sstable::reader::Access;
-use crate::table::{TableSettings, TableStore};
+use crate::table::{TableSettings, TableStore, TableView};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_types::read_command::ReadCommand;
@@ -23,12 +24,14 @@ use dodona_types::{MutationView, RowVisitor, TableId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub mod compact;
 pub mod flush;
+pub mod maintain;
+pub mod operations;
 pub mod recovery;
 pub mod snapshot;
 pub mod statistics;
@@ -57,7 +60,12 @@ pub struct Engine {
     pub(crate) work: Notify,
     /// Told when memtables have shrunk.
     pub(crate) shrunk: Notify,
-    pub(crate) compactions: Progress,
+    /// Told when there may be something to compact.
+    pub(crate) files_changed: Notify,
+    pub(crate) compactions: Arc<Progress>,
+    pub(crate) throttle: Throttle,
+    /// The table whose turn it is to be compacted.
+    pub(crate) next_table: AtomicUsize,
     pub(crate) _lock: Box<dyn Send + Sync>,
 }
 
@@ -82,7 +90,8 @@ impl Engine {
         }
         let memtable = Memtable::new(FIRST_SHARD_BITS, self.log.end(), self.env.clock.mono());
         let mut tables = Tables::clone(&self.tables.load());
-        tables.insert(settings.id, Arc::new(TableStore::new(settings, memtable, Vec::new())));
+        let view = TableView::new(Arc::new(memtable), Vec::new(), BTreeMap::new());
+        tables.insert(settings.id, Arc::new(TableStore::new(settings, view)));
         self.tables.store(Arc::new(tables));
         Ok(())
     }
@@ -97,7 +106,9 @@ impl Engine {
         let Some(store) = tables.remove(&table) else {
             return Ok(());
         };
+        let _publish = store.publish.lock();
         self.manifest.lock().commit(&Edit { dropped: true, ..Edit::new(table) })?;
+        store.set_dropped();
         self.tables.store(Arc::new(tables));
         let view = store.view.load();
         let bytes: usize = view.memtables().map(|memtable| memtable.bytes()).sum();

@@ -4,19 +4,19 @@ use super::{Engine, FIRST_SHARD_BITS, Tables};
 use crate::cache::BlockCache;
 use crate::commit_log::writer::prepare_directory;
 use crate::commit_log::{self, CommitLog};
-use crate::compaction::progress::Progress;
+use crate::compaction::throttle::Throttle;
 use crate::error::{IoContext, Result, StorageError};
 use crate::manifest::{Edit, Manifest};
 use crate::memtable::Memtable;
 use crate::settings::EngineSettings;
 use crate::sstable::{self, Sstable, SstableId};
-use crate::table::{TableSettings, TableStore};
+use crate::table::{TableSettings, TableStore, TableView};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_types::{MutationView, TableId};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::AtomicIsize;
+use std::sync::atomic::{AtomicIsize, AtomicUsize};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -71,6 +71,7 @@ impl Engine {
         let replayed = memtable_bytes.1;
         let end = replayed.end_position.max(covered_end.unwrap_or(0));
         let log = CommitLog::open(env.clone(), settings.sync_mode, settings.segment_bytes, &replayed, end);
+        let throttle = Throttle::new(settings.compaction_bytes_per_second);
         let engine = Self {
             env,
             settings,
@@ -85,7 +86,10 @@ impl Engine {
             obsolete: Mutex::default(),
             work: Notify::new(),
             shrunk: Notify::new(),
-            compactions: Progress::default(),
+            files_changed: Notify::new(),
+            compactions: Arc::default(),
+            throttle,
+            next_table: AtomicUsize::new(0),
             _lock: lock,
         };
         Ok((engine, recovered))
@@ -148,7 +152,9 @@ fn open_table(
         .collect::<Result<Vec<_>>>()?;
     let count = sstables.len();
     let memtable = Memtable::new(FIRST_SHARD_BITS, 0, env.clock.mono());
-    Ok((TableStore::new(settings, memtable, sstables), count))
+    let levels = manifest.state().get(&table).map(|files| files.levels.clone()).unwrap_or_default();
+    let view = TableView::new(Arc::new(memtable), sstables, levels);
+    Ok((TableStore::new(settings, view), count))
 }
 
 /// Removes what is left of tables that the schema does not have any more.

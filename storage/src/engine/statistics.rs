@@ -1,13 +1,14 @@
 //! What the engine and its tables take, for operators.
 
 use super::Engine;
-use crate::compaction::progress::CompactionProgress;
+use crate::compaction::progress::Running;
 use crate::error::Result;
 use crate::read::sources_of_range;
 use crate::scan::MergedScan;
 use crate::sstable::reader::Access;
 use dodona_types::TableId;
 use dodona_types::read_command::PartitionRange;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What a table takes, for operators.
@@ -92,9 +93,9 @@ impl Engine {
 
     /// Compactions under way, and how many compactions and flushes are over.
     #[must_use]
-    pub fn compaction_progress(&self) -> (Vec<CompactionProgress>, u64, u64) {
-        let progress = &self.compactions;
-        (progress.running.lock().clone(), progress.completed.load(Relaxed), progress.flushed.load(Relaxed))
+    pub fn compaction_progress(&self) -> (Vec<Arc<Running>>, u64, u64) {
+        let (completed, flushed) = self.compactions.counts();
+        (self.compactions.running(), completed, flushed)
     }
 
     /// All partitions of a table as one stream with its deletions, for repair and export.

@@ -6,6 +6,7 @@ use crate::manifest::Edit;
 use crate::memtable::Memtable;
 use crate::table::TableView;
 use dodona_types::TableId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -33,7 +34,7 @@ impl Engine {
                 dropped = view.memtables().map(|memtable| memtable.bytes()).sum();
                 removed = std::mem::take(&mut view.sstables);
                 let next = Memtable::new(FIRST_SHARD_BITS, end, self.env.clock.mono());
-                *view = TableView { active: Arc::new(next), flushing: Vec::new(), sstables: Vec::new() };
+                *view = TableView::new(Arc::new(next), Vec::new(), BTreeMap::new());
             });
         }
         self.memtable_bytes.fetch_sub(dropped.cast_signed(), Relaxed);
