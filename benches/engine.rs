@@ -37,7 +37,7 @@ fn open(directory: &Path) -> Engine {
             block_bytes: 16 << 10,
             filter_false_positives: 0.01,
         },
-        compaction: CompactionSettings::Disabled,
+        compaction: CompactionSettings::disabled().expect("no compaction"),
         flush_period: None,
         volatile: false,
     };

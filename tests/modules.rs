@@ -11,7 +11,7 @@ use syn::visit::Visit;
 const CRATES: &[&str] = &["types", "env", "storage", "cluster", "query", "protocol", "server", "sim", "."];
 
 /// Crates whose circles are still to be opened.
-const NOT_YET: &[&str] = &["storage", "query"];
+const NOT_YET: &[&str] = &["query"];
 
 /// A module's way down from the root of its crate.
 type Place = Vec<String>;

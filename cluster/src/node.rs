@@ -13,11 +13,10 @@ use crate::transport::{self, Peers};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_storage::compaction::CompactionSettings;
-use dodona_storage::maintenance::Maintained;
 use dodona_storage::sstable::WriterOptions;
 use dodona_storage::sstable::compression::Compression;
 use dodona_storage::sstable::statistics::StoredColumn;
-use dodona_storage::{Engine, EngineSettings, Recovered, StorageError, TableSettings};
+use dodona_storage::{Engine, EngineSettings, Maintained, Recovered, StorageError, TableSettings};
 use dodona_types::TableId;
 use dodona_types::schema::{Keyspace, Options, Schema, Table};
 use serde::{Deserialize, Serialize};
@@ -242,7 +241,10 @@ impl Node {
             self.env.tasks.spawn_local(Arc::clone(self).sync_log(period));
         }
         self.env.tasks.spawn_local(Arc::clone(self).tend_log());
-        self.env.tasks.spawn_local(Arc::clone(self).maintain());
+        self.env.tasks.spawn_local(Arc::clone(self).flush());
+        for _ in 0..self.engine.settings().concurrent_compactors.max(1) {
+            self.env.tasks.spawn_local(Arc::clone(self).compact());
+        }
         if self.placement.load().ring.members().len() > 1 {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers());
         }
@@ -272,24 +274,39 @@ impl Node {
         }
     }
 
-    async fn maintain(self: Arc<Self>) {
-        loop {
-            let engine = Arc::clone(&self.engine);
-            match self.env.tasks.blocking(move || engine.maintain()).await {
-                Ok(Ok(Maintained::Worked)) => {}
-                Ok(Ok(Maintained::Idle)) => self.engine.wait_for_work(MAINTENANCE_PERIOD).await,
-                Ok(Err(error @ (StorageError::LogFailed(_) | StorageError::Io { .. }))) => {
-                    self.fail(&error.to_string());
-                    return;
-                }
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "maintenance failed; it will be tried again");
-                    dodona_env::clock::sleep(MAINTENANCE_PERIOD).await;
-                }
-                Err(error) => {
-                    self.fail(&error.to_string());
-                    return;
-                }
+    async fn flush(self: Arc<Self>) {
+        while let Some(done) = self.maintain(Engine::maintain_memtables).await {
+            if done == Maintained::Idle {
+                self.engine.wait_for_work(MAINTENANCE_PERIOD).await;
+            }
+        }
+    }
+
+    async fn compact(self: Arc<Self>) {
+        while let Some(done) = self.maintain(Engine::maintain_files).await {
+            if done == Maintained::Idle {
+                self.engine.wait_for_files(MAINTENANCE_PERIOD).await;
+            }
+        }
+    }
+
+    /// Does a piece of work. None if the node cannot go on.
+    async fn maintain(&self, work: fn(&Engine) -> Result<Maintained, StorageError>) -> Option<Maintained> {
+        let engine = Arc::clone(&self.engine);
+        match self.env.tasks.blocking(move || work(&engine)).await {
+            Ok(Ok(done)) => Some(done),
+            Ok(Err(error @ (StorageError::LogFailed(_) | StorageError::Io { .. }))) => {
+                self.fail(&error.to_string());
+                None
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "maintenance failed; it will be tried again");
+                dodona_env::clock::sleep(MAINTENANCE_PERIOD).await;
+                Some(Maintained::Worked)
+            }
+            Err(error) => {
+                self.fail(&error.to_string());
+                None
             }
         }
     }

@@ -227,9 +227,10 @@ async fn compaction_statistics(State(shared): State<Arc<Shared>>) -> Json<Value>
         .map(|compaction| {
             json!({
                 "table": compaction.table,
+                "kind": compaction.kind,
                 "inputs": compaction.inputs,
                 "total_bytes": compaction.total_bytes,
-                "written_bytes": compaction.written_bytes,
+                "written_bytes": compaction.written_bytes(),
             })
         })
         .collect();
@@ -241,7 +242,7 @@ async fn flush(State(shared): State<Arc<Shared>>, Query(target): Query<Target>) 
 }
 
 async fn compact(State(shared): State<Arc<Shared>>, Query(target): Query<Target>) -> Answer {
-    each_table(&shared, &target, |engine, table| engine.compact_all(table)).await
+    each_table(&shared, &target, |engine, table| engine.compact_all(table, None)).await
 }
 
 async fn snapshot(State(shared): State<Arc<Shared>>, Query(target): Query<Target>) -> Answer {

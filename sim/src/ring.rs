@@ -201,6 +201,7 @@ impl Host {
                 commit_log_bytes: 48_000,
                 segment_bytes: 6_000,
                 compaction_bytes_per_second: 0,
+                concurrent_compactors: 2,
             },
             timeouts: Timeouts { read: Duration::from_millis(500), write: Duration::from_millis(500) },
         };

@@ -111,6 +111,7 @@ impl Scenario {
                 commit_log_bytes: 40_000,
                 segment_bytes: 10_000,
                 compaction_bytes_per_second: 0,
+                concurrent_compactors: 2,
             },
             timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
         }

@@ -35,7 +35,7 @@ fn settings() -> TableSettings {
             block_bytes: 128,
             filter_false_positives: 0.01,
         },
-        compaction: CompactionSettings::Disabled,
+        compaction: CompactionSettings::disabled().unwrap(),
         flush_period: None,
         volatile: false,
     }
@@ -136,7 +136,7 @@ fn apply(engine: &Engine, model: &mut Model, step: &Step) {
         Step::Flush => return engine.flush(TABLE).unwrap(),
         Step::Compact => {
             engine.flush(TABLE).unwrap();
-            return engine.compact_all(TABLE).unwrap();
+            return engine.compact_all(TABLE, None).unwrap();
         }
         Step::Reopen => return,
     }
@@ -239,7 +239,7 @@ proptest! {
             }
         }
         check(&engine, &model);
-        while engine.maintain().unwrap() == crate::maintenance::Maintained::Worked {}
+        while engine.maintain().unwrap() == crate::Maintained::Worked {}
         engine.verify(TABLE).unwrap();
     }
 }

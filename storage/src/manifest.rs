@@ -5,6 +5,8 @@
 //! file   := magic "DODONAMF", version u16, record*
 //! record := crc32c u32 of (length, JSON), length u32, JSON of an [`Edit`]
 //! ```
+//! Version 1 has no levels; it is read, and all its files are of level 0.
+//!
 //! The file `manifest/CURRENT` names the file in use. Every start writes a new one, with the state
 //! it found as its first records; so does a node that runs, when the file has become long or ends in
 //! a record that a full disk did not take.
@@ -24,7 +26,7 @@ use std::sync::Arc;
 const DIRECTORY: &str = "manifest";
 const CURRENT: &str = "manifest/CURRENT";
 const MAGIC: &[u8; 8] = b"DODONAMF";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// A file that is longer than this, and than four times its first records, is written anew.
 const LARGEST_BYTES: usize = 1 << 20;
 
@@ -37,6 +39,9 @@ pub struct Edit {
     pub added: Vec<SstableId>,
     /// Files that do not any more.
     pub removed: Vec<SstableId>,
+    /// Levels of files, added now or before, that have another than 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub levels: BTreeMap<SstableId, u8>,
     /// A part of the commit log whose changes to the table are in its files, or are gone for good.
     pub covered: Option<Range<u64>>,
     /// The table is dropped: all its files go.
@@ -47,7 +52,14 @@ impl Edit {
     /// A change of nothing yet.
     #[must_use]
     pub const fn new(table: TableId) -> Self {
-        Self { table, added: Vec::new(), removed: Vec::new(), covered: None, dropped: false }
+        Self {
+            table,
+            added: Vec::new(),
+            removed: Vec::new(),
+            levels: BTreeMap::new(),
+            covered: None,
+            dropped: false,
+        }
     }
 }
 
@@ -56,6 +68,8 @@ impl Edit {
 pub struct TableFiles {
     /// The files.
     pub sstables: BTreeSet<SstableId>,
+    /// The levels of those of another level than 0.
+    pub levels: BTreeMap<SstableId, u8>,
     /// The parts of the commit log they cover: disjoint, sorted.
     pub covered: Vec<Range<u64>>,
 }
@@ -70,6 +84,8 @@ impl TableFiles {
     fn apply(&mut self, edit: &Edit) {
         self.sstables.extend(&edit.added);
         self.sstables.retain(|id| !edit.removed.contains(id));
+        self.levels.extend(&edit.levels);
+        self.levels.retain(|id, level| *level > 0 && self.sstables.contains(id));
         if let Some(range) = edit.covered.clone().filter(|range| !range.is_empty()) {
             self.covered.push(range);
             self.covered.sort_by_key(|range| range.start);
@@ -245,6 +261,7 @@ fn begin(disk: &dyn Disk, number: u64, state: &State) -> Result<File> {
 fn edits_of(table: TableId, files: &TableFiles) -> Vec<Edit> {
     let mut first = Edit::new(table);
     first.added = files.sstables.iter().copied().collect();
+    first.levels.clone_from(&files.levels);
     let mut edits = vec![first];
     edits.extend(files.covered.iter().map(|range| Edit { covered: Some(range.clone()), ..Edit::new(table) }));
     edits
@@ -333,5 +350,47 @@ mod tests {
         assert_eq!(files.len(), 2, "{files:?}");
         drop(manifest);
         assert_eq!(*open().unwrap().state(), state);
+    }
+
+    /// A manifest of one record, as a version wrote it.
+    fn golden(version: u16, json: &str) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&version.to_le_bytes());
+        let length = (json.len() as u32).to_le_bytes();
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&length), json.as_bytes());
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes.extend_from_slice(&length);
+        bytes.extend_from_slice(json.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn both_versions_are_read_and_levels_stay() {
+        let table = "00000000-0000-0000-0000-000000000003";
+        let files = r#"["00000000-0000-0000-0000-000000000001","00000000-0000-0000-0000-000000000002"]"#;
+        let old = format!(
+            r#"{{"table":"{table}","added":{files},"removed":[],"covered":{{"start":5,"end":9}},"dropped":false}}"#
+        );
+        let new = format!(
+            r#"{{"table":"{table}","added":{files},"removed":[],"levels":{{"00000000-0000-0000-0000-000000000002":3}},"covered":{{"start":5,"end":9}},"dropped":false}}"#
+        );
+        let id = |n| SstableId(Uuid::from_u128(n));
+        for (version, json, levels) in
+            [(1, old, BTreeMap::new()), (2, new.clone(), BTreeMap::from([(id(2), 3)]))]
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let disk = dodona_env::os::env(directory.path()).unwrap().disk;
+            disk.create_dir_all(DIRECTORY).unwrap();
+            disk.replace("manifest/0000000001.manifest", &golden(version, &json)).unwrap();
+            disk.replace(CURRENT, b"manifest/0000000001.manifest").unwrap();
+            for _ in 0..2 {
+                let manifest = Manifest::open(Arc::clone(&disk), Mutants::none()).unwrap();
+                let files = &manifest.state()[&TableId(Uuid::from_u128(3))];
+                assert_eq!(files.sstables, BTreeSet::from([id(1), id(2)]));
+                assert_eq!((&files.levels, files.covers(5), files.covers(9)), (&levels, true, false));
+            }
+        }
+        let edit: Edit = serde_json::from_str(&new).unwrap();
+        assert_eq!(serde_json::to_string(&edit).unwrap(), new);
     }
 }
