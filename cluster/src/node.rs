@@ -64,6 +64,22 @@ pub struct Identity {
     pub cluster: Uuid,
 }
 
+/// The identity as its file has it.
+#[derive(Serialize, Deserialize)]
+struct IdentityFile {
+    #[serde(flatten)]
+    identity: Identity,
+    /// Absent in files of the first versions.
+    checksum: Option<String>,
+}
+
+impl Identity {
+    fn checksum(&self) -> String {
+        let bytes = [self.host.into_bytes(), self.cluster.into_bytes()].concat();
+        format!("{:08x}", crc32c::crc32c(&bytes))
+    }
+}
+
 /// What the node tells of itself.
 #[derive(Clone, Debug)]
 pub struct NodeInfo {
@@ -116,7 +132,7 @@ impl Node {
     /// The data directory is in use, damaged or of a newer format; the operating system refuses.
     pub fn start(env: Env, settings: NodeSettings, builtin: Builtin) -> Result<Arc<Self>, ClusterError> {
         let identity = identity(&env)?;
-        let metadata: Arc<dyn MetadataLog> = Arc::new(LocalLog::open(&*env.disk, env.tasks)?);
+        let metadata: Arc<dyn MetadataLog> = Arc::new(LocalLog::open(Arc::clone(&env.disk), env.tasks)?);
         let schema = Arc::new(with_builtin(&metadata.schema(), &builtin));
         let tables = schema
             .tables()
@@ -343,13 +359,25 @@ fn identity(env: &Env) -> Result<Identity, ClusterError> {
         source: Arc::new(error),
     };
     match env.disk.read(IDENTITY_FILE) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-            let reason = format!("not a node's identity: {error}");
-            StorageError::Corrupt { path: IDENTITY_FILE.into(), offset: 0, reason }.into()
-        }),
+        Ok(bytes) => {
+            let damaged = |reason: String| StorageError::Corrupt {
+                path: IDENTITY_FILE.into(),
+                offset: 0,
+                reason: format!("not a node's identity: {reason}"),
+            };
+            let file: IdentityFile =
+                serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+            match file.checksum {
+                Some(checksum) if checksum != file.identity.checksum() => {
+                    Err(damaged("the checksum does not match".into()).into())
+                }
+                _ => Ok(file.identity),
+            }
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let identity = Identity { host: env.random.uuid_v4(), cluster: env.random.uuid_v4() };
-            let json = serde_json::to_vec_pretty(&identity).unwrap_or_default();
+            let file = IdentityFile { checksum: Some(identity.checksum()), identity: identity.clone() };
+            let json = serde_json::to_vec_pretty(&file).unwrap_or_default();
             env.disk.replace(IDENTITY_FILE, &json).map_err(|error| io("writing", error))?;
             Ok(identity)
         }

@@ -17,6 +17,7 @@ pub mod engine;
 mod engine_tests;
 pub mod error;
 pub mod item;
+pub mod journal;
 pub mod manifest;
 pub mod memtable;
 pub mod page;
