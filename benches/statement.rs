@@ -10,7 +10,6 @@ use dodona_types::RowSink;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 const KEYS: i64 = 100_000;
 
@@ -48,7 +47,7 @@ impl Bench {
             num_tokens: 16,
             members: Vec::new(),
             engine: EngineSettings::default(),
-            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
+            timeouts: Timeouts::default(),
         };
         let env = dodona_env::os::env(directory).expect("a directory");
         let node = Node::start(env, settings, system_tables::builtin()).expect("a node");

@@ -11,7 +11,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 const ROWS: usize = 60;
 
@@ -48,7 +47,7 @@ fn start(directory: &Path) -> Result<Arc<Processor>, String> {
         num_tokens: 4,
         members: Vec::new(),
         engine: EngineSettings { segment_bytes: 16 << 10, ..EngineSettings::default() },
-        timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
+        timeouts: Timeouts::default(),
     };
     let env = dodona_env::os::env(directory).map_err(|error| error.to_string())?;
     Node::start(env, settings, system_tables::builtin())

@@ -4,7 +4,7 @@
 //! * [`metadata`] is the log of schema changes; [`ring`] and [`replication`] place partitions, and
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
-//!   the local engine; [`transport`] carries them between nodes as [`message`]s.
+//!   the local engine; [`paxos`] orders conditional writes; [`transport`] carries them between nodes as [`message`]s.
 //!
 //! It does not know CQL text.
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@ pub mod error;
 pub mod message;
 pub mod metadata;
 pub mod node;
+pub mod paxos;
 pub mod placement;
 pub mod replica;
 pub mod replication;

@@ -31,6 +31,10 @@ pub enum Body {
     Found(Vec<u8>),
     /// The request failed, and why.
     Failed(String),
+    /// A request of Paxos ([`crate::paxos::message::Request`]).
+    Paxos(Vec<u8>),
+    /// Its answer ([`crate::paxos::state::Answer`]).
+    PaxosAnswer(Vec<u8>),
 }
 
 /// A message.
@@ -56,6 +60,8 @@ impl Message {
             Body::Read(bytes) => (3, bytes),
             Body::Found(bytes) => (4, bytes),
             Body::Failed(reason) => (5, reason.as_bytes()),
+            Body::Paxos(bytes) => (6, bytes),
+            Body::PaxosAnswer(bytes) => (7, bytes),
         };
         out.push(verb);
         out.extend_from_slice(&self.id.to_le_bytes());
@@ -106,6 +112,8 @@ impl Message {
             3 => Body::Read(rest.to_vec()),
             4 => Body::Found(rest.to_vec()),
             5 => Body::Failed(String::from_utf8_lossy(rest).into_owned()),
+            6 => Body::Paxos(rest.to_vec()),
+            7 => Body::PaxosAnswer(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, deadline_micros, body })

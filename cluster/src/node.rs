@@ -111,7 +111,7 @@ pub struct Node {
     /// Coordinates requests.
     pub coordinator: Coordinator,
     /// Gives out server timestamps.
-    pub timestamps: Timestamps,
+    pub timestamps: Arc<Timestamps>,
     /// How the start found the data directory.
     pub recovered: Recovered,
     placement: Arc<ArcSwap<Placement>>,
@@ -143,8 +143,9 @@ impl Node {
         let (ring, local) = ring_of(&settings, identity.host);
         let member = ring.members()[local].clone();
         let placement = Arc::new(ArcSwap::from_pointee(Placement::new(Arc::clone(&schema), ring, local)));
-        let replica = Arc::new(Replica::new(Arc::clone(&engine), env.tasks));
+        let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement)));
         let peers = Arc::new(Peers::new(env.clone()));
+        let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
         let coordinator = Coordinator::new(
             env.clone(),
             Arc::clone(&engine),
@@ -152,9 +153,10 @@ impl Node {
             peers,
             Arc::clone(&placement),
             settings.timeouts,
+            Arc::clone(&timestamps),
         );
         Ok(Arc::new(Self {
-            timestamps: Timestamps::new(Arc::clone(&env.clock)),
+            timestamps,
             info: NodeInfo { identity, cluster_name: settings.cluster_name, member },
             engine,
             coordinator,

@@ -192,6 +192,20 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
             write_type,
             contentions: None,
         },
+        ClusterError::CasTimeout { consistency, received, block_for, contentions } => {
+            ErrorBody::WriteTimeout {
+                consistency: *consistency,
+                received: int(*received),
+                block_for: int(*block_for),
+                write_type: WriteType::Cas,
+                contentions: Some(u16::try_from(*contentions).unwrap_or(u16::MAX)),
+            }
+        }
+        ClusterError::CasUnknown { consistency, received, block_for } => ErrorBody::CasWriteUnknown {
+            consistency: *consistency,
+            received: int(*received),
+            block_for: int(*block_for),
+        },
         ClusterError::ReadTimeout { consistency, received, block_for, data_present } => {
             ErrorBody::ReadTimeout {
                 consistency: *consistency,

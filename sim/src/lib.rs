@@ -4,11 +4,13 @@
 //!
 //! * [`single`] runs one node through power cuts and kills; [`ring`] runs three nodes that
 //!   exchange real requests while links break and nodes crash.
+//! * [`conditional`] is clients of conditional writes on the ring.
 //! * [`model`] notes what was attempted and acknowledged; [`invariants`] judge what is read.
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod conditional;
 pub mod disk;
 pub mod invariants;
 pub mod model;
@@ -43,6 +45,10 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("replay-interval-too-long", Scenario::Single),
     ("sstable-no-checksum", Scenario::Single),
     ("read-first-answer-only", Scenario::Ring),
+    ("paxos-no-sync", Scenario::Ring),
+    ("paxos-ignores-unfinished", Scenario::Ring),
+    ("paxos-forgets-promises", Scenario::Ring),
+    ("paxos-leaves-behind", Scenario::Ring),
 ];
 
 /// What is simulated.

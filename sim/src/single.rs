@@ -113,7 +113,7 @@ impl Scenario {
                 compaction_bytes_per_second: 0,
                 concurrent_compactors: 2,
             },
-            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
+            timeouts: Timeouts::default(),
         }
     }
 

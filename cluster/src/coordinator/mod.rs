@@ -4,15 +4,17 @@
 //! Where this node is the only replica, a request is executed at once on the caller's turn
 //! ([`Coordinator::try_write`], [`Coordinator::try_read`]); everything else is asynchronous.
 
+pub mod conditional;
 pub mod plan;
 
 use crate::error::ClusterError;
 use crate::message::Body;
 use crate::placement::Placement;
 use crate::replica::Replica;
+use crate::timestamp::Timestamps;
 use crate::transport::Peers;
 use arc_swap::ArcSwap;
-use dodona_env::Env;
+use dodona_env::{Env, Random};
 use dodona_storage::reconcile::merge_answers;
 use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
@@ -29,6 +31,19 @@ pub struct Timeouts {
     pub read: Duration,
     /// For a write.
     pub write: Duration,
+    /// For a conditional write or a SERIAL read, with all its tries.
+    pub contention: Duration,
+}
+
+impl Default for Timeouts {
+    /// What `cassandra.yaml` has.
+    fn default() -> Self {
+        Self {
+            read: Duration::from_secs(5),
+            write: Duration::from_secs(2),
+            contention: Duration::from_millis(1_800),
+        }
+    }
 }
 
 /// What came of a try to write at once.
@@ -57,18 +72,22 @@ pub struct Coordinator {
     peers: Arc<Peers>,
     placement: Arc<ArcSwap<Placement>>,
     timeouts: Timeouts,
+    timestamps: Arc<Timestamps>,
+    random: Random,
 }
 
 impl Coordinator {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         env: Env,
         engine: Arc<Engine>,
         replica: Arc<Replica>,
         peers: Arc<Peers>,
         placement: Arc<ArcSwap<Placement>>,
         timeouts: Timeouts,
+        timestamps: Arc<Timestamps>,
     ) -> Self {
-        Self { env, engine, replica, peers, placement, timeouts }
+        let random = env.random.split("coordinator");
+        Self { env, engine, replica, peers, placement, timeouts, timestamps, random }
     }
 
     fn plan(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {

@@ -41,6 +41,11 @@ impl Plan {
         let replicas: Vec<Target> = replication
             .replicas(&placement.ring, token, placement.local)
             .into_iter()
+            .filter(|index| {
+                // Elsewhere others may agree on something else at the same time.
+                consistency != Consistency::LocalSerial
+                    || members[*index].data_center == members[placement.local].data_center
+            })
             .map(|index| Target { local: index == placement.local, internode: members[index].internode })
             .collect();
         let required = replication.block_for(consistency, &members[placement.local].data_center);

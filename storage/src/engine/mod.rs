@@ -196,6 +196,14 @@ impl Engine {
         self.log.is_safe(position)
     }
 
+    /// Waits until a write up to `position` is on disk, whatever the log's mode.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub async fn wait_synced(&self, position: u64) -> Result<()> {
+        self.log.wait_synced(position).await
+    }
+
     /// Waits until a write up to `position` counts as safe in the log's mode.
     ///
     /// # Errors
