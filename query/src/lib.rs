@@ -10,6 +10,7 @@
 
 pub mod ast;
 mod binding;
+mod collection_value;
 mod context;
 pub mod create_text;
 pub mod error;
@@ -21,6 +22,7 @@ mod paging;
 pub mod parser;
 pub mod prepared;
 pub mod processor;
+mod receiver;
 mod restrictions;
 mod row_values;
 mod selection;

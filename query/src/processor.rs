@@ -203,8 +203,9 @@ impl Processor {
                 self.refresh(plan.table())?;
                 plan.try_execute(self, statement, &self.bind(statement, parameters)?, parameters, sink)
             }
+            Plan::Batch(plan) if plan.reads_first() => Ok(TryExecute::NotHere),
             Plan::Batch(plan) => {
-                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters)?;
+                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters, &[])?;
                 batch::try_write(self, &mutations, parameters)
             }
             _ => Ok(TryExecute::NotHere),
@@ -231,7 +232,9 @@ impl Processor {
                 plan.execute(self, statement, &self.bind(statement, parameters)?, parameters, sink).await
             }
             Plan::Batch(plan) => {
-                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters)?;
+                let binding = self.bind(statement, parameters)?;
+                let lists = plan.read_lists(self, &binding, parameters).await?;
+                let mutations = plan.mutations(&binding, parameters, &lists)?;
                 batch::write(self, &mutations, parameters).await
             }
             Plan::Use(keyspace) => {
@@ -255,7 +258,10 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<TryExecute, CqlError> {
-        let mutations = batch::mutations(self, kind, entries, parameters)?;
+        if batch::reads_first(entries)? {
+            return Ok(TryExecute::NotHere);
+        }
+        let mutations = batch::mutations(self, kind, entries, parameters, &[])?;
         batch::try_write(self, &mutations, parameters)
     }
 
@@ -269,7 +275,8 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
-        let mutations = batch::mutations(self, kind, entries, parameters)?;
+        let lists = batch::read_lists(self, entries, parameters).await?;
+        let mutations = batch::mutations(self, kind, entries, parameters, &lists)?;
         batch::write(self, &mutations, parameters).await
     }
 

@@ -3,10 +3,11 @@
 
 mod column;
 mod filter;
+mod shown;
 mod tuple;
 
 pub(crate) use column::column_of;
-pub(crate) use filter::{Filter, elements, map_entries};
+pub(crate) use filter::Filter;
 
 use crate::ast::{Operand, Operator, Relation, Subject};
 use crate::binding::{Binding, Val};
@@ -18,12 +19,13 @@ use column::{check_combinations, column_condition};
 use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::read_command::{ClusteringSelection, PartitionRange, RangeBound};
 use dodona_types::schema::{Column, ColumnKind, Table};
+use dodona_types::value::{self, elements};
 use dodona_types::{ClusteringSlice, CqlType, PartitionKey, Token};
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tuple::{TupleCondition, tuple_condition};
+use tuple::{TupleCondition, check_tuples, tuple_condition};
 
 /// The values on the right side of a condition.
 #[derive(Clone, Debug)]
@@ -53,6 +55,11 @@ impl Operands {
                 expressions.iter().map(|expression| expression.evaluate_set(binding, column)).collect()
             }
             Self::ListOf(expression) => {
+                let null =
+                    || CqlError::Invalid(format!("Invalid null value in condition for column {column}"));
+                if binding.has_null_element(expression.marker_index()) {
+                    return Err(null());
+                }
                 let list = match expression.evaluate(binding)? {
                     Val::Bytes(bytes) => bytes,
                     Val::Null => return invalid(format!("Invalid null value for column {column}")),
@@ -61,9 +68,7 @@ impl Operands {
                 elements(&list)
                     .map(|element| element.map(|element| Cow::Owned(element.to_vec())))
                     .collect::<Option<_>>()
-                    .ok_or_else(|| {
-                        CqlError::Invalid(format!("Invalid null value in condition for column {column}"))
-                    })
+                    .ok_or_else(null)
             }
         }
     }
@@ -98,8 +103,11 @@ pub(crate) struct Restrictions {
 /// What a WHERE clause is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    Select { allow_filtering: bool },
-    Modify,
+    Select {
+        allow_filtering: bool,
+    },
+    /// Of a statement of this kind, as messages name it.
+    Modify(&'static str),
 }
 
 impl Restrictions {
@@ -121,6 +129,19 @@ impl Restrictions {
         };
         let mut by_column: BTreeMap<Arc<str>, Vec<Condition>> = BTreeMap::new();
         for relation in relations {
+            if relation.operator == Operator::NotEqual {
+                return invalid(format!("Unsupported \"!=\" relation: {}", shown::relation(relation)));
+            }
+            if let Purpose::Modify(kind) = purpose {
+                if matches!(relation.operator, Operator::Contains | Operator::ContainsKey) {
+                    return invalid(format!("Cannot use {kind} with {}", relation.operator.text()));
+                }
+                if matches!(relation.subject, Subject::Token(_)) {
+                    return invalid(format!(
+                        "The token function cannot be used in WHERE clauses for {kind} statements"
+                    ));
+                }
+            }
             match &relation.subject {
                 Subject::Column(name) => {
                     let condition = column_condition(context, table, relation, name, None)?;
@@ -136,6 +157,8 @@ impl Restrictions {
             }
         }
         check_combinations(&by_column)?;
+        check_tuples(&all.tuples)?;
+        all.check_tokens()?;
         all.take_partition(&mut by_column)?;
         all.take_clustering(&mut by_column)?;
         all.filters.extend(by_column.into_values().flatten());
@@ -150,8 +173,16 @@ impl Restrictions {
         names: &[String],
     ) -> Result<(), CqlError> {
         let expected: Vec<&str> = self.table.partition_key().map(|column| &*column.name).collect();
+        for name in names {
+            if column_of(&self.table, name)?.kind != ColumnKind::PartitionKey && names.len() > expected.len()
+            {
+                return invalid("The token() function must contains only partition key components");
+            }
+        }
         if names.iter().map(String::as_str).ne(expected.iter().copied()) {
-            if names.len() == expected.len() && names.iter().all(|name| expected.contains(&name.as_str())) {
+            let is_permutation = names.len() == expected.len()
+                && expected.iter().all(|name| names.iter().any(|given| given == name));
+            if is_permutation {
                 return invalid(format!(
                     "The token function arguments must be in the partition key order: {}",
                     expected.join(", ")
@@ -179,6 +210,33 @@ impl Restrictions {
         }
     }
 
+    /// Refuses conditions on the token that cannot stand together.
+    fn check_tokens(&self) -> Result<(), CqlError> {
+        let [_, _, ..] = self.token.as_slice() else { return Ok(()) };
+        let names = self.table.partition_key().map(|column| &*column.name).collect::<Vec<_>>().join(", ");
+        let count =
+            |test: fn(Operator) -> bool| self.token.iter().filter(|(operator, _)| test(*operator)).count();
+        if count(|operator| operator == Operator::Equal) > 0 {
+            return invalid(format!(
+                "{names} cannot be restricted by more than one relation if it includes an Equal"
+            ));
+        }
+        for (bound, test) in [
+            (
+                "start",
+                (|operator| matches!(operator, Operator::Greater | Operator::GreaterOrEqual)) as fn(_) -> _,
+            ),
+            ("end", |operator| matches!(operator, Operator::Less | Operator::LessOrEqual)),
+        ] {
+            if count(test) > 1 {
+                return invalid(format!(
+                    "More than one restriction was found for the {bound} bound on {names}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn take_partition(&mut self, by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>) -> Result<(), CqlError> {
         let table = Arc::clone(&self.table);
         let exact = |column: &Column| {
@@ -197,16 +255,22 @@ impl Restrictions {
         &mut self,
         by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>,
     ) -> Result<(), CqlError> {
-        if !self.tuples.is_empty() {
-            let restricted = self.table.clustering_key().find(|column| by_column.contains_key(&column.name));
-            if let Some(column) = restricted {
-                // Conditions on the columns before the tuple's first are taken; others are not.
-                let first = self.tuples[0].columns.first().map_or(0, |column| column.position);
-                if column.position >= first {
-                    return invalid(
-                        "Mixing single column relations and multi column relations on clustering columns is not allowed",
-                    );
-                }
+        if let Some(tuple) = self.tuples.first() {
+            // Conditions on the columns before the tuple's first are taken, and slices of the first.
+            let first = tuple.columns.first().map_or(0, |column| column.position);
+            let is_clash = |column: &&Column| {
+                by_column.get(&column.name).is_some_and(|conditions| {
+                    column.position > first
+                        || (column.position == first
+                            && !(is_slice(tuple.operator)
+                                && conditions.iter().all(|condition| is_slice(condition.operator))))
+                })
+            };
+            if let Some(column) = self.table.clustering_key().find(is_clash) {
+                return invalid(format!(
+                    "{} cannot be restricted by more than one relation if it includes an Equal",
+                    column.name
+                ));
             }
         }
         let table = Arc::clone(&self.table);
@@ -230,9 +294,11 @@ impl Restrictions {
         if let Some(tuple) = self.tuples.first() {
             let first = tuple.columns.first().map_or(0, |column| usize::from(column.position));
             if first != self.clustering.len() {
+                let missing = self.table.clustering_key().nth(self.clustering.len());
                 return invalid(format!(
-                    "PRIMARY KEY column \"{}\" cannot be restricted as preceding column is not restricted",
-                    tuple.columns.first().map_or("", |column| &column.name)
+                    "PRIMARY KEY column \"{}\" cannot be restricted as preceding column \"{}\" is not restricted",
+                    tuple.columns.first().map_or("", |column| &column.name),
+                    missing.map_or("", |column| &column.name)
                 ));
             }
         }
@@ -240,18 +306,13 @@ impl Restrictions {
     }
 
     fn check(&self, purpose: Purpose) -> Result<(), CqlError> {
-        if !self.token.is_empty() && self.partition.is_some() {
-            return invalid(
-                "Columns in the partition key cannot be restricted by both a normal relation and a token relation",
-            );
-        }
         match purpose {
-            Purpose::Modify => self.check_modify(),
+            Purpose::Modify(kind) => self.check_modify(kind),
             Purpose::Select { allow_filtering } => self.check_select(allow_filtering),
         }
     }
 
-    fn check_modify(&self) -> Result<(), CqlError> {
+    fn check_modify(&self, kind: &str) -> Result<(), CqlError> {
         let missing: Vec<&str> = match &self.partition {
             Some(_) => Vec::new(),
             None => self
@@ -265,16 +326,23 @@ impl Restrictions {
             return invalid(format!("Some partition key parts are missing: {}", missing.join(", ")));
         }
         if self.partition.is_none() {
-            return invalid(
-                "Only EQ and IN relation are supported on the partition key (unless you use the token() function) for UPDATE and DELETE statements",
-            );
+            return invalid(format!(
+                "Only EQ and IN relation are supported on the partition key (unless you use the token() function) for {kind} statements"
+            ));
         }
         if let Some(filter) = self.filters.first() {
             if filter.column.kind == ColumnKind::Clustering {
-                return invalid(format!(
-                    "PRIMARY KEY column \"{}\" cannot be restricted as preceding column is not restricted",
-                    filter.column.name
-                ));
+                if kind != "DELETE" {
+                    let missing: Vec<&str> = self
+                        .table
+                        .clustering_key()
+                        .skip(self.clustering.len())
+                        .filter(|column| !self.filters.iter().any(|filter| filter.column.id == column.id))
+                        .map(|column| &*column.name)
+                        .collect();
+                    return invalid(format!("Some clustering keys are missing: {}", missing.join(", ")));
+                }
+                return self.not_contiguous(filter);
             }
             return invalid(format!(
                 "Non PRIMARY KEY columns found in where clause: {} ",
@@ -286,9 +354,6 @@ impl Restrictions {
 
     fn check_select(&self, allow_filtering: bool) -> Result<(), CqlError> {
         const FILTERING: &str = "Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute this query despite the performance unpredictability, use ALLOW FILTERING";
-        if self.filters.iter().any(|condition| condition.operator == Operator::NotEqual) {
-            return invalid("Unsupported \"!=\" relation: the operator is only allowed in conditions");
-        }
         let scans = self.partition.is_none()
             && (!self.clustering.is_empty() || !self.clustering_slice.is_empty() || !self.tuples.is_empty());
         if allow_filtering || (self.filters.is_empty() && !scans) {
@@ -297,18 +362,37 @@ impl Restrictions {
         if let Some(filter) = self.filters.iter().find(|filter| filter.column.kind == ColumnKind::Clustering)
             && self.partition.is_some()
         {
-            let before = self.table.clustering_key().find(|column| {
-                column.position < filter.column.position
-                    && !self.clustering.iter().any(|condition| condition.column.id == column.id)
-            });
-            if let Some(before) = before {
-                return invalid(format!(
-                    "PRIMARY KEY column \"{}\" cannot be restricted as preceding column \"{}\" is not restricted",
-                    filter.column.name, before.name
-                ));
+            let is_exact = |column: &Column| self.clustering.iter().any(|other| other.column.id == column.id);
+            if self.table.clustering_key().any(|key| key.position < filter.column.position && !is_exact(key))
+            {
+                return self.not_contiguous(filter);
             }
         }
         invalid(FILTERING)
+    }
+
+    /// The error of a condition on a clustering column whose rows lie in several places.
+    fn not_contiguous(&self, filter: &Condition) -> Result<(), CqlError> {
+        let name = &filter.column.name;
+        if let Some(slice) = self.clustering_slice.first() {
+            return invalid(format!(
+                "Clustering column \"{name}\" cannot be restricted (preceding column \"{}\" is restricted by a non-EQ relation)",
+                slice.column.name
+            ));
+        }
+        let missing = self.table.clustering_key().nth(self.clustering.len());
+        invalid(format!(
+            "PRIMARY KEY column \"{name}\" cannot be restricted as preceding column \"{}\" is not restricted",
+            missing.map_or("", |column| &column.name)
+        ))
+    }
+
+    /// The condition that names whole rows, together with those on single columns before it.
+    fn exact_tuple(&self) -> Option<&TupleCondition> {
+        let tuple = self.tuples.first()?;
+        let names_rows = !is_slice(tuple.operator)
+            && self.clustering.len() + tuple.columns.len() == self.table.clustering_key().count();
+        names_rows.then_some(tuple)
     }
 
     /// True if one value is given for every column of the partition key.
@@ -316,6 +400,18 @@ impl Restrictions {
         self.partition
             .as_ref()
             .is_some_and(|partition| partition.iter().all(|condition| condition.operator == Operator::Equal))
+    }
+
+    /// True with a condition on the partition key's columns or their token.
+    pub(crate) fn restricts_partition_key(&self) -> bool {
+        self.partition.is_some()
+            || !self.token.is_empty()
+            || self.filters.iter().any(|filter| filter.column.kind == ColumnKind::PartitionKey)
+    }
+
+    /// True if a column of the partition key has IN.
+    pub(crate) fn has_partition_in(&self) -> bool {
+        self.partition.iter().flatten().any(|condition| condition.operator == Operator::In)
     }
 
     /// True if the partitions are given by their keys.
@@ -333,12 +429,17 @@ impl Restrictions {
 
     /// True if every clustering column has = or IN.
     pub(crate) fn names_whole_clustering(&self) -> bool {
-        self.clustering.len() == self.table.clustering_key().count()
+        self.clustering.len() == self.table.clustering_key().count() || self.exact_tuple().is_some()
     }
 
     /// True if a clustering column has <, <=, > or >=.
     pub(crate) const fn has_clustering_slice(&self) -> bool {
         !self.clustering_slice.is_empty() || !self.tuples.is_empty()
+    }
+
+    /// True with a condition on a clustering column that reads can use.
+    pub(crate) const fn restricts_clustering(&self) -> bool {
+        !self.clustering.is_empty() || self.has_clustering_slice()
     }
 
     /// The number of clustering columns with = or IN.
@@ -367,12 +468,12 @@ impl Restrictions {
 
     /// The client's bytes of a clustering key that is given whole, where they must be kept.
     pub(crate) fn originals(&self, binding: &Binding<'_>) -> Result<Option<Vec<u8>>, CqlError> {
-        if self
-            .clustering
-            .iter()
-            .all(|condition| dodona_types::comparable::is_lossless(&condition.column.cql_type))
-        {
+        let is_lossless = |column: &Column| dodona_types::comparable::is_lossless(&column.cql_type);
+        if self.table.clustering_key().all(is_lossless) {
             return Ok(None);
+        }
+        if let Some(tuple) = self.exact_tuple() {
+            return self.originals_of_tuple(tuple, binding);
         }
         let mut components = Vec::with_capacity(self.clustering.len());
         for condition in &self.clustering {
@@ -384,7 +485,24 @@ impl Restrictions {
         Ok(keys::originals(components.iter().map(|(column, wire)| (*column, &**wire))))
     }
 
-    /// The raw keys of the partitions, where they are given; without repetition.
+    fn originals_of_tuple(
+        &self,
+        tuple: &TupleCondition,
+        binding: &Binding<'_>,
+    ) -> Result<Option<Vec<u8>>, CqlError> {
+        let mut components: Vec<(&Column, Cow<'_, [u8]>)> = Vec::new();
+        for condition in &self.clustering {
+            let mut values = condition.operands.evaluate(binding, &condition.column.name)?;
+            components.push((&condition.column, values.swap_remove(0)));
+        }
+        let values = tuple.values(binding)?;
+        let parts = values.first().map_or(Ok(Vec::new()), |value| tuple.parts(value))?;
+        components.extend(tuple.columns.iter().zip(parts.into_iter().map(Cow::Borrowed)));
+        Ok(keys::originals(components.iter().map(|(column, wire)| (*column, &**wire))))
+    }
+
+    /// The raw keys of the partitions, where they are given; without repetition, in the order of
+    /// their components.
     pub(crate) fn partition_keys(&self, binding: &Binding<'_>) -> Result<RawKeys, CqlError> {
         let Some(conditions) = &self.partition else {
             return Ok(RawKeys::new());
@@ -392,16 +510,21 @@ impl Restrictions {
         let is_alone = conditions.len() == 1;
         let mut keys: RawKeys = smallvec![Vec::new()];
         for condition in conditions {
-            let values = condition.operands.evaluate(binding, &condition.column.name)?;
+            let mut values = condition.operands.evaluate(binding, &condition.column.name)?;
+            if values.len() > 1 {
+                let ty = &condition.column.cql_type;
+                values.sort_by(|a, b| value::compare(ty, a, b));
+                values.dedup_by(|a, b| value::compare(ty, a, b).is_eq());
+            }
             keys = product(keys, &values, |value, key| {
                 keys::put_key_component(value, is_alone, key);
                 Ok(())
             })?;
         }
         keys.iter().try_for_each(|key| keys::check_partition_key(key))?;
-        if keys.len() > 1 {
-            keys.sort_unstable();
-            keys.dedup();
+        if !self.token.is_empty() {
+            let range = self.partition_range(binding)?;
+            keys.retain(|key| range.as_ref().is_some_and(|range| range_has(range, Token::of_key(key))));
         }
         Ok(keys)
     }
@@ -410,7 +533,11 @@ impl Restrictions {
     pub(crate) fn partition_range(&self, binding: &Binding<'_>) -> Result<Option<PartitionRange>, CqlError> {
         let mut range = PartitionRange::all();
         for (operator, expression) in &self.token {
-            let bytes = expression.evaluate_set(binding, "partition key token")?;
+            let bytes = match expression.evaluate(binding)? {
+                Val::Bytes(bytes) => bytes,
+                Val::Null => return invalid("Invalid null token value"),
+                Val::Unset => return invalid("Invalid unset token value"),
+            };
             let token = Token(bytes.as_ref().try_into().map(i64::from_be_bytes).unwrap_or(i64::MIN));
             match operator {
                 Operator::Equal => {
@@ -444,6 +571,20 @@ impl Restrictions {
                 return invalid(too_many_combinations(prefixes.len()));
             }
         }
+        if let Some(tuple) = self.exact_tuple() {
+            let values = tuple.values(binding)?;
+            let mut names = Vec::with_capacity(prefixes.len() * values.len());
+            for prefix in &prefixes {
+                for value in &values {
+                    let mut name = tuple.encode(prefix, value)?;
+                    keys::end_clustering(&mut name);
+                    names.push(name);
+                }
+            }
+            names.sort_unstable();
+            names.dedup();
+            return Ok(ClusteringSelection::Names(names));
+        }
         if self.names_whole_clustering() && !self.clustering.is_empty() && self.tuples.is_empty() {
             prefixes.iter_mut().for_each(keys::end_clustering);
             prefixes.sort_unstable();
@@ -469,7 +610,7 @@ impl Restrictions {
         if let Some(tuple) =
             self.tuples.iter().find(|tuple| matches!(tuple.operator, Operator::Equal | Operator::In))
         {
-            for value in tuple.operands.evaluate(binding, "tuple")? {
+            for value in tuple.values(binding)? {
                 let point = tuple.encode(prefix, &value)?;
                 out.push(ClusteringSlice { start: bound(&point, BELOW), end: bound(&point, ABOVE) });
             }
@@ -489,7 +630,7 @@ impl Restrictions {
         }
         let mut slices = vec![slice];
         for tuple in &self.tuples {
-            let value = tuple.operands.evaluate(binding, "tuple")?.swap_remove(0);
+            let value = tuple.values(binding)?.swap_remove(0);
             slices = tuple.narrow(prefix, &value, &slices)?;
         }
         out.extend(slices.into_iter().filter(|slice| !slice.is_empty()));
@@ -567,6 +708,18 @@ fn tighten_end(range: &mut PartitionRange, token: Token, inclusive: bool) {
     if tighter {
         range.end = RangeBound::Token(token, inclusive);
     }
+}
+
+fn range_has(range: &PartitionRange, token: Token) -> bool {
+    let after_start = match &range.start {
+        RangeBound::Token(start, inclusive) => token > *start || (*inclusive && token == *start),
+        _ => true,
+    };
+    let before_end = match &range.end {
+        RangeBound::Token(end, inclusive) => token < *end || (*inclusive && token == *end),
+        _ => true,
+    };
+    after_start && before_end
 }
 
 /// The partition key of raw bytes.

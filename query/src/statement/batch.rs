@@ -1,6 +1,7 @@
 //! BATCH: several changes as one; on one node one record of the commit log.
 
-use super::modification::ModificationPlan;
+use super::existing::ExistingLists;
+use super::modification::{ModificationPlan, checked_timestamp};
 use super::{Plan, not_yet};
 use crate::ast::{Batch, BatchKind, Modification};
 use crate::binding::{Binding, Val};
@@ -25,9 +26,6 @@ pub(crate) struct TextBatch {
 impl TextBatch {
     /// The plan of a batch.
     pub(crate) fn prepare(context: &mut Context<'_>, batch: &Batch) -> Result<Self, CqlError> {
-        if batch.kind == BatchKind::Counter {
-            return not_yet("Counter batches are");
-        }
         if batch.attributes.ttl.is_some() {
             return invalid("Global TTL on the BATCH statement is not supported.");
         }
@@ -49,25 +47,52 @@ impl TextBatch {
             }
             statements.push(plan);
         }
+        // Changes of counter tables are refused before.
+        if batch.kind == BatchKind::Counter && !statements.is_empty() {
+            return invalid("Cannot include non-counter statement in a counter batch");
+        }
         Ok(Self { statements, timestamp })
     }
 
-    /// The batch's mutations.
+    /// True if lists must be read before the mutations can be made.
+    pub(crate) fn reads_first(&self) -> bool {
+        self.statements.iter().any(ModificationPlan::reads_first)
+    }
+
+    /// Reads the lists that the statements need, before any of them has an effect.
+    pub(crate) async fn read_lists(
+        &self,
+        processor: &Processor,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Vec<Vec<ExistingLists>>, CqlError> {
+        let mut lists = Vec::new();
+        if self.reads_first() {
+            for statement in &self.statements {
+                lists.push(statement.read_lists(processor, binding, parameters).await?);
+            }
+        }
+        Ok(lists)
+    }
+
+    /// The batch's mutations. `lists` are what [`Self::read_lists`] gave.
     pub(crate) fn mutations(
         &self,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
+        lists: &[Vec<ExistingLists>],
     ) -> Result<Vec<Vec<u8>>, CqlError> {
         check_consistency(parameters)?;
         let mut timestamp = parameters.timestamp_micros.unwrap_or(binding.now_micros);
         if let Some(expression) = &self.timestamp
             && let Val::Bytes(bytes) = expression.evaluate(binding)?
         {
-            timestamp = bytes.as_ref().try_into().map_or(timestamp, i64::from_be_bytes);
+            timestamp = checked_timestamp(&bytes)?;
         }
         let mut mutations = Vec::new();
-        for statement in &self.statements {
-            statement.mutations(binding, Some(timestamp), &mut mutations)?;
+        for (index, statement) in self.statements.iter().enumerate() {
+            let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
+            statement.mutations(binding, Some(timestamp), lists, &mut mutations)?;
         }
         Ok(mutations)
     }
@@ -122,29 +147,59 @@ pub struct BatchEntry<'a> {
     pub values: Vec<BoundValue<'a>>,
 }
 
-/// The mutations of a batch of the protocol.
+/// The plan of a statement in a batch of the protocol.
+fn plan_of<'e>(entry: &'e BatchEntry<'_>) -> Result<&'e ModificationPlan, CqlError> {
+    match &entry.statement.plan {
+        Plan::Modification(plan) => Ok(plan),
+        _ => invalid("Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed."),
+    }
+}
+
+/// True if lists must be read before a batch's mutations can be made.
+pub(crate) fn reads_first(entries: &[BatchEntry<'_>]) -> Result<bool, CqlError> {
+    entries.iter().try_fold(false, |reads, entry| Ok(reads | plan_of(entry)?.reads_first()))
+}
+
+/// Reads the lists that a batch's statements need, before any of them has an effect.
+pub(crate) async fn read_lists(
+    processor: &Processor,
+    entries: &[BatchEntry<'_>],
+    parameters: &Parameters<'_>,
+) -> Result<Vec<Vec<ExistingLists>>, CqlError> {
+    let mut lists = Vec::new();
+    if !reads_first(entries)? {
+        return Ok(lists);
+    }
+    let now = processor.node.timestamps.next();
+    for entry in entries {
+        let own = Parameters { values: &entry.values, names: None, ..parameters.clone() };
+        let binding = Binding::new(&entry.statement.markers, &own, now, &processor.random)?;
+        lists.push(plan_of(entry)?.read_lists(processor, &binding, parameters).await?);
+    }
+    Ok(lists)
+}
+
+/// The mutations of a batch of the protocol. `lists` are what [`read_lists`] gave.
 pub(crate) fn mutations(
     processor: &Processor,
     kind: BatchKind,
     entries: &[BatchEntry<'_>],
     parameters: &Parameters<'_>,
+    lists: &[Vec<ExistingLists>],
 ) -> Result<Vec<Vec<u8>>, CqlError> {
     if kind == BatchKind::Counter {
         return not_yet("Counter batches are");
     }
     check_consistency(parameters)?;
-    let now = processor.node.timestamps.next();
-    let timestamp = parameters.timestamp_micros.unwrap_or(now);
+    let timestamp = parameters.timestamp_micros.unwrap_or_else(|| processor.node.timestamps.next());
     let mut mutations = Vec::new();
-    for entry in entries {
-        let Plan::Modification(modification) = &entry.statement.plan else {
-            return invalid(
-                "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.",
-            );
-        };
+    for (index, entry) in entries.iter().enumerate() {
         let own = Parameters { values: &entry.values, names: None, ..parameters.clone() };
+        // A time of its own, so that what is added to lists is in the order of the statements.
+        let now = processor.node.timestamps.next();
         let binding = Binding::new(&entry.statement.markers, &own, now, &processor.random)?;
-        modification.mutations(&binding, Some(timestamp), &mut mutations)?;
+        let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
+        plan_of(entry)?.mutations(&binding, Some(timestamp), lists, &mut mutations)?;
     }
     Ok(mutations)
 }

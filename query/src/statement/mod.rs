@@ -2,6 +2,8 @@
 
 pub mod batch;
 mod cells;
+mod change;
+mod existing;
 mod json_row;
 pub(crate) mod modification;
 pub(crate) mod schema;

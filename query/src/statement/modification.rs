@@ -1,6 +1,8 @@
 //! INSERT, UPDATE and DELETE: one pass from bound values to an encoded mutation.
 
-use super::cells::{Operation, Times, change_of, deletion_of, put_row};
+use super::cells::{Operation, Source, Times, put_row};
+use super::change::{change_of, deletion_of};
+use super::existing::{ExistingLists, RowLists, WantedLists};
 use super::json_row::JsonRow;
 use super::{Scratch, not_yet};
 use crate::ast::{
@@ -53,6 +55,8 @@ pub(crate) struct ModificationPlan {
     operations: Vec<Operation>,
     timestamp: Option<Expression>,
     ttl: Option<Expression>,
+    /// A list must be read before it is changed.
+    reads_first: bool,
 }
 
 impl ModificationPlan {
@@ -78,6 +82,7 @@ impl ModificationPlan {
             operations: Vec::new(),
             timestamp: attribute(&attributes.timestamp, "[timestamp]", CqlType::Bigint)?,
             ttl: attribute(&attributes.ttl, "[ttl]", CqlType::Int)?,
+            reads_first: false,
         })
     }
 
@@ -112,7 +117,7 @@ impl ModificationPlan {
         for (index, (name, term)) in columns.iter().zip(values).enumerate() {
             let column = column_of(&self.table, name)?.clone();
             if columns[..index].contains(name) {
-                return invalid(format!("The column names contains duplicates: {name}"));
+                return invalid("The column names contains duplicates");
             }
             if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
                 relations.push(equality(name, term));
@@ -121,7 +126,8 @@ impl ModificationPlan {
             let change = change_of(context, &column, &crate::ast::Operation::Set(term.clone()))?;
             self.operations.push(Operation { column, change });
         }
-        self.restrictions = Some(Restrictions::prepare(context, &self.table, &relations, Purpose::Modify)?);
+        self.restrictions =
+            Some(Restrictions::prepare(context, &self.table, &relations, Purpose::Modify("INSERT"))?);
         self.finish()
     }
 
@@ -146,7 +152,8 @@ impl ModificationPlan {
             }
             plan.operations.push(Operation { column, change });
         }
-        plan.restrictions = Some(Restrictions::prepare(context, &table, &update.relations, Purpose::Modify)?);
+        plan.restrictions =
+            Some(Restrictions::prepare(context, &table, &update.relations, Purpose::Modify("UPDATE"))?);
         plan.finish()
     }
 
@@ -167,16 +174,27 @@ impl ModificationPlan {
             let change = deletion_of(context, &column, part.as_ref())?;
             plan.operations.push(Operation { column, change });
         }
-        plan.restrictions = Some(Restrictions::prepare(context, &table, &delete.relations, Purpose::Modify)?);
+        plan.restrictions =
+            Some(Restrictions::prepare(context, &table, &delete.relations, Purpose::Modify("DELETE"))?);
         plan.finish()
     }
 
     /// Checks that the primary key suits what is changed.
     fn finish(mut self) -> Result<Self, CqlError> {
         self.operations.sort_by_key(|operation| operation.column.id);
+        self.reads_first = self.operations.iter().any(|operation| operation.change.reads_first());
         let Some(restrictions) = &self.restrictions else {
             return Ok(self);
         };
+        let has_regular =
+            self.operations.iter().any(|operation| operation.column.kind == ColumnKind::Regular);
+        let only_static = !has_regular && !self.operations.is_empty();
+        if only_static && self.kind != Kind::Insert && restrictions.restricts_clustering() {
+            let kind = if self.kind == Kind::Update { "UPDATE" } else { "DELETE" };
+            return invalid(format!(
+                "Invalid restrictions on clustering columns since the {kind} statement modifies only static columns"
+            ));
+        }
         if restrictions.names_whole_clustering() {
             return Ok(self);
         }
@@ -189,10 +207,7 @@ impl ModificationPlan {
             .collect::<Vec<_>>()
             .join(", ");
         match (self.kind, regular) {
-            (Kind::Delete, Some(operation)) => invalid(format!(
-                "Range deletions are not supported for specific columns: {}",
-                operation.column.name
-            )),
+            (Kind::Delete, Some(_)) => invalid("Range deletions are not supported for specific columns"),
             (Kind::Delete, None) => Ok(self),
             // Without the clustering key only static columns can be meant.
             (_, None) if restrictions.is_whole_partition() && !self.operations.is_empty() => Ok(self),
@@ -228,7 +243,17 @@ impl ModificationPlan {
         let [key] = keys.as_slice() else {
             return Ok(TryExecute::NotHere);
         };
-        self.build(key, binding, &times, builder)?;
+        let lists = match self.wanted_lists(key, binding)? {
+            None => ExistingLists::default(),
+            Some(wanted) => {
+                let (node, now) = (&processor.node, binding.now_seconds);
+                match ExistingLists::try_read(node, &self.table, &wanted, parameters.consistency, now)? {
+                    Some(lists) => lists,
+                    None => return Ok(TryExecute::NotHere),
+                }
+            }
+        };
+        self.build(key, binding, &times, &lists, builder)?;
         if builder.is_empty() {
             return Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at: None })));
         }
@@ -248,25 +273,64 @@ impl ModificationPlan {
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
         check_write_consistency(parameters)?;
+        let lists = self.read_lists(processor, binding, parameters).await?;
         let mut mutations = Vec::new();
-        self.mutations(binding, parameters.timestamp_micros, &mut mutations)?;
+        self.mutations(binding, parameters.timestamp_micros, &lists, &mut mutations)?;
         if !mutations.is_empty() {
             processor.node.coordinator.write(&mutations, parameters.consistency).await?;
         }
         Ok(Outcome::of(StatementResult::Void { safe_at: None }))
     }
 
-    /// Appends the encoded mutations.
+    /// True if lists must be read before the mutations can be made.
+    pub(crate) const fn reads_first(&self) -> bool {
+        self.reads_first
+    }
+
+    /// The lists that must be read of a partition.
+    fn wanted_lists(&self, key: &[u8], binding: &Binding<'_>) -> Result<Option<WantedLists>, CqlError> {
+        let (true, Some(restrictions)) = (self.reads_first, &self.restrictions) else {
+            return Ok(None);
+        };
+        let lists = self.operations.iter().filter(|operation| operation.change.reads_first());
+        let only_static = lists.clone().all(|operation| operation.column.kind == ColumnKind::Static);
+        let rows = if only_static { Vec::new() } else { self.rows(restrictions, binding)? };
+        let columns = lists.map(|operation| operation.column.id).collect();
+        Ok(Some(WantedLists { key: key.to_vec(), rows, columns }))
+    }
+
+    /// Reads the lists that the mutations need, by partition.
+    pub(crate) async fn read_lists(
+        &self,
+        processor: &Processor,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Vec<ExistingLists>, CqlError> {
+        let mut lists = Vec::new();
+        if !self.reads_first {
+            return Ok(lists);
+        }
+        for key in self.partition_keys(binding)? {
+            let Some(wanted) = self.wanted_lists(&key, binding)? else { break };
+            let (node, now) = (&processor.node, binding.now_seconds);
+            lists.push(ExistingLists::read(node, &self.table, &wanted, parameters.consistency, now).await?);
+        }
+        Ok(lists)
+    }
+
+    /// Appends the encoded mutations. `lists` are what [`Self::read_lists`] gave.
     pub(crate) fn mutations(
         &self,
         binding: &Binding<'_>,
         default_timestamp: Option<i64>,
+        lists: &[ExistingLists],
         out: &mut Vec<Vec<u8>>,
     ) -> Result<(), CqlError> {
         let times = self.times(binding, default_timestamp)?;
         let mut builder = MutationBuilder::new();
-        for key in self.partition_keys(binding)? {
-            self.build(&key, binding, &times, &mut builder)?;
+        let none = ExistingLists::default();
+        for (index, key) in self.partition_keys(binding)?.iter().enumerate() {
+            self.build(key, binding, &times, lists.get(index).unwrap_or(&none), &mut builder)?;
             if !builder.is_empty() {
                 out.push(builder.view().bytes().to_vec());
             }
@@ -302,22 +366,14 @@ impl ModificationPlan {
             match expression.evaluate(binding)? {
                 Val::Null => return invalid("Invalid null value of timestamp"),
                 Val::Unset => {}
-                Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i64::from_be_bytes) {
-                    Ok(timestamp) if timestamp != i64::MIN => times.timestamp_micros = timestamp,
-                    _ => {
-                        return invalid(format!(
-                            "Out of bound timestamp, must be in [{}, {}]",
-                            i64::MIN + 1,
-                            i64::MAX
-                        ));
-                    }
-                },
+                Val::Bytes(bytes) => times.timestamp_micros = checked_timestamp(&bytes)?,
             }
         }
         if let Some(expression) = &self.ttl {
             match expression.evaluate(binding)? {
                 Val::Null => times.ttl_seconds = 0,
                 Val::Unset => {}
+                Val::Bytes(bytes) if bytes.is_empty() => {}
                 Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i32::from_be_bytes) {
                     Ok(ttl) if ttl > MAX_TTL_SECONDS => {
                         return invalid(format!(
@@ -339,6 +395,7 @@ impl ModificationPlan {
         key: &[u8],
         binding: &Binding<'_>,
         times: &Times,
+        lists: &ExistingLists,
         builder: &mut MutationBuilder,
     ) -> Result<(), CqlError> {
         builder.begin(self.table.id, self.table.epoch, key);
@@ -352,7 +409,8 @@ impl ModificationPlan {
             |kind| self.operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
         let has_static = of_kind(ColumnKind::Static).next().is_some();
         if has_static {
-            put_row(builder, None, &RowHeader::EMPTY, binding, times, of_kind(ColumnKind::Static))?;
+            let source = Source { binding, times, lists: self.lists_of(lists, None) };
+            put_row(builder, None, &RowHeader::EMPTY, &source, of_kind(ColumnKind::Static))?;
         }
         let only_static = has_static && of_kind(ColumnKind::Regular).next().is_none();
         if !restrictions.names_whole_clustering() || (only_static && self.kind != Kind::Insert) {
@@ -363,9 +421,14 @@ impl ModificationPlan {
         let originals = if rows.len() == 1 { restrictions.originals(binding)? } else { None };
         for row in rows {
             let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
-            put_row(builder, Some(&row), &header, binding, times, of_kind(ColumnKind::Regular))?;
+            let source = Source { binding, times, lists: self.lists_of(lists, Some(&row)) };
+            put_row(builder, Some(&row), &header, &source, of_kind(ColumnKind::Regular))?;
         }
         Ok(())
+    }
+
+    fn lists_of<'l>(&self, lists: &'l ExistingLists, row: Option<&[u8]>) -> Option<&'l RowLists> {
+        if self.reads_first { lists.of_row(row) } else { None }
     }
 
     /// The rows that the restrictions name; the only row of a table without clustering columns.
@@ -427,15 +490,24 @@ impl ModificationPlan {
         }
         keys::end_clustering(&mut clustering);
         let originals = keys::originals(components.into_iter());
+        let source = Source { binding, times, lists: None };
         let operations = row.operations(&self.table, json.default_unset);
         let of_kind =
             |kind| operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
         if of_kind(ColumnKind::Static).next().is_some() {
-            put_row(builder, None, &RowHeader::EMPTY, binding, times, of_kind(ColumnKind::Static))?;
+            put_row(builder, None, &RowHeader::EMPTY, &source, of_kind(ColumnKind::Static))?;
         }
         let liveness = Some(times.liveness());
         let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
-        put_row(builder, Some(&clustering), &header, binding, times, of_kind(ColumnKind::Regular))
+        put_row(builder, Some(&clustering), &header, &source, of_kind(ColumnKind::Regular))
+    }
+}
+
+/// The timestamp in the wire bytes of a bigint.
+pub(crate) fn checked_timestamp(bytes: &[u8]) -> Result<i64, CqlError> {
+    match bytes.try_into().map(i64::from_be_bytes) {
+        Ok(timestamp) if timestamp != i64::MIN => Ok(timestamp),
+        _ => invalid(format!("Out of bound timestamp, must be in [{}, {}]", i64::MIN + 1, i64::MAX)),
     }
 }
 

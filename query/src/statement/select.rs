@@ -2,7 +2,7 @@
 
 mod output;
 
-use crate::ast::{Select, Selectable, Term};
+use crate::ast::{Relation, Select, Subject, Term};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
@@ -11,7 +11,7 @@ use crate::paging::{PagingState, resume};
 use crate::prepared::Prepared;
 use crate::processor::{Processor, TryExecute};
 use crate::restrictions::{Filter, Purpose, Restrictions, key_of};
-use crate::selection::Selection;
+use crate::selection::{Selection, Selector};
 use crate::session::Parameters;
 use crate::statement::not_yet;
 use crate::term::{Expression, Receiver};
@@ -42,8 +42,8 @@ pub(crate) struct SelectPlan {
     reversed: bool,
     /// Rows are sorted by these wanted columns before they are given.
     sort: Vec<(usize, bool)>,
-    /// Places of the columns of GROUP BY among the wanted ones.
-    group_by: Vec<usize>,
+    /// What GROUP BY names.
+    group_by: Vec<Selector>,
     limit: Option<Expression>,
     per_partition_limit: Option<Expression>,
 }
@@ -54,12 +54,27 @@ impl SelectPlan {
         let table = context.table(&select.table)?;
         let mut selection = Selection::prepare(context, &table, select)?;
         let purpose = Purpose::Select { allow_filtering: select.allow_filtering };
+        if select.distinct {
+            check_distinct_relations(&table, &select.relations)?;
+        }
         let restrictions = Restrictions::prepare(context, &table, &select.relations, purpose)?;
         if select.distinct {
+            if select.per_partition_limit.is_some() {
+                return invalid("PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries");
+            }
             check_distinct(&table, &selection, &restrictions)?;
         }
+        let selects_static_only = !selection.wanted.is_empty()
+            && selection.selects_only(|kind| matches!(kind, ColumnKind::PartitionKey | ColumnKind::Static))
+            && selection.wanted.iter().any(|wanted| wanted.column.kind == ColumnKind::Static);
+        if selects_static_only && restrictions.restricts_clustering() {
+            return invalid("Cannot restrict clustering columns when selecting only static columns");
+        }
         let (reversed, sort) = ordering(&table, select, &restrictions, &mut selection)?;
-        let group_by = group_by(&table, select, &restrictions, &mut selection)?;
+        let group_by = group_by(context, &table, select, &restrictions, &mut selection)?;
+        if select.per_partition_limit.is_some() && !selection.aggregates.is_empty() && group_by.is_empty() {
+            return invalid("PER PARTITION LIMIT is not allowed with aggregate queries.");
+        }
         for filter in &restrictions.filters {
             selection.want(&table, &filter.column.name)?;
         }
@@ -101,21 +116,18 @@ impl SelectPlan {
     }
 
     fn limits(&self, binding: &Binding<'_>) -> Result<ReadLimits, CqlError> {
-        let value = |expression: &Option<Expression>, name: &str| match expression {
+        let value = |expression: &Option<Expression>| match expression {
             None => Ok(u64::MAX),
             Some(expression) => match expression.evaluate(binding)? {
                 Val::Unset => Ok(u64::MAX),
-                Val::Null => invalid(format!("Invalid null value of {name}")),
+                Val::Null => invalid("Invalid null value of limit"),
                 Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i32::from_be_bytes) {
                     Ok(limit) if limit > 0 => Ok(u64::from(limit.cast_unsigned())),
-                    _ => invalid(format!("{name} must be strictly positive")),
+                    _ => invalid("LIMIT must be strictly positive"),
                 },
             },
         };
-        Ok(ReadLimits {
-            rows: value(&self.limit, "LIMIT")?,
-            per_partition: value(&self.per_partition_limit, "PER PARTITION LIMIT")?,
-        })
+        Ok(ReadLimits { rows: value(&self.limit)?, per_partition: value(&self.per_partition_limit)? })
     }
 
     /// True if the rows read are the rows given, in their order.
@@ -154,9 +166,8 @@ impl SelectPlan {
         {
             return Ok(vec![command(PartitionSelection::Key(key_of(only)), clustering)]);
         }
-        let mut keys: Vec<_> = raw.into_iter().map(key_of).collect();
-        keys.sort_unstable();
-        Ok(keys.into_iter().map(|key| command(PartitionSelection::Key(key), clustering.clone())).collect())
+        let keys = raw.into_iter().map(key_of);
+        Ok(keys.map(|key| command(PartitionSelection::Key(key), clustering.clone())).collect())
     }
 
     /// What one execution reads, and where its rows go.
@@ -185,6 +196,13 @@ impl SelectPlan {
         if self.distinct {
             read_limits = ReadLimits { rows: u64::MAX, per_partition: 1 };
         }
+        // Storage counts a static row without rows too, which here gives none.
+        if !self.restrictions.has_partition_keys()
+            && !self.restrictions.is_whole_partition()
+            && self.table.columns.iter().any(|column| column.kind == ColumnKind::Static)
+        {
+            read_limits.rows = u64::MAX;
+        }
         let mut commands = self.commands(binding, read_limits)?;
         if let Some(state) = &state {
             commands = resume(commands, state);
@@ -204,9 +222,26 @@ impl SelectPlan {
         Ok((commands, output))
     }
 
-    fn finish(output: Output<'_>, statement: &Prepared) -> Result<Outcome, CqlError> {
+    fn finish(&self, output: Output<'_>, statement: &Prepared) -> Result<Outcome, CqlError> {
         let paging_state = output.finish()?.map(|state| state.encode(&statement.text));
-        Ok(Outcome::of(StatementResult::Rows { paging_state }))
+        let mut outcome = Outcome::of(StatementResult::Rows { paging_state });
+        if let Some(warning) = self.warning() {
+            outcome.warnings.push(warning.into());
+        }
+        Ok(outcome)
+    }
+
+    /// What the client is told about an aggregation over several partitions.
+    fn warning(&self) -> Option<&'static str> {
+        if self.selection.aggregates.is_empty() && self.group_by.is_empty() {
+            None
+        } else if !self.restrictions.restricts_partition_key() {
+            Some("Aggregation query used without partition key")
+        } else if self.restrictions.has_partition_in() {
+            Some("Aggregation query used on multiple partition keys (IN restriction)")
+        } else {
+            None
+        }
     }
 
     /// Executes at once, where this node alone has everything in memory.
@@ -232,7 +267,7 @@ impl SelectPlan {
                 break;
             }
         }
-        Self::finish(output, statement).map(TryExecute::Done)
+        self.finish(output, statement).map(TryExecute::Done)
     }
 
     /// Executes.
@@ -268,7 +303,7 @@ impl SelectPlan {
                 }
             }
         }
-        Self::finish(output, statement)
+        self.finish(output, statement)
     }
 }
 
@@ -290,12 +325,27 @@ fn check_read_consistency(consistency: Consistency) -> Result<(), CqlError> {
     }
 }
 
-fn check_distinct(table: &Table, selection: &Selection, restrictions: &Restrictions) -> Result<(), CqlError> {
-    if !restrictions.is_whole_partition() {
+/// Refuses conditions of a SELECT DISTINCT on anything but partition keys and static columns.
+fn check_distinct_relations(table: &Table, relations: &[Relation]) -> Result<(), CqlError> {
+    let names = |relation: &Relation| match &relation.subject {
+        Subject::Column(name) | Subject::Element(name, _) => vec![name.clone()],
+        Subject::Tuple(names) => names.clone(),
+        Subject::Token(_) | Subject::Expression(_) => Vec::new(),
+    };
+    let of_row = |name: &String| {
+        table
+            .column(name)
+            .is_some_and(|column| !matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Static))
+    };
+    if relations.iter().flat_map(names).any(|name| of_row(&name)) {
         return invalid(
             "SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.",
         );
     }
+    Ok(())
+}
+
+fn check_distinct(table: &Table, selection: &Selection, restrictions: &Restrictions) -> Result<(), CqlError> {
     for wanted in &selection.wanted {
         if !matches!(wanted.column.kind, ColumnKind::PartitionKey | ColumnKind::Static) {
             return invalid(format!(
@@ -335,6 +385,7 @@ fn ordering(
     }
     let mut reversed = None;
     let mut clustering = table.clustering_key();
+    let mut ordered = Vec::with_capacity(select.order_by.len());
     for order in &select.order_by {
         let column = crate::restrictions::column_of(table, &order.column)?;
         if column.kind != ColumnKind::Clustering {
@@ -343,6 +394,10 @@ fn ordering(
                 column.name
             ));
         }
+        if ordered.contains(&column.id) {
+            continue;
+        }
+        ordered.push(column.id);
         let next = clustering.by_ref().find(|next| next.id == column.id || !restrictions.is_fixed(next));
         if next.is_none_or(|next| next.id != column.id) {
             return invalid(
@@ -366,34 +421,42 @@ fn ordering(
 }
 
 fn group_by(
-    table: &Table,
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
     select: &Select,
     restrictions: &Restrictions,
     selection: &mut Selection,
-) -> Result<Vec<usize>, CqlError> {
-    let mut places = Vec::new();
+) -> Result<Vec<Selector>, CqlError> {
+    const ORDER: &str =
+        "Group by currently only support groups of columns following their declared order in the PRIMARY KEY";
+    let mut items = Vec::with_capacity(select.group_by.len());
     let mut keys: VecDeque<&Column> = table.partition_key().chain(table.clustering_key()).collect();
+    let mut after_function = false;
     for selectable in &select.group_by {
-        let Selectable::Column(name) = selectable else {
-            return not_yet("GROUP BY of functions is");
-        };
-        let column = crate::restrictions::column_of(table, name)?;
-        if !matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
+        if after_function {
+            return invalid("Functions are only supported on the last element of the GROUP BY clause");
+        }
+        let item = selection.group_item(context, table, selectable)?;
+        let (kind, name) = (item.column.kind, &item.column.name);
+        if item.is_function && kind != ColumnKind::Clustering {
+            return invalid(format!(
+                "Group by functions are only supported on clustering columns, got {name}"
+            ));
+        }
+        if !matches!(kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
             return invalid(format!(
                 "Group by is currently only supported on the columns of the PRIMARY KEY, got {name}"
             ));
         }
-        while let Some(key) = keys.pop_front() {
-            if key.id == column.id {
-                break;
-            }
-            if !restrictions.is_fixed(key) {
-                return invalid(format!(
-                    "Group by currently only support groups of columns following their declared order in the PRIMARY KEY, got {name}"
-                ));
+        loop {
+            match keys.pop_front() {
+                Some(key) if key.id == item.column.id => break,
+                Some(key) if restrictions.is_fixed(key) => {}
+                _ => return invalid(ORDER),
             }
         }
-        places.push(selection.want(table, name)?);
+        after_function = item.is_function;
+        items.push(item.selector);
     }
-    Ok(places)
+    Ok(items)
 }
