@@ -7,14 +7,13 @@ use crate::ast::{Batch, BatchKind, Modification};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
-use crate::outcome::{Outcome, StatementResult};
-use crate::prepared::Prepared;
-use crate::processor::{Processor, TryExecute};
+use crate::host::Host;
+use crate::outcome::TryExecute;
+use crate::outcome::{ColumnSpec, Outcome, StatementResult};
 use crate::session::{BoundValue, Parameters};
 use crate::term::{Expression, Receiver};
 use dodona_cluster::coordinator::TryWrite;
 use dodona_types::{CqlType, MutationView};
-use std::sync::Arc;
 
 /// A batch whose statements are written in one text.
 #[derive(Debug)]
@@ -62,14 +61,14 @@ impl TextBatch {
     /// Reads the lists that the statements need, before any of them has an effect.
     pub(crate) async fn read_lists(
         &self,
-        processor: &Processor,
+        host: &Host,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
     ) -> Result<Vec<Vec<ExistingLists>>, CqlError> {
         let mut lists = Vec::new();
         if self.reads_first() {
             for statement in &self.statements {
-                lists.push(statement.read_lists(processor, binding, parameters).await?);
+                lists.push(statement.read_lists(host, binding, parameters).await?);
             }
         }
         Ok(lists)
@@ -107,7 +106,7 @@ fn check_consistency(parameters: &Parameters<'_>) -> Result<(), CqlError> {
 
 /// Writes a batch's mutations at once, where this node alone holds their partitions.
 pub(crate) fn try_write(
-    processor: &Processor,
+    host: &Host,
     mutations: &[Vec<u8>],
     parameters: &Parameters<'_>,
 ) -> Result<TryExecute, CqlError> {
@@ -120,7 +119,7 @@ pub(crate) fn try_write(
         .map(|mutation| MutationView::parse(mutation))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| CqlError::Server(format!("a mutation made here is malformed: {error}")))?;
-    match processor.node.coordinator.try_write(&views, parameters.consistency)? {
+    match host.node.coordinator.try_write(&views, parameters.consistency)? {
         TryWrite::Applied(position) => done(Some(position)),
         TryWrite::NotHere => Ok(TryExecute::NotHere),
     }
@@ -128,62 +127,63 @@ pub(crate) fn try_write(
 
 /// Writes a batch's mutations.
 pub(crate) async fn write(
-    processor: &Processor,
+    host: &Host,
     mutations: &[Vec<u8>],
     parameters: &Parameters<'_>,
 ) -> Result<Outcome, CqlError> {
     if !mutations.is_empty() {
-        processor.node.coordinator.write(mutations, parameters.consistency).await?;
+        host.node.coordinator.write(mutations, parameters.consistency).await?;
     }
     Ok(Outcome::of(StatementResult::Void { safe_at: None }))
 }
 
 /// One statement of a batch of the protocol.
-#[derive(Clone, Debug)]
-pub struct BatchEntry<'a> {
-    /// The statement.
-    pub statement: Arc<Prepared>,
-    /// Its values.
-    pub values: Vec<BoundValue<'a>>,
+pub(crate) trait Entry {
+    /// Its plan, which must be one to change a table.
+    fn plan(&self) -> &Plan;
+    /// Its bind markers.
+    fn markers(&self) -> &[ColumnSpec];
+    /// The values for them.
+    fn values(&self) -> &[BoundValue<'_>];
 }
 
 /// The plan of a statement in a batch of the protocol.
-fn plan_of<'e>(entry: &'e BatchEntry<'_>) -> Result<&'e ModificationPlan, CqlError> {
-    match &entry.statement.plan {
+fn plan_of(entry: &impl Entry) -> Result<&ModificationPlan, CqlError> {
+    match entry.plan() {
         Plan::Modification(plan) => Ok(plan),
         _ => invalid("Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed."),
     }
 }
 
 /// True if lists must be read before a batch's mutations can be made.
-pub(crate) fn reads_first(entries: &[BatchEntry<'_>]) -> Result<bool, CqlError> {
+pub(crate) fn reads_first(entries: &[impl Entry]) -> Result<bool, CqlError> {
     entries.iter().try_fold(false, |reads, entry| Ok(reads | plan_of(entry)?.reads_first()))
 }
 
 /// Reads the lists that a batch's statements need, before any of them has an effect.
 pub(crate) async fn read_lists(
-    processor: &Processor,
-    entries: &[BatchEntry<'_>],
+    host: &Host,
+    entries: &[impl Entry],
     parameters: &Parameters<'_>,
 ) -> Result<Vec<Vec<ExistingLists>>, CqlError> {
     let mut lists = Vec::new();
     if !reads_first(entries)? {
         return Ok(lists);
     }
-    let now = processor.node.timestamps.next();
+    let now = host.node.timestamps.next();
     for entry in entries {
-        let own = Parameters { values: &entry.values, names: None, ..parameters.clone() };
-        let binding = Binding::new(&entry.statement.markers, &own, now, &processor.random)?;
-        lists.push(plan_of(entry)?.read_lists(processor, &binding, parameters).await?);
+        let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
+        let binding = Binding::new(entry.markers(), &own, now, &host.random)?;
+        lists.push(plan_of(entry)?.read_lists(host, &binding, parameters).await?);
     }
     Ok(lists)
 }
 
 /// The mutations of a batch of the protocol. `lists` are what [`read_lists`] gave.
 pub(crate) fn mutations(
-    processor: &Processor,
+    host: &Host,
     kind: BatchKind,
-    entries: &[BatchEntry<'_>],
+    entries: &[impl Entry],
     parameters: &Parameters<'_>,
     lists: &[Vec<ExistingLists>],
 ) -> Result<Vec<Vec<u8>>, CqlError> {
@@ -191,13 +191,13 @@ pub(crate) fn mutations(
         return not_yet("Counter batches are");
     }
     check_consistency(parameters)?;
-    let timestamp = parameters.timestamp_micros.unwrap_or_else(|| processor.node.timestamps.next());
+    let timestamp = parameters.timestamp_micros.unwrap_or_else(|| host.node.timestamps.next());
     let mut mutations = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        let own = Parameters { values: &entry.values, names: None, ..parameters.clone() };
+        let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
         // A time of its own, so that what is added to lists is in the order of the statements.
-        let now = processor.node.timestamps.next();
-        let binding = Binding::new(&entry.statement.markers, &own, now, &processor.random)?;
+        let now = host.node.timestamps.next();
+        let binding = Binding::new(entry.markers(), &own, now, &host.random)?;
         let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
         plan_of(entry)?.mutations(&binding, Some(timestamp), lists, &mut mutations)?;
     }

@@ -11,9 +11,10 @@ use crate::ast::{
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::host::Host;
 use crate::keys;
+use crate::outcome::TryExecute;
 use crate::outcome::{Outcome, StatementResult};
-use crate::processor::{Processor, TryExecute};
 use crate::restrictions::{Purpose, RawKeys, Restrictions, column_of};
 use crate::session::Parameters;
 use crate::term::{Expression, Receiver};
@@ -231,7 +232,7 @@ impl ModificationPlan {
     /// Executes at once, where it changes one partition that this node alone holds.
     pub(crate) fn try_execute(
         &self,
-        processor: &Processor,
+        host: &Host,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
         scratch: &mut Scratch,
@@ -246,7 +247,7 @@ impl ModificationPlan {
         let lists = match self.wanted_lists(key, binding)? {
             None => ExistingLists::default(),
             Some(wanted) => {
-                let (node, now) = (&processor.node, binding.now_seconds);
+                let (node, now) = (&host.node, binding.now_seconds);
                 match ExistingLists::try_read(node, &self.table, &wanted, parameters.consistency, now)? {
                     Some(lists) => lists,
                     None => return Ok(TryExecute::NotHere),
@@ -257,7 +258,7 @@ impl ModificationPlan {
         if builder.is_empty() {
             return Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at: None })));
         }
-        match processor.node.coordinator.try_write(&[builder.view()], parameters.consistency)? {
+        match host.node.coordinator.try_write(&[builder.view()], parameters.consistency)? {
             TryWrite::Applied(position) => {
                 Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at: Some(position) })))
             }
@@ -268,16 +269,16 @@ impl ModificationPlan {
     /// Executes.
     pub(crate) async fn execute(
         &self,
-        processor: &Processor,
+        host: &Host,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
         check_write_consistency(parameters)?;
-        let lists = self.read_lists(processor, binding, parameters).await?;
+        let lists = self.read_lists(host, binding, parameters).await?;
         let mut mutations = Vec::new();
         self.mutations(binding, parameters.timestamp_micros, &lists, &mut mutations)?;
         if !mutations.is_empty() {
-            processor.node.coordinator.write(&mutations, parameters.consistency).await?;
+            host.node.coordinator.write(&mutations, parameters.consistency).await?;
         }
         Ok(Outcome::of(StatementResult::Void { safe_at: None }))
     }
@@ -302,7 +303,7 @@ impl ModificationPlan {
     /// Reads the lists that the mutations need, by partition.
     pub(crate) async fn read_lists(
         &self,
-        processor: &Processor,
+        host: &Host,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
     ) -> Result<Vec<ExistingLists>, CqlError> {
@@ -312,7 +313,7 @@ impl ModificationPlan {
         }
         for key in self.partition_keys(binding)? {
             let Some(wanted) = self.wanted_lists(&key, binding)? else { break };
-            let (node, now) = (&processor.node, binding.now_seconds);
+            let (node, now) = (&host.node, binding.now_seconds);
             lists.push(ExistingLists::read(node, &self.table, &wanted, parameters.consistency, now).await?);
         }
         Ok(lists)

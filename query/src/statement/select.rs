@@ -6,10 +6,10 @@ use crate::ast::{Relation, Select, Subject, Term};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::host::Host;
+use crate::outcome::TryExecute;
 use crate::outcome::{ColumnSpec, Outcome, StatementResult};
 use crate::paging::{PagingState, resume};
-use crate::prepared::Prepared;
-use crate::processor::{Processor, TryExecute};
 use crate::restrictions::{Filter, Purpose, Restrictions, key_of};
 use crate::selection::{Selection, Selector};
 use crate::session::Parameters;
@@ -173,7 +173,7 @@ impl SelectPlan {
     /// What one execution reads, and where its rows go.
     fn begin<'a>(
         &'a self,
-        statement: &Prepared,
+        statement: &str,
         binding: &'a Binding<'a>,
         parameters: &Parameters<'_>,
         sink: &'a mut dyn RowSink,
@@ -182,7 +182,7 @@ impl SelectPlan {
         let limits = self.limits(binding)?;
         let filter = Filter::new(&self.restrictions, binding)?;
         let state = match parameters.paging_state {
-            Some(bytes) => Some(PagingState::decode(bytes, &statement.text)?),
+            Some(bytes) => Some(PagingState::decode(bytes, statement)?),
             None => None,
         };
         let page_rows = if self.streams() { parameters.page_size.map(u64::from) } else { None };
@@ -222,8 +222,8 @@ impl SelectPlan {
         Ok((commands, output))
     }
 
-    fn finish(&self, output: Output<'_>, statement: &Prepared) -> Result<Outcome, CqlError> {
-        let paging_state = output.finish()?.map(|state| state.encode(&statement.text));
+    fn finish(&self, output: Output<'_>, statement: &str) -> Result<Outcome, CqlError> {
+        let paging_state = output.finish()?.map(|state| state.encode(statement));
         let mut outcome = Outcome::of(StatementResult::Rows { paging_state });
         if let Some(warning) = self.warning() {
             outcome.warnings.push(warning.into());
@@ -247,8 +247,8 @@ impl SelectPlan {
     /// Executes at once, where this node alone has everything in memory.
     pub(crate) fn try_execute(
         &self,
-        processor: &Processor,
-        statement: &Prepared,
+        host: &Host,
+        statement: &str,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
         sink: &mut dyn RowSink,
@@ -258,7 +258,7 @@ impl SelectPlan {
             return Ok(TryExecute::NotHere);
         }
         for command in &commands {
-            if processor.node.coordinator.try_read(command, parameters.consistency, &mut output)?
+            if host.node.coordinator.try_read(command, parameters.consistency, &mut output)?
                 == TryRead::NotHere
             {
                 return Ok(TryExecute::NotHere);
@@ -273,8 +273,8 @@ impl SelectPlan {
     /// Executes.
     pub(crate) async fn execute(
         &self,
-        processor: &Processor,
-        statement: &Prepared,
+        host: &Host,
+        statement: &str,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
         sink: &mut dyn RowSink,
@@ -283,8 +283,7 @@ impl SelectPlan {
         let mut commands = VecDeque::from(commands);
         while let Some(command) = commands.pop_front() {
             let now_seconds = command.now_seconds;
-            let read =
-                processor.node.coordinator.read_page(command.clone(), parameters.consistency, CHUNK_BYTES);
+            let read = host.node.coordinator.read_page(command.clone(), parameters.consistency, CHUNK_BYTES);
             let page = read.await?;
             let shown = page.show(now_seconds, &mut output).map_err(dodona_cluster::ClusterError::from)?;
             if shown.is_break() || output.is_done() {
