@@ -10,8 +10,8 @@ use syn::visit::Visit;
 
 const CRATES: &[&str] = &["types", "env", "storage", "cluster", "query", "protocol", "server", "sim", "."];
 
-/// Crates whose circles are still to be opened.
-const NOT_YET: &[&str] = &["query"];
+/// Folders whose circles are still to be opened.
+const NOT_YET: &[&str] = &["query/src/functions", "query/src/parser", "query/src/selection"];
 
 /// A module's way down from the root of its crate.
 type Place = Vec<String>;
@@ -207,12 +207,15 @@ fn circle(arrows: &BTreeMap<&str, BTreeSet<&str>>) -> Option<Vec<String>> {
 #[test]
 fn modules_beside_one_another_have_no_circle() {
     let mut circles = Vec::new();
-    for layer in CRATES.iter().filter(|layer| !NOT_YET.contains(layer)) {
+    for layer in CRATES {
         let modules = Modules::of(layer);
         assert!(modules.0.len() > 3, "{layer}: the sources were not found");
         let arrows = modules.arrows();
         let folders: BTreeSet<&Place> = arrows.iter().map(|(folder, _, _)| folder).collect();
         for folder in folders {
+            if NOT_YET.contains(&format!("{layer}/src/{}", folder.join("/")).as_str()) {
+                continue;
+            }
             let mut between: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
             for (_, from, to) in arrows.iter().filter(|(other, _, _)| other == folder) {
                 between.entry(from).or_default().insert(to);

@@ -89,3 +89,13 @@ pub enum ChangeTarget {
     /// An aggregate: name and types of arguments.
     Aggregate(Arc<str>, Vec<String>),
 }
+
+/// What came of a try to execute at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TryExecute {
+    /// It is done.
+    Done(Outcome),
+    /// It must wait for something: forget what the sink was given, and use
+    /// `Processor::execute`.
+    NotHere,
+}

@@ -198,10 +198,10 @@ fn terms_print_as_they_are_parsed() {
     for text in [
         "'it''s'",
         "[1, {2: 'x'}, (NULL, ?)]",
-        "{a: f(1), \"B\": :x}",
+        "{a: f(1), \"B\": ?}",
         "(frozen<list<int>>)[1]",
         "CAST(1 AS text)",
-        "1 + 2 * - f(3) % 4",
+        "1 + 2 * -f(3) % 4",
         "k.\"F\"()",
         "{}",
         "1y2mo",

@@ -1,7 +1,9 @@
 //! Prepared statements: analysed once, executed many times.
 
 use crate::outcome::ColumnSpec;
+use crate::session::BoundValue;
 use crate::statement::Plan;
+use crate::statement::batch::Entry;
 use dodona_env::collections::HashMap;
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
@@ -33,6 +35,29 @@ pub struct Prepared {
     /// The epoch of the schema it was analysed against.
     pub epoch: u64,
     pub(crate) plan: Plan,
+}
+
+/// One statement of a batch of the protocol.
+#[derive(Clone, Debug)]
+pub struct BatchEntry<'a> {
+    /// The statement.
+    pub statement: Arc<Prepared>,
+    /// Its values.
+    pub values: Vec<BoundValue<'a>>,
+}
+
+impl Entry for BatchEntry<'_> {
+    fn plan(&self) -> &Plan {
+        &self.statement.plan
+    }
+
+    fn markers(&self) -> &[ColumnSpec] {
+        &self.statement.markers
+    }
+
+    fn values(&self) -> &[BoundValue<'_>] {
+        &self.values
+    }
 }
 
 /// The MD5 of a list of columns.

@@ -21,14 +21,17 @@ pub(crate) struct Wanted {
 }
 
 /// The timestamp and time to live of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CellTimes {
+    /// The cell's path; empty in a column of one cell.
+    pub(crate) path: Box<[u8]>,
     pub(crate) timestamp_micros: i64,
     /// Seconds left, if it expires.
     pub(crate) ttl_seconds: Option<i64>,
 }
 
 /// The wanted values of the present row.
+#[derive(Clone)]
 pub(crate) struct RowValues<'a> {
     table: &'a Table,
     wanted: &'a [Wanted],
@@ -203,7 +206,11 @@ impl<'a> RowValues<'a> {
 
 fn times_of(cell: &Cell<'_>, now_seconds: i64) -> CellTimes {
     let ttl_seconds = (cell.ttl_seconds() != 0).then(|| cell.local_deletion_seconds() - now_seconds);
-    CellTimes { timestamp_micros: cell.timestamp_micros, ttl_seconds }
+    CellTimes {
+        path: cell.path.unwrap_or_default().into(),
+        timestamp_micros: cell.timestamp_micros,
+        ttl_seconds,
+    }
 }
 
 /// Puts the cells of a multi-cell column together as one value.

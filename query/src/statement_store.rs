@@ -5,24 +5,22 @@
 //! is then told to prepare it again.
 
 use crate::error::CqlError;
-use crate::outcome::StatementResult;
 use crate::prepared::{Prepared, StatementId, StoredStatement};
-use crate::processor::Processor;
-use crate::session::{Parameters, Session};
 use crate::system_tables::Rows;
-use dodona_cluster::ClusterError;
+use dodona_cluster::{ClusterError, Node};
 use dodona_types::schema::Table;
 use dodona_types::{Deletion, MutationBuilder, MutationView, RowSink};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-const READ_ALL: &str = "SELECT prepared_id, logged_keyspace, query_string FROM system.prepared_statements";
+/// Reads every row, for [`Collected`].
+pub(crate) const READ_ALL: &str =
+    "SELECT prepared_id, logged_keyspace, query_string FROM system.prepared_statements";
 /// Statements read at a time.
-const PAGE_ROWS: u32 = 1_000;
+pub(crate) const PAGE_ROWS: u32 = 1_000;
 
 /// Keeps a statement for the next start. What cannot be kept is told to the log alone.
-pub(crate) fn keep(processor: &Processor, prepared: &Prepared) {
-    let written = write(processor, |table, timestamp_micros| {
+pub(crate) fn keep(node: &Node, prepared: &Prepared) {
+    let written = write(node, |table, timestamp_micros| {
         let mut rows = Rows::new(table, timestamp_micros);
         let mut values =
             vec![("prepared_id", prepared.id.to_vec()), ("query_string", prepared.text.as_bytes().to_vec())];
@@ -36,9 +34,9 @@ pub(crate) fn keep(processor: &Processor, prepared: &Prepared) {
 }
 
 /// Forgets a statement.
-pub(crate) fn forget(processor: &Processor, id: &StatementId) {
-    let deleted_at_seconds = processor.node.env.clock.wall_seconds();
-    let written = write(processor, |table, timestamp_micros| {
+pub(crate) fn forget(node: &Node, id: &StatementId) {
+    let deleted_at_seconds = node.env.clock.wall_seconds();
+    let written = write(node, |table, timestamp_micros| {
         let mut builder = MutationBuilder::new();
         builder.begin(table.id, table.epoch, id);
         builder.partition_deletion(Deletion { timestamp_micros, deleted_at_seconds });
@@ -50,48 +48,26 @@ pub(crate) fn forget(processor: &Processor, id: &StatementId) {
 }
 
 fn write(
-    processor: &Processor,
+    node: &Node,
     mutations: impl FnOnce(&Table, i64) -> Result<Vec<Vec<u8>>, CqlError>,
 ) -> Result<(), CqlError> {
-    let schema = processor.node.schema();
+    let schema = node.schema();
     let Some(table) = schema.table("system", "prepared_statements") else {
         return Ok(());
     };
     let malformed = |error| CqlError::Server(format!("{error}"));
-    for mutation in mutations(table, processor.node.timestamps.next())? {
+    for mutation in mutations(table, node.timestamps.next())? {
         let mutation = MutationView::parse(&mutation).map_err(malformed)?;
-        processor.node.engine.apply(&[mutation]).map_err(ClusterError::from)?;
+        node.engine.apply(&[mutation]).map_err(ClusterError::from)?;
     }
     Ok(())
 }
 
-/// Reads the statements that were kept before the start.
-///
-/// # Errors
-/// The table cannot be read.
-pub(crate) async fn load(processor: &Processor) -> Result<Vec<(StatementId, StoredStatement)>, CqlError> {
-    let session = Session::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
-    let statement = processor.analyse(&session, READ_ALL, None)?;
-    let mut rows = Collected::default();
-    let mut paging_state: Option<Vec<u8>> = None;
-    loop {
-        let parameters = Parameters {
-            page_size: Some(PAGE_ROWS),
-            paging_state: paging_state.as_deref(),
-            ..Parameters::new()
-        };
-        let outcome = processor.execute(&session, &statement, &parameters, &mut rows).await?;
-        match outcome.result {
-            StatementResult::Rows { paging_state: Some(next) } => paging_state = Some(next),
-            _ => return Ok(rows.statements),
-        }
-    }
-}
-
-/// Collects rows of the table.
+/// Collects the statements that were kept before the start.
 #[derive(Default)]
-struct Collected {
-    statements: Vec<(StatementId, StoredStatement)>,
+pub(crate) struct Collected {
+    /// By id.
+    pub(crate) statements: Vec<(StatementId, StoredStatement)>,
     row: Vec<Option<Vec<u8>>>,
     bytes: usize,
 }

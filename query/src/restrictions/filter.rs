@@ -1,27 +1,14 @@
 //! Conditions that are checked row by row.
 
-use super::{Condition, OperandValues, Restrictions};
+use super::{Condition, OperandValues, Operands, Restrictions};
 use crate::ast::Operator;
-use crate::binding::Binding;
-use crate::error::CqlError;
+use crate::binding::{Binding, Val};
+use crate::error::{CqlError, invalid};
 use dodona_types::CqlType;
 use dodona_types::schema::Column;
-use dodona_types::value;
+use dodona_types::value::{self, elements, map_entries};
+use smallvec::smallvec;
 use std::borrow::Cow;
-
-/// The elements of a list's wire bytes.
-pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    let mut rest = list;
-    let count = value::read_length(&mut rest).unwrap_or(0).max(0);
-    (0..count).map_while(move |_| value::read_bytes(&mut rest))
-}
-
-/// The entries of a map's wire bytes.
-pub(crate) fn map_entries(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = map;
-    let count = value::read_length(&mut rest).unwrap_or(0).max(0);
-    (0..count).map_while(move |_| Some((value::read_bytes(&mut rest)??, value::read_bytes(&mut rest)??)))
-}
 
 /// A condition, its operands, and the key of the entry that it is on.
 type Evaluated<'r> = (&'r Condition, OperandValues<'r>, Option<Cow<'r, [u8]>>);
@@ -35,10 +22,19 @@ impl<'r> Filter<'r> {
     pub(crate) fn new(restrictions: &'r Restrictions, binding: &'r Binding<'_>) -> Result<Self, CqlError> {
         let mut conditions = Vec::with_capacity(restrictions.filters.len());
         for condition in &restrictions.filters {
-            let values = condition.operands.evaluate(binding, &condition.column.name)?;
+            let name = &condition.column.name;
             let element = match &condition.element {
-                Some(element) => Some(element.evaluate_set(binding, &condition.column.name)?),
+                Some(element) => Some(supported(element.evaluate(binding)?, " map key", name)?),
                 None => None,
+            };
+            let what = if element.is_some() { " map value" } else { " value" };
+            let values = match &condition.operands {
+                Operands::One(expression) => smallvec![supported(expression.evaluate(binding)?, what, name)?],
+                Operands::Many(expressions) => expressions
+                    .iter()
+                    .map(|expression| supported(expression.evaluate(binding)?, what, name))
+                    .collect::<Result<_, _>>()?,
+                Operands::ListOf(_) => condition.operands.evaluate(binding, name)?,
             };
             conditions.push((condition, values, element));
         }
@@ -56,6 +52,15 @@ impl<'r> Filter<'r> {
             value_of(&condition.column)
                 .is_some_and(|value| holds(condition, value, values, element.as_deref()))
         })
+    }
+}
+
+/// The value of a filter, which must be one.
+fn supported<'v>(value: Val<'v>, what: &str, column: &str) -> Result<Cow<'v, [u8]>, CqlError> {
+    match value {
+        Val::Bytes(bytes) => Ok(bytes),
+        Val::Null => invalid(format!("Unsupported null{what} for column {column}")),
+        Val::Unset => invalid(format!("Unsupported unset{what} for column {column}")),
     }
 }
 

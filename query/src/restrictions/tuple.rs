@@ -1,7 +1,8 @@
 //! Conditions on several clustering columns at once.
 
-use super::{Operands, column_of, is_slice, narrow};
-use crate::ast::{Operand, Operator, Relation};
+use super::{OperandValues, Operands, column_of, is_slice, narrow, shown};
+use crate::ast::{Operand, Operator, Relation, Term, TermKind};
+use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::keys;
@@ -20,15 +21,27 @@ pub(super) struct TupleCondition {
 }
 
 impl TupleCondition {
-    fn parts<'v>(&self, value: &'v [u8]) -> Result<Vec<&'v [u8]>, CqlError> {
+    /// The tuples on the right side.
+    pub(super) fn values<'v>(&'v self, binding: &'v Binding<'_>) -> Result<OperandValues<'v>, CqlError> {
+        if let Operands::One(expression) = &self.operands
+            && expression.evaluate(binding)? == Val::Unset
+        {
+            let names = self.columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(",");
+            return invalid(format!("Invalid unset value for tuple ({names})"));
+        }
+        self.operands.evaluate(binding, "tuple")
+    }
+
+    pub(super) fn parts<'v>(&self, value: &'v [u8]) -> Result<Vec<&'v [u8]>, CqlError> {
         let mut rest = value;
         let mut parts = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             match value::read_bytes(&mut rest) {
                 Some(Some(part)) => parts.push(part),
-                _ => {
+                _ if is_slice(self.operator) => {
                     return invalid(format!("Invalid null value in condition for column {}", column.name));
                 }
+                _ => return invalid(format!("Invalid null value for column {}", column.name)),
             }
         }
         Ok(parts)
@@ -100,10 +113,17 @@ pub(super) fn tuple_condition(
                 column.name
             ));
         }
+        if columns[..index].iter().any(|other| other.id == column.id) {
+            return invalid(format!(
+                "Column \"{}\" appeared twice in a relation: {}",
+                column.name,
+                shown::relation(relation)
+            ));
+        }
         if index > 0 && columns[index - 1].position + 1 != column.position {
             return invalid(format!(
-                "Clustering columns must appear in the PRIMARY KEY order in multi-column relations: ({})",
-                names.join(", ")
+                "Clustering columns must appear in the PRIMARY KEY order in multi-column relations: {}",
+                shown::relation(relation)
             ));
         }
     }
@@ -114,11 +134,11 @@ pub(super) fn tuple_condition(
             let list = Receiver::new(format!("in({})", names.join(",")), CqlType::list(tuple.clone(), true));
             Operands::ListOf(Expression::prepare(context, term, &list)?)
         }
-        Operand::One(term) => Operands::One(Expression::prepare(context, term, &receiver)?),
+        Operand::One(term) => Operands::One(tuple_of(context, term, &columns, &receiver)?),
         Operand::Many(terms) => Operands::Many(
             terms
                 .iter()
-                .map(|term| Expression::prepare(context, term, &receiver))
+                .map(|term| tuple_of(context, term, &columns, &receiver))
                 .collect::<Result<_, _>>()?,
         ),
         Operand::Range(_) | Operand::Nothing => return invalid("Unsupported multi-column relation"),
@@ -127,4 +147,51 @@ pub(super) fn tuple_condition(
         return invalid(format!("{} cannot be used for multi-column relations", relation.operator.text()));
     }
     Ok(TupleCondition { columns, operator: relation.operator, operands })
+}
+
+/// A tuple of values, each for the column at its place.
+fn tuple_of(
+    context: &mut Context<'_>,
+    term: &Term,
+    columns: &[Column],
+    receiver: &Receiver,
+) -> Result<Expression, CqlError> {
+    let TermKind::Tuple(terms) = &term.kind else {
+        return Expression::prepare(context, term, receiver);
+    };
+    if terms.len() != columns.len() {
+        return invalid(format!(
+            "Expected {} elements in value tuple, but got {}: {term}",
+            columns.len(),
+            terms.len()
+        ));
+    }
+    let elements = terms
+        .iter()
+        .zip(columns)
+        .map(|(term, column)| {
+            let receiver = Receiver::new(std::sync::Arc::clone(&column.name), column.cql_type.clone());
+            Expression::prepare(context, term, &receiver)
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Expression::Elements(receiver.clone(), elements))
+}
+
+/// Refuses conditions on the same columns that cannot stand together.
+pub(super) fn check_tuples(tuples: &[TupleCondition]) -> Result<(), CqlError> {
+    let count = |test: fn(Operator) -> bool| tuples.iter().filter(|tuple| test(tuple.operator)).count();
+    let [first, _, ..] = tuples else { return Ok(()) };
+    let names = first.columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(" ,");
+    if count(|operator| !is_slice(operator)) > 0 {
+        return invalid(format!(
+            "{names} cannot be restricted by more than one relation if it includes an Equal"
+        ));
+    }
+    if count(|operator| matches!(operator, Operator::Greater | Operator::GreaterOrEqual)) > 1 {
+        return invalid(format!("More than one restriction was found for the start bound on {names}"));
+    }
+    if count(|operator| matches!(operator, Operator::Less | Operator::LessOrEqual)) > 1 {
+        return invalid(format!("More than one restriction was found for the end bound on {names}"));
+    }
+    Ok(())
 }

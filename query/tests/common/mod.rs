@@ -33,9 +33,10 @@ pub(crate) enum Answer {
     Done { rows: Vec<Vec<Option<Vec<u8>>>>, warnings: Vec<String>, event: Option<SchemaEvent> },
 }
 
+/// Keeps the rows it is given.
 #[derive(Default)]
-struct Collect {
-    rows: Vec<Vec<Option<Vec<u8>>>>,
+pub(crate) struct Collect {
+    pub(crate) rows: Vec<Vec<Option<Vec<u8>>>>,
     row: Vec<Option<Vec<u8>>>,
 }
 
@@ -123,7 +124,8 @@ impl TestNode {
     }
 }
 
-fn class_and_message(error: &CqlError) -> String {
+/// An error as the recorded answers write it.
+pub(crate) fn class_and_message(error: &CqlError) -> String {
     let class = match error {
         CqlError::Syntax(_) => "Syntax",
         CqlError::Invalid(_) => "Invalid",
@@ -136,6 +138,7 @@ fn class_and_message(error: &CqlError) -> String {
             return format!("AlreadyExists: Table '{keyspace}.{table}' already exists");
         }
         CqlError::Truncate(_) => "Truncate",
+        CqlError::FunctionFailure { .. } => "FunctionFailure",
         _ => "Server",
     };
     format!("{class}: {error}")

@@ -10,7 +10,7 @@ use super::date_time::{parse_date, parse_time, parse_timestamp};
 use super::duration::CqlDuration;
 use super::inet::{encode_inet, parse_inet};
 use super::number::{Decimal, encode_varint};
-use super::validate::is_version_1;
+use super::validate::{is_version_1, validate};
 use crate::cql_type::CqlType;
 use crate::hex::hex_to_bytes;
 
@@ -106,12 +106,11 @@ impl LiteralKind {
             CqlType::Date | CqlType::Time | CqlType::Timestamp => {
                 matches!(self, Self::String | Self::Integer)
             }
-            CqlType::Tinyint
-            | CqlType::Smallint
-            | CqlType::Int
-            | CqlType::Bigint
-            | CqlType::Counter
-            | CqlType::Varint => self == Self::Integer,
+            // Cassandra takes blobs for bytes.
+            CqlType::Tinyint => matches!(self, Self::Integer | Self::Hex),
+            CqlType::Smallint | CqlType::Int | CqlType::Bigint | CqlType::Counter | CqlType::Varint => {
+                self == Self::Integer
+            }
             CqlType::Float | CqlType::Double | CqlType::Decimal => {
                 matches!(self, Self::Integer | Self::Float)
             }
@@ -155,7 +154,9 @@ pub fn literal_to_wire(
         return Err(LiteralError::WrongKind);
     }
     if kind == LiteralKind::Hex {
-        return Ok(hex_digits(text.get(2..).unwrap_or_default(), out)?);
+        let start = out.len();
+        hex_digits(text.get(2..).unwrap_or_default(), out)?;
+        return Ok(validate(ty, &out[start..])?);
     }
     Ok(text_to_wire(text, ty, out)?)
 }

@@ -30,6 +30,20 @@ pub fn read_bytes<'a>(input: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     }
 }
 
+/// The elements of a list's or a set's wire bytes; a null one is none.
+pub fn elements(collection: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = collection;
+    let count = read_length(&mut rest).unwrap_or(0).max(0);
+    (0..count).map_while(move |_| read_bytes(&mut rest))
+}
+
+/// The entries of a map's wire bytes.
+pub fn map_entries(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = map;
+    let count = read_length(&mut rest).unwrap_or(0).max(0);
+    (0..count).map_while(move |_| Some((read_bytes(&mut rest)??, read_bytes(&mut rest)??)))
+}
+
 /// Appends a `[bytes]`; null has the length -1.
 ///
 /// # Errors
