@@ -22,6 +22,6 @@ pub mod ring;
 pub mod timestamp;
 pub mod transport;
 
-pub use dodona_storage::EngineSettings;
+pub use dodona_storage::{EngineSettings, Page};
 pub use error::ClusterError;
 pub use node::{Node, NodeInfo, NodeSettings};

@@ -231,7 +231,7 @@ impl Processor {
                     sink,
                 )
             }
-            Plan::Batch(plan) if plan.reads_first() => Ok(TryExecute::NotHere),
+            Plan::Batch(plan) if plan.reads_first() || plan.is_conditional() => Ok(TryExecute::NotHere),
             Plan::Batch(plan) => {
                 let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters, &[])?;
                 batch::try_write(&self.host, &mutations, parameters)
@@ -266,6 +266,10 @@ impl Processor {
                 )
                 .await
             }
+            Plan::Batch(plan) if plan.is_conditional() => {
+                let binding = self.bind(statement, parameters)?;
+                plan.execute_conditional(&self.host, &binding, parameters).await
+            }
             Plan::Batch(plan) => {
                 let binding = self.bind(statement, parameters)?;
                 let lists = plan.read_lists(&self.host, &binding, parameters).await?;
@@ -298,7 +302,7 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<TryExecute, CqlError> {
-        if batch::reads_first(entries)? {
+        if batch::reads_first(entries)? || batch::is_conditional(entries)? {
             return Ok(TryExecute::NotHere);
         }
         let mutations = batch::mutations(&self.host, kind, entries, parameters, &[])?;
@@ -315,6 +319,9 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
+        if batch::is_conditional(entries)? {
+            return batch::execute_conditional(&self.host, entries, parameters).await;
+        }
         let lists = batch::read_lists(&self.host, entries, parameters).await?;
         let mutations = batch::mutations(&self.host, kind, entries, parameters, &lists)?;
         batch::write(&self.host, &mutations, parameters).await

@@ -1,8 +1,8 @@
 //! What answers have in common, whether they are given at once or later.
 
-use crate::convert::{Failing, marker_metadata, result_metadata, schema_change};
+use crate::convert::{Failing, marker_metadata, metadata_of, result_metadata, schema_change};
 use crate::worker::Worker;
-use dodona_protocol::{Extras, ResponseWriter, WriteType};
+use dodona_protocol::{Extras, ResponseWriter, RowsOptions, WriteType};
 use dodona_query::{Prepared, StatementResult};
 use dodona_types::{Consistency, RowSink};
 
@@ -39,6 +39,15 @@ pub(crate) fn write_result(
 ) {
     match result {
         StatementResult::SetKeyspace(keyspace) => writer.set_keyspace(stream, extras, keyspace),
+        StatementResult::Conditional { columns, rows } => {
+            let metadata = metadata_of(columns);
+            let mut writer = writer.rows(stream, extras, &metadata, &RowsOptions::default());
+            for row in rows {
+                row.iter().for_each(|value| writer.value(value.as_deref()));
+                writer.end_row();
+            }
+            writer.finish(None);
+        }
         StatementResult::SchemaChange(event) => writer.schema_change(stream, extras, &schema_change(event)),
         StatementResult::Void { .. } | StatementResult::Rows { .. } => writer.void(stream, extras),
     }

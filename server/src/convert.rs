@@ -110,7 +110,12 @@ fn columns(columns: &[dodona_query::ColumnSpec]) -> Vec<ColumnSpec> {
 
 /// The metadata of a statement's rows.
 pub(crate) fn result_metadata(statement: &Prepared) -> EncodedMetadata {
-    EncodedMetadata::new(&ResultMetadata { columns: columns(&statement.columns) })
+    metadata_of(&statement.columns)
+}
+
+/// The metadata of rows of these columns.
+pub(crate) fn metadata_of(specs: &[dodona_query::ColumnSpec]) -> EncodedMetadata {
+    EncodedMetadata::new(&ResultMetadata { columns: columns(specs) })
 }
 
 /// The metadata of a statement's markers.

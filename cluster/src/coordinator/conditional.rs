@@ -8,13 +8,15 @@ use crate::paxos::message::{Request, Step};
 use crate::paxos::state::{Answer, Proposal};
 use dodona_storage::Page;
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
-use dodona_types::{Consistency, TableId};
+use dodona_types::{Consistency, TableId, Token};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// The longest pause between two tries, times how many there were.
 const BACK_OFF: Duration = Duration::from_millis(10);
+/// How long a proposer that one acceptor has refused waits for what the others say.
+const REFUSALS: Duration = Duration::from_millis(100);
 /// A pause grows no further.
 const MAX_BACK_OFF_STEPS: u64 = 10;
 
@@ -51,7 +53,10 @@ struct Lead {
 enum Round<T> {
     Done(T),
     /// Another proposer is in the way: try again with a later ballot.
-    Contended,
+    Contended {
+        /// No acceptor has accepted it.
+        nobody_agreed: bool,
+    },
 }
 
 impl Coordinator {
@@ -73,6 +78,7 @@ impl Coordinator {
         let mut proposer = self.proposer(command, serial)?;
         let mut before = Page::default();
         let work = async {
+            let _turn = self.turn(command).await;
             loop {
                 let Some(Lead { ballot, committed }) = proposer.lead().await? else { continue };
                 if let Some(unsure) = &proposer.unsure
@@ -93,7 +99,12 @@ impl Coordinator {
                 let proposal = Proposal { ballot, mutation };
                 proposer.unsure = Some(proposal.clone());
                 match proposer.propose(&proposal).await? {
-                    Round::Contended => proposer.back_off().await,
+                    Round::Contended { nobody_agreed } => {
+                        if nobody_agreed {
+                            proposer.unsure = None;
+                        }
+                        proposer.back_off().await;
+                    }
                     Round::Done(()) => {
                         proposer.commit(&proposal, commit).await?;
                         return Ok((before, true));
@@ -121,6 +132,7 @@ impl Coordinator {
     ) -> Result<Page, ClusterError> {
         let mut proposer = self.proposer(&command, serial)?;
         let work = async {
+            let _turn = self.turn(&command).await;
             loop {
                 if proposer.lead().await?.is_some() {
                     return self.read_page(command.clone(), quorum_of(serial), max_bytes).await;
@@ -136,6 +148,15 @@ impl Coordinator {
                 data_present: false,
             }),
         }
+    }
+
+    /// Requests of this node on one partition take turns, so that they are not in each other's way.
+    async fn turn(&self, command: &ReadCommand) -> tokio::sync::MutexGuard<'_, ()> {
+        let token = match &command.partitions {
+            PartitionSelection::Key(key) => key.token(),
+            PartitionSelection::Range(_) => Token::MIN,
+        };
+        self.turns[(token.ordinal() >> 32) as usize % self.turns.len()].lock().await
     }
 
     fn proposer(&self, command: &ReadCommand, serial: Consistency) -> Result<Proposer<'_>, ClusterError> {
@@ -232,7 +253,12 @@ impl Proposer<'_> {
             match answers.recv().await {
                 Some((_, Ok(Answer::Refused(ballot)))) => {
                     self.seen = self.seen.max(ballot);
-                    return Ok(Round::Contended);
+                    let others = all.len() - agreed.len() - 1;
+                    let nobody_agreed = step == Step::Propose
+                        && agreed.is_empty()
+                        && failed == 0
+                        && all_refuse(answers, others).await;
+                    return Ok(Round::Contended { nobody_agreed });
                 }
                 Some((replica, Ok(answer))) => agreed.push((replica, answer)),
                 Some((_, Err(error))) => {
@@ -259,7 +285,7 @@ impl Proposer<'_> {
     async fn propose(&mut self, proposal: &Proposal) -> Result<Round<()>, ClusterError> {
         Ok(match self.majority(Step::Propose, proposal).await? {
             Round::Done(_) => Round::Done(()),
-            Round::Contended => Round::Contended,
+            Round::Contended { nobody_agreed } => Round::Contended { nobody_agreed },
         })
     }
 
@@ -269,7 +295,7 @@ impl Proposer<'_> {
 
     /// Tells all replicas what was chosen; as many as the level asks for must have applied it.
     async fn commit(&mut self, proposal: &Proposal, consistency: Consistency) -> Result<(), ClusterError> {
-        let token = dodona_types::Token::of_key(&self.key);
+        let token = Token::of_key(&self.key);
         let plan = self.coordinator.plan(self.table, token, consistency)?;
         let all: Vec<usize> = (0..self.plan.replicas.len()).collect();
         let answers = self.ask(Step::Commit, proposal, &all);
@@ -340,6 +366,22 @@ impl Proposer<'_> {
             contentions: self.contentions,
         }
     }
+}
+
+/// True if so many further acceptors refuse, and say so soon.
+async fn all_refuse(
+    mut answers: mpsc::Receiver<(usize, Result<Answer, ClusterError>)>,
+    count: usize,
+) -> bool {
+    let refuse = async {
+        for _ in 0..count {
+            if !matches!(answers.recv().await, Some((_, Ok(Answer::Refused(_))))) {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(REFUSALS, refuse).await.unwrap_or(false)
 }
 
 /// The replicas that agreed, once there are enough of them or there can be no more.

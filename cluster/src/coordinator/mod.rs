@@ -74,7 +74,12 @@ pub struct Coordinator {
     timeouts: Timeouts,
     timestamps: Arc<Timestamps>,
     random: Random,
+    /// Held by conditional requests on a partition of each stripe.
+    turns: Vec<tokio::sync::Mutex<()>>,
 }
+
+/// Stripes of partitions whose conditional requests take turns.
+const TURNS: usize = 256;
 
 impl Coordinator {
     pub(crate) fn new(
@@ -87,7 +92,8 @@ impl Coordinator {
         timestamps: Arc<Timestamps>,
     ) -> Self {
         let random = env.random.split("coordinator");
-        Self { env, engine, replica, peers, placement, timeouts, timestamps, random }
+        let turns = (0..TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
+        Self { env, engine, replica, peers, placement, timeouts, timestamps, random, turns }
     }
 
     fn plan(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {

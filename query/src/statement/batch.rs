@@ -1,6 +1,7 @@
 //! BATCH: several changes as one; on one node one record of the commit log.
 
 use super::existing::ExistingLists;
+use super::modification::conditional::{self, Part};
 use super::modification::{ModificationPlan, checked_timestamp};
 use super::{Plan, not_yet};
 use crate::ast::{Batch, BatchKind, Modification};
@@ -46,11 +47,31 @@ impl TextBatch {
             }
             statements.push(plan);
         }
+        let is_conditional = statements.iter().any(ModificationPlan::is_conditional);
+        if is_conditional && timestamp.is_some() {
+            return invalid("Cannot provide custom timestamp for conditional BATCH");
+        }
         // Changes of counter tables are refused before.
         if batch.kind == BatchKind::Counter && !statements.is_empty() {
             return invalid("Cannot include non-counter statement in a counter batch");
         }
         Ok(Self { statements, timestamp })
+    }
+
+    /// True if a statement of the batch has an IF.
+    pub(crate) fn is_conditional(&self) -> bool {
+        self.statements.iter().any(ModificationPlan::is_conditional)
+    }
+
+    /// Executes a batch of which a statement has an IF.
+    pub(crate) async fn execute_conditional(
+        &self,
+        host: &Host,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Outcome, CqlError> {
+        let parts: Vec<Part<'_>> = self.statements.iter().map(|statement| (statement, binding)).collect();
+        conditional::execute(host, &parts, true, parameters).await
     }
 
     /// True if lists must be read before the mutations can be made.
@@ -153,6 +174,30 @@ fn plan_of(entry: &impl Entry) -> Result<&ModificationPlan, CqlError> {
         Plan::Modification(plan) => Ok(plan),
         _ => invalid("Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed."),
     }
+}
+
+/// True if a statement of a batch has an IF.
+pub(crate) fn is_conditional(entries: &[impl Entry]) -> Result<bool, CqlError> {
+    entries.iter().try_fold(false, |has, entry| Ok(has | plan_of(entry)?.is_conditional()))
+}
+
+/// Executes a batch of which a statement has an IF.
+pub(crate) async fn execute_conditional(
+    host: &Host,
+    entries: &[impl Entry],
+    parameters: &Parameters<'_>,
+) -> Result<Outcome, CqlError> {
+    let owns: Vec<Parameters<'_>> = entries
+        .iter()
+        .map(|entry| Parameters { values: entry.values(), names: None, ..parameters.clone() })
+        .collect();
+    let mut bindings = Vec::with_capacity(entries.len());
+    for (entry, own) in entries.iter().zip(&owns) {
+        bindings.push(Binding::new(entry.markers(), own, host.node.timestamps.next(), &host.random)?);
+    }
+    let plans = entries.iter().map(plan_of).collect::<Result<Vec<_>, _>>()?;
+    let parts: Vec<Part<'_>> = plans.into_iter().zip(&bindings).collect();
+    conditional::execute(host, &parts, true, parameters).await
 }
 
 /// True if lists must be read before a batch's mutations can be made.
