@@ -98,6 +98,8 @@ pub(crate) struct Restrictions {
     tuples: Vec<TupleCondition>,
     /// Checked row by row.
     pub(crate) filters: Vec<Condition>,
+    /// Conditions on several columns that are checked row by row.
+    tuple_filters: Vec<TupleCondition>,
 }
 
 /// What a WHERE clause is for.
@@ -126,6 +128,7 @@ impl Restrictions {
             clustering_slice: Vec::new(),
             tuples: Vec::new(),
             filters: Vec::new(),
+            tuple_filters: Vec::new(),
         };
         let mut by_column: BTreeMap<Arc<str>, Vec<Condition>> = BTreeMap::new();
         for relation in relations {
@@ -160,7 +163,7 @@ impl Restrictions {
         check_tuples(&all.tuples)?;
         all.check_tokens()?;
         all.take_partition(&mut by_column)?;
-        all.take_clustering(&mut by_column)?;
+        all.take_clustering(&mut by_column, purpose)?;
         all.filters.extend(by_column.into_values().flatten());
         all.check(purpose)?;
         Ok(all)
@@ -179,6 +182,12 @@ impl Restrictions {
         self.partition
             .as_ref()
             .is_some_and(|partition| partition.iter().all(|condition| condition.operator == Operator::Equal))
+    }
+
+    /// The columns whose values are checked row by row.
+    pub(crate) fn filtered_columns(&self) -> impl Iterator<Item = &Column> {
+        let of_tuples = self.tuple_filters.iter().flat_map(|tuple| &tuple.columns);
+        self.filters.iter().map(|filter| &filter.column).chain(of_tuples)
     }
 
     /// True with a condition on the partition key's columns or their token.
@@ -208,7 +217,7 @@ impl Restrictions {
         self.clustering.is_empty()
             && self.clustering_slice.is_empty()
             && self.tuples.is_empty()
-            && !self.filters.iter().any(|filter| filter.column.kind == ColumnKind::Clustering)
+            && !self.filtered_columns().any(|column| column.kind == ColumnKind::Clustering)
     }
 
     /// True if every clustering column has = or IN.

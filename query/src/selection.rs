@@ -105,7 +105,9 @@ impl Selection {
     ) -> Result<GroupItem, CqlError> {
         if let Selectable::Column(name) = selectable {
             let selector = Selector::Column(self.want(table, name)?);
-            return Ok(GroupItem { selector, column: column_of(table, name)?.clone(), is_function: false });
+            let column = column_of(table, name)?.clone();
+            let cql_type = column.cql_type.clone();
+            return Ok(GroupItem { selector, cql_type, column, is_function: false });
         }
         if !matches!(
             selectable,
@@ -121,7 +123,7 @@ impl Selection {
         builder.wanted = std::mem::take(&mut self.wanted);
         let prepared = builder.selector(context, selectable, None);
         self.wanted = builder.wanted;
-        let (selector, _) = prepared?;
+        let (selector, cql_type) = prepared?;
         if !builder.aggregates.is_empty() {
             let Selectable::Function(name, _) = selectable else {
                 return invalid("Aggregate functions are not supported within the GROUP BY clause");
@@ -133,7 +135,8 @@ impl Selection {
         }
         match selector.only_column() {
             Some(index) => {
-                Ok(GroupItem { column: self.wanted[index].column.clone(), selector, is_function: true })
+                let column = self.wanted[index].column.clone();
+                Ok(GroupItem { selector, cql_type, column, is_function: true })
             }
             None => invalid(format!(
                 "Group by functions must have one clustering column as argument, got {}",
@@ -146,6 +149,7 @@ impl Selection {
 /// An item of GROUP BY.
 pub(crate) struct GroupItem {
     pub(crate) selector: Selector,
+    pub(crate) cql_type: CqlType,
     pub(crate) column: Column,
     pub(crate) is_function: bool,
 }

@@ -58,17 +58,37 @@ impl Accumulator {
                 match number {
                     Number::Whole(n) => self.whole += n,
                     Number::Real(n) => self.add_real(n),
-                    Number::Exact(n) => {
-                        self.exact = Some(self.exact.take().map_or(n.clone(), |sum| decimal::add(&sum, &n)));
-                    }
+                    Number::Exact(n) => self.add_exact(kind, n),
                 }
             }
         }
         Ok(())
     }
 
+    /// Adds to the sum, or brings the average on by the part that the number has in it, at the
+    /// scale of the difference, as Cassandra does.
+    fn add_exact(&mut self, kind: AggregateKind, n: Decimal) {
+        self.exact = Some(match self.exact.take() {
+            None => n,
+            Some(average) if kind == AggregateKind::Avg => {
+                let difference = decimal::subtract(&n, &average);
+                let part = decimal::divide_half_even(&difference.unscaled, &self.numbers.into());
+                decimal::add(&average, &Decimal::new(part, difference.scale))
+            }
+            Some(sum) => decimal::add(&sum, &n),
+        });
+    }
+
+    /// Adds to a sum of doubles. Where it leaves their range it goes on exactly, for the average.
     fn add_real(&mut self, n: f64) {
         let sum = self.real + n;
+        if n.is_finite() && !sum.is_finite() {
+            let exact = |n: f64| Number::Real(n).exact();
+            let before = self.exact.take().or_else(|| exact(self.real));
+            self.exact = before.zip(exact(n)).map(|(sum, n)| decimal::add(&sum, &n));
+        } else {
+            self.exact = None;
+        }
         let lost = if self.real.abs() >= n.abs() { (self.real - sum) + n } else { (n - sum) + self.real };
         if lost.is_finite() {
             self.lost += lost;
@@ -87,14 +107,15 @@ impl Accumulator {
             }
             (_, AggregateKind::Min | AggregateKind::Max) => return Ok(self.best),
             (CqlType::Float | CqlType::Double, AggregateKind::Sum) => Number::Real(real),
-            (CqlType::Float | CqlType::Double, _) => {
-                Number::Real(if count == 0 { 0.0 } else { real / count as f64 })
-            }
-            (CqlType::Decimal, AggregateKind::Sum) => Number::Exact(self.exact.unwrap_or_else(zero)),
-            (CqlType::Decimal, _) => Number::Exact(self.exact.map_or_else(zero, |sum| {
-                // The scale of the sum stays.
-                Decimal::new(decimal::divide_half_even(&sum.unscaled, &count.into()), sum.scale)
-            })),
+            (CqlType::Float | CqlType::Double, _) => match self.exact {
+                Some(sum) => {
+                    let average = decimal::divide_half_even(&sum.unscaled, &count.into());
+                    Number::Real(Number::Exact(Decimal::new(average, sum.scale)).real())
+                }
+                None => Number::Real(if count == 0 { 0.0 } else { real / count as f64 }),
+            },
+            (CqlType::Decimal, _) => Number::Exact(self.exact.unwrap_or_else(zero)),
+
             (_, AggregateKind::Sum) => Number::Whole(self.whole),
             (_, _) => Number::Whole(if count == 0 { BigInt::ZERO } else { self.whole / BigInt::from(count) }),
         };

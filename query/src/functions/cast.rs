@@ -2,9 +2,9 @@
 
 use super::number::{is_number, number, wire};
 use super::time::{date_of_millis, millis_of};
-use crate::error::CqlError;
+use crate::error::{CqlError, invalid};
 use dodona_types::CqlType;
-use dodona_types::value;
+use dodona_types::value::{self, Decimal, Value};
 
 /// True if `CAST` goes from one type to the other.
 pub(crate) fn can_cast(source: &CqlType, target: &CqlType) -> bool {
@@ -43,6 +43,14 @@ pub(super) fn execute(source: &CqlType, target: &CqlType, bytes: &[u8]) -> Resul
         }
         CqlType::Date => Ok(millis_of(source, bytes).map(date_of_millis)),
         CqlType::Timestamp => Ok(millis_of(source, bytes).map(|millis| millis.to_be_bytes().to_vec())),
+        CqlType::Decimal if matches!(source, CqlType::Float | CqlType::Double) => {
+            // By way of the shortest text, which is shorter for a float.
+            let text = value::wire_to_literal(source, Some(bytes))?;
+            match text.parse::<Decimal>() {
+                Ok(decimal) => wire(target, &Value::Decimal(decimal)).map(Some),
+                Err(_) => invalid(format!("{text} cannot be cast to decimal")),
+            }
+        }
         _ => match number(source, bytes)? {
             Some(number) => wire(target, &number.convert(target)).map(Some),
             None => Ok(None),

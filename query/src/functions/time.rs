@@ -136,7 +136,7 @@ pub(super) fn floor(
     }
     match types[0] {
         CqlType::Time => {
-            if duration.months != 0 || duration.days != 0 || duration.nanoseconds >= NANOS_PER_DAY {
+            if duration.months != 0 || duration.days != 0 || duration.nanoseconds > NANOS_PER_DAY {
                 return invalid(
                     "For time values, the floor can only be computed for durations smaller that a day",
                 );

@@ -103,6 +103,7 @@ impl Restrictions {
     pub(super) fn take_clustering(
         &mut self,
         by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>,
+        purpose: Purpose,
     ) -> Result<(), CqlError> {
         if let Some(tuple) = self.tuples.first() {
             // Conditions on the columns before the tuple's first are taken, and slices of the first.
@@ -142,7 +143,12 @@ impl Restrictions {
         }
         if let Some(tuple) = self.tuples.first() {
             let first = tuple.columns.first().map_or(0, |column| usize::from(column.position));
-            if first != self.clustering.len() {
+            if first != self.clustering.len() && purpose == (Purpose::Select { allow_filtering: true }) {
+                if is_slice(tuple.operator) {
+                    return invalid("Multi-column slice restrictions cannot be used for filtering.");
+                }
+                self.tuple_filters.append(&mut self.tuples);
+            } else if first != self.clustering.len() {
                 let missing = self.table.clustering_key().nth(self.clustering.len());
                 return invalid(format!(
                     "PRIMARY KEY column \"{}\" cannot be restricted as preceding column \"{}\" is not restricted",

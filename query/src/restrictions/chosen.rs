@@ -116,9 +116,6 @@ impl Restrictions {
             prefixes = product(prefixes, &values, |value, prefix| {
                 keys::put_component(&condition.column, value, prefix)
             })?;
-            if prefixes.len() > MAX_COMBINATIONS {
-                return invalid(too_many_combinations(prefixes.len()));
-            }
         }
         if let Some(tuple) = self.exact_tuple() {
             let values = tuple.values(binding)?;
@@ -187,11 +184,12 @@ impl Restrictions {
     }
 }
 
-const MAX_COMBINATIONS: usize = 100;
+/// The most partitions, or places in them, that a statement names.
+const MAX_COMBINATIONS: usize = 65_536;
 
 fn too_many_combinations(count: usize) -> String {
     format!(
-        "The query cannot be completed because it selects {count} combinations of clustering columns - the maximum allowed is {MAX_COMBINATIONS}"
+        "The query cannot be completed because it selects {count} combinations of keys - the maximum allowed is {MAX_COMBINATIONS}"
     )
 }
 
@@ -204,6 +202,10 @@ fn product(
     if let [value] = values {
         prefixes.iter_mut().try_for_each(|prefix| put(value, prefix))?;
         return Ok(prefixes);
+    }
+    let count = prefixes.len().saturating_mul(values.len());
+    if count > MAX_COMBINATIONS {
+        return invalid(too_many_combinations(count));
     }
     let mut longer = RawKeys::with_capacity(prefixes.len() * values.len());
     for prefix in &prefixes {

@@ -103,6 +103,9 @@ fn receiver_of(
             let element = Expression::prepare(context, term, &key_receiver)?;
             Ok((Receiver::new(format!("value({name})"), CqlType::clone(value)), Some(element)))
         }
+        (_, CqlType::List { .. }, Some(_)) => Err(CqlError::Invalid(
+            "Indexes on list entries (l[index] = value) are not currently supported.".into(),
+        )),
         (_, _, Some(_)) => Err(CqlError::Invalid(format!("Column {name} cannot be used as a map"))),
         (Operator::Contains, CqlType::List { element, .. } | CqlType::Set { element, .. }, None) => {
             Ok((Receiver::new(format!("value({name})"), CqlType::clone(element)), None))

@@ -1,5 +1,6 @@
 //! Conditions that are checked row by row.
 
+use super::tuple::TupleCondition;
 use super::{Condition, OperandValues, Operands, Restrictions};
 use crate::ast::Operator;
 use crate::binding::{Binding, Val};
@@ -16,6 +17,8 @@ type Evaluated<'r> = (&'r Condition, OperandValues<'r>, Option<Cow<'r, [u8]>>);
 /// The values of the filters, evaluated once for an execution.
 pub(crate) struct Filter<'r> {
     conditions: Vec<Evaluated<'r>>,
+    /// Conditions on several columns, and the tuples of values of which one must be theirs.
+    tuples: Vec<(&'r TupleCondition, Vec<Vec<Vec<u8>>>)>,
 }
 
 impl<'r> Filter<'r> {
@@ -30,20 +33,36 @@ impl<'r> Filter<'r> {
             let what = if element.is_some() { " map value" } else { " value" };
             let values = match &condition.operands {
                 Operands::One(expression) => smallvec![supported(expression.evaluate(binding)?, what, name)?],
-                Operands::Many(expressions) => expressions
-                    .iter()
-                    .map(|expression| supported(expression.evaluate(binding)?, what, name))
-                    .collect::<Result<_, _>>()?,
+                Operands::Many(expressions) => {
+                    let mut values = OperandValues::new();
+                    for expression in expressions {
+                        let value = expression.evaluate(binding)?;
+                        // A null that is bound is like no value at all.
+                        if value != Val::Null || expression.marker_index().is_none() {
+                            values.push(supported(value, what, name)?);
+                        }
+                    }
+                    values
+                }
                 Operands::ListOf(_) => condition.operands.evaluate(binding, name)?,
             };
             conditions.push((condition, values, element));
         }
-        Ok(Self { conditions })
+        let mut tuples = Vec::with_capacity(restrictions.tuple_filters.len());
+        for tuple in &restrictions.tuple_filters {
+            let values = tuple.values(binding)?;
+            let parts = values
+                .iter()
+                .map(|value| Ok(tuple.parts(value)?.into_iter().map(<[u8]>::to_vec).collect()))
+                .collect::<Result<_, CqlError>>()?;
+            tuples.push((tuple, parts));
+        }
+        Ok(Self { conditions, tuples })
     }
 
     /// True without conditions.
     pub(crate) fn is_empty(&self) -> bool {
-        self.conditions.is_empty()
+        self.conditions.is_empty() && self.tuples.is_empty()
     }
 
     /// True if all conditions hold for a row whose values `value_of` gives.
@@ -51,6 +70,13 @@ impl<'r> Filter<'r> {
         self.conditions.iter().all(|(condition, values, element)| {
             value_of(&condition.column)
                 .is_some_and(|value| holds(condition, value, values, element.as_deref()))
+        }) && self.tuples.iter().all(|(tuple, wanted)| {
+            wanted.iter().any(|parts| {
+                tuple.columns.iter().zip(parts).all(|(column, part)| {
+                    value_of(column)
+                        .is_some_and(|value| value::compare(&column.cql_type, value, part).is_eq())
+                })
+            })
         })
     }
 }

@@ -43,8 +43,8 @@ pub(crate) struct SelectPlan {
     reversed: bool,
     /// Rows are sorted by these wanted columns before they are given.
     sort: Vec<(usize, bool)>,
-    /// What GROUP BY names.
-    group_by: Vec<Selector>,
+    /// What GROUP BY names, with its type.
+    group_by: Vec<(Selector, CqlType)>,
     limit: Option<Expression>,
     per_partition_limit: Option<Expression>,
 }
@@ -76,8 +76,8 @@ impl SelectPlan {
         if select.per_partition_limit.is_some() && !selection.aggregates.is_empty() && group_by.is_empty() {
             return invalid("PER PARTITION LIMIT is not allowed with aggregate queries.");
         }
-        for filter in &restrictions.filters {
-            selection.want(&table, &filter.column.name)?;
+        for column in restrictions.filtered_columns() {
+            selection.want(&table, &column.name)?;
         }
         let mut limit = |term: &Option<Term>, name: &str| match term {
             Some(term) => Expression::prepare(context, term, &Receiver::new(name, CqlType::Int)).map(Some),
@@ -214,6 +214,7 @@ impl SelectPlan {
             json: self.json,
             distinct: self.distinct,
             sort: &self.sort,
+            reversed: self.reversed,
             group_by: &self.group_by,
             static_only_rows: self.restrictions.is_whole_partition(),
         };

@@ -158,7 +158,16 @@ pub fn literal_to_wire(
         hex_digits(text.get(2..).unwrap_or_default(), out)?;
         return Ok(validate(ty, &out[start..])?);
     }
-    Ok(text_to_wire(text, ty, out)?)
+    let start = out.len();
+    text_to_wire(text, ty, out)?;
+    // Digits that stand for no double are not taken for infinity.
+    if *ty == CqlType::Double && text.contains(|c: char| c.is_ascii_digit()) {
+        let is_finite = out[start..].try_into().is_ok_and(|bytes| f64::from_be_bytes(bytes).is_finite());
+        if !is_finite {
+            return Ok(unable("double", text)?);
+        }
+    }
+    Ok(())
 }
 
 fn hex_digits(digits: &str, out: &mut Vec<u8>) -> Result<(), ValueError> {

@@ -6,6 +6,7 @@ use crate::error::{CqlError, invalid};
 use crate::restrictions::Restrictions;
 use crate::selection::{Selection, Selector};
 use crate::statement::not_yet;
+use dodona_types::CqlType;
 use dodona_types::schema::{Column, ColumnKind, Table};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -115,7 +116,7 @@ pub(super) fn group_by(
     select: &Select,
     restrictions: &Restrictions,
     selection: &mut Selection,
-) -> Result<Vec<Selector>, CqlError> {
+) -> Result<Vec<(Selector, CqlType)>, CqlError> {
     const ORDER: &str =
         "Group by currently only support groups of columns following their declared order in the PRIMARY KEY";
     let mut items = Vec::with_capacity(select.group_by.len());
@@ -145,7 +146,7 @@ pub(super) fn group_by(
             }
         }
         after_function = item.is_function;
-        items.push(item.selector);
+        items.push((item.selector, item.cql_type));
     }
     Ok(items)
 }

@@ -12,7 +12,7 @@ use crate::selection::{Selection, Selector};
 use dodona_types::limits::MAX_PAGE_BYTES;
 use dodona_types::schema::Table;
 use dodona_types::value::{wire_to_json, write_json_string};
-use dodona_types::{KeyRef, LiveRow, RowSink, RowVisitor};
+use dodona_types::{CqlType, KeyRef, LiveRow, RowSink, RowVisitor};
 use smallvec::SmallVec;
 use std::ops::ControlFlow;
 
@@ -26,7 +26,9 @@ pub(super) struct Shape<'a> {
     pub(super) json: bool,
     pub(super) distinct: bool,
     pub(super) sort: &'a [(usize, bool)],
-    pub(super) group_by: &'a [Selector],
+    /// The rows come against their order.
+    pub(super) reversed: bool,
+    pub(super) group_by: &'a [(Selector, CqlType)],
     /// A partition without rows but with a static row gives a row.
     pub(super) static_only_rows: bool,
 }

@@ -17,11 +17,21 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// True if rows with these keys are of one group: keys that compare as equal are.
+    fn is_same_group(&self, a: &[Option<Vec<u8>>], b: &[Option<Vec<u8>>]) -> bool {
+        let items = self.shape.group_by.iter();
+        items.zip(a.iter().zip(b)).all(|((_, ty), (a, b))| match (a, b) {
+            (Some(a), Some(b)) => value::compare(ty, a, b).is_eq(),
+            (a, b) => a.is_none() && b.is_none(),
+        })
+    }
+
     pub(super) fn aggregate(&mut self) -> Result<(), CqlError> {
         let items = self.shape.group_by.iter();
-        let key =
-            items.map(|item| item.value(&self.values, &[], self.binding)).collect::<Result<Vec<_>, _>>()?;
-        if self.group.as_ref().is_some_and(|group| group.key != key) {
+        let key = items
+            .map(|(item, _)| item.value(&self.values, &[], self.binding))
+            .collect::<Result<Vec<_>, _>>()?;
+        if self.group.as_ref().is_some_and(|group| !self.is_same_group(&group.key, &key)) {
             self.end_group()?;
             if self.done {
                 return Ok(());
@@ -92,16 +102,18 @@ impl<'a> Output<'a> {
                 (self.shape.selection.wanted[*index].column.cql_type.clone(), *descending)
             })
             .collect();
+        let reversed = self.shape.reversed;
         rows.sort_by(|a, b| {
             types.iter().zip(a.by.iter().zip(&b.by)).fold(
                 Ordering::Equal,
                 |order, ((ty, descending), (a, b))| {
                     order.then_with(|| {
-                        let order = match (a, b) {
-                            (Some(a), Some(b)) => value::compare(ty, a, b),
-                            (a, b) => a.is_some().cmp(&b.is_some()),
+                        // What is absent comes first in a column's own order, whichever that is.
+                        let (order, against) = match (a, b) {
+                            (Some(a), Some(b)) => (value::compare(ty, a, b), *descending),
+                            (a, b) => (a.is_some().cmp(&b.is_some()), reversed),
                         };
-                        if *descending { order.reverse() } else { order }
+                        if against { order.reverse() } else { order }
                     })
                 },
             )
