@@ -38,8 +38,9 @@ struct Proposer<'a> {
     /// The greatest ballot that was heard of.
     seen: Ballot,
     contentions: u32,
-    /// What this proposer proposed: nobody knows yet whether it is or will be chosen.
-    unsure: Option<Proposal>,
+    /// What this proposer proposed, oldest first: nobody knows yet whether one of them is or will be
+    /// chosen.
+    unsure: Vec<Proposal>,
 }
 
 /// A ballot that a majority has promised, with nothing left to finish.
@@ -81,27 +82,27 @@ impl Coordinator {
             let _turn = self.turn(command).await;
             loop {
                 let Some(Lead { ballot, committed }) = proposer.lead().await? else { continue };
-                if let Some(unsure) = &proposer.unsure
-                    && committed.ballot >= unsure.ballot
+                if let Some(oldest) = proposer.unsure.first()
+                    && committed.ballot >= oldest.ballot
                 {
-                    // Another proposer has finished it, or chose something else in its place or
-                    // after it.
-                    let is_ours = committed.mutation == unsure.mutation;
+                    // Another proposer has finished one of them, or chose something else in its
+                    // place or after it.
+                    let is_ours = proposer.unsure.iter().any(|one| one.mutation == committed.mutation);
                     return if is_ours { Ok((before, true)) } else { Err(proposer.unknown().into()) };
                 }
                 let page = self.read_page(command.clone(), quorum_of(serial), usize::MAX).await?;
                 let mutation = match decide(&page, ballot.micros)? {
-                    Decision::Leave if proposer.unsure.is_some() => return Err(proposer.unknown().into()),
+                    Decision::Leave if !proposer.unsure.is_empty() => return Err(proposer.unknown().into()),
                     Decision::Leave => return Ok((page, false)),
                     Decision::Apply(mutation) => mutation,
                 };
                 before = page;
                 let proposal = Proposal { ballot, mutation };
-                proposer.unsure = Some(proposal.clone());
+                proposer.unsure.push(proposal.clone());
                 match proposer.propose(&proposal).await? {
                     Round::Contended { nobody_agreed } => {
                         if nobody_agreed {
-                            proposer.unsure = None;
+                            proposer.unsure.pop();
                         }
                         proposer.back_off().await;
                     }
@@ -114,7 +115,7 @@ impl Coordinator {
         };
         match tokio::time::timeout(self.timeouts.contention, work).await {
             Ok(result) => result,
-            Err(_) if proposer.unsure.is_some() => Err(proposer.unknown().into()),
+            Err(_) if !proposer.unsure.is_empty() => Err(proposer.unknown().into()),
             Err(_) => Err(proposer.timed_out(serial).into()),
         }
     }
@@ -170,7 +171,7 @@ impl Coordinator {
             key: key.as_ref().bytes.to_vec(),
             seen: Ballot::NONE,
             contentions: 0,
-            unsure: None,
+            unsure: Vec::new(),
         })
     }
 }
