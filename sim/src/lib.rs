@@ -3,13 +3,15 @@
 //! everything; the same seed gives the same trace.
 //!
 //! * [`single`] runs one node through power cuts and kills; [`ring`] runs three nodes that
-//!   exchange real requests while links break and nodes crash.
+//!   exchange real requests while links break and nodes crash; [`engine`] runs histories on the
+//!   storage engine alone.
 //! * [`model`] notes what was attempted and acknowledged; [`invariants`] judge what is read.
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
 #![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod disk;
+pub mod engine;
 pub mod invariants;
 pub mod model;
 pub mod net;

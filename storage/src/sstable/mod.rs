@@ -7,6 +7,7 @@ pub mod filter;
 pub mod format;
 pub mod reader;
 pub mod statistics;
+pub mod verify;
 pub mod writer;
 
 pub use reader::Sstable;
