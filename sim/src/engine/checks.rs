@@ -56,7 +56,7 @@ impl World {
     pub fn snapshot(&mut self) -> Result<(), Stop> {
         self.snapshots += 1;
         let name = format!("s{}", self.snapshots);
-        let taken = self.engine()?.snapshot(self.table(), &name);
+        let taken = self.engine()?.snapshot(self.table(), &name, "2026-01-01T00:00:00Z", "");
         if let Some(files) = self.take("a snapshot", taken)? {
             self.promise_flushed();
             let count = self.engine()?.files(self.table()).map_or(0, |files| files.len());
@@ -120,5 +120,70 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Damages a file of the table and scrubs it. What is left must be sound: all of it, if no data
+    /// was hit; nothing that nobody wrote in any case. True if something may be lost.
+    ///
+    /// # Errors
+    /// Something else is read; the table is still damaged.
+    pub fn scrub(&mut self, seed: u64) -> Result<bool, Stop> {
+        let suffix = {
+            let files = self.engine()?.files(self.table()).unwrap_or_default();
+            let random = Random::from_seed(seed);
+            let Some((path, _)) = files.get(random.below(files.len().max(1) as u64) as usize) else {
+                return Ok(false);
+            };
+            path.clone()
+        };
+        // Without space the scrub cannot be done, and the damage would stay.
+        self.limit_space(None);
+        let Some((path, at, mask)) = self.life_disk.rot_by(&suffix, &Random::from_seed(seed)) else {
+            return Ok(false);
+        };
+        let scrubbed = match self.engine()?.scrub(self.table(), &format!("scrub{seed}")) {
+            Ok(scrubbed) => scrubbed,
+            Err(error) => {
+                self.life_disk.flip(&path, at, mask);
+                return self.take("a scrub", Err::<bool, _>(error)).map(Option::unwrap_or_default);
+            }
+        };
+        let lost: usize = scrubbed.rebuilt.iter().map(|(_, salvaged)| salvaged.lost.len()).sum();
+        if scrubbed.rebuilt.len() != 1 {
+            return Err(Stop::Violation(format!(
+                "byte {at} of {path} is damaged; a scrub says {scrubbed:?}"
+            )));
+        }
+        let verified = self.engine()?.verify(self.table());
+        if let Some(damage) = self.take("verify", verified)?.and_then(|damages| damages.into_iter().next()) {
+            return Err(Stop::Violation(format!("behind a scrub verify finds {damage:?}")));
+        }
+        let now = self.now();
+        let all = Query {
+            partition: None,
+            names: vec![],
+            slices: vec![],
+            reversed: false,
+            limits: (0, 0),
+            page_rows: 0,
+        };
+        let seen = reads::read(self.engine()?, self.table(), &all, now, Way::Page);
+        let seen = self.take("a read behind a scrub", seen)?.flatten().unwrap_or_default();
+        if lost == 0 {
+            let expected = self.model.answer(&all, PARTITIONS, now);
+            self.compare(&all, "behind a scrub that lost nothing", Some(&seen), &expected)?;
+        }
+        for (partition, statics, rows) in &seen {
+            let rows = rows.iter().map(|(row, cells)| (Some(*row), cells)).chain([(None, statics)]);
+            for (row, (place, value)) in
+                rows.flat_map(|(row, cells)| cells.iter().map(move |cell| (row, *cell)))
+            {
+                if !self.model.was_written(*partition, row, place, value) {
+                    let what = format!("{place:?} of row {row:?} of partition {partition} shows {value}");
+                    return Err(Stop::Violation(format!("behind a scrub {what}, which nobody wrote")));
+                }
+            }
+        }
+        Ok(true)
     }
 }

@@ -84,8 +84,9 @@ impl Generator {
             938..942 => Step::Recreate,
             942..950 => Step::LimitSpace(self.chance(60).then(|| self.random.below(3_000) as u32)),
             950..954 => Step::FailSync(self.below(5)),
-            954..964 => Step::Rot(self.random.next_u64()),
-            964..982 => Step::Restart(End::Kill),
+            954..962 => Step::Rot(self.random.next_u64()),
+            962..968 => Step::Scrub(self.random.next_u64()),
+            968..982 => Step::Restart(End::Kill),
             _ => Step::Restart(End::PowerCut(self.random.next_u64())),
         }
     }

@@ -174,15 +174,7 @@ async fn apply(world: &mut World, step: &Step) -> Result<(), Stop> {
             let collected = world.engine()?.collect_garbage(world.table(), *cells);
             world.take("garbage collection", collected)?;
         }
-        Step::Truncate => {
-            world.maybe_emptied = true;
-            let truncated = world.engine()?.truncate(world.table());
-            let truncated = world.take("a truncation", truncated)?;
-            world.maybe_emptied = false;
-            if truncated.is_some() {
-                world.forget();
-            }
-        }
+        Step::Truncate => empty(world)?,
         Step::Snapshot(_) => world.snapshot()?,
         Step::Alter(setup) => world.alter(*setup)?,
         Step::Recreate => world.recreate()?,
@@ -193,7 +185,25 @@ async fn apply(world: &mut World, step: &Step) -> Result<(), Stop> {
                 (0..PARTITIONS).map(|partition| all(Some(partition), partition % 2 == 1)).collect();
             world.rot(*seed, &queries)?;
         }
+        Step::Scrub(seed) => {
+            world.compactions.clear();
+            if world.scrub(*seed)? {
+                // The model does not know what was lost.
+                empty(world)?;
+            }
+        }
         Step::Restart(end) => world.restart(*end)?,
+    }
+    Ok(())
+}
+
+fn empty(world: &mut World) -> Result<(), Stop> {
+    world.maybe_emptied = true;
+    let truncated = world.engine()?.truncate(world.table());
+    let truncated = world.take("a truncation", truncated)?;
+    world.maybe_emptied = false;
+    if truncated.is_some() {
+        world.forget();
     }
     Ok(())
 }

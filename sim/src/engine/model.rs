@@ -108,6 +108,14 @@ impl Model {
             .unwrap_or(i64::MIN)
     }
 
+    /// True if someone wrote this value there, sometime.
+    #[must_use]
+    pub fn was_written(&self, partition: u8, row: Option<u8>, place: Place, value: u8) -> bool {
+        self.of(partition).any(|fact| {
+            matches!(fact, Fact::Cell(of, at, cell) if *of == row && *at == place && cell.value == Some(value))
+        })
+    }
+
     fn of(&self, partition: u8) -> impl Iterator<Item = &Fact> {
         self.facts.iter().filter(move |(_, of, _)| *of == partition).map(|(_, _, fact)| fact)
     }

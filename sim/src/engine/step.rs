@@ -159,6 +159,8 @@ pub enum Step {
     FailSync(u8),
     /// A bit of a file flips and is read; afterwards it flips back.
     Rot(u64),
+    /// A bit of a file flips for good, and the table is scrubbed; afterwards it is emptied.
+    Scrub(u64),
     /// The engine ends and starts again.
     Restart(End),
 }

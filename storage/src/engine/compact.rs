@@ -205,7 +205,7 @@ impl Engine {
             return Err(StorageError::NoSpace);
         }
         let kind = match (choice.purpose, garbage) {
-            (_, Some(_)) => "Garbage collection",
+            (_, Some(_)) => "Remove deleted data",
             (Purpose::Tombstones, _) => "Tombstone Compaction",
             _ => "Compaction",
         };

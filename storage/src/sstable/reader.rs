@@ -37,6 +37,7 @@ pub struct Sstable {
     cache_file: u64,
     cache: Arc<BlockCache>,
     top_index: TopIndex,
+    top_index_offset: u64,
     filter: Filter,
     statistics: Statistics,
     mutants: Mutants,
@@ -71,6 +72,7 @@ impl Sstable {
             cache_file: cache.register_file(),
             cache: Arc::clone(cache),
             top_index: Vec::new(),
+            top_index_offset: footer.top_index.offset,
             filter: Filter::build(&[], 0.5),
             statistics: Statistics::new(table, Vec::new(), uuid::Uuid::nil()),
             mutants: mutants.clone(),
@@ -139,6 +141,11 @@ impl Sstable {
     pub fn may_contain(&self, token: Token) -> bool {
         let (first, last) = self.statistics.tokens();
         first <= token && token <= last && self.filter.may_contain(token)
+    }
+
+    /// Where the data and index blocks end.
+    pub(crate) const fn top_index_offset(&self) -> u64 {
+        self.top_index_offset
     }
 
     /// The index blocks, by their first key.

@@ -7,7 +7,7 @@ use super::statistics::Statistics;
 use crate::error::{Result, StorageError};
 use dodona_types::codec::{DecodeError, Reader};
 use dodona_types::row::RowView;
-use dodona_types::{KeyRef, Token};
+use dodona_types::{Deletion, KeyRef, Token};
 
 /// A part of a file that does not hold what was written to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Damage {
 pub(crate) struct ListedBlock {
     pub(crate) handle: BlockHandle,
     pub(crate) first_key: Box<[u8]>,
+    /// The range deletion that is open where it begins.
+    pub(crate) open: Deletion,
 }
 
 /// What a walk over a file comes to.
@@ -94,8 +96,8 @@ fn list(index: &Block, blocks: &mut Vec<ListedBlock>) -> Result<(), DecodeError>
     cursor.seek_first(index)?;
     while let Some(key) = cursor.key() {
         let first_key = key.into();
-        let handle = IndexEntry::parse(index.value(cursor.value_range()))?.handle;
-        blocks.push(ListedBlock { handle, first_key });
+        let IndexEntry { handle, open } = IndexEntry::parse(index.value(cursor.value_range()))?;
+        blocks.push(ListedBlock { handle, first_key, open });
         cursor.advance(index)?;
     }
     Ok(())
