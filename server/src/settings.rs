@@ -80,8 +80,10 @@ pub struct Settings {
     pub block_cache_bytes: usize,
     /// Bytes of commit log before old memtables are flushed to free it.
     pub commit_log_bytes: u64,
-    /// Bytes a second that compactions may write; 0 for no limit.
+    /// Bytes a second that compactions may write together; 0 for no limit.
     pub compaction_bytes_per_second: u64,
+    /// Compactions at once, on different files.
+    pub concurrent_compactors: usize,
     /// When a write counts as safe: `periodic`, `group` or `batch`.
     pub commit_log_sync: CommitLogSync,
     /// Milliseconds between two syncs with `periodic`.
@@ -134,6 +136,7 @@ impl Default for Settings {
             block_cache_bytes: engine.block_cache_bytes,
             commit_log_bytes: engine.commit_log_bytes,
             compaction_bytes_per_second: engine.compaction_bytes_per_second,
+            concurrent_compactors: engine.concurrent_compactors,
             commit_log_sync: CommitLogSync::Periodic,
             commit_log_sync_period_ms: 10_000,
             commit_log_group_window_ms: 1,
@@ -271,6 +274,7 @@ impl Settings {
             block_cache_bytes: self.block_cache_bytes,
             commit_log_bytes: self.commit_log_bytes,
             compaction_bytes_per_second: self.compaction_bytes_per_second,
+            concurrent_compactors: self.concurrent_compactors,
             ..EngineSettings::default()
         }
     }

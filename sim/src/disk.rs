@@ -44,6 +44,14 @@ impl File {
         self.dirty.extend(at / PAGE_BYTES..end.div_ceil(PAGE_BYTES));
     }
 
+    fn flip(&mut self, at: usize, mask: u8) {
+        for bytes in [&mut self.bytes, &mut self.durable] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= mask;
+            }
+        }
+    }
+
     fn sync(&mut self) {
         self.durable.resize(self.bytes.len(), 0);
         for page in std::mem::take(&mut self.dirty) {
@@ -68,6 +76,8 @@ struct State {
     /// Handles of earlier lives are refused.
     life: u64,
     bytes_left: Option<u64>,
+    /// Syncs of files that still succeed; the next one fails.
+    syncs_left: Option<u64>,
     operations: u64,
 }
 
@@ -113,6 +123,11 @@ impl SimDisk {
         self.state.lock().bytes_left = bytes;
     }
 
+    /// Lets a sync of a file fail behind `count` that succeed; `None` for none.
+    pub fn fail_sync_after(&self, count: Option<u64>) {
+        self.state.lock().syncs_left = count;
+    }
+
     /// Operations so far.
     #[must_use]
     pub fn operations(&self) -> u64 {
@@ -121,35 +136,52 @@ impl SimDisk {
 
     /// Flips a bit of a random synced byte of a file whose name ends so. The name, if there is one.
     pub fn rot(&self, suffix: &str) -> Option<String> {
+        self.rot_by(suffix, &self.random).map(|(name, ..)| name)
+    }
+
+    /// As [`Self::rot`], as `random` says. Returns where as well, and the mask of the bit.
+    pub fn rot_by(&self, suffix: &str, random: &Random) -> Option<(String, usize, u8)> {
         let mut state = self.state.lock();
         let names: Vec<(String, FileId)> = state
             .names
             .iter()
-            .filter(|(name, _)| name.ends_with(suffix))
+            .filter(|(name, _)| name.ends_with(suffix) && !name.starts_with("snapshots"))
             .map(|(name, file)| (name.clone(), *file))
             .collect();
-        let (name, file) =
-            names.get(usize::try_from(self.random.below(names.len().max(1) as u64)).ok()?)?.clone();
+        let (name, file) = names.get(usize::try_from(random.below(names.len().max(1) as u64)).ok()?)?.clone();
         let file = state.files.get_mut(&file)?;
         if file.bytes.is_empty() {
             return None;
         }
-        let at = self.random.below(file.bytes.len() as u64) as usize;
-        file.bytes[at] ^= 1 << self.random.below(8);
-        if let (Some(durable), byte) = (file.durable.get_mut(at), file.bytes[at]) {
-            *durable = byte;
+        let at = random.below(file.bytes.len() as u64) as usize;
+        let mask = 1 << random.below(8);
+        file.flip(at, mask);
+        Some((name, at, mask))
+    }
+
+    /// Flips bits of a byte of a file.
+    pub fn flip(&self, name: &str, at: usize, mask: u8) {
+        let mut state = self.state.lock();
+        if let Some(id) = state.names.get(name).copied()
+            && let Some(file) = state.files.get_mut(&id)
+        {
+            file.flip(at, mask);
         }
-        Some(name)
     }
 
     /// Cuts the power.
     pub fn power_cut(&self) {
+        self.power_cut_by(&self.random);
+    }
+
+    /// Cuts the power; `random` says what is lost.
+    pub fn power_cut_by(&self, random: &Random) {
         let mut state = self.state.lock();
         state.life += 1;
         state.locked = false;
         let pending = std::mem::take(&mut state.pending);
         for changes in pending.into_values() {
-            let kept = self.random.below(changes.len() as u64 + 1) as usize;
+            let kept = random.below(changes.len() as u64 + 1) as usize;
             for change in changes.into_iter().take(kept) {
                 apply(&mut state.durable_names, change);
             }
@@ -158,35 +190,8 @@ impl SimDisk {
         let named: Vec<FileId> = state.names.values().copied().collect();
         state.files.retain(|id, _| named.contains(id));
         for file in state.files.values_mut() {
-            self.lose_unsynced(file);
+            lose_unsynced(file, random);
         }
-    }
-
-    fn lose_unsynced(&self, file: &mut File) {
-        if file.dirty.is_empty() {
-            return;
-        }
-        // The length itself is one of the things that may not have reached the platter.
-        let grown = file.bytes.len() - file.durable.len();
-        let kept = match self.random.below(3) {
-            0 => 0,
-            1 => grown,
-            _ => self.random.below(grown as u64 + 1) as usize,
-        };
-        let before = file.durable.len();
-        file.bytes.truncate(before + kept);
-        file.durable.resize(before + kept, 0);
-        for page in std::mem::take(&mut file.dirty) {
-            let (from, to) = (page * PAGE_BYTES, ((page + 1) * PAGE_BYTES).min(file.bytes.len()));
-            if from >= to || self.random.chance(0.7) {
-                continue;
-            }
-            // The page as it was before; sometimes only from some sector on.
-            let sectors = if self.random.chance(0.5) { 0 } else { self.random.below(8) as usize };
-            let from = (from + sectors * SECTOR_BYTES).min(to);
-            file.bytes[from..to].copy_from_slice(&file.durable[from..to]);
-        }
-        file.durable.clone_from(&file.bytes);
     }
 
     fn alive(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
@@ -197,6 +202,33 @@ impl SimDisk {
         state.operations += 1;
         Ok(state)
     }
+}
+
+fn lose_unsynced(file: &mut File, random: &Random) {
+    if file.dirty.is_empty() {
+        return;
+    }
+    // The length itself is one of the things that may not have reached the platter.
+    let grown = file.bytes.len() - file.durable.len();
+    let kept = match random.below(3) {
+        0 => 0,
+        1 => grown,
+        _ => random.below(grown as u64 + 1) as usize,
+    };
+    let before = file.durable.len();
+    file.bytes.truncate(before + kept);
+    file.durable.resize(before + kept, 0);
+    for page in std::mem::take(&mut file.dirty) {
+        let (from, to) = (page * PAGE_BYTES, ((page + 1) * PAGE_BYTES).min(file.bytes.len()));
+        if from >= to || random.chance(0.7) {
+            continue;
+        }
+        // The page as it was before; sometimes only from some sector on.
+        let sectors = if random.chance(0.5) { 0 } else { random.below(8) as usize };
+        let from = (from + sectors * SECTOR_BYTES).min(to);
+        file.bytes[from..to].copy_from_slice(&file.durable[from..to]);
+    }
+    file.durable.clone_from(&file.bytes);
 }
 
 fn apply(names: &mut BTreeMap<String, FileId>, change: NameChange) {
@@ -364,6 +396,16 @@ impl DiskWriter for Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
+        {
+            let mut state = self.disk.state.lock();
+            if let Some(left) = &mut state.syncs_left {
+                let Some(fewer) = left.checked_sub(1) else {
+                    state.syncs_left = None;
+                    return Err(io::Error::other("the disk did not take what it was given"));
+                };
+                *left = fewer;
+            }
+        }
         self.with_file(|file| {
             file.sync();
             Ok(())

@@ -3,7 +3,8 @@
 //! everything; the same seed gives the same trace.
 //!
 //! * [`single`] runs one node through power cuts and kills; [`ring`] runs three nodes that
-//!   exchange real requests while links break and nodes crash.
+//!   exchange real requests while links break and nodes crash; [`engine`] runs histories on the
+//!   storage engine alone.
 //! * [`conditional`] is clients of conditional writes on the ring.
 //! * [`model`] notes what was attempted and acknowledged; [`invariants`] judge what is read.
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
@@ -12,6 +13,7 @@
 pub mod clock;
 pub mod conditional;
 pub mod disk;
+pub mod engine;
 pub mod invariants;
 pub mod model;
 pub mod net;

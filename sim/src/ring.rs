@@ -212,6 +212,7 @@ impl Host {
                 segment_bytes: 6_000,
                 compaction_bytes_per_second: 0,
                 concurrent_compactors: 2,
+                step_bytes: 1 << 20,
             },
             timeouts: Timeouts {
                 read: Duration::from_millis(500),

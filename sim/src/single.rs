@@ -112,6 +112,7 @@ impl Scenario {
                 segment_bytes: 10_000,
                 compaction_bytes_per_second: 0,
                 concurrent_compactors: 2,
+                step_bytes: 1 << 20,
             },
             timeouts: Timeouts::default(),
         }

@@ -110,6 +110,14 @@ impl Journal {
         }
     }
 
+    /// Goes on behind a part of a record, which is wrong: what follows is not found again. For the
+    /// simulation, which must notice it.
+    pub(crate) fn ignore_tear(&mut self) {
+        if self.condition == Condition::Torn {
+            self.condition = Condition::Open;
+        }
+    }
+
     /// Makes a record durable. Without `sync`, only the operating system has it (mutants do that).
     ///
     /// # Errors

@@ -37,6 +37,8 @@ pub struct EngineSettings {
     pub compaction_bytes_per_second: u64,
     /// Compactions at once.
     pub concurrent_compactors: usize,
+    /// Bytes that a flush or a compaction writes in one step.
+    pub step_bytes: u64,
 }
 
 impl Default for EngineSettings {
@@ -49,6 +51,7 @@ impl Default for EngineSettings {
             segment_bytes: dodona_types::limits::COMMIT_LOG_SEGMENT_BYTES as u64,
             compaction_bytes_per_second: 64 << 20,
             concurrent_compactors: 2,
+            step_bytes: 1 << 20,
         }
     }
 }

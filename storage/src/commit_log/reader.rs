@@ -71,6 +71,20 @@ impl Synced {
     }
 }
 
+/// Brings what was found to the disk: a process that was killed may have left it with the operating
+/// system alone, and the log that goes on behind it takes it for safe.
+///
+/// # Errors
+/// The operating system's.
+pub fn sync(disk: &dyn Disk, found: &Replayed) -> Result<()> {
+    for segment in &found.segments {
+        let path = segment_path(segment.sequence);
+        let file = disk.overwrite(&path).during("opening", &path)?;
+        file.sync().during("syncing", &path)?;
+    }
+    disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)
+}
+
 /// Walks all segments in order and calls `apply` with the position and mutations of each record.
 /// Files that no segment has been begun in are removed.
 ///

@@ -101,7 +101,11 @@ impl Unified {
 
     /// Files by density, densest last.
     fn levels<'a>(&self, files: Vec<&'a Candidate>, flush_bytes: u64) -> Vec<Level<'a>> {
-        let flush = (self.flush_size(flush_bytes).div_ceil(1 << 20) << 20).max(1 << 20) as f64;
+        let flush = if self.flush_bytes > 0 {
+            self.flush_bytes as f64
+        } else {
+            (flush_bytes.div_ceil(1 << 20) << 20).max(1 << 20) as f64
+        };
         let mut bound = flush * (1.0 - 0.9 / self.fanout(0) as f64);
         let mut bounds = Vec::with_capacity(MAX_LEVELS);
         for level in 0..MAX_LEVELS {

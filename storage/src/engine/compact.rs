@@ -1,7 +1,6 @@
 //! Executes what compaction strategies choose, in steps; several at once on different files.
 
 use super::Engine;
-use super::flush::STEP_BYTES;
 use crate::compaction::job::{MergeJob, PurgeRule};
 use crate::compaction::progress::{Progress, Running};
 use crate::compaction::shadow::Shadow;
@@ -122,7 +121,10 @@ impl Engine {
         let view = store.view.load();
         let mut compacting = store.compacting.lock();
         let gc_before_seconds = self.gc_before_seconds(store);
-        let candidates = candidates(&view, &compacting, gc_before_seconds);
+        let mut candidates = candidates(&view, &compacting, gc_before_seconds);
+        if self.env.mutants.has("expiry-ignores-overlaps") {
+            candidates.iter_mut().for_each(|file| file.timestamps.0 = i64::MAX);
+        }
         let situation = Situation {
             candidates: &candidates,
             now_seconds: self.env.clock.wall_seconds(),
@@ -203,7 +205,7 @@ impl Engine {
             return Err(StorageError::NoSpace);
         }
         let kind = match (choice.purpose, garbage) {
-            (_, Some(_)) => "Garbage collection",
+            (_, Some(_)) => "Remove deleted data",
             (Purpose::Tombstones, _) => "Tombstone Compaction",
             _ => "Compaction",
         };
@@ -256,7 +258,7 @@ impl Engine {
             return Err(StorageError::Stopped(running.kind));
         }
         let Some(job) = &mut compaction.job else { return Ok(true) };
-        let done = job.step(STEP_BYTES)?;
+        let done = job.step(self.settings.step_bytes)?;
         compaction.written_bytes = job.written_bytes();
         running.set_written(compaction.written_bytes);
         Ok(done)

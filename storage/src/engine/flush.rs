@@ -17,9 +17,6 @@ use dodona_types::read_command::RangeBound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Bytes a job writes in one step.
-pub(super) const STEP_BYTES: u64 = 1 << 20;
-
 impl Engine {
     /// The table whose memtable should be flushed next.
     pub(super) fn flush_due(&self) -> Option<TableId> {
@@ -111,7 +108,7 @@ impl Engine {
         let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
         let mut job = MergeJob::new(self.env.clone(), MergedScan::new(vec![source]), output, nothing);
         let outputs = loop {
-            match job.step(STEP_BYTES) {
+            match job.step(self.settings.step_bytes) {
                 Ok(true) => break job.into_outputs(),
                 Ok(false) => {}
                 Err(error) => {
@@ -122,7 +119,9 @@ impl Engine {
         };
         // The log must not forget these writes before the file that holds them is on disk, and a
         // position that the manifest covers must not come again after a crash.
-        self.log.sync()?;
+        if !self.env.mutants.has("flush-ahead-of-the-log") {
+            self.log.sync()?;
+        }
         let table = store.settings.load().id;
         let opened = self.open_outputs(table, &outputs)?;
         let _publish = store.publish.lock();
@@ -211,7 +210,8 @@ impl Engine {
                     .map(|memtable| memtable.log_start())
                     .collect::<Vec<_>>()
             });
-            starts.min().unwrap_or(end).min(end)
+            let oldest = starts.min().filter(|_| !self.env.mutants.has("log-discarded-early"));
+            oldest.unwrap_or(end).min(end)
         };
         self.log.discard_below(needed).map(drop)
     }

@@ -32,7 +32,10 @@ pub mod compact;
 pub mod flush;
 pub mod maintain;
 pub mod operations;
+#[cfg(test)]
+mod operations_tests;
 pub mod recovery;
+pub mod scrub;
 pub mod snapshot;
 pub mod statistics;
 pub mod truncate;

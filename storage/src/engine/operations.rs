@@ -16,7 +16,7 @@ const TURN: Duration = Duration::from_millis(100);
 impl Engine {
     /// Ends the table's compactions, and waits until it has none. Waiting is left out where work
     /// is done in the caller's turn.
-    fn stop_compactions_of(&self, store: &TableStore) {
+    pub(super) fn stop_compactions_of(&self, store: &TableStore) {
         let name = store.settings.load().name.clone();
         for _ in 0..TURNS {
             if self.compactions.stop(|running| running.table == name) == 0 {

@@ -198,5 +198,8 @@ fn replay(
         Ok(())
     })?;
     recovered.torn_tails = replayed.torn_tails;
+    if !env.mutants.has("replayed-log-no-sync") {
+        commit_log::reader::sync(&*env.disk, &replayed)?;
+    }
     Ok((growth, replayed))
 }

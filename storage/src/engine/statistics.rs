@@ -5,6 +5,7 @@ use crate::compaction::progress::Running;
 use crate::error::Result;
 use crate::read::sources_of_range;
 use crate::scan::MergedScan;
+use crate::sstable::Sstable;
 use crate::sstable::reader::Access;
 use dodona_types::TableId;
 use dodona_types::read_command::PartitionRange;
@@ -89,6 +90,16 @@ impl Engine {
             statistics.memtable_operations += memtable.operations();
         }
         Ok(statistics)
+    }
+
+    /// Paths of a table's files in the data directory, with their levels.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub fn files(&self, table: TableId) -> Result<Vec<(String, u8)>> {
+        let view = self.store(table)?.view.load_full();
+        let file = |sstable: &Arc<Sstable>| (sstable.path().to_owned(), view.level_of(sstable.id()));
+        Ok(view.sstables.iter().map(file).collect())
     }
 
     /// Compactions under way, and how many compactions and flushes are over.

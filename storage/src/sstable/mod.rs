@@ -7,7 +7,9 @@ pub mod cursor;
 pub mod filter;
 pub mod format;
 pub mod reader;
+pub mod salvage;
 pub mod statistics;
+pub mod verify;
 pub mod writer;
 
 pub use reader::Sstable;
