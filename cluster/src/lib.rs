@@ -4,12 +4,14 @@
 //! * [`metadata`] is the log of schema changes; [`ring`] and [`replication`] place partitions, and
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
-//!   the local engine; [`paxos`] orders conditional writes; [`transport`] carries them between nodes as [`message`]s.
+//!   the local engine; [`paxos`] orders conditional writes,
+//!   [`counter`] counts; [`transport`] carries them between nodes as [`message`]s.
 //!
 //! It does not know CQL text.
 #![forbid(unsafe_code)]
 
 pub mod coordinator;
+pub mod counter;
 pub mod error;
 pub mod message;
 pub mod metadata;

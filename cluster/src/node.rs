@@ -1,7 +1,9 @@
 //! A node: starts from an environment and settings, and holds what requests need.
 
-use crate::coordinator::{Coordinator, Timeouts};
+use crate::coordinator::{Coordinator, Local, Timeouts};
+use crate::counter::Leader;
 use crate::error::ClusterError;
+use crate::message::Body;
 use crate::metadata::local::LocalLog;
 use crate::metadata::{Entry, MetadataLog, SchemaChange};
 use crate::placement::Placement;
@@ -9,9 +11,10 @@ use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::ring::{Member, Ring, even_tokens};
 use crate::timestamp::Timestamps;
-use crate::transport::{self, Peers};
+use crate::transport::{self, Handler, Peers};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
+use dodona_env::net::BoxFuture;
 use dodona_storage::compaction::CompactionSettings;
 use dodona_storage::sstable::WriterOptions;
 use dodona_storage::sstable::compression::Compression;
@@ -148,8 +151,11 @@ impl Node {
         let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
         let coordinator = Coordinator::new(
             env.clone(),
-            Arc::clone(&engine),
-            Arc::clone(&replica),
+            Local {
+                engine: Arc::clone(&engine),
+                replica: Arc::clone(&replica),
+                leader: Leader::new(env.clone(), Arc::clone(&engine), identity.host),
+            },
             peers,
             Arc::clone(&placement),
             settings.timeouts,
@@ -330,7 +336,7 @@ impl Node {
     }
 
     async fn serve_peers(self: Arc<Self>) {
-        match transport::serve(self.env.clone(), self.internode, self.replica.clone()).await {
+        match transport::serve(self.env.clone(), self.internode, self.clone()).await {
             Ok(service) => service.await,
             Err(error) => self.fail(&format!("cannot listen for peers on {}: {error}", self.internode)),
         }
@@ -350,7 +356,22 @@ impl Node {
         let engine = Arc::clone(&self.engine);
         let drained =
             self.env.tasks.blocking(move || engine.flush_all().and_then(|()| engine.sync_log())).await;
-        Ok(drained.map_err(|error| ClusterError::Invalid(error.to_string()))??)
+        drained.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        self.coordinator.end().await
+    }
+}
+
+impl Handler for Node {
+    fn handle(self: Arc<Self>, body: Body) -> BoxFuture<'static, Body> {
+        Box::pin(async move {
+            match body {
+                Body::Count(request) => match self.coordinator.count_for_peer(&request).await {
+                    Ok(()) => Body::Mutated,
+                    Err(error) => Body::Failed(error.to_string()),
+                },
+                body => Arc::clone(&self.replica).handle(body).await,
+            }
+        })
     }
 }
 

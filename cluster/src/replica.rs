@@ -86,6 +86,8 @@ impl Handler for Replica {
                         |answer| Body::PaxosAnswer(answer.encode()),
                     );
                 }
+                // The node's coordinator does that.
+                Body::Count(_) => return Body::Failed("no leader of counters".into()),
                 Body::Mutated | Body::Found(_) | Body::Failed(_) | Body::PaxosAnswer(_) => {
                     return Body::Failed("not a request".into());
                 }

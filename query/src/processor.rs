@@ -13,6 +13,7 @@ use crate::parser::parse_statement;
 use crate::prepared::{BatchEntry, Prepared, PreparedStatements, StoredStatement, columns_id, statement_id};
 use crate::server_view::ServerView;
 use crate::session::{Parameters, Session};
+use crate::statement::modification::counting;
 use crate::statement::{Plan, Scratch, batch, schema};
 use crate::statement_store;
 use crate::system_tables;
@@ -231,7 +232,9 @@ impl Processor {
                     sink,
                 )
             }
-            Plan::Batch(plan) if plan.reads_first() || plan.is_conditional() => Ok(TryExecute::NotHere),
+            Plan::Batch(plan) if plan.reads_first() || plan.is_conditional() || plan.has_counts() => {
+                Ok(TryExecute::NotHere)
+            }
             Plan::Batch(plan) => {
                 let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters, &[])?;
                 batch::try_write(&self.host, &mutations, parameters)
@@ -274,6 +277,7 @@ impl Processor {
                 let binding = self.bind(statement, parameters)?;
                 let lists = plan.read_lists(&self.host, &binding, parameters).await?;
                 let mutations = plan.mutations(&binding, parameters, &lists)?;
+                counting::count(&self.host, plan.counts(&binding)?, parameters).await?;
                 batch::write(&self.host, &mutations, parameters).await
             }
             Plan::Use(keyspace) => {
@@ -302,7 +306,7 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<TryExecute, CqlError> {
-        if batch::reads_first(entries)? || batch::is_conditional(entries)? {
+        if batch::reads_first(entries)? || batch::is_conditional(entries)? || batch::has_counts(entries)? {
             return Ok(TryExecute::NotHere);
         }
         let mutations = batch::mutations(&self.host, kind, entries, parameters, &[])?;
@@ -324,6 +328,7 @@ impl Processor {
         }
         let lists = batch::read_lists(&self.host, entries, parameters).await?;
         let mutations = batch::mutations(&self.host, kind, entries, parameters, &lists)?;
+        counting::count(&self.host, batch::counts(&self.host, entries, parameters)?, parameters).await?;
         batch::write(&self.host, &mutations, parameters).await
     }
 

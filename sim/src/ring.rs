@@ -4,6 +4,7 @@
 use crate::Verdict;
 use crate::clock::SimClock;
 use crate::conditional::{Client, Told};
+use crate::counting::{self, Tally};
 use crate::disk::SimDisk;
 use crate::invariants::judge;
 use crate::model::{Action, Model};
@@ -35,6 +36,7 @@ struct Shared {
     healed: Mutex<bool>,
     converged: Mutex<usize>,
     told: Arc<Told>,
+    tally: Arc<Tally>,
     /// Starts of nodes.
     lives: Mutex<u64>,
 }
@@ -51,6 +53,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         healed: Mutex::default(),
         converged: Mutex::default(),
         told: Arc::default(),
+        tally: Arc::default(),
         lives: Mutex::default(),
     });
     let mut builder = turmoil::Builder::new();
@@ -79,7 +82,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let (operations, applied) = shared.told.counts();
     let verdict = Verdict {
         trace: shared.trace.hash(),
-        acknowledged: shared.model.lock().acknowledged + applied,
+        acknowledged: shared.model.lock().acknowledged + applied + shared.tally.acknowledged(),
         judged: *shared.judged.lock() + operations,
         restarts,
         violation,
@@ -238,9 +241,19 @@ impl Host {
         };
         let healed = Arc::clone(&self.shared);
         node.env.tasks.spawn_local(client("conditional").run(move || *healed.healed.lock()));
+        let counter = |label: &str| counting::Client {
+            node: Arc::clone(&node),
+            random: random.split(label),
+            tally: Arc::clone(&self.shared.tally),
+        };
+        let healed = Arc::clone(&self.shared);
+        node.env.tasks.spawn_local(counter("counting").run(move || *healed.healed.lock()));
         loop {
             if *self.shared.healed.lock() {
                 client("last reads").read_all().await;
+                if let Err(broken) = counter("last counts").judge().await {
+                    self.shared.violation.lock().get_or_insert(broken);
+                }
                 return self.converge(&node).await;
             }
             if self.random.chance(0.5) {

@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// The table of every scenario.
 pub const TABLE: TableId = TableId(Uuid::from_u128(0x5eed));
+/// The table of counters.
+pub const COUNTERS: TableId = TableId(Uuid::from_u128(0xc0de));
 const VALUE: ColumnId = ColumnId(2);
 /// Partitions and rows of each that the work is spread over.
 pub const PARTITIONS: u64 = 6;
@@ -73,7 +75,21 @@ pub async fn create_table(node: &Node, replication_factor: u32) -> Result<(), Cl
         dropped_columns: BTreeMap::new(),
         params: TableParams { gc_grace_seconds: 5, ..TableParams::default() },
     };
-    let changes = vec![SchemaChange::PutKeyspace(keyspace), SchemaChange::PutTable(Box::new(table))];
+    let counters = Table {
+        id: COUNTERS,
+        name: "n".into(),
+        columns: vec![
+            column(0, "k", CqlType::Tinyint, ColumnKind::PartitionKey),
+            column(1, "n", CqlType::Counter, ColumnKind::Regular),
+        ],
+        next_column: 2,
+        ..table.clone()
+    };
+    let changes = vec![
+        SchemaChange::PutKeyspace(keyspace),
+        SchemaChange::PutTable(Box::new(table)),
+        SchemaChange::PutTable(Box::new(counters)),
+    ];
     let changed = node.change_schema(schema.epoch, changes).await;
     changed.map(drop)
 }

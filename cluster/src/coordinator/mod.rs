@@ -5,8 +5,10 @@
 //! ([`Coordinator::try_write`], [`Coordinator::try_read`]); everything else is asynchronous.
 
 pub mod conditional;
+mod counter;
 pub mod plan;
 
+use crate::counter::Leader;
 use crate::error::ClusterError;
 use crate::message::Body;
 use crate::placement::Placement;
@@ -76,6 +78,14 @@ pub struct Coordinator {
     random: Random,
     /// Held by conditional requests on a partition of each stripe.
     turns: Vec<tokio::sync::Mutex<()>>,
+    leader: Leader,
+}
+
+/// What a coordinator uses of its own node.
+pub(crate) struct Local {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) leader: Leader,
 }
 
 /// Stripes of partitions whose conditional requests take turns.
@@ -84,16 +94,16 @@ const TURNS: usize = 256;
 impl Coordinator {
     pub(crate) fn new(
         env: Env,
-        engine: Arc<Engine>,
-        replica: Arc<Replica>,
+        local: Local,
         peers: Arc<Peers>,
         placement: Arc<ArcSwap<Placement>>,
         timeouts: Timeouts,
         timestamps: Arc<Timestamps>,
     ) -> Self {
+        let Local { engine, replica, leader } = local;
         let random = env.random.split("coordinator");
         let turns = (0..TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
-        Self { env, engine, replica, peers, placement, timeouts, timestamps, random, turns }
+        Self { env, engine, replica, peers, placement, timeouts, timestamps, random, turns, leader }
     }
 
     fn plan(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {
@@ -120,6 +130,14 @@ impl Coordinator {
             return Ok(TryWrite::NotHere);
         }
         Ok(TryWrite::Applied(self.engine.apply(mutations)?))
+    }
+
+    /// Notes that the node ends cleanly: everything is on disk.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn end(&self) -> Result<(), ClusterError> {
+        self.leader.end().await
     }
 
     /// True if the write behind a position counts as safe already.

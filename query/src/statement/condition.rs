@@ -34,6 +34,9 @@ impl Conditions {
     ) -> Result<Self, CqlError> {
         match clause {
             IfClause::None => Ok(Self::None),
+            IfClause::Exists if table.is_counter() => {
+                invalid("Conditional updates are not supported on counter tables")
+            }
             IfClause::Exists => Ok(Self::Exists),
             IfClause::Conditions(conditions) => {
                 let prepared = conditions.iter().map(|one| ColumnCondition::prepare(context, table, one));
@@ -96,6 +99,9 @@ impl ColumnCondition {
         let name = &column.name;
         if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
             return invalid(format!("PRIMARY KEY column '{name}' cannot have IF conditions"));
+        }
+        if column.cql_type == CqlType::Counter {
+            return invalid("Conditions on counters are not supported");
         }
         let (part, cql_type) = part_of(context, &column, raw.part.as_ref())?;
         let receiver = match (raw.operator, &cql_type) {

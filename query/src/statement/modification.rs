@@ -1,6 +1,7 @@
 //! INSERT, UPDATE and DELETE: one pass from bound values to an encoded mutation.
 
 pub(crate) mod conditional;
+pub(crate) mod counting;
 mod prepare;
 
 use super::Scratch;
@@ -79,7 +80,7 @@ impl ModificationPlan {
         parameters: &Parameters<'_>,
         scratch: &mut Scratch,
     ) -> Result<TryExecute, CqlError> {
-        if self.is_conditional() {
+        if self.is_conditional() || self.counts() {
             return Ok(TryExecute::NotHere);
         }
         check_write_consistency(parameters)?;
@@ -122,6 +123,15 @@ impl ModificationPlan {
             return conditional::execute(host, &[(self, binding)], false, parameters).await;
         }
         check_write_consistency(parameters)?;
+        if self.is_counter() {
+            self.check_counter_level(parameters)?;
+        }
+        if self.counts() {
+            let mut updates = counting::Updates::new();
+            self.collect_counts(binding, &mut updates)?;
+            counting::count(host, updates, parameters).await?;
+            return Ok(Outcome::of(StatementResult::Void { safe_at: None }));
+        }
         let lists = self.read_lists(host, binding, parameters).await?;
         let mut mutations = Vec::new();
         self.mutations(binding, parameters.timestamp_micros, &lists, &mut mutations)?;

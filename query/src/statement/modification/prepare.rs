@@ -10,7 +10,6 @@ use crate::restrictions::{Purpose, Restrictions, column_of};
 use crate::statement::cells::Operation;
 use crate::statement::change::{change_of, deletion_of};
 use crate::statement::condition::Conditions;
-use crate::statement::not_yet;
 use crate::term::{Expression, Receiver};
 use dodona_types::CqlType;
 use dodona_types::schema::{ColumnKind, Table};
@@ -25,7 +24,19 @@ impl ModificationPlan {
     ) -> Result<Self, CqlError> {
         refuse_system_tables(table)?;
         if table.is_counter() {
-            return not_yet("Changes of counter tables are");
+            let refused = match kind {
+                Kind::Insert => {
+                    Some("INSERT statements are not allowed on counter tables, use UPDATE instead")
+                }
+                _ if attributes.timestamp.is_some() => {
+                    Some("Cannot provide custom timestamp for counter updates")
+                }
+                _ if attributes.ttl.is_some() => Some("Cannot provide custom TTL for counter updates"),
+                _ => None,
+            };
+            if let Some(refused) = refused {
+                return invalid(refused);
+            }
         }
         let mut attribute = |term: &Option<Term>, name: &str, ty: CqlType| match term {
             Some(term) => Expression::prepare(context, term, &Receiver::new(name, ty)).map(Some),
