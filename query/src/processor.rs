@@ -97,7 +97,7 @@ impl Processor {
         text: &str,
         keyspace: Option<&str>,
     ) -> Result<Arc<Prepared>, CqlError> {
-        let prepared = Arc::new(self.analyse(session, text, keyspace)?);
+        let prepared = Arc::new(Prepared { is_kept: true, ..self.analyse(session, text, keyspace)? });
         self.prepared.put(&prepared);
         Ok(prepared)
     }
@@ -114,7 +114,7 @@ impl Processor {
             return Ok(prepared);
         }
         let mut again = self.analyse_in(&prepared.text, prepared.keyspace.clone())?;
-        again.id = prepared.id;
+        (again.id, again.is_kept) = (prepared.id, prepared.is_kept);
         let again = Arc::new(again);
         self.prepared.put(&again);
         Ok(again)
@@ -152,6 +152,7 @@ impl Processor {
             has_rows: columns.is_some(),
             columns: columns.unwrap_or_default().into(),
             epoch: schema.epoch,
+            is_kept: false,
             plan,
         })
     }
@@ -162,7 +163,13 @@ impl Processor {
         statement: &Prepared,
         parameters: &'a Parameters<'a>,
     ) -> Result<Binding<'a>, CqlError> {
-        Binding::new(&statement.markers, parameters, self.host.node.timestamps.next(), &self.host.random)
+        let miscount = if statement.is_kept {
+            |markers, values| format!("there were {markers} markers(?) in CQL but {values} bound variables")
+        } else {
+            |_, _| "Invalid amount of bind variables".to_owned()
+        };
+        let now = self.host.node.timestamps.next();
+        Binding::new(&statement.markers, parameters, now, &self.host.random, miscount)
     }
 
     /// Executes a statement at once, where that needs no waiting. Rows go to `sink`.

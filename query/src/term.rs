@@ -229,6 +229,7 @@ fn elements_value<'a>(
     for expression in elements {
         match element_value(expression, binding, within)? {
             Some(bytes) => parts.push(Some(bytes.into_owned())),
+            None if within == "vectors" => return invalid("null is not supported inside vectors"),
             None => return Ok(Val::Unset),
         }
     }

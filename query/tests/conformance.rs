@@ -11,6 +11,7 @@ use common::{Collect, TestNode, class_and_message, local};
 use dodona_query::statement::Scratch;
 use dodona_query::{BoundValue, CqlError, Outcome, Parameters, Prepared, StatementResult, TryExecute};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use values::{type_text, value_text};
 
 /// Seconds since the epoch: times to live do not run down while a script is replayed.
@@ -150,7 +151,12 @@ impl Replay {
     async fn answer(&self, case: &Case<'_>) -> Vec<String> {
         let mut lines = Vec::new();
         let failure = |error: &CqlError| class_and_message(error).replace('\n', "\\n");
-        let statement = match self.node.processor.analyse(&self.node.session, case.statement, None) {
+        let processor = &self.node.processor;
+        let statement = match case.binding {
+            Some(_) => processor.prepare(&self.node.session, case.statement, None),
+            None => processor.analyse(&self.node.session, case.statement, None).map(Arc::new),
+        };
+        let statement = match statement {
             Ok(statement) => statement,
             Err(error) => return vec![failure(&error)],
         };

@@ -92,7 +92,7 @@ impl Request<'_> {
     /// The type of an argument for a parameter.
     fn parameter_type(&self, index: usize, parameter: Parameter) -> Result<CqlType, CqlError> {
         let wanted = match parameter {
-            Parameter::Any => return self.type_or_receiver(index),
+            Parameter::Any => return self.known_type(index),
             Parameter::Texts | Parameter::Text => CqlType::Text,
             Parameter::Int => CqlType::Int,
         };

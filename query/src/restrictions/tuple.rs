@@ -47,11 +47,17 @@ impl TupleCondition {
 
     /// The tuples on the right side.
     pub(super) fn values<'v>(&'v self, binding: &'v Binding<'_>) -> Result<OperandValues<'v>, CqlError> {
-        if let Operands::One(expression) = &self.operands
-            && expression.evaluate(binding)? == Val::Unset
-        {
-            let names = self.columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(",");
-            return invalid(format!("Invalid unset value for tuple ({names})"));
+        let names = || self.columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(",");
+        match &self.operands {
+            Operands::One(tuple) if tuple.evaluate(binding)? == Val::Unset => {
+                return invalid(format!("Invalid unset value for tuple ({})", names()));
+            }
+            Operands::ListOf(list) => match list.evaluate(binding)? {
+                Val::Null => return invalid("Invalid null value for IN restriction"),
+                Val::Unset => return invalid(format!("Invalid unset value for in({})", names())),
+                Val::Bytes(_) => {}
+            },
+            _ => {}
         }
         self.operands.evaluate(binding, "tuple")
     }

@@ -83,10 +83,12 @@ impl TextBatch {
     ) -> Result<Vec<Vec<u8>>, CqlError> {
         check_consistency(parameters)?;
         let mut timestamp = parameters.timestamp_micros.unwrap_or(binding.now_micros);
-        if let Some(expression) = &self.timestamp
-            && let Val::Bytes(bytes) = expression.evaluate(binding)?
-        {
-            timestamp = checked_timestamp(&bytes)?;
+        if let Some(expression) = &self.timestamp {
+            match expression.evaluate(binding)? {
+                Val::Null => return invalid("Invalid null value of timestamp"),
+                Val::Unset => {}
+                Val::Bytes(bytes) => timestamp = checked_timestamp(&bytes)?,
+            }
         }
         let mut mutations = Vec::new();
         for (index, statement) in self.statements.iter().enumerate() {
@@ -155,6 +157,10 @@ fn plan_of(entry: &impl Entry) -> Result<&ModificationPlan, CqlError> {
     }
 }
 
+fn miscount(markers: usize, values: usize) -> String {
+    format!("There were {markers} markers(?) in CQL but {values} bound variables")
+}
+
 /// True if lists must be read before a batch's mutations can be made.
 pub(crate) fn reads_first(entries: &[impl Entry]) -> Result<bool, CqlError> {
     entries.iter().try_fold(false, |reads, entry| Ok(reads | plan_of(entry)?.reads_first()))
@@ -173,7 +179,7 @@ pub(crate) async fn read_lists(
     let now = host.node.timestamps.next();
     for entry in entries {
         let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
-        let binding = Binding::new(entry.markers(), &own, now, &host.random)?;
+        let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
         lists.push(plan_of(entry)?.read_lists(host, &binding, parameters).await?);
     }
     Ok(lists)
@@ -197,7 +203,7 @@ pub(crate) fn mutations(
         let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
         // A time of its own, so that what is added to lists is in the order of the statements.
         let now = host.node.timestamps.next();
-        let binding = Binding::new(entry.markers(), &own, now, &host.random)?;
+        let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
         let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
         plan_of(entry)?.mutations(&binding, Some(timestamp), lists, &mut mutations)?;
     }
