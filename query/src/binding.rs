@@ -67,23 +67,21 @@ pub(crate) struct Binding<'a> {
 }
 
 impl<'a> Binding<'a> {
-    /// Pairs the request's values with the statement's markers, and checks them.
+    /// Pairs the request's values with the statement's markers, and checks them. `miscount` is the
+    /// message where there are so many markers, but so many values.
     pub(crate) fn new(
         markers: &[ColumnSpec],
         parameters: &'a Parameters<'a>,
         now_micros: i64,
         random: &'a dodona_env::Random,
+        miscount: fn(usize, usize) -> String,
     ) -> Result<Self, CqlError> {
         let values = match parameters.names {
             None => Values::Given(parameters.values),
             Some(names) => Values::Ordered(by_name(markers, names, parameters.values)),
         };
         if values.len() != markers.len() {
-            return invalid(format!(
-                "Invalid amount of bind variables: there were {} markers(?) in CQL but {} bound variables",
-                markers.len(),
-                values.len()
-            ));
+            return invalid(miscount(markers.len(), values.len()));
         }
         let now_seconds = parameters.now_seconds.unwrap_or(now_micros.div_euclid(1_000_000));
         Ok(Self { values, now_micros, now_seconds, random, list_elements: AtomicU32::new(0) })

@@ -24,6 +24,8 @@ pub struct Prepared {
     pub keyspace: Option<Arc<str>>,
     /// The bind markers.
     pub markers: Vec<ColumnSpec>,
+    /// True if it was prepared by a client, false if it was only sent to be executed.
+    pub is_kept: bool,
     /// The places of the partition key's columns among the markers; empty if not all are there.
     pub partition_key_markers: Vec<u16>,
     /// The columns of the rows it gives; none for statements that give no rows.

@@ -100,7 +100,7 @@ impl Processor {
         text: &str,
         keyspace: Option<&str>,
     ) -> Result<Arc<Prepared>, CqlError> {
-        let prepared = Arc::new(self.analyse(session, text, keyspace)?);
+        let prepared = Arc::new(Prepared { is_kept: true, ..self.analyse(session, text, keyspace)? });
         self.keep(&prepared);
         Ok(prepared)
     }
@@ -154,7 +154,7 @@ impl Processor {
             None => self.prepared.stored(id).ok_or_else(|| CqlError::Unprepared(id.to_vec()))?,
         };
         let mut again = self.analyse_in(&stored.text, stored.keyspace)?;
-        again.id = id;
+        (again.id, again.is_kept) = (id, true);
         let again = Arc::new(again);
         self.keep(&again);
         Ok(again)
@@ -192,6 +192,7 @@ impl Processor {
             has_rows: columns.is_some(),
             columns: columns.unwrap_or_default().into(),
             epoch: schema.epoch,
+            is_kept: false,
             plan,
         })
     }
@@ -202,7 +203,13 @@ impl Processor {
         statement: &Prepared,
         parameters: &'a Parameters<'a>,
     ) -> Result<Binding<'a>, CqlError> {
-        Binding::new(&statement.markers, parameters, self.host.node.timestamps.next(), &self.host.random)
+        let miscount = if statement.is_kept {
+            |markers, values| format!("there were {markers} markers(?) in CQL but {values} bound variables")
+        } else {
+            |_, _| "Invalid amount of bind variables".to_owned()
+        };
+        let now = self.host.node.timestamps.next();
+        Binding::new(&statement.markers, parameters, now, &self.host.random, miscount)
     }
 
     /// Executes a statement at once, where that needs no waiting. Rows go to `sink`.

@@ -5,6 +5,7 @@ mod analysis;
 mod chosen;
 mod column;
 mod filter;
+mod merging;
 mod shown;
 mod tuple;
 
@@ -16,16 +17,17 @@ use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::term::Expression;
-use column::{check_combinations, column_condition};
+use column::column_condition;
 use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::schema::{Column, ColumnKind, Table};
 use dodona_types::value::elements;
 use dodona_types::{ClusteringSlice, PartitionKey};
+use merging::Merging;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tuple::{TupleCondition, check_tuples, tuple_condition};
+use tuple::{TupleCondition, tuple_condition};
 
 /// The values on the right side of a condition.
 #[derive(Clone, Debug)]
@@ -82,6 +84,8 @@ pub(crate) struct Condition {
     pub(crate) operands: Operands,
     /// `column[key]`
     pub(crate) element: Option<Expression>,
+    /// `(column) > (value)`
+    in_parentheses: bool,
 }
 
 /// The conditions of a WHERE clause, by what they are good for.
@@ -104,16 +108,24 @@ pub(crate) struct Restrictions {
 
 /// What a WHERE clause is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Select {
-        allow_filtering: bool,
-    },
-    /// Of a statement of this kind, as messages name it.
-    Modify(&'static str),
+pub(crate) struct Purpose {
+    /// The kind of the statement, as messages name it.
+    pub(crate) statement: &'static str,
+    /// `ALLOW FILTERING`.
+    pub(crate) allow_filtering: bool,
+    /// The statement reads or changes static columns and no others of rows.
+    pub(crate) only_static: bool,
+}
+
+impl Purpose {
+    fn is_select(self) -> bool {
+        self.statement == "SELECT"
+    }
 }
 
 impl Restrictions {
-    /// Sorts the relations of a WHERE clause.
+    /// Sorts the relations of a WHERE clause. What is wrong is found in Cassandra's order
+    /// (`StatementRestrictions`).
     pub(crate) fn prepare(
         context: &mut Context<'_>,
         table: &Arc<Table>,
@@ -130,42 +142,54 @@ impl Restrictions {
             filters: Vec::new(),
             tuple_filters: Vec::new(),
         };
+        let mut merging = Merging::new(purpose.allow_filtering);
         let mut by_column: BTreeMap<Arc<str>, Vec<Condition>> = BTreeMap::new();
         for relation in relations {
             if relation.operator == Operator::NotEqual {
                 return invalid(format!("Unsupported \"!=\" relation: {}", shown::relation(relation)));
             }
-            if let Purpose::Modify(kind) = purpose {
-                if matches!(relation.operator, Operator::Contains | Operator::ContainsKey) {
-                    return invalid(format!("Cannot use {kind} with {}", relation.operator.text()));
-                }
-                if matches!(relation.subject, Subject::Token(_)) {
-                    return invalid(format!(
-                        "The token function cannot be used in WHERE clauses for {kind} statements"
-                    ));
-                }
+            if !purpose.is_select() && matches!(relation.operator, Operator::Contains | Operator::ContainsKey)
+            {
+                return invalid(format!(
+                    "Cannot use {} with {}",
+                    purpose.statement,
+                    relation.operator.text()
+                ));
             }
-            match &relation.subject {
-                Subject::Column(name) => {
-                    let condition = column_condition(context, table, relation, name, None)?;
-                    by_column.entry(Arc::clone(&condition.column.name)).or_default().push(condition);
-                }
+            let condition = match &relation.subject {
+                Subject::Column(name) => column_condition(context, table, relation, name, None)?,
                 Subject::Element(name, key) => {
                     let condition = column_condition(context, table, relation, name, Some(key))?;
+                    merging.add_element(&condition.column)?;
                     all.filters.push(condition);
+                    continue;
                 }
-                Subject::Tuple(names) => all.tuples.push(tuple_condition(context, table, relation, names)?),
-                Subject::Token(names) => all.token_condition(context, relation, names)?,
+                Subject::Tuple(names) => {
+                    let tuple = tuple_condition(context, table, relation, names)?;
+                    if let Some(single) = tuple.as_single() {
+                        single
+                    } else {
+                        merging.add(&tuple.columns, tuple.operator)?;
+                        all.tuples.push(tuple);
+                        continue;
+                    }
+                }
+                Subject::Token(names) => {
+                    all.token_condition(context, relation, names)?;
+                    all.check_tokens()?;
+                    continue;
+                }
                 Subject::Expression(_) => return invalid("Custom index expressions are not supported yet"),
-            }
+            };
+            merging.add(std::slice::from_ref(&condition.column), condition.operator)?;
+            by_column.entry(Arc::clone(&condition.column.name)).or_default().push(condition);
         }
-        check_combinations(&by_column)?;
-        check_tuples(&all.tuples)?;
-        all.check_tokens()?;
-        all.take_partition(&mut by_column)?;
+        all.take_partition(&mut by_column);
+        let has_filters_on_key = all.check_partition(&by_column, purpose)?;
+        all.check_only_static(&by_column, purpose)?;
         all.take_clustering(&mut by_column, purpose)?;
         all.filters.extend(by_column.into_values().flatten());
-        all.check(purpose)?;
+        all.check_rest(purpose, has_filters_on_key)?;
         Ok(all)
     }
 
@@ -199,7 +223,10 @@ impl Restrictions {
 
     /// True if a column of the partition key has IN.
     pub(crate) fn has_partition_in(&self) -> bool {
-        self.partition.iter().flatten().any(|condition| condition.operator == Operator::In)
+        let of_key = self.partition.iter().flatten().chain(&self.filters);
+        of_key.into_iter().any(|condition| {
+            condition.column.kind == ColumnKind::PartitionKey && condition.operator == Operator::In
+        })
     }
 
     /// True if a clustering column is restricted by IN.

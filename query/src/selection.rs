@@ -18,6 +18,7 @@ use crate::functions::{Argument, check_operators};
 use crate::outcome::ColumnSpec;
 use crate::restrictions::column_of;
 use crate::row_values::Wanted;
+use argument::check_calls;
 use builder::Builder;
 use dodona_types::CqlType;
 use dodona_types::schema::{Column, ColumnKind, Table};
@@ -60,17 +61,17 @@ impl Selection {
             Selectors::List(list) => {
                 for (selectable, alias) in list {
                     check_operators(selectable.operators())?;
+                    context.forget_assignments();
+                    check_calls(context, selectable)?;
                     let (selector, cql_type) = builder.selector(context, selectable, None)?;
                     selectors.push(selector);
                     // A cast to the type that it is anyway goes by the name of what is cast.
-                    let named = match selectable {
-                        Selectable::Cast(inner, target)
-                            if inner.exact_type(context)?.as_ref() == Some(target) =>
-                        {
-                            inner
-                        }
-                        other => other,
-                    };
+                    let mut named = selectable;
+                    while let Selectable::Cast(inner, target) = named
+                        && inner.exact_type(context)?.as_ref() == Some(target)
+                    {
+                        named = inner;
+                    }
                     let name = alias.clone().unwrap_or_else(|| names::column_name(named));
                     columns.push(spec(name, cql_type));
                 }
@@ -119,6 +120,7 @@ impl Selection {
             ));
         }
         check_operators(selectable.operators())?;
+        check_calls(context, selectable)?;
         let mut builder = Builder::new(table);
         builder.wanted = std::mem::take(&mut self.wanted);
         let prepared = builder.selector(context, selectable, None);

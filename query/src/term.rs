@@ -57,15 +57,15 @@ impl Expression {
             TermKind::Tuple(elements) => tuple(context, elements, receiver),
             TermKind::TypeHint(raw, inner) => {
                 let hinted = context.hinted_type(raw)?;
-                let fits = functions::of_term(context, inner, &hinted) != Assignment::Not
-                    && functions::assignment_of_type(&hinted, &receiver.cql_type) != Assignment::Not;
-                if !fits {
+                check_hint(context, inner, &hinted)?;
+                if functions::assignment_of_type(&hinted, &receiver.cql_type) == Assignment::Not {
                     return invalid(format!(
                         "Cannot assign value {term} to {} of type {}",
                         receiver.name, receiver.cql_type
                     ));
                 }
-                Self::prepare_part(context, inner, &Receiver::new(Arc::clone(&receiver.name), hinted))
+                // The hint decides what the term may be, and the receiver what becomes of it.
+                Self::prepare_part(context, inner, receiver)
             }
             TermKind::Cast(inner, target) => {
                 let call = functions::resolve_cast(context, inner, target, Some(&receiver.cql_type))?;
@@ -167,6 +167,18 @@ impl Expression {
     }
 }
 
+/// Checks that a term may be of the type that stands before it.
+fn check_hint(context: &Context<'_>, term: &Term, hinted: &CqlType) -> Result<(), CqlError> {
+    let takes_list = matches!(hinted, CqlType::List { .. } | CqlType::Vector { .. });
+    if matches!(term.kind, TermKind::List(_)) && !takes_list {
+        return invalid(format!("Unexpected receiver type '{hinted}'; only list and vector are expected"));
+    }
+    if functions::of_term(context, term, hinted) == Assignment::Not {
+        return invalid(format!("Cannot cast value {term} to type {hinted}"));
+    }
+    Ok(())
+}
+
 /// Checks that what a call gives may go to its receiver.
 fn check_result(call: &Call, receiver: &Receiver) -> Result<(), CqlError> {
     if matches!(call.signature.native, functions::Native::Aggregate(_)) {
@@ -217,6 +229,7 @@ fn elements_value<'a>(
     for expression in elements {
         match element_value(expression, binding, within)? {
             Some(bytes) => parts.push(Some(bytes.into_owned())),
+            None if within == "vectors" => return invalid("null is not supported inside vectors"),
             None => return Ok(Val::Unset),
         }
     }

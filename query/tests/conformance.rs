@@ -13,6 +13,7 @@ use dodona_query::{
     BoundValue, ColumnSpec, CqlError, Outcome, Parameters, Prepared, StatementResult, TryExecute,
 };
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use values::{type_text, value_text};
 
 /// Seconds since the epoch: times to live do not run down while a script is replayed.
@@ -164,7 +165,12 @@ impl Replay {
     async fn answer(&self, case: &Case<'_>) -> Vec<String> {
         let mut lines = Vec::new();
         let failure = |error: &CqlError| class_and_message(error).replace('\n', "\\n");
-        let statement = match self.node.processor.analyse(&self.node.session, case.statement, None) {
+        let processor = &self.node.processor;
+        let statement = match case.binding {
+            Some(_) => processor.prepare(&self.node.session, case.statement, None),
+            None => processor.analyse(&self.node.session, case.statement, None).map(Arc::new),
+        };
+        let statement = match statement {
             Ok(statement) => statement,
             Err(error) => return vec![failure(&error)],
         };

@@ -180,6 +180,14 @@ def value_text(ty, data):
     return str(int.from_bytes(data, "big", signed=True))
 
 
+def shown(ty, data):
+    """A value, which Cassandra may have given as bytes of another type."""
+    try:
+        return value_text(ty, data)
+    except (struct.error, ValueError, IndexError):
+        return "malformed"
+
+
 def rounded(name, ty, text):
     """Times to live run down while a script is recorded: they are multiples of 100 in scripts."""
     if not name.startswith("ttl("):
@@ -224,7 +232,7 @@ def answer(session, statement, binding):
     if names:
         lines.append("# " + " | ".join(f"{n} {type_text(t)}" for n, t in zip(names, types)))
         for row in rows:
-            lines.append(" | ".join(rounded(n, t, value_text(t, v)) for n, t, v in zip(names, types, row)))
+            lines.append(" | ".join(rounded(n, t, shown(t, v)) for n, t, v in zip(names, types, row)))
     else:
         lines.append("ok")
     return lines + [f"! {warning}" for warning in future.warnings or []]

@@ -74,6 +74,18 @@ pub enum ArithmeticOperator {
 }
 
 impl ArithmeticOperator {
+    /// The name of the function that the operator is, spelled as in Cassandra.
+    #[must_use]
+    pub const fn function_name(self) -> &'static str {
+        match self {
+            Self::Add => "_add",
+            Self::Subtract => "_substract",
+            Self::Multiply => "_multiply",
+            Self::Divide => "_divide",
+            Self::Modulo => "_modulo",
+        }
+    }
+
     /// The operator's sign.
     #[must_use]
     pub const fn symbol(self) -> char {
@@ -176,11 +188,15 @@ impl fmt::Display for Term {
                 f.write_str(")")
             }
             TermKind::TypeHint(ty, term) => write!(f, "({ty}){term}"),
-            TermKind::Cast(term, ty) => write!(f, "CAST({term} AS {ty})"),
-            TermKind::Negation(term) => write!(f, "-{term}"),
+            TermKind::Cast(term, ty) => write!(f, "system.cast_as_{ty}({term})"),
+            // Operators are functions, and shown as such, as in Cassandra.
+            TermKind::Negation(term) => write!(f, "system.\"_negate\"({term})"),
             TermKind::Arithmetic(first, rest) => {
+                rest.iter()
+                    .rev()
+                    .try_for_each(|(operator, _)| write!(f, "system.\"{}\"(", operator.function_name()))?;
                 first.fmt(f)?;
-                rest.iter().try_for_each(|(operator, term)| write!(f, " {} {term}", operator.symbol()))
+                rest.iter().try_for_each(|(_, term)| write!(f, ", {term})"))
             }
         }
     }

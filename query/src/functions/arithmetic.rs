@@ -2,7 +2,7 @@
 
 use super::decimal;
 use super::number::{Number, number, wire};
-use super::signature::{Signature, operator_name};
+use super::signature::Signature;
 use super::time::{add_to_date, add_to_timestamp};
 use crate::ast::ArithmeticOperator;
 use crate::error::CqlError;
@@ -18,7 +18,7 @@ fn failure(operator: ArithmeticOperator, signature: &Signature, message: &str) -
     let types: Vec<String> = signature.arguments.iter().map(ToString::to_string).collect();
     CqlError::FunctionFailure {
         keyspace: "system".into(),
-        name: operator_name(operator).into(),
+        name: operator.function_name().into(),
         message: format!("the operation '{} {} {}' failed: {message}", types[0], operator.symbol(), types[1]),
         arguments: types,
     }

@@ -109,12 +109,13 @@ pub(crate) fn of_term(context: &Context<'_>, term: &Term, to: &CqlType) -> Assig
         }
         (TermKind::Cast(inner, target), _) => match resolve_cast(context, inner, target, Some(to)) {
             Ok(call) => of_type(&call.signature.result, to),
-            Err(_) => Assignment::Not,
+            Err(_) => Assignment::Weak,
         },
         (TermKind::Function(..) | TermKind::Negation(_) | TermKind::Arithmetic(..), _) => {
             match resolve_term(context, term, Some(to)) {
                 Ok(Some(call)) => of_type(&call.signature.result, to),
-                _ => Assignment::Not,
+                // What is wrong with the call is said when the call is looked at itself.
+                _ => Assignment::Weak,
             }
         }
         _ => Assignment::Not,

@@ -1,7 +1,7 @@
 //! Functions whose signature follows from their arguments.
 
 use super::aggregate::AggregateKind;
-use super::assignment::Assignment;
+use super::assignment::{self, Assignment};
 use super::mask::MaskKind;
 use super::native::Native;
 use super::number::is_number;
@@ -26,7 +26,7 @@ pub(crate) enum Factory {
 }
 
 /// A parameter of a factory: what it takes, as messages show it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Parameter {
     Any,
     Text,
@@ -43,15 +43,6 @@ impl Parameter {
             Self::Texts => "[text|varchar|ascii]",
         }
     }
-
-    /// The only type that the parameter has.
-    const fn only_type(self) -> Option<CqlType> {
-        match self {
-            Self::Text => Some(CqlType::Text),
-            Self::Int => Some(CqlType::Int),
-            Self::Any | Self::Texts => None,
-        }
-    }
 }
 
 /// The call that a factory is asked to make a signature for.
@@ -60,6 +51,7 @@ struct Request<'r> {
     name: &'r str,
     parameters: String,
     arguments: &'r [&'r dyn Argument],
+    receiver: Option<&'r CqlType>,
 }
 
 impl Request<'_> {
@@ -80,6 +72,14 @@ impl Request<'_> {
         })
     }
 
+    /// The argument's type, or if that is not known the one of what receives the value.
+    fn type_or_receiver(&self, index: usize) -> Result<CqlType, CqlError> {
+        match (self.known_type(index), self.receiver) {
+            (Err(_), Some(receiver)) => Ok(receiver.clone()),
+            (known, _) => known,
+        }
+    }
+
     fn wrong_type<T>(&self, index: usize, wanted: &str, found: &CqlType) -> Result<T, CqlError> {
         let article = if wanted.starts_with("argument") { "an" } else { "a" };
         invalid(format!(
@@ -91,18 +91,19 @@ impl Request<'_> {
 
     /// The type of an argument for a parameter.
     fn parameter_type(&self, index: usize, parameter: Parameter) -> Result<CqlType, CqlError> {
-        if let Some(only) = parameter.only_type() {
-            if self.arguments[index].assignment(self.context, &only) == Assignment::Not {
-                let found = self.known_type(index)?;
-                return self.wrong_type(index, &format!("argument of type {only}"), &found);
-            }
-            return Ok(only);
-        }
-        let found = self.known_type(index)?;
-        if matches!(parameter, Parameter::Texts) && !matches!(found, CqlType::Text | CqlType::Ascii) {
+        let wanted = match parameter {
+            Parameter::Any => return self.known_type(index),
+            Parameter::Texts | Parameter::Text => CqlType::Text,
+            Parameter::Int => CqlType::Int,
+        };
+        // What is wrong with an argument of no known type is said when it is looked at itself.
+        let Some(found) = self.arguments[index].likely_type(self.context)? else {
+            return Ok(wanted);
+        };
+        if assignment::of_type(&found, &wanted) == Assignment::Not {
             return self.wrong_type(index, &format!("argument of type {}", parameter.shown()), &found);
         }
-        Ok(found)
+        Ok(if parameter == Parameter::Texts { found } else { wanted })
     }
 }
 
@@ -115,11 +116,12 @@ impl Factory {
         arguments: &[&dyn Argument],
         receiver: Option<&CqlType>,
     ) -> Result<Signature, CqlError> {
-        let request = |parameters: &str| Request { context, name, parameters: parameters.into(), arguments };
+        let request =
+            |parameters: &str| Request { context, name, parameters: parameters.into(), arguments, receiver };
         match self {
             Self::Aggregate(kind) => aggregate(*kind, &request("any")),
             Self::ToJson => to_json(&Request { name: "to_json", ..request("any") }),
-            Self::FromJson => from_json(&Request { name: "from_json", ..request("text") }, receiver),
+            Self::FromJson => from_json(&Request { name: "from_json", ..request("text") }),
             Self::Collection(native) => collection(native, &request(collection_parameter(native))),
             Self::Similarity(kind) => similarity(*kind, &request("vector<float, n>, vector<float, n>")),
             Self::Mask(kind) => mask(*kind, request("")),
@@ -131,7 +133,7 @@ fn aggregate(kind: AggregateKind, request: &Request<'_>) -> Result<Signature, Cq
     if request.arguments.len() != 1 {
         return request.wrong_count();
     }
-    let ty = request.known_type(0)?;
+    let ty = request.type_or_receiver(0)?;
     Ok(Signature { native: Native::Aggregate(kind), arguments: vec![ty.clone()], result: ty })
 }
 
@@ -142,11 +144,11 @@ fn to_json(request: &Request<'_>) -> Result<Signature, CqlError> {
     Ok(Signature { native: Native::ToJson, arguments: vec![request.known_type(0)?], result: CqlType::Text })
 }
 
-fn from_json(request: &Request<'_>, receiver: Option<&CqlType>) -> Result<Signature, CqlError> {
+fn from_json(request: &Request<'_>) -> Result<Signature, CqlError> {
     if request.arguments.len() != 1 {
         return request.wrong_count();
     }
-    let Some(receiver) = receiver else {
+    let Some(receiver) = request.receiver else {
         return invalid(format!(
             "{}() cannot be used in the selection clause of a SELECT statement",
             request.name
@@ -216,6 +218,11 @@ fn similarity(kind: Similarity, request: &Request<'_>) -> Result<Signature, CqlE
     }
     if first != second {
         return invalid("All arguments must have the same vector dimensions");
+    }
+    for (index, argument) in request.arguments.iter().enumerate() {
+        if argument.assignment(request.context, &first) == Assignment::Not {
+            return invalid(type_error(*argument, index, request.name, &first));
+        }
     }
     Ok(Signature { native: Native::Similarity(kind), arguments: vec![first, second], result: CqlType::Float })
 }

@@ -28,5 +28,5 @@ pub(crate) use native::Native;
 pub(crate) use resolve::{
     Argument, check_operators, resolve, resolve_cast, resolve_prefix, resolve_term, system_name,
 };
-pub(crate) use signature::{Call, current_timestamp, operator_name};
+pub(crate) use signature::{Call, current_timestamp};
 pub(crate) use time::timeuuid_with;

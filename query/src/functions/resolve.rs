@@ -1,7 +1,7 @@
 //! Which signature of a function a call means.
 
 use super::assignment::{self, Assignment};
-use super::signature::{Call, Family, Signature, family, operator_name, operator_of};
+use super::signature::{Call, Family, Signature, family, operator_of};
 use crate::ast::{ArithmeticOperator, FunctionName, Term, TermKind};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
@@ -34,7 +34,7 @@ impl Argument for Term {
             TermKind::TypeHint(raw, _) => context.hinted_type(raw).map(Some),
             TermKind::Cast(_, target) => Ok(Some(target.clone())),
             TermKind::Function(..) | TermKind::Negation(_) | TermKind::Arithmetic(..) => {
-                Ok(resolve_term(context, self, None)?.map(|call| call.signature.result))
+                Ok(resolve_term(context, self, None).ok().flatten().map(|call| call.signature.result))
             }
             _ => Ok(None),
         }
@@ -72,7 +72,7 @@ impl Prefix<'_> {
         let Some(((operator, right), before)) = rest.split_last() else {
             return Err(CqlError::Server("an operator without operands".into()));
         };
-        let name = system_name(operator_name(*operator));
+        let name = system_name(operator.function_name());
         let call = if before.is_empty() {
             resolve(context, &name, &[*first as &dyn Argument, right], receiver)
         } else {
@@ -84,7 +84,7 @@ impl Prefix<'_> {
 
 impl Argument for Prefix<'_> {
     fn exact_type(&self, context: &Context<'_>) -> Result<Option<CqlType>, CqlError> {
-        self.resolve(context, None).map(|call| Some(call.signature.result))
+        Ok(self.resolve(context, None).ok().map(|call| call.signature.result))
     }
 
     fn likely_type(&self, context: &Context<'_>) -> Result<Option<CqlType>, CqlError> {
@@ -94,7 +94,7 @@ impl Argument for Prefix<'_> {
     fn assignment(&self, context: &Context<'_>, to: &CqlType) -> Assignment {
         context.remembered(self.0, self.1.len(), to, || match self.resolve(context, Some(to)) {
             Ok(call) => assignment::of_type(&call.signature.result, to),
-            Err(_) => Assignment::Not,
+            Err(_) => Assignment::Weak,
         })
     }
 
@@ -103,8 +103,10 @@ impl Argument for Prefix<'_> {
     }
 
     fn text(&self) -> String {
-        let rest = self.1.iter().map(|(operator, term)| format!(" {} {term}", operator.symbol()));
-        std::iter::once(self.0.to_string()).chain(rest).collect()
+        let names =
+            self.1.iter().rev().map(|(operator, _)| format!("system.\"{}\"(", operator.function_name()));
+        let rest = self.1.iter().map(|(_, term)| format!(", {term})"));
+        names.chain([self.0.to_string()]).chain(rest).collect()
     }
 }
 
@@ -262,6 +264,9 @@ fn best<'s>(
         };
     }
     let Some(operator) = operator else {
+        if name.name == "_negate" {
+            return invalid("Ambiguous negation: use type casts to disambiguate");
+        }
         return invalid(format!(
             "Ambiguous call to function {} (can be matched by following signatures: {}): use type casts to disambiguate",
             plain(name),

@@ -161,17 +161,6 @@ fn conversion(name: &str) -> Option<Family> {
     (!signatures.is_empty()).then_some(Family::Overloads(signatures))
 }
 
-/// The name of the function that an operator is.
-pub(crate) const fn operator_name(operator: ArithmeticOperator) -> &'static str {
-    match operator {
-        ArithmeticOperator::Add => "_add",
-        ArithmeticOperator::Subtract => "_subtract",
-        ArithmeticOperator::Multiply => "_multiply",
-        ArithmeticOperator::Divide => "_divide",
-        ArithmeticOperator::Modulo => "_modulo",
-    }
-}
-
 /// The operator of an internal name.
 pub(crate) fn operator_of(name: &str) -> Option<ArithmeticOperator> {
     [
@@ -182,7 +171,7 @@ pub(crate) fn operator_of(name: &str) -> Option<ArithmeticOperator> {
         ArithmeticOperator::Modulo,
     ]
     .into_iter()
-    .find(|operator| operator_name(*operator) == name)
+    .find(|operator| operator.function_name() == name)
 }
 
 fn arithmetic(operator: ArithmeticOperator) -> Vec<Signature> {

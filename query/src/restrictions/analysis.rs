@@ -1,6 +1,7 @@
 //! Which conditions choose by keys, and which may not stand together.
 
 use super::column::column_of;
+use super::tuple::TupleCondition;
 use super::{Condition, Purpose, Restrictions, is_slice};
 use crate::ast::{Operand, Operator, Relation};
 use crate::context::Context;
@@ -10,6 +11,8 @@ use dodona_types::CqlType;
 use dodona_types::schema::{Column, ColumnKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+const FILTERING: &str = "Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute this query despite the performance unpredictability, use ALLOW FILTERING";
 
 impl Restrictions {
     pub(super) fn token_condition(
@@ -83,10 +86,7 @@ impl Restrictions {
         Ok(())
     }
 
-    pub(super) fn take_partition(
-        &mut self,
-        by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>,
-    ) -> Result<(), CqlError> {
+    pub(super) fn take_partition(&mut self, by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>) {
         let table = Arc::clone(&self.table);
         let exact = |column: &Column| {
             by_column.get(&column.name).is_some_and(|conditions| {
@@ -97,7 +97,64 @@ impl Restrictions {
             let conditions = table.partition_key().filter_map(|column| by_column.remove(&column.name));
             self.partition = Some(conditions.flatten().collect());
         }
-        Ok(())
+    }
+
+    /// Checks the conditions on the partition key. Returns whether some of them must be checked
+    /// row by row.
+    pub(super) fn check_partition(
+        &self,
+        by_column: &BTreeMap<Arc<str>, Vec<Condition>>,
+        purpose: Purpose,
+    ) -> Result<bool, CqlError> {
+        let statement = purpose.statement;
+        let has_filters = self.partition.is_none()
+            && self.table.partition_key().any(|column| by_column.contains_key(&column.name));
+        if purpose.is_select() {
+            return if has_filters && !purpose.allow_filtering {
+                invalid(FILTERING)
+            } else {
+                Ok(has_filters)
+            };
+        }
+        if !self.token.is_empty() {
+            return invalid(format!(
+                "The token function cannot be used in WHERE clauses for {statement} statements"
+            ));
+        }
+        if self.partition.is_some() {
+            return Ok(false);
+        }
+        let missing: Vec<&str> = self
+            .table
+            .partition_key()
+            .filter(|column| !by_column.contains_key(&column.name))
+            .map(|column| &*column.name)
+            .collect();
+        if !missing.is_empty() {
+            return invalid(format!("Some partition key parts are missing: {}", missing.join(", ")));
+        }
+        invalid(format!(
+            "Only EQ and IN relation are supported on the partition key (unless you use the token() function) for {statement} statements"
+        ))
+    }
+
+    /// Refuses conditions on clustering columns where only static ones are read or changed.
+    pub(super) fn check_only_static(
+        &self,
+        by_column: &BTreeMap<Arc<str>, Vec<Condition>>,
+        purpose: Purpose,
+    ) -> Result<(), CqlError> {
+        let restricts_clustering = !self.tuples.is_empty()
+            || self.table.clustering_key().any(|column| by_column.contains_key(&column.name));
+        match (purpose.only_static && restricts_clustering, purpose.statement) {
+            (true, "SELECT") => {
+                invalid("Cannot restrict clustering columns when selecting only static columns")
+            }
+            (true, statement @ ("UPDATE" | "DELETE")) => invalid(format!(
+                "Invalid restrictions on clustering columns since the {statement} statement modifies only static columns"
+            )),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn take_clustering(
@@ -105,25 +162,25 @@ impl Restrictions {
         by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>,
         purpose: Purpose,
     ) -> Result<(), CqlError> {
-        if let Some(tuple) = self.tuples.first() {
-            // Conditions on the columns before the tuple's first are taken, and slices of the first.
-            let first = tuple.columns.first().map_or(0, |column| column.position);
-            let is_clash = |column: &&Column| {
-                by_column.get(&column.name).is_some_and(|conditions| {
-                    column.position > first
-                        || (column.position == first
-                            && !(is_slice(tuple.operator)
-                                && conditions.iter().all(|condition| is_slice(condition.operator))))
-                })
-            };
-            if let Some(column) = self.table.clustering_key().find(is_clash) {
-                return invalid(format!(
-                    "{} cannot be restricted by more than one relation if it includes an Equal",
-                    column.name
-                ));
+        let table = Arc::clone(&self.table);
+        let restricted = table.clustering_key().filter(|column| {
+            let in_tuple =
+                self.tuples.iter().flat_map(|tuple| &tuple.columns).any(|other| other.id == column.id);
+            in_tuple || by_column.contains_key(&column.name)
+        });
+        let restricted: Vec<&Column> = restricted.collect();
+        let must_be_contiguous =
+            purpose.statement == "DELETE" || (purpose.is_select() && !purpose.allow_filtering);
+        if must_be_contiguous {
+            for (wanted, found) in table.clustering_key().zip(&restricted) {
+                if wanted.id != found.id {
+                    return invalid(format!(
+                        "PRIMARY KEY column \"{}\" cannot be restricted as preceding column \"{}\" is not restricted",
+                        found.name, wanted.name
+                    ));
+                }
             }
         }
-        let table = Arc::clone(&self.table);
         for column in table.clustering_key() {
             let Some(conditions) = by_column.get(&column.name) else {
                 break;
@@ -141,104 +198,45 @@ impl Restrictions {
             }
             self.clustering.extend(conditions);
         }
-        if let Some(tuple) = self.tuples.first() {
-            let first = tuple.columns.first().map_or(0, |column| usize::from(column.position));
-            if first != self.clustering.len() && purpose == (Purpose::Select { allow_filtering: true }) {
-                if is_slice(tuple.operator) {
-                    return invalid("Multi-column slice restrictions cannot be used for filtering.");
-                }
-                self.tuple_filters.append(&mut self.tuples);
-            } else if first != self.clustering.len() {
-                let missing = self.table.clustering_key().nth(self.clustering.len());
-                return invalid(format!(
-                    "PRIMARY KEY column \"{}\" cannot be restricted as preceding column \"{}\" is not restricted",
-                    tuple.columns.first().map_or("", |column| &column.name),
-                    missing.map_or("", |column| &column.name)
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn check(&self, purpose: Purpose) -> Result<(), CqlError> {
-        match purpose {
-            Purpose::Modify(kind) => self.check_modify(kind),
-            Purpose::Select { allow_filtering } => self.check_select(allow_filtering),
-        }
-    }
-
-    pub(super) fn check_modify(&self, kind: &str) -> Result<(), CqlError> {
-        let missing: Vec<&str> = match &self.partition {
-            Some(_) => Vec::new(),
-            None => self
-                .table
-                .partition_key()
-                .filter(|column| !self.filters.iter().any(|condition| condition.column.id == column.id))
-                .map(|column| &*column.name)
-                .collect(),
+        // What does not begin where the exact conditions end is checked row by row.
+        let is_next = |tuple: &TupleCondition| {
+            tuple.columns.first().is_some_and(|column| usize::from(column.position) == self.clustering.len())
         };
-        if !missing.is_empty() {
-            return invalid(format!("Some partition key parts are missing: {}", missing.join(", ")));
-        }
-        if self.partition.is_none() {
-            return invalid(format!(
-                "Only EQ and IN relation are supported on the partition key (unless you use the token() function) for {kind} statements"
-            ));
-        }
-        if let Some(filter) = self.filters.first() {
-            if filter.column.kind == ColumnKind::Clustering {
-                if kind != "DELETE" {
-                    let missing: Vec<&str> = self
-                        .table
-                        .clustering_key()
-                        .skip(self.clustering.len())
-                        .filter(|column| !self.filters.iter().any(|filter| filter.column.id == column.id))
-                        .map(|column| &*column.name)
-                        .collect();
-                    return invalid(format!("Some clustering keys are missing: {}", missing.join(", ")));
-                }
-                return self.not_contiguous(filter);
-            }
-            return invalid(format!(
-                "Non PRIMARY KEY columns found in where clause: {} ",
-                filter.column.name
-            ));
-        }
+        let (tuples, filters): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.tuples).into_iter().partition(is_next);
+        (self.tuples, self.tuple_filters) = (tuples, filters);
         Ok(())
     }
 
-    pub(super) fn check_select(&self, allow_filtering: bool) -> Result<(), CqlError> {
-        const FILTERING: &str = "Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute this query despite the performance unpredictability, use ALLOW FILTERING";
-        let scans = self.partition.is_none()
-            && (!self.clustering.is_empty() || !self.clustering_slice.is_empty() || !self.tuples.is_empty());
-        if allow_filtering || (self.filters.is_empty() && !scans) {
-            return Ok(());
+    /// Checks what is left to be checked row by row.
+    pub(super) fn check_rest(&self, purpose: Purpose, has_filters_on_key: bool) -> Result<(), CqlError> {
+        let of_rows = |kind| self.filters.iter().find(move |filter| filter.column.kind == kind);
+        let value = of_rows(ColumnKind::Regular).or_else(|| of_rows(ColumnKind::Static));
+        if purpose.is_select() {
+            let needs_filtering = value.is_some() || has_filters_on_key;
+            return if needs_filtering && !purpose.allow_filtering { invalid(FILTERING) } else { Ok(()) };
         }
-        if let Some(filter) = self.filters.iter().find(|filter| filter.column.kind == ColumnKind::Clustering)
-            && self.partition.is_some()
-        {
-            let is_exact = |column: &Column| self.clustering.iter().any(|other| other.column.id == column.id);
-            if self.table.clustering_key().any(|key| key.position < filter.column.position && !is_exact(key))
-            {
-                return self.not_contiguous(filter);
+        if of_rows(ColumnKind::Clustering).is_some() {
+            let missing: Vec<&str> = self
+                .table
+                .clustering_key()
+                .skip(self.clustering.len())
+                .filter(|column| !self.filters.iter().any(|filter| filter.column.id == column.id))
+                .map(|column| &*column.name)
+                .collect();
+            return invalid(format!("Some clustering keys are missing: {}", missing.join(", ")));
+        }
+        match value {
+            Some(filter) => {
+                invalid(format!("Non PRIMARY KEY columns found in where clause: {} ", filter.column.name))
             }
+            None => Ok(()),
         }
-        invalid(FILTERING)
     }
 
-    /// The error of a condition on a clustering column whose rows lie in several places.
-    pub(super) fn not_contiguous(&self, filter: &Condition) -> Result<(), CqlError> {
-        let name = &filter.column.name;
-        if let Some(slice) = self.clustering_slice.first() {
-            return invalid(format!(
-                "Clustering column \"{name}\" cannot be restricted (preceding column \"{}\" is restricted by a non-EQ relation)",
-                slice.column.name
-            ));
-        }
-        let missing = self.table.clustering_key().nth(self.clustering.len());
-        invalid(format!(
-            "PRIMARY KEY column \"{name}\" cannot be restricted as preceding column \"{}\" is not restricted",
-            missing.map_or("", |column| &column.name)
-        ))
+    /// Refuses a read of all partitions with conditions on rows, unless it may filter.
+    pub(crate) fn check_filtering(&self, allow_filtering: bool) -> Result<(), CqlError> {
+        let scans = self.partition.is_none() && self.restricts_clustering();
+        if scans && !allow_filtering { invalid(FILTERING) } else { Ok(()) }
     }
 }

@@ -87,7 +87,9 @@ impl Restrictions {
                 Val::Null => return invalid("Invalid null token value"),
                 Val::Unset => return invalid("Invalid unset token value"),
             };
-            let token = Token(bytes.as_ref().try_into().map(i64::from_be_bytes).unwrap_or(i64::MIN));
+            let Ok(token) = bytes.as_ref().try_into().map(i64::from_be_bytes).map(Token) else {
+                return invalid("Invalid empty token value");
+            };
             match operator {
                 Operator::Equal => {
                     tighten_start(&mut range, token, true);

@@ -9,7 +9,6 @@ use crate::term::{Expression, Receiver};
 use dodona_types::CqlType;
 use dodona_types::cql_type::quote_identifier;
 use dodona_types::schema::{Column, Table};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The column of this name.
@@ -81,7 +80,18 @@ pub(super) fn column_condition(
             shown::relation(relation)
         ));
     }
-    Ok(Condition { column, operator, operands, element })
+    let (operator, operands) = as_equal(operator, operands);
+    Ok(Condition { column, operator, operands, element, in_parentheses: false })
+}
+
+/// `IN` with one value in parentheses is `=`.
+pub(super) fn as_equal(operator: Operator, operands: Operands) -> (Operator, Operands) {
+    match operands {
+        Operands::Many(mut values) if operator == Operator::In && values.len() == 1 => {
+            (Operator::Equal, Operands::One(values.swap_remove(0)))
+        }
+        operands => (operator, operands),
+    }
 }
 
 fn receiver_of(
@@ -120,33 +130,4 @@ fn receiver_of(
         (Operator::ContainsKey, _, None) => Err(not_a_map()),
         (_, ty, None) => Ok((Receiver::new(Arc::clone(name), ty.clone()), None)),
     }
-}
-
-/// Refuses conditions on one column that cannot stand together.
-pub(super) fn check_combinations(by_column: &BTreeMap<Arc<str>, Vec<Condition>>) -> Result<(), CqlError> {
-    for (name, conditions) in by_column {
-        let [_, _, ..] = conditions.as_slice() else {
-            continue;
-        };
-        if conditions.iter().any(|condition| condition.operator == Operator::Equal) {
-            return invalid(format!(
-                "{name} cannot be restricted by more than one relation if it includes an Equal"
-            ));
-        }
-        if conditions.iter().any(|condition| condition.operator == Operator::In) {
-            return invalid(format!(
-                "{name} cannot be restricted by more than one relation if it includes an Equal"
-            ));
-        }
-        let count = |test: fn(Operator) -> bool| {
-            conditions.iter().filter(|condition| test(condition.operator)).count()
-        };
-        if count(|operator| matches!(operator, Operator::Greater | Operator::GreaterOrEqual)) > 1 {
-            return invalid(format!("More than one restriction was found for the start bound on {name}"));
-        }
-        if count(|operator| matches!(operator, Operator::Less | Operator::LessOrEqual)) > 1 {
-            return invalid(format!("More than one restriction was found for the end bound on {name}"));
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Conditions that are checked row by row.
 
 use super::tuple::TupleCondition;
-use super::{Condition, OperandValues, Operands, Restrictions};
+use super::{Condition, OperandValues, Operands, Restrictions, is_slice};
 use crate::ast::Operator;
 use crate::binding::{Binding, Val};
 use crate::error::{CqlError, invalid};
@@ -23,6 +23,13 @@ pub(crate) struct Filter<'r> {
 
 impl<'r> Filter<'r> {
     pub(crate) fn new(restrictions: &'r Restrictions, binding: &'r Binding<'_>) -> Result<Self, CqlError> {
+        let of_tuples = restrictions.tuple_filters.iter().map(|tuple| tuple.operator);
+        let of_tuples = of_tuples.chain(
+            restrictions.filters.iter().filter(|filter| filter.in_parentheses).map(|filter| filter.operator),
+        );
+        if of_tuples.into_iter().any(is_slice) {
+            return invalid("Multi-column slice restrictions cannot be used for filtering.");
+        }
         let mut conditions = Vec::with_capacity(restrictions.filters.len());
         for condition in &restrictions.filters {
             let name = &condition.column.name;

@@ -1,6 +1,7 @@
 //! Conditions on several clustering columns at once.
 
-use super::{OperandValues, Operands, column_of, is_slice, narrow, shown};
+use super::column::as_equal;
+use super::{Condition, OperandValues, Operands, column_of, is_slice, narrow, shown};
 use crate::ast::{Operand, Operator, Relation, Term, TermKind};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
@@ -21,13 +22,42 @@ pub(super) struct TupleCondition {
 }
 
 impl TupleCondition {
+    /// The condition as one on a single column, if it is on one, and its values are written out.
+    pub(super) fn as_single(&self) -> Option<Condition> {
+        let [column] = self.columns.as_slice() else { return None };
+        let only = |expression: &Expression| match expression {
+            Expression::Elements(_, elements) => elements.first().cloned(),
+            _ => None,
+        };
+        let operands = match &self.operands {
+            Operands::One(expression) => Operands::One(only(expression)?),
+            Operands::Many(expressions) => {
+                Operands::Many(expressions.iter().map(only).collect::<Option<_>>()?)
+            }
+            Operands::ListOf(_) => return None,
+        };
+        Some(Condition {
+            column: column.clone(),
+            operator: self.operator,
+            operands,
+            element: None,
+            in_parentheses: true,
+        })
+    }
+
     /// The tuples on the right side.
     pub(super) fn values<'v>(&'v self, binding: &'v Binding<'_>) -> Result<OperandValues<'v>, CqlError> {
-        if let Operands::One(expression) = &self.operands
-            && expression.evaluate(binding)? == Val::Unset
-        {
-            let names = self.columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(",");
-            return invalid(format!("Invalid unset value for tuple ({names})"));
+        let names = || self.columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(",");
+        match &self.operands {
+            Operands::One(tuple) if tuple.evaluate(binding)? == Val::Unset => {
+                return invalid(format!("Invalid unset value for tuple ({})", names()));
+            }
+            Operands::ListOf(list) => match list.evaluate(binding)? {
+                Val::Null => return invalid("Invalid null value for IN restriction"),
+                Val::Unset => return invalid(format!("Invalid unset value for in({})", names())),
+                Val::Bytes(_) => {}
+            },
+            _ => {}
         }
         self.operands.evaluate(binding, "tuple")
     }
@@ -146,7 +176,8 @@ pub(super) fn tuple_condition(
     if !is_slice(relation.operator) && !matches!(relation.operator, Operator::Equal | Operator::In) {
         return invalid(format!("{} cannot be used for multi-column relations", relation.operator.text()));
     }
-    Ok(TupleCondition { columns, operator: relation.operator, operands })
+    let (operator, operands) = as_equal(relation.operator, operands);
+    Ok(TupleCondition { columns, operator, operands })
 }
 
 /// A tuple of values, each for the column at its place.
@@ -175,23 +206,4 @@ fn tuple_of(
         })
         .collect::<Result<_, _>>()?;
     Ok(Expression::Elements(receiver.clone(), elements))
-}
-
-/// Refuses conditions on the same columns that cannot stand together.
-pub(super) fn check_tuples(tuples: &[TupleCondition]) -> Result<(), CqlError> {
-    let count = |test: fn(Operator) -> bool| tuples.iter().filter(|tuple| test(tuple.operator)).count();
-    let [first, _, ..] = tuples else { return Ok(()) };
-    let names = first.columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(" ,");
-    if count(|operator| !is_slice(operator)) > 0 {
-        return invalid(format!(
-            "{names} cannot be restricted by more than one relation if it includes an Equal"
-        ));
-    }
-    if count(|operator| matches!(operator, Operator::Greater | Operator::GreaterOrEqual)) > 1 {
-        return invalid(format!("More than one restriction was found for the start bound on {names}"));
-    }
-    if count(|operator| matches!(operator, Operator::Less | Operator::LessOrEqual)) > 1 {
-        return invalid(format!("More than one restriction was found for the end bound on {names}"));
-    }
-    Ok(())
 }

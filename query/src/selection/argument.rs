@@ -7,8 +7,7 @@ use crate::ast::{FunctionName, Selectable, Term, TermKind};
 use crate::context::Context;
 use crate::error::CqlError;
 use crate::functions::{
-    Argument, Assignment, Call, assignment_of_all, assignment_of_type, of_elements, operator_name, resolve,
-    system_name,
+    Argument, Assignment, Call, assignment_of_all, assignment_of_type, of_elements, resolve, system_name,
 };
 use crate::restrictions::column_of;
 use dodona_types::CqlType;
@@ -34,8 +33,7 @@ impl Prefix<'_> {
         let Some(((operator, right), before)) = rest.split_last() else {
             return Err(CqlError::Server("an operator without operands".into()));
         };
-        check_calls(context, [*first, right])?;
-        let name = system_name(operator_name(*operator));
+        let name = system_name(operator.function_name());
         let call = if before.is_empty() {
             resolve(context, &name, &[*first as &dyn Argument, right], None)
         } else {
@@ -75,25 +73,44 @@ fn of_exact(argument: &dyn Argument, context: &Context<'_>, to: &CqlType) -> Ass
     }
 }
 
-/// Checks the arguments of a call: what is wrong with them is reported before what is with the call.
-pub(super) fn check_calls<'s>(
-    context: &Context<'_>,
-    arguments: impl IntoIterator<Item = &'s Selectable>,
-) -> Result<(), CqlError> {
-    for argument in arguments {
-        let is_literal = matches!(
-            argument,
-            Selectable::Term(_)
-                | Selectable::List(_)
-                | Selectable::Set(_)
-                | Selectable::Map(_)
-                | Selectable::Tuple(_)
-        );
-        if !is_literal {
-            argument.exact_type(context)?;
+/// Checks every call inside of what is selected, from the inside out and from left to right, before
+/// anything else is looked at, as Cassandra does.
+pub(super) fn check_calls(context: &Context<'_>, selectable: &Selectable) -> Result<(), CqlError> {
+    let all = |items: &[Selectable]| items.iter().try_for_each(|item| check_calls(context, item));
+    match selectable {
+        Selectable::Column(name) => column_of(context.known_table()?, name).map(drop),
+        Selectable::Term(_) | Selectable::CountRows => Ok(()),
+        Selectable::Metadata(..) => selectable.exact_type(context).map(drop),
+        Selectable::Function(_, items) => {
+            all(items)?;
+            selectable.exact_type(context).map(drop)
         }
+        Selectable::Negation(inner) => {
+            check_calls(context, inner)?;
+            selectable.exact_type(context).map(drop)
+        }
+        Selectable::Arithmetic(first, rest) => {
+            check_calls(context, first)?;
+            for (index, (_, right)) in rest.iter().enumerate() {
+                check_calls(context, right)?;
+                Prefix(first, &rest[..=index]).resolve(context)?;
+            }
+            Ok(())
+        }
+        Selectable::Cast(inner, _) | Selectable::Path(inner, _) => check_calls(context, inner),
+        Selectable::TypeHint(raw, inner) => {
+            context.hinted_type(raw)?;
+            check_calls(context, inner)
+        }
+        Selectable::List(items) | Selectable::Set(items) | Selectable::Tuple(items) => all(items),
+        Selectable::Map(entries) => entries.iter().try_for_each(|(key, value)| {
+            // The names of fields look like columns.
+            if !matches!(key, Selectable::Column(_)) {
+                check_calls(context, key)?;
+            }
+            check_calls(context, value)
+        }),
     }
-    Ok(())
 }
 
 /// The call that a function, a sign or a chain of operators makes; none if there is no such
@@ -104,14 +121,10 @@ pub(super) fn resolve_selectable(
 ) -> Result<Option<Call>, CqlError> {
     match selectable {
         Selectable::Function(name, arguments) => {
-            check_calls(context, arguments)?;
             let arguments: Vec<&dyn Argument> = arguments.iter().map(|item| item as &dyn Argument).collect();
             resolve(context, name, &arguments, None)
         }
-        Selectable::Negation(inner) => {
-            check_calls(context, [&**inner])?;
-            resolve(context, &system_name("_negate"), &[&**inner], None)
-        }
+        Selectable::Negation(inner) => resolve(context, &system_name("_negate"), &[&**inner], None),
         Selectable::Arithmetic(first, rest) => Prefix(first, rest).resolve(context).map(Some),
         _ => Ok(None),
     }
@@ -124,7 +137,7 @@ fn first_known(
 ) -> Result<Option<CqlType>, CqlError> {
     for item in items {
         if let Some(ty) = type_of(item)? {
-            return Ok(Some(ty.freeze()));
+            return Ok(Some(ty));
         }
     }
     Ok(None)

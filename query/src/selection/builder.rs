@@ -1,6 +1,6 @@
 //! Checks what a SELECT selects and makes selectors of it.
 
-use super::argument::{Prefix, check_calls, counts_rows, resolve_selectable, unknown_function};
+use super::argument::{Prefix, counts_rows, resolve_selectable, unknown_function};
 use super::metadata::{self, Part};
 use super::names::name_of;
 use super::path::{Steps, walk};
@@ -82,8 +82,9 @@ impl Builder {
             }
             Selectable::TypeHint(raw, inner) => {
                 let ty = context.hinted_type(raw)?;
-                check_calls(context, [&**inner])?;
-                if inner.assignment(context, &ty) == Assignment::Not {
+                let of_elements =
+                    inner.exact_type(context)?.is_some_and(|ty| ty.is_collection() && ty.is_multi_cell());
+                if of_elements || inner.assignment(context, &ty) == Assignment::Not {
                     let text = name_of(selectable);
                     return invalid(format!("Cannot assign value {text} to {text} of type {}", ty.freeze()));
                 }
@@ -234,7 +235,9 @@ impl Builder {
             }
             (Selectable::List(items), CqlType::List { element, .. })
             | (Selectable::Set(items), CqlType::Set { element, .. }) => {
-                let fits = assignment_of_all(items.iter().map(|item| item.assignment(context, element)));
+                // What is wrong with a term is said when the term is looked at.
+                let others = items.iter().filter(|item| !matches!(item, Selectable::Term(_)));
+                let fits = assignment_of_all(others.map(|item| item.assignment(context, element)));
                 if fits == Assignment::Not {
                     return cannot_infer(selectable);
                 }

@@ -119,10 +119,12 @@ impl TextBatch {
     ) -> Result<Vec<Vec<u8>>, CqlError> {
         check_consistency(parameters)?;
         let mut timestamp = parameters.timestamp_micros.unwrap_or(binding.now_micros);
-        if let Some(expression) = &self.timestamp
-            && let Val::Bytes(bytes) = expression.evaluate(binding)?
-        {
-            timestamp = checked_timestamp(&bytes)?;
+        if let Some(expression) = &self.timestamp {
+            match expression.evaluate(binding)? {
+                Val::Null => return invalid("Invalid null value of timestamp"),
+                Val::Unset => {}
+                Val::Bytes(bytes) => timestamp = checked_timestamp(&bytes)?,
+            }
         }
         let mut mutations = Vec::new();
         for (index, statement) in self.statements.iter().enumerate() {
@@ -169,7 +171,8 @@ pub(crate) fn counts(
         let plan = plan_of(entry)?;
         if plan.counts() {
             let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
-            let binding = Binding::new(entry.markers(), &own, host.node.timestamps.next(), &host.random)?;
+            let now = host.node.timestamps.next();
+            let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
             plan.collect_counts(&binding, &mut updates)?;
         }
     }
@@ -239,6 +242,10 @@ fn plan_of(entry: &impl Entry) -> Result<&ModificationPlan, CqlError> {
     }
 }
 
+fn miscount(markers: usize, values: usize) -> String {
+    format!("There were {markers} markers(?) in CQL but {values} bound variables")
+}
+
 /// True if a statement of a batch has an IF.
 pub(crate) fn is_conditional(entries: &[impl Entry]) -> Result<bool, CqlError> {
     entries.iter().try_fold(false, |has, entry| Ok(has | plan_of(entry)?.is_conditional()))
@@ -256,7 +263,13 @@ pub(crate) async fn execute_conditional(
         .collect();
     let mut bindings = Vec::with_capacity(entries.len());
     for (entry, own) in entries.iter().zip(&owns) {
-        bindings.push(Binding::new(entry.markers(), own, host.node.timestamps.next(), &host.random)?);
+        bindings.push(Binding::new(
+            entry.markers(),
+            own,
+            host.node.timestamps.next(),
+            &host.random,
+            miscount,
+        )?);
     }
     let plans = entries.iter().map(plan_of).collect::<Result<Vec<_>, _>>()?;
     let parts: Vec<Part<'_>> = plans.into_iter().zip(&bindings).collect();
@@ -281,7 +294,7 @@ pub(crate) async fn read_lists(
     let now = host.node.timestamps.next();
     for entry in entries {
         let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
-        let binding = Binding::new(entry.markers(), &own, now, &host.random)?;
+        let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
         lists.push(plan_of(entry)?.read_lists(host, &binding, parameters).await?);
     }
     Ok(lists)
@@ -306,7 +319,7 @@ pub(crate) fn mutations(
         let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
         // A time of its own, so that what is added to lists is in the order of the statements.
         let now = host.node.timestamps.next();
-        let binding = Binding::new(entry.markers(), &own, now, &host.random)?;
+        let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
         let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
         plan_of(entry)?.mutations(&binding, Some(timestamp), lists, &mut mutations)?;
     }

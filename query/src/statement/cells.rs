@@ -228,7 +228,8 @@ impl Cells<'_, '_> {
         match change {
             Change::Set(expression) => match expression.evaluate(self.binding)? {
                 Val::Unset => {}
-                Val::Null => parts.deletion = Some(self.times.deletion()),
+                // As with any other value, what was written at the same time stays.
+                Val::Null => parts.deletion = Some(self.times.deletion_before()),
                 Val::Bytes(bytes) => {
                     parts.deletion = Some(self.times.deletion_before());
                     self.put_elements(ty, &bytes, false, parts)?;

@@ -3,7 +3,7 @@
 mod clauses;
 mod output;
 
-use crate::ast::{Select, Term};
+use crate::ast::{Select, Selectors, Term};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
@@ -54,28 +54,25 @@ impl SelectPlan {
     pub(crate) fn prepare(context: &mut Context<'_>, select: &Select) -> Result<Self, CqlError> {
         let table = context.table(&select.table)?;
         let mut selection = Selection::prepare(context, &table, select)?;
-        let purpose = Purpose::Select { allow_filtering: select.allow_filtering };
-        if select.distinct {
-            check_distinct_relations(&table, &select.relations)?;
-        }
+        let only_static = select.selectors != Selectors::All
+            && selection.selects_only(|kind| matches!(kind, ColumnKind::PartitionKey | ColumnKind::Static))
+            && selection.wanted.iter().any(|wanted| wanted.column.kind == ColumnKind::Static);
+        let allow_filtering = select.allow_filtering;
+        let purpose = Purpose { statement: "SELECT", allow_filtering, only_static };
         let restrictions = Restrictions::prepare(context, &table, &select.relations, purpose)?;
         if select.distinct {
             if select.per_partition_limit.is_some() {
                 return invalid("PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries");
             }
+            check_distinct_relations(&table, &select.relations)?;
             check_distinct(&table, &selection, &restrictions)?;
         }
-        let selects_static_only = !selection.wanted.is_empty()
-            && selection.selects_only(|kind| matches!(kind, ColumnKind::PartitionKey | ColumnKind::Static))
-            && selection.wanted.iter().any(|wanted| wanted.column.kind == ColumnKind::Static);
-        if selects_static_only && restrictions.restricts_clustering() {
-            return invalid("Cannot restrict clustering columns when selecting only static columns");
-        }
-        let (reversed, sort) = ordering(&table, select, &restrictions, &mut selection)?;
         let group_by = group_by(context, &table, select, &restrictions, &mut selection)?;
         if select.per_partition_limit.is_some() && !selection.aggregates.is_empty() && group_by.is_empty() {
             return invalid("PER PARTITION LIMIT is not allowed with aggregate queries.");
         }
+        let (reversed, sort) = ordering(&table, select, &restrictions, &mut selection)?;
+        restrictions.check_filtering(allow_filtering)?;
         for column in restrictions.filtered_columns() {
             selection.want(&table, &column.name)?;
         }

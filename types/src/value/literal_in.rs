@@ -86,7 +86,8 @@ impl LiteralKind {
             Self::Boolean => CqlType::Boolean,
             Self::Uuid if text.as_bytes().get(14) == Some(&b'1') => CqlType::Timeuuid,
             Self::Uuid => CqlType::Uuid,
-            Self::Hex => CqlType::Blob,
+            // As Cassandra has it, though blobs are what they are used for.
+            Self::Hex => CqlType::Tinyint,
             Self::Duration => CqlType::Duration,
         }
     }

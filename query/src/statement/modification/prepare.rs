@@ -97,7 +97,7 @@ impl ModificationPlan {
             self.operations.push(Operation { column, change });
         }
         self.restrictions =
-            Some(Restrictions::prepare(context, &self.table, &relations, Purpose::Modify("INSERT"))?);
+            Some(Restrictions::prepare(context, &self.table, &relations, self.purpose("INSERT"))?);
         self.finish()
     }
 
@@ -120,7 +120,7 @@ impl ModificationPlan {
             plan.operations.push(Operation { column, change });
         }
         plan.restrictions =
-            Some(Restrictions::prepare(context, &table, &update.relations, Purpose::Modify("UPDATE"))?);
+            Some(Restrictions::prepare(context, &table, &update.relations, plan.purpose("UPDATE"))?);
         plan.conditions = Conditions::prepare(context, &table, &update.condition)?;
         plan.finish()
     }
@@ -140,9 +140,15 @@ impl ModificationPlan {
             plan.operations.push(Operation { column, change });
         }
         plan.restrictions =
-            Some(Restrictions::prepare(context, &table, &delete.relations, Purpose::Modify("DELETE"))?);
+            Some(Restrictions::prepare(context, &table, &delete.relations, plan.purpose("DELETE"))?);
         plan.conditions = Conditions::prepare(context, &table, &delete.condition)?;
         plan.finish()
+    }
+
+    fn purpose(&self, statement: &'static str) -> Purpose {
+        let is_static = |operation: &Operation| operation.column.kind == ColumnKind::Static;
+        let only_static = !self.operations.is_empty() && self.operations.iter().all(is_static);
+        Purpose { statement, allow_filtering: false, only_static }
     }
 
     /// Checks that the primary key suits what is changed.
@@ -153,15 +159,6 @@ impl ModificationPlan {
         let Some(restrictions) = &self.restrictions else {
             return Ok(self);
         };
-        let has_regular =
-            self.operations.iter().any(|operation| operation.column.kind == ColumnKind::Regular);
-        let only_static = !has_regular && !self.operations.is_empty();
-        if only_static && self.kind != Kind::Insert && restrictions.restricts_clustering() {
-            let kind = if self.kind == Kind::Update { "UPDATE" } else { "DELETE" };
-            return invalid(format!(
-                "Invalid restrictions on clustering columns since the {kind} statement modifies only static columns"
-            ));
-        }
         if restrictions.names_whole_clustering() {
             return Ok(self);
         }

@@ -148,5 +148,8 @@ pub(super) fn group_by(
         after_function = item.is_function;
         items.push((item.selector, item.cql_type));
     }
+    if !items.is_empty() && keys.iter().any(|key| key.kind == ColumnKind::PartitionKey) {
+        return invalid("Group by is not supported on only a part of the partition key");
+    }
     Ok(items)
 }

@@ -54,7 +54,7 @@ pub(super) struct Output<'a> {
     done: bool,
     error: Option<CqlError>,
     /// The group that is being worked out.
-    group: Option<Group<'a>>,
+    group: Option<Box<Group<'a>>>,
     sorted: Vec<SortedRow>,
 }
 
@@ -136,7 +136,9 @@ impl<'a> Output<'a> {
         }
         if !self.shape.selection.aggregates.is_empty() || !self.shape.group_by.is_empty() {
             if self.group.is_none() && self.shape.group_by.is_empty() {
-                self.group = Some(self.new_group(Vec::new()));
+                // No row at all: its first has no values.
+                self.values = RowValues::new(self.shape.table, &self.shape.selection.wanted);
+                self.group = Some(Box::new(self.new_group(Vec::new())));
             }
             self.end_group()?;
         }

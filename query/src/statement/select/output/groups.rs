@@ -43,7 +43,7 @@ impl<'a> Output<'a> {
                 return Ok(());
             }
             self.partition_left -= 1;
-            self.group = Some(self.new_group(key));
+            self.group = Some(Box::new(self.new_group(key)));
         }
         if let Some(group) = &mut self.group {
             for (state, aggregate) in group.states.iter_mut().zip(&self.shape.selection.aggregates) {
