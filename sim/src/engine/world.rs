@@ -83,7 +83,7 @@ pub struct World {
     /// The disk failed while the table was being emptied: that may have happened or not.
     pub maybe_emptied: bool,
     space_is_limited: bool,
-    sync_may_fail: bool,
+    pub(super) sync_may_fail: bool,
     pub(super) snapshots: u64,
     /// Everything that happened.
     pub trace: Trace,
