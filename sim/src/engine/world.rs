@@ -412,14 +412,15 @@ impl World {
     /// # Errors
     /// As [`Self::take`].
     pub fn recreate(&mut self) -> Result<(), Stop> {
-        self.maybe_emptied = true;
         let dropped = self.engine()?.drop_table(self.table);
-        let dropped = self.take("a drop", dropped)?;
-        self.maybe_emptied = false;
-        if dropped.is_some() {
+        let dropped = self.take("a drop", dropped);
+        if !matches!(dropped, Ok(None)) {
+            // Also if the disk failed: the schema has the table no more, as a start will see.
             self.compactions.clear();
             self.table = TableId(Uuid::from_u128(self.table.0.as_u128() + 1));
             self.forget();
+        }
+        if dropped?.is_some() {
             let put = self.engine()?.put_table(settings_of(self.table, self.table_setup));
             self.take("a new table", put)?;
         }

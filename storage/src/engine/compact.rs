@@ -6,7 +6,7 @@ use crate::compaction::progress::{Progress, Running};
 use crate::compaction::shadow::Shadow;
 use crate::compaction::{Candidate, Choice, OverlappingTombstones, Purpose, Situation};
 use crate::error::{Result, StorageError};
-use crate::manifest::Edit;
+use crate::manifest::{Edit, union_of};
 use crate::purge::Purge;
 use crate::scan::MergedScan;
 use crate::source::Source;
@@ -249,9 +249,9 @@ impl Engine {
             source.seek(&RangeBound::Unbounded)?;
             sources.push(source);
         }
-        let mut intervals: Vec<_> =
-            inputs.iter().flat_map(|sstable| sstable.statistics().log_intervals.clone()).collect();
-        intervals.sort_by_key(|range| range.start);
+        // Together: every output has those of all inputs, and would double them each time.
+        let intervals =
+            union_of(inputs.iter().flat_map(|sstable| sstable.statistics().log_intervals.clone()).collect());
         let output = self.job_output(store, choice.split, intervals);
         let purge = self.purge_rule(store, inputs);
         Ok(MergeJob::new(self.env.clone(), MergedScan::new(sources), output, purge))
@@ -344,6 +344,8 @@ impl Engine {
         } else {
             self.publish(store, &edit)?;
         }
+        let written: u64 = opened.iter().map(|sstable| sstable.file_bytes()).sum();
+        self.compactions.compacted_bytes.fetch_add(written, Relaxed);
         store.update(|view| view.apply(&edit, opened));
         if !is_lift {
             self.obsolete.lock().extend(inputs.iter().cloned());

@@ -130,6 +130,26 @@ fn count(directory: &std::path::Path) -> usize {
     std::fs::read_dir(directory).unwrap().count()
 }
 
+/// Each output of a compaction had the intervals of all inputs, one after another: they doubled
+/// with every level, until a file was nothing else.
+#[test]
+fn intervals_of_the_log_do_not_pile_up_in_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut model = Model::default();
+    for round in 0..12 {
+        (0..4).for_each(|key| {
+            apply(&engine, &mut model, &Step::Put { key, row: 1, timestamp: round, value: 1 });
+        });
+        engine.flush(TABLE).unwrap();
+        engine.compact_all(TABLE, None).unwrap();
+    }
+    let view = engine.store(TABLE).unwrap().view.load_full();
+    for sstable in &view.sstables {
+        assert_eq!(sstable.statistics().log_intervals.len(), 1);
+    }
+}
+
 #[test]
 fn a_snapshot_has_its_manifest_and_schema_and_goes_as_a_whole() {
     let directory = tempfile::tempdir().unwrap();
@@ -152,7 +172,6 @@ fn a_snapshot_has_its_manifest_and_schema_and_goes_as_a_whole() {
 /// Writers, flushes, several compactors, readers and operations at once, on real threads: nothing
 /// is lost, and at the end nothing is left over.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test of real threads")]
 fn compactions_on_several_threads_lose_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(directory.path());
