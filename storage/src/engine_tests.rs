@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 pub(crate) const TABLE: TableId = TableId(Uuid::from_u128(7));
 
-fn settings() -> TableSettings {
+pub(crate) fn settings() -> TableSettings {
     TableSettings {
         id: TABLE,
         name: "ks.t".into(),

@@ -82,16 +82,21 @@ impl TableFiles {
         self.levels.retain(|id, level| *level > 0 && self.sstables.contains(id));
         if let Some(range) = edit.covered.clone().filter(|range| !range.is_empty()) {
             self.covered.push(range);
-            self.covered.sort_by_key(|range| range.start);
-            self.covered = self.covered.drain(..).fold(Vec::new(), |mut merged: Vec<Range<u64>>, range| {
-                match merged.last_mut() {
-                    Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-                    _ => merged.push(range),
-                }
-                merged
-            });
+            self.covered = union_of(std::mem::take(&mut self.covered));
         }
     }
+}
+
+/// Ranges that cover the same positions: disjoint, sorted, none next to another.
+pub(crate) fn union_of(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    ranges.into_iter().fold(Vec::new(), |mut merged: Vec<Range<u64>>, range| {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+        merged
+    })
 }
 
 /// The files of all tables.

@@ -105,7 +105,8 @@ fn run_histories(arguments: &Arguments) -> ExitCode {
             }
             let history = engine::generate::history(seed);
             let short = engine::shrink::shrink(&history, |history| {
-                engine::run(history, seed, mutant).violation.is_some()
+                let found = engine::run(history, seed, mutant).violation;
+                found.is_some_and(|found| engine::shrink::kind(&found) == engine::shrink::kind(violation))
             });
             eprintln!("{} steps, of which these suffice, with {:?}:", history.steps.len(), short.setup);
             short.steps.iter().enumerate().for_each(|(index, step)| eprintln!("  {index}: {step:?}"));

@@ -29,6 +29,13 @@ pub fn shrink(history: &History, fails: impl Fn(&History) -> bool) -> History {
     smaller_writes(best, &fails)
 }
 
+/// What kind of promise a violation breaks: a shorter history must break the same.
+#[must_use]
+pub fn kind(violation: &str) -> usize {
+    let kinds = ["is lost", "does not start", "but was to show", "is left and belongs", "verify", "scrub"];
+    kinds.iter().position(|kind| violation.contains(kind)).unwrap_or(kinds.len())
+}
+
 /// Leaves out writes of a batch, and changes of a write.
 fn smaller_writes(mut best: History, fails: &impl Fn(&History) -> bool) -> History {
     for step in 0..best.steps.len() {

@@ -83,7 +83,7 @@ pub struct World {
     /// The disk failed while the table was being emptied: that may have happened or not.
     pub maybe_emptied: bool,
     space_is_limited: bool,
-    sync_may_fail: bool,
+    pub(super) sync_may_fail: bool,
     pub(super) snapshots: u64,
     /// Everything that happened.
     pub trace: Trace,
@@ -412,14 +412,15 @@ impl World {
     /// # Errors
     /// As [`Self::take`].
     pub fn recreate(&mut self) -> Result<(), Stop> {
-        self.maybe_emptied = true;
         let dropped = self.engine()?.drop_table(self.table);
-        let dropped = self.take("a drop", dropped)?;
-        self.maybe_emptied = false;
-        if dropped.is_some() {
+        let dropped = self.take("a drop", dropped);
+        if !matches!(dropped, Ok(None)) {
+            // Also if the disk failed: the schema has the table no more, as a start will see.
             self.compactions.clear();
             self.table = TableId(Uuid::from_u128(self.table.0.as_u128() + 1));
             self.forget();
+        }
+        if dropped?.is_some() {
             let put = self.engine()?.put_table(settings_of(self.table, self.table_setup));
             self.take("a new table", put)?;
         }

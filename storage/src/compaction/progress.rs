@@ -43,8 +43,10 @@ pub struct Progress {
     running: Mutex<Vec<Arc<Running>>>,
     pub(crate) completed: AtomicU64,
     pub(crate) flushed: AtomicU64,
-    /// Bytes that all flushes have written, for their average.
+    /// Bytes that all flushes have written.
     pub(crate) flushed_bytes: AtomicU64,
+    /// Bytes that all compactions have written.
+    pub(crate) compacted_bytes: AtomicU64,
 }
 
 impl Progress {

@@ -6,7 +6,7 @@ use crate::compaction::progress::{Progress, Running};
 use crate::compaction::shadow::Shadow;
 use crate::compaction::{Candidate, Choice, OverlappingTombstones, Purpose, Situation};
 use crate::error::{Result, StorageError};
-use crate::manifest::Edit;
+use crate::manifest::{Edit, union_of};
 use crate::purge::Purge;
 use crate::scan::MergedScan;
 use crate::source::Source;
@@ -104,8 +104,8 @@ impl Engine {
             let Some(store) = tables.values().nth((first + index) % tables.len()) else { continue };
             let Some(claimed) = self.choose_compaction(store) else { continue };
             match self.begin_compaction(claimed.0, claimed.1, None) {
-                Err(StorageError::NoSpace) => {}
-                compaction => return compaction.map(Some),
+                Err(StorageError::NoSpace) | Ok(None) => {}
+                compaction => return compaction,
             }
         }
         Ok(None)
@@ -118,8 +118,10 @@ impl Engine {
             return None;
         }
         let now = self.env.clock.mono();
-        let view = store.view.load();
+        // Claims are given back behind the change of the view: with the lock held, no file that is
+        // free is one that is gone.
         let mut compacting = store.compacting.lock();
+        let view = store.view.load();
         let gc_before_seconds = self.gc_before_seconds(store);
         let mut candidates = candidates(&view, &compacting, gc_before_seconds);
         if self.env.mutants.has("expiry-ignores-overlaps") {
@@ -191,12 +193,20 @@ impl Engine {
     }
 
     /// Begins a claimed compaction. Deletions of all other files take effect if `garbage` says so:
-    /// on cells that were written over as well, if it is `true`.
-    fn begin_compaction(&self, claim: Claim, choice: Choice, garbage: Option<bool>) -> Result<Compaction> {
+    /// on cells that were written over as well, if it is `true`. None if a file is gone.
+    fn begin_compaction(
+        &self,
+        claim: Claim,
+        choice: Choice,
+        garbage: Option<bool>,
+    ) -> Result<Option<Compaction>> {
         let store = Arc::clone(&claim.store);
         let view = store.view.load_full();
         let inputs: Vec<Arc<Sstable>> =
             view.sstables.iter().filter(|sstable| choice.inputs.contains(&sstable.id())).cloned().collect();
+        if inputs.len() != choice.inputs.len() {
+            return Ok(None);
+        }
         let total_bytes: u64 = inputs.iter().map(|sstable| sstable.file_bytes()).sum();
         let settings = store.settings.load_full();
         let writes = matches!(choice.purpose, Purpose::Merge | Purpose::Tombstones) && !inputs.is_empty();
@@ -224,7 +234,7 @@ impl Engine {
         };
         let running = self.compactions.begin(&settings.name, kind, inputs.len(), total_bytes);
         let listed = Listed { progress: Arc::clone(&self.compactions), running };
-        Ok(Compaction { claim, listed, inputs, choice, job, written_bytes: 0 })
+        Ok(Some(Compaction { claim, listed, inputs, choice, job, written_bytes: 0 }))
     }
 
     fn merge_job(
@@ -239,9 +249,9 @@ impl Engine {
             source.seek(&RangeBound::Unbounded)?;
             sources.push(source);
         }
-        let mut intervals: Vec<_> =
-            inputs.iter().flat_map(|sstable| sstable.statistics().log_intervals.clone()).collect();
-        intervals.sort_by_key(|range| range.start);
+        // Together: every output has those of all inputs, and would double them each time.
+        let intervals =
+            union_of(inputs.iter().flat_map(|sstable| sstable.statistics().log_intervals.clone()).collect());
         let output = self.job_output(store, choice.split, intervals);
         let purge = self.purge_rule(store, inputs);
         Ok(MergeJob::new(self.env.clone(), MergedScan::new(sources), output, purge))
@@ -334,6 +344,8 @@ impl Engine {
         } else {
             self.publish(store, &edit)?;
         }
+        let written: u64 = opened.iter().map(|sstable| sstable.file_bytes()).sum();
+        self.compactions.compacted_bytes.fetch_add(written, Relaxed);
         store.update(|view| view.apply(&edit, opened));
         if !is_lift {
             self.obsolete.lock().extend(inputs.iter().cloned());
@@ -373,7 +385,7 @@ impl Engine {
         })
     }
 
-    /// Begins a compaction that someone asked for.
+    /// Begins a compaction that someone asked for. None if a file is gone.
     ///
     /// # Errors
     /// No space, or a file could not be read.
@@ -381,7 +393,7 @@ impl Engine {
         &self,
         (claimed, choice): (ClaimedChoice, Choice),
         garbage: Option<bool>,
-    ) -> Result<Compaction> {
+    ) -> Result<Option<Compaction>> {
         self.begin_compaction(claimed.0, choice, garbage)
     }
 }

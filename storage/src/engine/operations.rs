@@ -31,8 +31,8 @@ impl Engine {
 
     /// The files that are free, as strategies know them.
     fn free_files(&self, store: &TableStore) -> Vec<Candidate> {
-        let view = store.view.load();
         let compacting = store.compacting.lock();
+        let view = store.view.load();
         candidates(&view, &compacting, i64::MIN).into_iter().filter(|file| !file.busy).collect()
     }
 
@@ -50,8 +50,9 @@ impl Engine {
             files.iter().filter(|file| range.is_none_or(|range| may_meet(&range, file))).collect();
         let choices = store.settings.load().compaction.choose_all(&wanted);
         for choice in choices {
-            if let Some(claimed) = self.claim(&store, choice) {
-                let compaction = self.begin_claimed(claimed, None)?;
+            if let Some(claimed) = self.claim(&store, choice)
+                && let Some(compaction) = self.begin_claimed(claimed, None)?
+            {
                 self.run_compaction(compaction)?;
             }
         }
@@ -70,8 +71,9 @@ impl Engine {
         for file in self.free_files(&store) {
             let split = store.settings.load().compaction.split_of_one(&file);
             let choice = Choice { split, ..Choice::tombstones(&file) };
-            if let Some(claimed) = self.claim(&store, choice) {
-                let compaction = self.begin_claimed(claimed, Some(cells))?;
+            if let Some(claimed) = self.claim(&store, choice)
+                && let Some(compaction) = self.begin_claimed(claimed, Some(cells))?
+            {
                 self.run_compaction(compaction)?;
             }
         }

@@ -130,6 +130,26 @@ fn count(directory: &std::path::Path) -> usize {
     std::fs::read_dir(directory).unwrap().count()
 }
 
+/// Each output of a compaction had the intervals of all inputs, one after another: they doubled
+/// with every level, until a file was nothing else.
+#[test]
+fn intervals_of_the_log_do_not_pile_up_in_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut model = Model::default();
+    for round in 0..12 {
+        (0..4).for_each(|key| {
+            apply(&engine, &mut model, &Step::Put { key, row: 1, timestamp: round, value: 1 });
+        });
+        engine.flush(TABLE).unwrap();
+        engine.compact_all(TABLE, None).unwrap();
+    }
+    let view = engine.store(TABLE).unwrap().view.load_full();
+    for sstable in &view.sstables {
+        assert_eq!(sstable.statistics().log_intervals.len(), 1);
+    }
+}
+
 #[test]
 fn a_snapshot_has_its_manifest_and_schema_and_goes_as_a_whole() {
     let directory = tempfile::tempdir().unwrap();
@@ -147,4 +167,74 @@ fn a_snapshot_has_its_manifest_and_schema_and_goes_as_a_whole() {
     assert_eq!(engine.clear_snapshots(Some("other"), None).unwrap(), 0);
     assert_eq!(engine.clear_snapshots(Some("one"), Some(&[TABLE])).unwrap(), 1);
     assert_eq!(engine.snapshots().unwrap(), []);
+}
+
+/// Writers, flushes, several compactors, readers and operations at once, on real threads: nothing
+/// is lost, and at the end nothing is left over.
+#[test]
+fn compactions_on_several_threads_lose_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let options = [("class", "LeveledCompactionStrategy"), ("sstable_size_in_mb", "1"), ("fanout_size", "2")];
+    let strategies = [
+        options,
+        [("class", "UnifiedCompactionStrategy"), ("scaling_parameters", "L2"), ("enabled", "true")],
+    ];
+    for options in strategies {
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut settings = crate::engine_tests::settings();
+        settings.compaction = crate::compaction::CompactionSettings::from_options(&options.into()).unwrap();
+        engine.put_table(settings).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let stopped = || stop.load(std::sync::atomic::Ordering::Relaxed);
+        let mut model = Model::default();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !stopped() {
+                        engine.maintain_files().unwrap();
+                    }
+                });
+            }
+            scope.spawn(|| {
+                while !stopped() {
+                    engine.flush(TABLE).unwrap();
+                    engine.maintain_memtables().unwrap();
+                }
+            });
+            scope.spawn(|| {
+                while !stopped() {
+                    engine.compact_all(TABLE, None).or_else(stopped_is_fine).unwrap();
+                    engine.collect_garbage(TABLE, true).or_else(stopped_is_fine).unwrap();
+                }
+            });
+            for round in 0..60u8 {
+                for row in 0..30 {
+                    let timestamp = i64::from(round) * 100 + i64::from(row);
+                    let step = match row % 10 {
+                        7 => Step::DeleteRange { key: row % 4, start: row / 2, end: row, timestamp },
+                        9 => Step::DeleteRow { key: row % 4, row: row / 2, timestamp },
+                        _ => Step::Put { key: row % 4, row, timestamp, value: round },
+                    };
+                    apply(&engine, &mut model, &step);
+                }
+                check(&engine, &model);
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        engine.flush(TABLE).unwrap();
+        check(&engine, &model);
+        assert_eq!(engine.verify(TABLE).unwrap(), []);
+        engine.maintain_memtables().unwrap();
+        let inside = directory.path().join(crate::sstable::directory_of(TABLE));
+        assert_eq!(count(&inside), engine.files(TABLE).unwrap().len(), "files are left over");
+        engine.truncate(TABLE).unwrap();
+    }
+}
+
+fn stopped_is_fine(error: crate::StorageError) -> crate::error::Result<()> {
+    match error {
+        crate::StorageError::Stopped(_) => Ok(()),
+        error => Err(error),
+    }
 }

@@ -7,8 +7,8 @@ use crate::read::sources_of_range;
 use crate::scan::MergedScan;
 use crate::sstable::Sstable;
 use crate::sstable::reader::Access;
-use dodona_types::TableId;
 use dodona_types::read_command::PartitionRange;
+use dodona_types::{KeyRef, TableId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -100,6 +100,24 @@ impl Engine {
         let view = self.store(table)?.view.load_full();
         let file = |sstable: &Arc<Sstable>| (sstable.path().to_owned(), view.level_of(sstable.id()));
         Ok(view.sstables.iter().map(file).collect())
+    }
+
+    /// Paths of the files that a read of a partition looks into: their tokens and filters do not
+    /// exclude it.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub fn files_of_partition(&self, table: TableId, key: KeyRef<'_>) -> Result<Vec<String>> {
+        let view = self.store(table)?.view.load_full();
+        let holding = view.sstables.iter().filter(|sstable| sstable.may_contain(key.token));
+        Ok(holding.map(|sstable| sstable.path().to_owned()).collect())
+    }
+
+    /// Bytes that flushes and compactions have written.
+    #[must_use]
+    pub fn written_bytes(&self) -> (u64, u64) {
+        let progress = &self.compactions;
+        (progress.flushed_bytes.load(Relaxed), progress.compacted_bytes.load(Relaxed))
     }
 
     /// Compactions under way, and how many compactions and flushes are over.
