@@ -208,7 +208,12 @@ impl Host {
             num_tokens: 4,
             members,
             engine: EngineSettings {
-                sync_mode: SyncMode::Batch,
+                // With a window the others often have a write before it is on this node's disk.
+                sync_mode: if self.random.split("sync mode").chance(0.3) {
+                    SyncMode::Batch
+                } else {
+                    SyncMode::Group { window: Duration::from_millis(60) }
+                },
                 memtable_bytes: 8_000,
                 block_cache_bytes: 64 << 10,
                 commit_log_bytes: 48_000,
