@@ -52,6 +52,11 @@ impl Conditions {
         !matches!(self, Self::None)
     }
 
+    /// True if there are conditions on columns that are not static.
+    pub(crate) fn has_regular(&self) -> bool {
+        matches!(self, Self::Columns(_)) && !self.are_static()
+    }
+
     /// True if there are conditions on columns, all of them static.
     pub(crate) fn are_static(&self) -> bool {
         match self {
@@ -122,7 +127,8 @@ impl ColumnCondition {
             _ => Receiver::new(name.clone(), cql_type.clone()),
         };
         if cql_type == CqlType::Duration && is_slice(raw.operator) {
-            return invalid("Slice conditions are not supported on durations");
+            let operator = raw.operator.text();
+            return invalid(format!("Slice conditions ( {operator} ) are not supported on durations"));
         }
         let comparand = match (&raw.operand, raw.operator) {
             (Operand::One(term), Operator::In) => {

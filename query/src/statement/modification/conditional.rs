@@ -56,21 +56,29 @@ impl ModificationPlan {
                 "IN on the clustering key columns is not supported with conditional {what}"
             ));
         }
-        if self.kind == Kind::Delete && !self.is_static() && !restrictions.names_whole_clustering() {
+        let is_part = !restrictions.names_whole_clustering();
+        if self.kind == Kind::Delete && self.conditions.has_regular() && is_part {
+            return invalid(
+                "DELETE statements must restrict all PRIMARY KEY columns with equality relations in order to use IF condition on non static columns",
+            );
+        }
+        if self.kind == Kind::Delete && !self.is_static() && is_part {
             return invalid(
                 "DELETE statements must restrict all PRIMARY KEY columns with equality relations in order to delete non static columns",
             );
         }
-        let on_rows = matches!(&self.conditions, Conditions::Columns(_)) && !self.conditions.are_static();
-        if on_rows && !restrictions.names_whole_clustering() {
+        if self.conditions.has_regular() && is_part {
             let missing = self.missing_clustering(restrictions);
             return invalid(format!("Some clustering keys are missing: {missing}"));
         }
         Ok(())
     }
 
-    /// True if the statement changes static columns alone, and names no row.
+    /// True if the statement is about static columns alone, and names no row.
     fn is_static(&self) -> bool {
+        if self.conditions.has_regular() {
+            return false;
+        }
         let only_static = !self.operations.is_empty()
             && self.operations.iter().all(|operation| operation.column.kind == ColumnKind::Static);
         let names_row =
@@ -325,7 +333,14 @@ impl<'a> Request<'a> {
         };
         let read = current.rows.iter().filter(|(clustering, _)| is_shown(clustering));
         let mut rows: Vec<Values> = read.map(|(_, row)| values(row)).collect();
-        if let (true, Some(row)) = (rows.is_empty(), &current.static_row) {
+        // The static row is read only where something of it is shown or changed.
+        let mut shows_static =
+            places.iter().any(|place| self.wanted[*place].column.kind == ColumnKind::Static)
+                && !hidden.contains(&ColumnKind::Static);
+        for (plan, binding) in self.parts {
+            shows_static |= plan.changes_static(binding)?;
+        }
+        if let (true, Some(row)) = (rows.is_empty() && shows_static, &current.static_row) {
             rows.push(values(row));
         }
         if rows.is_empty() {

@@ -119,9 +119,9 @@ impl ModificationPlan {
             }
             plan.operations.push(Operation { column, change });
         }
+        plan.conditions = Conditions::prepare(context, &table, &update.condition)?;
         plan.restrictions =
             Some(Restrictions::prepare(context, &table, &update.relations, plan.purpose("UPDATE"))?);
-        plan.conditions = Conditions::prepare(context, &table, &update.condition)?;
         plan.finish()
     }
 
@@ -139,15 +139,17 @@ impl ModificationPlan {
             let change = deletion_of(context, &column, part.as_ref())?;
             plan.operations.push(Operation { column, change });
         }
+        plan.conditions = Conditions::prepare(context, &table, &delete.condition)?;
         plan.restrictions =
             Some(Restrictions::prepare(context, &table, &delete.relations, plan.purpose("DELETE"))?);
-        plan.conditions = Conditions::prepare(context, &table, &delete.condition)?;
         plan.finish()
     }
 
     fn purpose(&self, statement: &'static str) -> Purpose {
         let is_static = |operation: &Operation| operation.column.kind == ColumnKind::Static;
-        let only_static = !self.operations.is_empty() && self.operations.iter().all(is_static);
+        let only_static = !self.operations.is_empty()
+            && self.operations.iter().all(is_static)
+            && !self.conditions.has_regular();
         Purpose { statement, allow_filtering: false, only_static }
     }
 
