@@ -22,13 +22,17 @@ fn config<T>(message: impl Into<String>) -> Result<T, CqlError> {
 /// The options as they are kept: the full class name and the chunk length, or `enabled` `false`.
 pub(super) fn normalise(options: &[(String, String)]) -> Result<Options, CqlError> {
     let mut options: Options = options.iter().cloned().collect();
+    let disabled = || Ok(Options::from([("enabled".into(), "false".into())]));
+    if options.is_empty() {
+        return disabled();
+    }
     if let Some(enabled) = options.remove("enabled")
         && !enabled.eq_ignore_ascii_case("true")
     {
         if !options.is_empty() {
             return config("If the 'enabled' option is set to false no other options must be specified");
         }
-        return Ok(Options::from([("enabled".into(), "false".into())]));
+        return disabled();
     }
     let Some(class) = options.remove("class") else {
         return config("Missing sub-option 'class' for the 'compression' option.");
