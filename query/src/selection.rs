@@ -116,7 +116,7 @@ impl Selection {
         ) {
             return invalid(format!(
                 "Group by is only supported on columns of the PRIMARY KEY and functions of them, got {}",
-                names::name_of(selectable)
+                names::column_name(selectable)
             ));
         }
         check_operators(selectable.operators())?;
@@ -142,7 +142,7 @@ impl Selection {
             }
             None => invalid(format!(
                 "Group by functions must have one clustering column as argument, got {}",
-                names::name_of(selectable)
+                names::column_name(selectable)
             )),
         }
     }

@@ -182,7 +182,7 @@ impl ModificationPlan {
         match (&self.restrictions, &self.json) {
             (Some(restrictions), _) => restrictions.partition_keys(binding),
             (None, Some(json)) => {
-                let row = JsonRow::read(&self.table, &json.document, binding)?;
+                let row = JsonRow::read(&self.table, &json.document, json.default_unset, binding)?;
                 let components = self
                     .table
                     .partition_key()
@@ -320,7 +320,7 @@ impl ModificationPlan {
         builder: &mut MutationBuilder,
     ) -> Result<(), CqlError> {
         let Some(json) = &self.json else { return Ok(()) };
-        let row = JsonRow::read(&self.table, &json.document, binding)?;
+        let row = JsonRow::read(&self.table, &json.document, json.default_unset, binding)?;
         let mut clustering = Vec::new();
         let mut components = Vec::new();
         for column in self.table.clustering_key() {
@@ -331,7 +331,7 @@ impl ModificationPlan {
         keys::end_clustering(&mut clustering);
         let originals = keys::originals(components.into_iter());
         let source = Source { binding, times, lists: None };
-        let operations = row.operations(&self.table, json.default_unset);
+        let operations = row.operations(&self.table);
         let of_kind =
             |kind| operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
         if of_kind(ColumnKind::Static).next().is_some() {
