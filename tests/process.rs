@@ -52,6 +52,13 @@ impl Node {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Whether a command failed, and its message.
+    fn nodetool_fails(&self, arguments: &[&str]) -> (bool, String) {
+        let mut nodetool = Command::new(BINARY);
+        let output = nodetool.args(["nodetool", "-p", &self.admin_port]).args(arguments).output().unwrap();
+        (!output.status.success(), String::from_utf8(output.stderr).unwrap())
+    }
+
     fn terminate(&mut self) -> Option<i32> {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
@@ -113,14 +120,99 @@ fn operators_find_what_they_know() {
     assert!(node.nodetool(&["status"]).contains("UN  127.0.0.1"));
     assert_eq!(node.nodetool(&["version"]), "ReleaseVersion: 5.0.6\n");
     assert!(node.nodetool(&["tablestats", "ks.t"]).contains("Table: t"));
-    for command in [&["flush", "ks"][..], &["compact", "ks", "t"], &["drain"]] {
-        assert_eq!(node.nodetool(command), "");
+    let silent = [
+        &["flush", "ks"][..],
+        &["compact", "ks", "t"],
+        &["compact", "--st", "-5", "--et", "5", "ks", "t"],
+        &["garbagecollect", "-g", "CELL", "ks", "t"],
+        &["stop", "COMPACTION"],
+        &["setcompactionthroughput", "7"],
+        &["disableautocompaction", "ks", "t"],
+    ];
+    for command in silent {
+        assert_eq!(node.nodetool(command), "", "{command:?}");
     }
-    assert!(node.nodetool(&["snapshot", "-t", "one", "ks"]).contains("Snapshot directory: one"));
+    assert_eq!(node.nodetool(&["getcompactionthroughput"]), "Current compaction throughput: 7 MB/s\n");
+    assert_eq!(
+        node.nodetool(&["getcompactionthroughput", "-d"]),
+        "Current compaction throughput: 7.0 MiB/s\n"
+    );
+    assert_eq!(node.nodetool(&["statusautocompaction", "ks", "t"]), "not running\n");
+    assert_eq!(node.nodetool(&["enableautocompaction", "ks", "t"]), "");
+    assert_eq!(node.nodetool(&["statusautocompaction", "-a", "ks"]), "ks t running\n");
+    assert!(node.nodetool(&["cleanup", "ks"]).contains("nothing that belongs to others"));
+    assert_eq!(node.nodetool(&["verify", "ks"]), "ks.t: 0 files, 0 damaged parts\n");
     let failed = node.shell("SELECT * FROM ks.nothing; SELECT key FROM system.local");
     assert_eq!(failed.status.code(), Some(1));
     assert!(String::from_utf8(failed.stdout).unwrap().contains("local"), "the script goes on");
     assert!(
         String::from_utf8(failed.stderr).unwrap().starts_with("InvalidRequest: Error from server: code=2200")
     );
+    assert_eq!(node.nodetool(&["drain"]), "");
+    assert!(!node.shell("SELECT key FROM system.local").status.success(), "clients are served no more");
+    assert!(node.nodetool(&["status"]).contains("UN  127.0.0.1"));
+}
+
+#[test]
+fn snapshots_are_taken_listed_and_cleared() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::on(directory.path());
+    assert!(node.shell(SCHEMA).status.success());
+    assert!(node.shell("INSERT INTO ks.t (k, v) VALUES (1, 'a')").status.success());
+    assert!(node.nodetool(&["listsnapshots"]).contains("There are no snapshots"));
+    assert!(node.nodetool(&["snapshot", "-t", "one", "ks"]).contains("Snapshot directory: one"));
+    let listed = node.nodetool(&["listsnapshots"]);
+    assert!(listed.lines().nth(2).unwrap().starts_with("one           ks            t "), "{listed}");
+    let tables: Vec<_> = std::fs::read_dir(directory.path().join("snapshots/one")).unwrap().collect();
+    let of_table = tables[0].as_ref().unwrap().path();
+    let manifest = std::fs::read_to_string(of_table.join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"created_at\": \"20") && manifest.contains(".sst\""), "{manifest}");
+    let schema = std::fs::read_to_string(of_table.join("schema.cql")).unwrap();
+    assert!(schema.starts_with("CREATE TABLE ks.t (") && schema.contains("ID = "), "{schema}");
+    let (failed, message) = node.nodetool_fails(&["snapshot", "-t", "one", "ks"]);
+    assert!(failed && message.contains("Snapshot one already exists."), "{message}");
+    let (failed, message) = node.nodetool_fails(&["clearsnapshot"]);
+    assert!(failed && message.contains("Specify snapshot name or --all"), "{message}");
+    node.nodetool(&["clearsnapshot", "-t", "one"]);
+    assert!(node.nodetool(&["listsnapshots"]).contains("There are no snapshots"));
+    assert!(!of_table.exists());
+}
+
+#[test]
+fn a_damaged_file_is_named_by_verify_and_rebuilt_by_scrub() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::on(directory.path());
+    assert!(node.shell(SCHEMA).status.success());
+    let insert = |k: i32| format!("INSERT INTO ks.t (k, v) VALUES ({k}, '{}');", "x".repeat(700));
+    assert!(node.shell("ALTER TABLE ks.t WITH compression = {'enabled': false}").status.success());
+    for some in [0..100, 100..200] {
+        assert!(node.shell(&some.map(insert).collect::<String>()).status.success());
+    }
+    assert_eq!(node.nodetool(&["flush", "ks"]), "");
+    let files = || {
+        let tables = std::fs::read_dir(directory.path().join("tables")).unwrap();
+        let inside = tables.flat_map(|table| std::fs::read_dir(table.unwrap().path()).unwrap());
+        inside
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "sst"))
+            .max_by_key(|path| path.metadata().unwrap().len())
+            .unwrap()
+    };
+    let file = files();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[20_000] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let (failed, message) = node.nodetool_fails(&["verify", "ks", "t"]);
+    let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(failed && message.contains(&name) && message.contains("checksum"), "{message}");
+    let scrubbed = node.nodetool(&["scrub", "ks", "t"]);
+    assert!(
+        scrubbed.contains("1 files, 1 rebuilt") && scrubbed.contains("lost: what lies between"),
+        "{scrubbed}"
+    );
+    assert_eq!(node.nodetool(&["verify", "ks", "t"]), "ks.t: 1 files, 0 damaged parts\n");
+    let left = String::from_utf8(node.shell("SELECT count(*) FROM ks.t").stdout).unwrap();
+    let left: u64 = left.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    assert!((150..200).contains(&left), "{left} of 200 rows are left");
+    assert!(node.nodetool(&["listsnapshots"]).contains("pre-scrub-"));
 }

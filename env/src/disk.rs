@@ -13,6 +13,13 @@ pub trait Disk: Send + Sync {
     /// The operating system's.
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskWriter>>;
 
+    /// Opens a file to write over what it holds, from its start on, and behind its end. Bytes that
+    /// lie on the disk already need no room when they are written over.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn overwrite(&self, path: &str) -> io::Result<Arc<dyn DiskWriter>>;
+
     /// Opens a file that is not written any more.
     ///
     /// # Errors
@@ -103,7 +110,7 @@ pub trait Disk: Send + Sync {
     }
 }
 
-/// A file that is being written, from its start to its end.
+/// A file that is being written, from its start on.
 pub trait DiskWriter: Send + Sync {
     /// Appends; what is appended by one call reaches the operating system before it returns.
     ///

@@ -66,6 +66,11 @@ impl Disk for OsDisk {
         Ok(Arc::new(OsWriter { file }))
     }
 
+    fn overwrite(&self, path: &str) -> io::Result<Arc<dyn DiskWriter>> {
+        let file = OpenOptions::new().write(true).open(self.path(path))?;
+        Ok(Arc::new(OsWriter { file }))
+    }
+
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskReader>> {
         Ok(Arc::new(OsReader { file: File::open(self.path(path))? }))
     }

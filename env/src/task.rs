@@ -58,6 +58,12 @@ impl Tasks {
         }
     }
 
+    /// True if blocking work has a thread of its own, so that it may wait for others.
+    #[must_use]
+    pub fn can_wait(&self) -> bool {
+        self.blocking == Blocking::Pool
+    }
+
     /// Starts a task on this thread. It ends when it returns or when its runtime does.
     pub fn spawn_local(&self, task: impl Future<Output = ()> + 'static) {
         tokio::task::spawn_local(task);

@@ -2,7 +2,7 @@
 //! read commands. An error, or something that can be walked to its end.
 #![no_main]
 
-use dodona_storage::commit_log::format::{mutations, parse_header, parse_record};
+use dodona_storage::commit_log::format::{mutations, Header, parse_record};
 use dodona_storage::sstable::block::{Block, BlockCursor};
 use dodona_storage::sstable::compression::decompress;
 use dodona_storage::sstable::filter::Filter;
@@ -48,7 +48,7 @@ fn filter(bytes: &[u8]) {
 }
 
 fn log(bytes: &[u8]) {
-    let _ = parse_header("segment", bytes);
+    let _ = Header::parse("segment", bytes);
     assert!(parse_record(bytes, 0).is_none_or(|record| record.total_bytes() <= bytes.len()));
     for found in mutations(bytes).flatten() {
         mutation(found);

@@ -31,6 +31,7 @@ mod selection;
 mod server_view;
 pub mod session;
 pub mod statement;
+mod statement_store;
 mod system_keyspaces;
 pub mod system_tables;
 mod term;

@@ -90,10 +90,29 @@ pub fn statement_id(text: &str, keyspace: Option<&str>) -> StatementId {
 /// The most statements that are kept.
 const MAX_STATEMENTS: usize = 10_000;
 
+/// A statement that was prepared before the node's start, and has not been executed since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredStatement {
+    /// The keyspace for names without one.
+    pub(crate) keyspace: Option<Arc<str>>,
+    /// The text.
+    pub(crate) text: Arc<str>,
+}
+
+/// What came of keeping a statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// It was not known before.
+    pub(crate) is_new: bool,
+    /// Another one had to go.
+    pub(crate) evicted: Option<StatementId>,
+}
+
 /// The prepared statements of a node.
 #[derive(Default)]
 pub struct PreparedStatements {
     statements: RwLock<HashMap<StatementId, Arc<Prepared>>>,
+    stored: RwLock<HashMap<StatementId, StoredStatement>>,
     evicted: AtomicU64,
 }
 
@@ -106,7 +125,9 @@ impl PreparedStatements {
     }
 
     /// Keeps a statement. Past the bound an arbitrary other one goes.
-    pub fn put(&self, prepared: &Arc<Prepared>) {
+    pub(crate) fn put(&self, prepared: &Arc<Prepared>) -> Kept {
+        let was_stored = self.stored.write().remove(&prepared.id).is_some();
+        let mut kept = Kept::default();
         let mut statements = self.statements.write();
         if statements.len() >= MAX_STATEMENTS && !statements.contains_key(&prepared.id) {
             let oldest =
@@ -114,9 +135,22 @@ impl PreparedStatements {
             if let Some(id) = oldest {
                 statements.remove(&id);
                 self.evicted.fetch_add(1, Relaxed);
+                kept.evicted = Some(id);
             }
         }
-        statements.insert(prepared.id, Arc::clone(prepared));
+        kept.is_new = statements.insert(prepared.id, Arc::clone(prepared)).is_none() && !was_stored;
+        kept
+    }
+
+    /// Notes statements that were prepared before the start.
+    pub(crate) fn put_stored(&self, statements: Vec<(StatementId, StoredStatement)>) {
+        self.stored.write().extend(statements);
+    }
+
+    /// The statement with this id that was prepared before the start.
+    pub(crate) fn stored(&self, id: &[u8]) -> Option<(StatementId, StoredStatement)> {
+        let id = StatementId::try_from(id).ok()?;
+        self.stored.read().get(&id).cloned().map(|statement| (id, statement))
     }
 
     /// Forgets the statements that `stale` names.
@@ -127,6 +161,6 @@ impl PreparedStatements {
     /// How many statements are kept, and how many were forgotten for lack of room.
     #[must_use]
     pub fn counts(&self) -> (usize, u64) {
-        (self.statements.read().len(), self.evicted.load(Relaxed))
+        (self.statements.read().len() + self.stored.read().len(), self.evicted.load(Relaxed))
     }
 }

@@ -10,14 +10,17 @@ use crate::error::CqlError;
 use crate::host::Host;
 use crate::outcome::{Outcome, StatementResult, TryExecute};
 use crate::parser::parse_statement;
-use crate::prepared::{BatchEntry, Prepared, PreparedStatements, columns_id, statement_id};
+use crate::prepared::{BatchEntry, Prepared, PreparedStatements, StoredStatement, columns_id, statement_id};
 use crate::server_view::ServerView;
 use crate::session::{Parameters, Session};
+use crate::statement::modification::counting;
 use crate::statement::{Plan, Scratch, batch, schema};
+use crate::statement_store;
 use crate::system_tables;
 use dodona_cluster::Node;
 use dodona_types::RowSink;
 use parking_lot::Mutex;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Prepares and executes statements on one node.
@@ -98,8 +101,43 @@ impl Processor {
         keyspace: Option<&str>,
     ) -> Result<Arc<Prepared>, CqlError> {
         let prepared = Arc::new(Prepared { is_kept: true, ..self.analyse(session, text, keyspace)? });
-        self.prepared.put(&prepared);
+        self.keep(&prepared);
         Ok(prepared)
+    }
+
+    fn keep(&self, prepared: &Arc<Prepared>) {
+        let kept = self.prepared.put(prepared);
+        if kept.is_new {
+            statement_store::keep(&self.host.node, prepared);
+        }
+        if let Some(id) = kept.evicted {
+            statement_store::forget(&self.host.node, &id);
+        }
+    }
+
+    /// Finds the statements that were prepared before the start.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn load_statements(&self) -> Result<(), CqlError> {
+        let session = Session::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
+        let statement = self.analyse(&session, statement_store::READ_ALL, None)?;
+        let mut rows = statement_store::Collected::default();
+        let mut paging_state: Option<Vec<u8>> = None;
+        loop {
+            let parameters = Parameters {
+                page_size: Some(statement_store::PAGE_ROWS),
+                paging_state: paging_state.as_deref(),
+                ..Parameters::new()
+            };
+            let outcome = self.execute(&session, &statement, &parameters, &mut rows).await?;
+            match outcome.result {
+                StatementResult::Rows { paging_state: Some(next) } => paging_state = Some(next),
+                _ => break,
+            }
+        }
+        self.prepared.put_stored(rows.statements);
+        Ok(())
     }
 
     /// The prepared statement with this id, analysed again if the schema has changed since.
@@ -107,16 +145,18 @@ impl Processor {
     /// # Errors
     /// [`CqlError::Unprepared`] if there is none; else it makes no sense any more.
     pub fn prepared(&self, id: &[u8]) -> Result<Arc<Prepared>, CqlError> {
-        let Some(prepared) = self.prepared.get(id) else {
-            return Err(CqlError::Unprepared(id.to_vec()));
+        let (id, stored) = match self.prepared.get(id) {
+            Some(prepared) if prepared.epoch == self.host.node.schema_epoch() => return Ok(prepared),
+            Some(prepared) => {
+                let (keyspace, text) = (prepared.keyspace.clone(), Arc::clone(&prepared.text));
+                (prepared.id, StoredStatement { keyspace, text })
+            }
+            None => self.prepared.stored(id).ok_or_else(|| CqlError::Unprepared(id.to_vec()))?,
         };
-        if prepared.epoch == self.host.node.schema_epoch() {
-            return Ok(prepared);
-        }
-        let mut again = self.analyse_in(&prepared.text, prepared.keyspace.clone())?;
-        (again.id, again.is_kept) = (prepared.id, prepared.is_kept);
+        let mut again = self.analyse_in(&stored.text, stored.keyspace)?;
+        (again.id, again.is_kept) = (id, true);
         let again = Arc::new(again);
-        self.prepared.put(&again);
+        self.keep(&again);
         Ok(again)
     }
 
@@ -199,7 +239,9 @@ impl Processor {
                     sink,
                 )
             }
-            Plan::Batch(plan) if plan.reads_first() => Ok(TryExecute::NotHere),
+            Plan::Batch(plan) if plan.reads_first() || plan.is_conditional() || plan.has_counts() => {
+                Ok(TryExecute::NotHere)
+            }
             Plan::Batch(plan) => {
                 let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters, &[])?;
                 batch::try_write(&self.host, &mutations, parameters)
@@ -234,10 +276,15 @@ impl Processor {
                 )
                 .await
             }
+            Plan::Batch(plan) if plan.is_conditional() => {
+                let binding = self.bind(statement, parameters)?;
+                plan.execute_conditional(&self.host, &binding, parameters).await
+            }
             Plan::Batch(plan) => {
                 let binding = self.bind(statement, parameters)?;
                 let lists = plan.read_lists(&self.host, &binding, parameters).await?;
                 let mutations = plan.mutations(&binding, parameters, &lists)?;
+                counting::count(&self.host, plan.counts(&binding)?, parameters).await?;
                 batch::write(&self.host, &mutations, parameters).await
             }
             Plan::Use(keyspace) => {
@@ -266,7 +313,7 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<TryExecute, CqlError> {
-        if batch::reads_first(entries)? {
+        if batch::reads_first(entries)? || batch::is_conditional(entries)? || batch::has_counts(entries)? {
             return Ok(TryExecute::NotHere);
         }
         let mutations = batch::mutations(&self.host, kind, entries, parameters, &[])?;
@@ -283,8 +330,12 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
+        if batch::is_conditional(entries)? {
+            return batch::execute_conditional(&self.host, entries, parameters).await;
+        }
         let lists = batch::read_lists(&self.host, entries, parameters).await?;
         let mutations = batch::mutations(&self.host, kind, entries, parameters, &lists)?;
+        counting::count(&self.host, batch::counts(&self.host, entries, parameters)?, parameters).await?;
         batch::write(&self.host, &mutations, parameters).await
     }
 

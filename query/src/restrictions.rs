@@ -229,6 +229,11 @@ impl Restrictions {
         })
     }
 
+    /// True if a clustering column is restricted by IN.
+    pub(crate) fn has_clustering_in(&self) -> bool {
+        self.clustering.iter().any(|condition| condition.operator == Operator::In)
+    }
+
     /// True if the partitions are given by their keys.
     pub(crate) const fn has_partition_keys(&self) -> bool {
         self.partition.is_some()

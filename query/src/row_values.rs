@@ -3,9 +3,10 @@
 
 use crate::error::CqlError;
 use crate::keys;
+use dodona_types::codec::DecodeError;
 use dodona_types::comparable;
 use dodona_types::schema::{Column, ColumnKind, Table};
-use dodona_types::{Cell, ColumnId, CqlType, KeyRef, LiveRow};
+use dodona_types::{Cell, CellKind, ColumnId, CqlType, KeyRef, LiveRow, counter};
 use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
 
@@ -185,7 +186,12 @@ impl<'a> RowValues<'a> {
             }
             let start = self.bytes.len();
             if !wanted.column.cql_type.is_multi_cell() {
-                self.bytes.extend_from_slice(first.value);
+                if first.kind == CellKind::Counter {
+                    let total = counter::total(first.value).map_err(malformed_counter)?;
+                    self.bytes.extend_from_slice(&total.to_be_bytes());
+                } else {
+                    self.bytes.extend_from_slice(first.value);
+                }
                 self.places[index] = Some(start..self.bytes.len());
                 continue;
             }
@@ -202,6 +208,10 @@ impl<'a> RowValues<'a> {
         }
         Ok(())
     }
+}
+
+fn malformed_counter(error: DecodeError) -> CqlError {
+    CqlError::Server(format!("a malformed counter: {error}"))
 }
 
 fn times_of(cell: &Cell<'_>, now_seconds: i64) -> CellTimes {

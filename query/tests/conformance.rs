@@ -9,7 +9,9 @@ mod values;
 
 use common::{Collect, TestNode, class_and_message, local};
 use dodona_query::statement::Scratch;
-use dodona_query::{BoundValue, CqlError, Outcome, Parameters, Prepared, StatementResult, TryExecute};
+use dodona_query::{
+    BoundValue, ColumnSpec, CqlError, Outcome, Parameters, Prepared, StatementResult, TryExecute,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use values::{type_text, value_text};
@@ -84,6 +86,17 @@ fn with_sorted_signatures(line: &str) -> String {
     line.to_owned()
 }
 
+fn header_of(columns: &[ColumnSpec]) -> String {
+    let columns = columns.iter().map(|column| format!("{} {}", column.name, type_text(&column.cql_type)));
+    format!("# {}", columns.collect::<Vec<_>>().join(" | "))
+}
+
+fn row_of(columns: &[ColumnSpec], row: &[Option<Vec<u8>>]) -> String {
+    let values = columns.iter().zip(row);
+    let values = values.map(|(column, value)| value_text(&column.cql_type, value.as_deref()));
+    values.collect::<Vec<_>>().join(" | ")
+}
+
 struct Replay {
     node: TestNode,
     mode: Mode,
@@ -113,9 +126,7 @@ impl Replay {
         let mut lines = Vec::new();
         let mut warnings = Vec::new();
         if statement.has_rows {
-            let columns = statement.columns.iter();
-            let columns = columns.map(|column| format!("{} {}", column.name, type_text(&column.cql_type)));
-            lines.push(format!("# {}", columns.collect::<Vec<_>>().join(" | ")));
+            lines.push(header_of(&statement.columns));
         }
         let mut state: Option<Vec<u8>> = None;
         loop {
@@ -129,15 +140,18 @@ impl Replay {
             };
             let outcome = self.page(statement, &parameters, &mut sink).await?;
             for row in &sink.rows {
-                let values = statement.columns.iter().zip(row);
-                let values = values.map(|(column, value)| value_text(&column.cql_type, value.as_deref()));
-                lines.push(values.collect::<Vec<_>>().join(" | "));
+                lines.push(row_of(&statement.columns, row));
             }
             if warnings.is_empty() {
                 warnings = outcome.warnings;
             }
             match outcome.result {
                 StatementResult::Rows { paging_state: Some(next) } => state = Some(next),
+                StatementResult::Conditional { columns, rows } => {
+                    lines.push(header_of(&columns));
+                    lines.extend(rows.iter().map(|row| row_of(&columns, row)));
+                    break;
+                }
                 _ => break,
             }
         }

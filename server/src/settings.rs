@@ -80,8 +80,10 @@ pub struct Settings {
     pub block_cache_bytes: usize,
     /// Bytes of commit log before old memtables are flushed to free it.
     pub commit_log_bytes: u64,
-    /// Bytes a second that compactions may write; 0 for no limit.
+    /// Bytes a second that compactions may write together; 0 for no limit.
     pub compaction_bytes_per_second: u64,
+    /// Compactions at once, on different files.
+    pub concurrent_compactors: usize,
     /// When a write counts as safe: `periodic`, `group` or `batch`.
     pub commit_log_sync: CommitLogSync,
     /// Milliseconds between two syncs with `periodic`.
@@ -92,6 +94,8 @@ pub struct Settings {
     pub read_timeout_ms: u64,
     /// Milliseconds that a write waits for replicas.
     pub write_timeout_ms: u64,
+    /// Milliseconds that a conditional statement or a SERIAL read may take, with all its tries.
+    pub cas_contention_timeout_ms: u64,
     /// Who may connect: `AllowAll` or `Password`.
     pub authenticator: AuthenticatorKind,
     /// Serve anybody even on an address that other machines reach.
@@ -132,11 +136,13 @@ impl Default for Settings {
             block_cache_bytes: engine.block_cache_bytes,
             commit_log_bytes: engine.commit_log_bytes,
             compaction_bytes_per_second: engine.compaction_bytes_per_second,
+            concurrent_compactors: engine.concurrent_compactors,
             commit_log_sync: CommitLogSync::Periodic,
             commit_log_sync_period_ms: 10_000,
             commit_log_group_window_ms: 1,
             read_timeout_ms: 5_000,
             write_timeout_ms: 2_000,
+            cas_contention_timeout_ms: 1_800,
             authenticator: AuthenticatorKind::AllowAll,
             allow_anonymous: false,
             tls_certificate: None,
@@ -248,6 +254,7 @@ impl Settings {
             timeouts: Timeouts {
                 read: Duration::from_millis(self.read_timeout_ms),
                 write: Duration::from_millis(self.write_timeout_ms),
+                contention: Duration::from_millis(self.cas_contention_timeout_ms),
             },
         }
     }
@@ -267,6 +274,7 @@ impl Settings {
             block_cache_bytes: self.block_cache_bytes,
             commit_log_bytes: self.commit_log_bytes,
             compaction_bytes_per_second: self.compaction_bytes_per_second,
+            concurrent_compactors: self.concurrent_compactors,
             ..EngineSettings::default()
         }
     }

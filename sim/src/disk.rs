@@ -1,16 +1,20 @@
 //! A simulated disk. What is appended is in the operating system's memory; what is synced is on
 //! the platter. A power cut keeps a random subset of the pages that were not synced, each as it
-//! was written or as zeros, and a random prefix of each directory's operations that were not
-//! synced. A killed process loses nothing that the operating system has.
+//! was written, as it was before or (where there was nothing before) as zeros, and a random prefix
+//! of each directory's operations that were not synced. A killed process loses nothing that the
+//! operating system has.
 
 use dodona_env::Random;
 use dodona_env::disk::{Disk, DiskReader, DiskWriter};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const PAGE_BYTES: usize = 4_096;
+/// What a disk writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
 
 type FileId = u64;
 
@@ -23,7 +27,38 @@ enum NameChange {
 #[derive(Default)]
 struct File {
     bytes: Vec<u8>,
-    synced: usize,
+    /// What is on the platter.
+    durable: Vec<u8>,
+    /// Pages written since the last sync, by their numbers.
+    dirty: BTreeSet<usize>,
+}
+
+impl File {
+    /// Writes over what is there, and behind its end.
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        let end = at + bytes.len();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[at..end].copy_from_slice(bytes);
+        self.dirty.extend(at / PAGE_BYTES..end.div_ceil(PAGE_BYTES));
+    }
+
+    fn flip(&mut self, at: usize, mask: u8) {
+        for bytes in [&mut self.bytes, &mut self.durable] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= mask;
+            }
+        }
+    }
+
+    fn sync(&mut self) {
+        self.durable.resize(self.bytes.len(), 0);
+        for page in std::mem::take(&mut self.dirty) {
+            let range = page * PAGE_BYTES..((page + 1) * PAGE_BYTES).min(self.bytes.len());
+            self.durable[range.clone()].copy_from_slice(&self.bytes[range]);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -36,11 +71,13 @@ struct State {
     durable_names: BTreeMap<String, FileId>,
     /// Changes of names since the directory was synced last.
     pending: BTreeMap<String, Vec<NameChange>>,
-    directories: std::collections::BTreeSet<String>,
+    directories: BTreeSet<String>,
     locked: bool,
     /// Handles of earlier lives are refused.
     life: u64,
     bytes_left: Option<u64>,
+    /// Syncs of files that still succeed; the next one fails.
+    syncs_left: Option<u64>,
     operations: u64,
 }
 
@@ -86,6 +123,11 @@ impl SimDisk {
         self.state.lock().bytes_left = bytes;
     }
 
+    /// Lets a sync of a file fail behind `count` that succeed; `None` for none.
+    pub fn fail_sync_after(&self, count: Option<u64>) {
+        self.state.lock().syncs_left = count;
+    }
+
     /// Operations so far.
     #[must_use]
     pub fn operations(&self) -> u64 {
@@ -94,32 +136,52 @@ impl SimDisk {
 
     /// Flips a bit of a random synced byte of a file whose name ends so. The name, if there is one.
     pub fn rot(&self, suffix: &str) -> Option<String> {
+        self.rot_by(suffix, &self.random).map(|(name, ..)| name)
+    }
+
+    /// As [`Self::rot`], as `random` says. Returns where as well, and the mask of the bit.
+    pub fn rot_by(&self, suffix: &str, random: &Random) -> Option<(String, usize, u8)> {
         let mut state = self.state.lock();
         let names: Vec<(String, FileId)> = state
             .names
             .iter()
-            .filter(|(name, _)| name.ends_with(suffix))
+            .filter(|(name, _)| name.ends_with(suffix) && !name.starts_with("snapshots"))
             .map(|(name, file)| (name.clone(), *file))
             .collect();
-        let (name, file) =
-            names.get(usize::try_from(self.random.below(names.len().max(1) as u64)).ok()?)?.clone();
+        let (name, file) = names.get(usize::try_from(random.below(names.len().max(1) as u64)).ok()?)?.clone();
         let file = state.files.get_mut(&file)?;
         if file.bytes.is_empty() {
             return None;
         }
-        let at = self.random.below(file.bytes.len() as u64) as usize;
-        file.bytes[at] ^= 1 << self.random.below(8);
-        Some(name)
+        let at = random.below(file.bytes.len() as u64) as usize;
+        let mask = 1 << random.below(8);
+        file.flip(at, mask);
+        Some((name, at, mask))
+    }
+
+    /// Flips bits of a byte of a file.
+    pub fn flip(&self, name: &str, at: usize, mask: u8) {
+        let mut state = self.state.lock();
+        if let Some(id) = state.names.get(name).copied()
+            && let Some(file) = state.files.get_mut(&id)
+        {
+            file.flip(at, mask);
+        }
     }
 
     /// Cuts the power.
     pub fn power_cut(&self) {
+        self.power_cut_by(&self.random);
+    }
+
+    /// Cuts the power; `random` says what is lost.
+    pub fn power_cut_by(&self, random: &Random) {
         let mut state = self.state.lock();
         state.life += 1;
         state.locked = false;
         let pending = std::mem::take(&mut state.pending);
         for changes in pending.into_values() {
-            let kept = self.random.below(changes.len() as u64 + 1) as usize;
+            let kept = random.below(changes.len() as u64 + 1) as usize;
             for change in changes.into_iter().take(kept) {
                 apply(&mut state.durable_names, change);
             }
@@ -128,31 +190,8 @@ impl SimDisk {
         let named: Vec<FileId> = state.names.values().copied().collect();
         state.files.retain(|id, _| named.contains(id));
         for file in state.files.values_mut() {
-            self.lose_unsynced(file);
+            lose_unsynced(file, random);
         }
-    }
-
-    fn lose_unsynced(&self, file: &mut File) {
-        let unsynced = file.bytes.len() - file.synced;
-        if unsynced == 0 {
-            return;
-        }
-        // The length itself is one of the things that may not have reached the platter.
-        let kept = match self.random.below(3) {
-            0 => 0,
-            1 => unsynced,
-            _ => self.random.below(unsynced as u64 + 1) as usize,
-        };
-        file.bytes.truncate(file.synced + kept);
-        let mut at = file.synced;
-        while at < file.bytes.len() {
-            let end = ((at / PAGE_BYTES + 1) * PAGE_BYTES).min(file.bytes.len());
-            if self.random.chance(0.3) {
-                file.bytes[at..end].fill(0);
-            }
-            at = end;
-        }
-        file.synced = file.bytes.len();
     }
 
     fn alive(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
@@ -163,6 +202,33 @@ impl SimDisk {
         state.operations += 1;
         Ok(state)
     }
+}
+
+fn lose_unsynced(file: &mut File, random: &Random) {
+    if file.dirty.is_empty() {
+        return;
+    }
+    // The length itself is one of the things that may not have reached the platter.
+    let grown = file.bytes.len() - file.durable.len();
+    let kept = match random.below(3) {
+        0 => 0,
+        1 => grown,
+        _ => random.below(grown as u64 + 1) as usize,
+    };
+    let before = file.durable.len();
+    file.bytes.truncate(before + kept);
+    file.durable.resize(before + kept, 0);
+    for page in std::mem::take(&mut file.dirty) {
+        let (from, to) = (page * PAGE_BYTES, ((page + 1) * PAGE_BYTES).min(file.bytes.len()));
+        if from >= to || random.chance(0.7) {
+            continue;
+        }
+        // The page as it was before; sometimes only from some sector on.
+        let sectors = if random.chance(0.5) { 0 } else { random.below(8) as usize };
+        let from = (from + sectors * SECTOR_BYTES).min(to);
+        file.bytes[from..to].copy_from_slice(&file.durable[from..to]);
+    }
+    file.durable.clone_from(&file.bytes);
 }
 
 fn apply(names: &mut BTreeMap<String, FileId>, change: NameChange) {
@@ -194,13 +260,19 @@ impl Disk for SimDisk {
         state.next_file += 1;
         state.files.insert(id, File::default());
         state.change(NameChange::Link(path.to_owned(), id));
-        Ok(Arc::new(Handle { disk: self.clone(), id }))
+        Ok(Arc::new(Handle { disk: self.clone(), id, at: AtomicUsize::new(0) }))
+    }
+
+    fn overwrite(&self, path: &str) -> io::Result<Arc<dyn DiskWriter>> {
+        let state = self.alive()?;
+        let id = *state.names.get(path).ok_or_else(|| not_found(path))?;
+        Ok(Arc::new(Handle { disk: self.clone(), id, at: AtomicUsize::new(0) }))
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskReader>> {
         let state = self.alive()?;
         let id = *state.names.get(path).ok_or_else(|| not_found(path))?;
-        Ok(Arc::new(Handle { disk: self.clone(), id }))
+        Ok(Arc::new(Handle { disk: self.clone(), id, at: AtomicUsize::new(0) }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -290,6 +362,8 @@ impl Disk for SimDisk {
 struct Handle {
     disk: SimDisk,
     id: FileId,
+    /// Where the next append goes.
+    at: AtomicUsize,
 }
 
 impl Handle {
@@ -305,20 +379,35 @@ impl Handle {
 impl DiskWriter for Handle {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.alive()?;
+        let at = self.at.load(Relaxed);
+        let length = state.files.get(&self.id).map_or(0, |file| file.bytes.len());
+        let grown = (at + bytes.len()).saturating_sub(length);
         let mut taken = bytes;
         if let Some(left) = &mut state.bytes_left {
-            taken = &bytes[..bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX))];
-            *left -= taken.len() as u64;
+            let room = grown.min(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= room as u64;
+            taken = &bytes[..bytes.len() - (grown - room)];
         }
         if let Some(file) = state.files.get_mut(&self.id) {
-            file.bytes.extend_from_slice(taken);
+            file.write(at, taken);
         }
+        self.at.store(at + taken.len(), Relaxed);
         if taken.len() < bytes.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn sync(&self) -> io::Result<()> {
+        {
+            let mut state = self.disk.state.lock();
+            if let Some(left) = &mut state.syncs_left {
+                let Some(fewer) = left.checked_sub(1) else {
+                    state.syncs_left = None;
+                    return Err(io::Error::other("the disk did not take what it was given"));
+                };
+                *left = fewer;
+            }
+        }
         self.with_file(|file| {
-            file.synced = file.bytes.len();
+            file.sync();
             Ok(())
         })
     }

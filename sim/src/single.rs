@@ -108,11 +108,13 @@ impl Scenario {
                 sync_mode: self.mode,
                 memtable_bytes: 4_000,
                 block_cache_bytes: 64 << 10,
-                commit_log_bytes: 24_000,
-                segment_bytes: 3_000,
+                commit_log_bytes: 40_000,
+                segment_bytes: 10_000,
                 compaction_bytes_per_second: 0,
+                concurrent_compactors: 2,
+                step_bytes: 1 << 20,
             },
-            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
+            timeouts: Timeouts::default(),
         }
     }
 

@@ -22,9 +22,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use uuid::Uuid;
 
-const TABLE: TableId = TableId(Uuid::from_u128(7));
+pub(crate) const TABLE: TableId = TableId(Uuid::from_u128(7));
 
-fn settings() -> TableSettings {
+pub(crate) fn settings() -> TableSettings {
     TableSettings {
         id: TABLE,
         name: "ks.t".into(),
@@ -35,13 +35,13 @@ fn settings() -> TableSettings {
             block_bytes: 128,
             filter_false_positives: 0.01,
         },
-        compaction: CompactionSettings::Disabled,
+        compaction: CompactionSettings::disabled().unwrap(),
         flush_period: None,
         volatile: false,
     }
 }
 
-fn open(directory: &std::path::Path) -> Engine {
+pub(crate) fn open(directory: &std::path::Path) -> Engine {
     let env = dodona_env::os::env(directory).unwrap();
     Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![settings()]).unwrap().0
 }
@@ -56,7 +56,7 @@ fn key(n: u8) -> Vec<u8> {
 
 /// What a test does to the engine.
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     Put { key: u8, row: u8, timestamp: i64, value: u8 },
     DeleteRow { key: u8, row: u8, timestamp: i64 },
     DeleteRange { key: u8, start: u8, end: u8, timestamp: i64 },
@@ -66,7 +66,7 @@ enum Step {
     Reopen,
 }
 
-fn steps() -> impl Strategy<Value = Step> {
+pub(crate) fn steps() -> impl Strategy<Value = Step> {
     let at = 1i64..30;
     prop_oneof![
         12 => (0u8..4, 0u8..30, at.clone(), any::<u8>())
@@ -83,7 +83,7 @@ fn steps() -> impl Strategy<Value = Step> {
 
 /// Every write and deletion ever made: the answer is worked out anew from all of them.
 #[derive(Default)]
-struct Model {
+pub(crate) struct Model {
     puts: Vec<(u8, u8, i64, u8)>,
     deletions: Vec<(u8, u8, u8, i64)>,
 }
@@ -105,7 +105,7 @@ impl Model {
     }
 }
 
-fn apply(engine: &Engine, model: &mut Model, step: &Step) {
+pub(crate) fn apply(engine: &Engine, model: &mut Model, step: &Step) {
     let mut builder = MutationBuilder::new();
     let deletion = |timestamp_micros| Deletion { timestamp_micros, deleted_at_seconds: i64::MAX - 1 };
     match *step {
@@ -136,7 +136,7 @@ fn apply(engine: &Engine, model: &mut Model, step: &Step) {
         Step::Flush => return engine.flush(TABLE).unwrap(),
         Step::Compact => {
             engine.flush(TABLE).unwrap();
-            return engine.compact_all(TABLE).unwrap();
+            return engine.compact_all(TABLE, None).unwrap();
         }
         Step::Reopen => return,
     }
@@ -190,7 +190,7 @@ fn collected(page: &Page) -> Vec<(Vec<u8>, u8, u8)> {
     collect.rows
 }
 
-fn check(engine: &Engine, model: &Model) {
+pub(crate) fn check(engine: &Engine, model: &Model) {
     let read = |command: &ReadCommand| collected(&engine.read_page(command, usize::MAX).unwrap());
     let mut all = Vec::new();
     let mut keys: Vec<u8> = (0..4).collect();
@@ -239,8 +239,8 @@ proptest! {
             }
         }
         check(&engine, &model);
-        while engine.maintain().unwrap() == crate::maintenance::Maintained::Worked {}
-        engine.verify(TABLE).unwrap();
+        while engine.maintain().unwrap() == crate::Maintained::Worked {}
+        prop_assert_eq!(engine.verify(TABLE).unwrap(), []);
     }
 }
 
@@ -262,24 +262,27 @@ fn a_flipped_bit_in_a_file_is_named_and_never_read_as_data() {
         write_file(&path, &damaged);
         let env = dodona_env::os::env(directory.path()).unwrap();
         let opened = Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![settings()]);
-        let found = opened.and_then(|(engine, _)| engine.verify(TABLE));
-        let error = found.expect_err(&format!("byte {at} of {}", intact.len()));
-        assert!(
-            matches!(&error, crate::StorageError::Corrupt { path, .. } if path.ends_with(".sst")),
-            "{error}"
-        );
+        match opened {
+            Err(crate::StorageError::Corrupt { path, .. }) if path.ends_with(".sst") => {}
+            Err(error) => panic!("byte {at}: {error}"),
+            Ok((engine, _)) => {
+                let damages = engine.verify(TABLE).unwrap();
+                let [damage] = damages.as_slice() else { panic!("byte {at}: {damages:?}") };
+                assert!((damage.offset..damage.offset + damage.bytes).contains(&(at as u64)), "{damage:?}");
+            }
+        }
     }
     write_file(&path, &intact);
     check(&open(directory.path()), &model);
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test damages a file behind the engine's back")]
-fn read_file(path: &std::path::Path) -> Vec<u8> {
+pub(crate) fn read_file(path: &std::path::Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test damages a file behind the engine's back")]
-fn write_file(path: &std::path::Path, bytes: &[u8]) {
+pub(crate) fn write_file(path: &std::path::Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 

@@ -60,6 +60,12 @@ pub enum StorageError {
     /// The commit log failed before and takes no more writes.
     #[error("the commit log has failed: {0}")]
     LogFailed(String),
+    /// What was asked for cannot be done.
+    #[error("{0}")]
+    Refused(String),
+    /// Someone wanted the work to end before it was done.
+    #[error("{0} was stopped")]
+    Stopped(&'static str),
     /// A bound of the engine was passed.
     #[error("{0}")]
     TooLarge(String),

@@ -3,21 +3,21 @@
 //! It knows partition keys as bytes with a token, clustering keys as comparable bytes, columns as
 //! numbers and values as bytes. It does not know CQL types, consistency levels or the network.
 //!
-//! * [`engine`] applies mutations and executes reads; [`maintenance`] flushes and compacts.
+//! * [`engine`] applies mutations, executes reads, flushes and compacts.
 //! * [`commit_log`] makes writes survive the process, [`memtable`] holds them in order,
 //!   [`sstable`] files hold them for good, [`manifest`] says which files count.
 //! * [`scan`] merges memtables and files into one stream; [`read`] shows its live rows; [`purge`]
 //!   says what a compaction may leave out.
 #![forbid(unsafe_code)]
 
-pub mod cache;
 pub mod commit_log;
 pub mod compaction;
 pub mod engine;
 #[cfg(test)]
 mod engine_tests;
 pub mod error;
-pub mod maintenance;
+pub mod item;
+pub mod journal;
 pub mod manifest;
 pub mod memtable;
 pub mod page;
@@ -26,10 +26,14 @@ pub mod read;
 pub mod reconcile;
 pub mod scan;
 pub mod settings;
+pub mod source;
 pub mod sstable;
 pub mod table;
 
-pub use engine::{Engine, Recovered};
+pub use engine::Engine;
+pub use engine::compact::Compaction;
+pub use engine::maintain::Maintained;
+pub use engine::recovery::Recovered;
 pub use error::StorageError;
 pub use page::Page;
 pub use settings::{EngineSettings, SyncMode};

@@ -1,19 +1,19 @@
 //! The manifest: which files make up each table, and which parts of the commit log they cover.
 //! A change counts once its record is on disk.
 //!
-//! ```text
-//! file   := magic "DODONAMF", version u16, record*
-//! record := crc32c u32 of (length, JSON), length u32, JSON of an [`Edit`]
-//! ```
-//! The file `manifest/CURRENT` names the file in use. Every start writes a new one, with the state
-//! it found as its first records.
+//! It is a [`journal`](crate::journal) of [`Edit`]s.
+//! Version 1 has no levels and no marks; it is read, and all its files
+//! are of level 0.
+//!
+//! The file `manifest/CURRENT` names the file in use, with a checksum. Every start writes a new one, with the state
+//! it found as its first records; so does a node that runs, when the file has become long or ends in
+//! a record that a full disk did not take.
 
-use crate::error::{IoContext, Result, StorageError, corrupt};
+use crate::error::{IoContext, Result, corrupt};
+use crate::journal::{Format, Journal, read, remove_if_there};
 use crate::sstable::SstableId;
-use dodona_env::disk::DiskWriter;
 use dodona_env::{Disk, Mutants};
 use dodona_types::TableId;
-use dodona_types::codec::Reader;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -22,8 +22,7 @@ use std::sync::Arc;
 
 const DIRECTORY: &str = "manifest";
 const CURRENT: &str = "manifest/CURRENT";
-const MAGIC: &[u8; 8] = b"DODONAMF";
-const VERSION: u16 = 1;
+const FORMAT: Format = Format { magic: *b"DODONAMF", version: 2, marked_since: 2, name: "the manifest" };
 
 /// A change of one table's files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +33,9 @@ pub struct Edit {
     pub added: Vec<SstableId>,
     /// Files that do not any more.
     pub removed: Vec<SstableId>,
+    /// Levels of files, added now or before, that have another than 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub levels: BTreeMap<SstableId, u8>,
     /// A part of the commit log whose changes to the table are in its files, or are gone for good.
     pub covered: Option<Range<u64>>,
     /// The table is dropped: all its files go.
@@ -44,7 +46,14 @@ impl Edit {
     /// A change of nothing yet.
     #[must_use]
     pub const fn new(table: TableId) -> Self {
-        Self { table, added: Vec::new(), removed: Vec::new(), covered: None, dropped: false }
+        Self {
+            table,
+            added: Vec::new(),
+            removed: Vec::new(),
+            levels: BTreeMap::new(),
+            covered: None,
+            dropped: false,
+        }
     }
 }
 
@@ -53,6 +62,8 @@ impl Edit {
 pub struct TableFiles {
     /// The files.
     pub sstables: BTreeSet<SstableId>,
+    /// The levels of those of another level than 0.
+    pub levels: BTreeMap<SstableId, u8>,
     /// The parts of the commit log they cover: disjoint, sorted.
     pub covered: Vec<Range<u64>>,
 }
@@ -67,18 +78,25 @@ impl TableFiles {
     fn apply(&mut self, edit: &Edit) {
         self.sstables.extend(&edit.added);
         self.sstables.retain(|id| !edit.removed.contains(id));
+        self.levels.extend(&edit.levels);
+        self.levels.retain(|id, level| *level > 0 && self.sstables.contains(id));
         if let Some(range) = edit.covered.clone().filter(|range| !range.is_empty()) {
             self.covered.push(range);
-            self.covered.sort_by_key(|range| range.start);
-            self.covered = self.covered.drain(..).fold(Vec::new(), |mut merged: Vec<Range<u64>>, range| {
-                match merged.last_mut() {
-                    Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-                    _ => merged.push(range),
-                }
-                merged
-            });
+            self.covered = union_of(std::mem::take(&mut self.covered));
         }
     }
+}
+
+/// Ranges that cover the same positions: disjoint, sorted, none next to another.
+pub(crate) fn union_of(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    ranges.into_iter().fold(Vec::new(), |mut merged: Vec<Range<u64>>, range| {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+        merged
+    })
 }
 
 /// The files of all tables.
@@ -96,10 +114,9 @@ fn apply(state: &mut State, edit: &Edit) {
 pub struct Manifest {
     disk: Arc<dyn Disk>,
     mutants: Mutants,
-    path: String,
-    writer: Arc<dyn DiskWriter>,
+    number: u64,
+    journal: Journal,
     state: State,
-    failed: bool,
 }
 
 impl Manifest {
@@ -109,34 +126,23 @@ impl Manifest {
     /// The operating system's; the manifest is damaged or of a newer version.
     pub fn open(disk: Arc<dyn Disk>, mutants: Mutants) -> Result<Self> {
         disk.create_dir_all(DIRECTORY).during("creating", DIRECTORY)?;
-        let current = match disk.read(CURRENT) {
-            Ok(name) => Some(String::from_utf8_lossy(&name).into_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error).during("reading", CURRENT),
-        };
+        let current = read_current(&*disk)?;
         let state = match &current {
             Some(path) => read_state(&*disk, path)?,
             None => State::new(),
         };
-        let number = current.as_deref().and_then(number_of).unwrap_or(0) + 1;
-        let path = format!("{DIRECTORY}/{number:010}.manifest");
-        remove_if_there(&*disk, &path)?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        for (table, files) in &state {
-            for edit in edits_of(*table, files) {
-                put_record(&mut bytes, &edit);
+        for name in disk.list(DIRECTORY).during("listing", DIRECTORY)? {
+            let path = format!("{DIRECTORY}/{name}");
+            if number_of(&path).is_some() && current.as_deref() != Some(&path) {
+                remove_if_there(&*disk, &path)?;
             }
         }
-        let writer = disk.create(&path).during("creating", &path)?;
-        writer.append(&bytes).during("writing", &path)?;
-        writer.sync().during("syncing", &path)?;
-        disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
-        disk.replace(CURRENT, path.as_bytes()).during("writing", CURRENT)?;
-        if let Some(old) = current.filter(|old| *old != path) {
+        let number = current.as_deref().and_then(number_of).unwrap_or(0) + 1;
+        let journal = begin(&*disk, number, &state)?;
+        if let Some(old) = current.filter(|old| *old != journal.path()) {
             remove_if_there(&*disk, &old)?;
         }
-        Ok(Self { disk, mutants, path, writer, state, failed: false })
+        Ok(Self { disk, mutants, number, journal, state })
     }
 
     /// The files of all tables.
@@ -148,24 +154,28 @@ impl Manifest {
     /// Makes a change durable.
     ///
     /// # Errors
-    /// The disk is full, and nothing has changed; or the disk has failed, and no change is taken
-    /// any more.
+    /// The disk is full: nothing has changed, and a later call may succeed. Or the disk has failed,
+    /// and no change is taken any more.
     pub fn commit(&mut self, edit: &Edit) -> Result<()> {
-        if self.failed {
-            return Err(StorageError::LogFailed("the manifest could not be written earlier".into()));
+        if self.mutants.has("manifest-goes-on-behind-a-tear") {
+            self.journal.ignore_tear();
         }
-        let mut bytes = Vec::new();
-        put_record(&mut bytes, edit);
-        let mut written = self.writer.append(&bytes);
-        if written.is_ok() && !self.mutants.has("manifest-no-sync") {
-            written = self.writer.sync();
+        if self.journal.needs_successor() {
+            self.begin_next()?;
         }
-        if written.is_err() {
-            // Whether the record is on disk is unknown: only a restart may decide.
-            self.failed = true;
-        }
-        written.during("writing", &self.path)?;
+        let payload = serde_json::to_vec(edit).unwrap_or_default();
+        self.journal.append(&payload, !self.mutants.has("manifest-no-sync"))?;
         apply(&mut self.state, edit);
+        Ok(())
+    }
+
+    /// Goes on in another file. Until `CURRENT` names it the old one counts, and both say the same.
+    fn begin_next(&mut self) -> Result<()> {
+        self.number += 1;
+        let old = std::mem::replace(&mut self.journal, begin(&*self.disk, self.number, &self.state)?);
+        if let Err(error) = remove_if_there(&*self.disk, old.path()) {
+            tracing::warn!(path = old.path(), %error, "an old manifest could not be removed; it goes at the next start");
+        }
         Ok(())
     }
 
@@ -176,9 +186,37 @@ impl Manifest {
     }
 }
 
+/// Writes a file that holds `state`, and makes it the one in use.
+fn begin(disk: &dyn Disk, number: u64, state: &State) -> Result<Journal> {
+    let path = format!("{DIRECTORY}/{number:010}.manifest");
+    let edits = state.iter().flat_map(|(table, files)| edits_of(*table, files));
+    let payloads = edits.map(|edit| serde_json::to_vec(&edit).unwrap_or_default());
+    let journal = Journal::begin(disk, &FORMAT, &path, payloads)?;
+    disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
+    let current = format!("{path} {:08x}", crc32c::crc32c(path.as_bytes()));
+    disk.replace(CURRENT, current.as_bytes()).during("writing", CURRENT)?;
+    Ok(journal)
+}
+
+/// The file in use, if there is one.
+fn read_current(disk: &dyn Disk) -> Result<Option<String>> {
+    let bytes = match disk.read(CURRENT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).during("reading", CURRENT),
+    };
+    let damaged = || corrupt(CURRENT, 0, "it names no manifest");
+    let text = String::from_utf8(bytes).map_err(|_| damaged())?;
+    // Version 1 of the manifest had no checksum here.
+    let (path, checksum) = text.split_once(' ').map_or((&*text, None), |(path, sum)| (path, Some(sum)));
+    let is_right = checksum.is_none_or(|sum| *sum == format!("{:08x}", crc32c::crc32c(path.as_bytes())));
+    if is_right && number_of(path).is_some() { Ok(Some(path.to_owned())) } else { Err(damaged()) }
+}
+
 fn edits_of(table: TableId, files: &TableFiles) -> Vec<Edit> {
     let mut first = Edit::new(table);
     first.added = files.sstables.iter().copied().collect();
+    first.levels.clone_from(&files.levels);
     let mut edits = vec![first];
     edits.extend(files.covered.iter().map(|range| Edit { covered: Some(range.clone()), ..Edit::new(table) }));
     edits
@@ -188,53 +226,85 @@ fn number_of(path: &str) -> Option<u64> {
     path.strip_prefix(DIRECTORY)?.strip_prefix('/')?.strip_suffix(".manifest")?.parse().ok()
 }
 
-fn remove_if_there(disk: &dyn Disk, path: &str) -> Result<()> {
-    match disk.remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).during("removing", path),
-        _ => Ok(()),
-    }
-}
-
-fn put_record(out: &mut Vec<u8>, edit: &Edit) {
-    let json = serde_json::to_vec(edit).unwrap_or_default();
-    let length = (json.len() as u32).to_le_bytes();
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&length), &json);
-    out.extend_from_slice(&crc.to_le_bytes());
-    out.extend_from_slice(&length);
-    out.extend_from_slice(&json);
-}
-
 fn read_state(disk: &dyn Disk, path: &str) -> Result<State> {
     let bytes = disk.read(path).during("reading", path)?;
-    let mut reader = Reader::new(&bytes);
-    if reader.bytes(8).ok() != Some(MAGIC) {
-        return Err(corrupt(path, 0, "not a manifest"));
-    }
-    let found = reader.u16()?;
-    if found > VERSION {
-        return Err(StorageError::NewerFormat { path: path.to_owned(), found, supported: VERSION });
-    }
     let mut state = State::new();
-    while !reader.is_empty() {
-        let at = reader.position();
-        match read_record(&mut reader) {
-            Some(edit) => apply(&mut state, &edit),
-            // A torn record at the end was never acknowledged; one with others behind it was.
-            None if (at + 1..bytes.len()).any(|at| read_record(&mut Reader::new(&bytes[at..])).is_some()) => {
-                return Err(corrupt(path, at as u64, "a record's checksum does not match"));
-            }
-            None => break,
-        }
+    for (at, payload) in read(&FORMAT, path, &bytes)? {
+        let edit = serde_json::from_slice(payload).map_err(|error| corrupt(path, at, error.to_string()))?;
+        apply(&mut state, &edit);
     }
     Ok(state)
 }
 
-fn read_record(reader: &mut Reader<'_>) -> Option<Edit> {
-    let crc = reader.u32().ok()?;
-    let length = reader.u32().ok()?;
-    let json = reader.bytes(length as usize).ok()?;
-    if crc != crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), json) {
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_long_manifest_is_written_anew_and_says_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Manifest::open(dodona_env::os::env(directory.path()).unwrap().disk, Mutants::none());
+        let mut manifest = open().unwrap();
+        let table = TableId(Uuid::from_u128(3));
+        let first = manifest.journal.path().to_owned();
+        let mut edit = Edit::new(table);
+        let mut commits = 0;
+        while manifest.journal.path() == first {
+            edit.removed = std::mem::take(&mut edit.added);
+            edit.added = (0..500).map(|_| SstableId(Uuid::from_u128(commits))).collect();
+            edit.covered = Some(commits as u64 * 10..commits as u64 * 10 + 5);
+            manifest.commit(&edit).unwrap();
+            commits += 1;
+            assert!(commits < 1000, "the file grows for ever");
+        }
+        let state = manifest.state().clone();
+        assert_eq!(state[&table].covered.len(), commits as usize);
+        let files = manifest.disk().list(DIRECTORY).unwrap();
+        assert_eq!(files.len(), 2, "{files:?}");
+        drop(manifest);
+        assert_eq!(*open().unwrap().state(), state);
     }
-    serde_json::from_slice(json).ok()
+
+    /// A manifest of one record, as a version wrote it.
+    fn golden(version: u16, json: &str) -> Vec<u8> {
+        let mut bytes = FORMAT.magic.to_vec();
+        bytes.extend_from_slice(&version.to_le_bytes());
+        let length = (json.len() as u32).to_le_bytes();
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&length), json.as_bytes());
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes.extend_from_slice(&length);
+        bytes.extend_from_slice(json.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn both_versions_are_read_and_levels_stay() {
+        let table = "00000000-0000-0000-0000-000000000003";
+        let files = r#"["00000000-0000-0000-0000-000000000001","00000000-0000-0000-0000-000000000002"]"#;
+        let old = format!(
+            r#"{{"table":"{table}","added":{files},"removed":[],"covered":{{"start":5,"end":9}},"dropped":false}}"#
+        );
+        let new = format!(
+            r#"{{"table":"{table}","added":{files},"removed":[],"levels":{{"00000000-0000-0000-0000-000000000002":3}},"covered":{{"start":5,"end":9}},"dropped":false}}"#
+        );
+        let id = |n| SstableId(Uuid::from_u128(n));
+        for (version, json, levels) in
+            [(1, old, BTreeMap::new()), (2, new.clone(), BTreeMap::from([(id(2), 3)]))]
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let disk = dodona_env::os::env(directory.path()).unwrap().disk;
+            disk.create_dir_all(DIRECTORY).unwrap();
+            disk.replace("manifest/0000000001.manifest", &golden(version, &json)).unwrap();
+            disk.replace(CURRENT, b"manifest/0000000001.manifest").unwrap();
+            for _ in 0..2 {
+                let manifest = Manifest::open(Arc::clone(&disk), Mutants::none()).unwrap();
+                let files = &manifest.state()[&TableId(Uuid::from_u128(3))];
+                assert_eq!(files.sstables, BTreeSet::from([id(1), id(2)]));
+                assert_eq!((&files.levels, files.covers(5), files.covers(9)), (&levels, true, false));
+            }
+        }
+        let edit: Edit = serde_json::from_str(&new).unwrap();
+        assert_eq!(serde_json::to_string(&edit).unwrap(), new);
+    }
 }

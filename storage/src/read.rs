@@ -4,7 +4,9 @@
 use crate::error::{Result, StorageError};
 use crate::memtable::Partition;
 use crate::memtable::rows::RowIndex;
-use crate::scan::{MemtableSource, MergedScan, Source};
+use crate::memtable::source::MemtableSource;
+use crate::scan::MergedScan;
+use crate::source::Source;
 use crate::sstable::cursor::SstableSource;
 use crate::sstable::reader::Access;
 use crate::table::TableView;

@@ -11,6 +11,7 @@ use crate::table::TableView;
 use dodona_types::codec::{Reader, put_length_prefixed};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{ClusteringSlice, Deletion, MutationBuilder, MutationView};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,7 +91,7 @@ pub fn merge_answers(command: &ReadCommand, answers: &[Vec<u8>], max_bytes: usiz
             merged.apply(&mutation)?;
         }
     }
-    let view = TableView { active: Arc::new(merged), flushing: Vec::new(), sstables: Vec::new() };
+    let view = TableView::new(Arc::new(merged), Vec::new(), BTreeMap::new());
     let mut page = PageBuilder::new(max_bytes);
     read::read(&view, command, Access::Disk, &mut page)?;
     Ok(page.finish())

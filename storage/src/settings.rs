@@ -33,8 +33,12 @@ pub struct EngineSettings {
     pub commit_log_bytes: u64,
     /// Bytes after which the commit log goes on in a new segment.
     pub segment_bytes: u64,
-    /// Bytes a second that compactions may write; 0 for no limit.
+    /// Bytes a second that compactions may write together; 0 for no limit.
     pub compaction_bytes_per_second: u64,
+    /// Compactions at once.
+    pub concurrent_compactors: usize,
+    /// Bytes that a flush or a compaction writes in one step.
+    pub step_bytes: u64,
 }
 
 impl Default for EngineSettings {
@@ -46,6 +50,8 @@ impl Default for EngineSettings {
             commit_log_bytes: 1 << 30,
             segment_bytes: dodona_types::limits::COMMIT_LOG_SEGMENT_BYTES as u64,
             compaction_bytes_per_second: 64 << 20,
+            concurrent_compactors: 2,
+            step_bytes: 1 << 20,
         }
     }
 }

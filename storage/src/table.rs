@@ -1,13 +1,16 @@
 //! One table in the engine: its settings, and the memtables and files that make it up now.
 
 use crate::compaction::CompactionSettings;
+use crate::manifest::Edit;
 use crate::memtable::Memtable;
 use crate::sstable::statistics::StoredColumn;
-use crate::sstable::{Sstable, WriterOptions};
+use crate::sstable::{Sstable, SstableId, WriterOptions};
 use arc_swap::ArcSwap;
 use dodona_types::TableId;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What the engine needs to know of a table.
@@ -40,16 +43,41 @@ pub struct TableView {
     pub flushing: Vec<Arc<Memtable>>,
     /// Files, greatest maximum timestamp first.
     pub sstables: Vec<Arc<Sstable>>,
+    /// The levels of files of another level than 0.
+    pub levels: BTreeMap<SstableId, u8>,
 }
 
 impl TableView {
+    /// A view of one memtable and files.
+    #[must_use]
+    pub fn new(active: Arc<Memtable>, sstables: Vec<Arc<Sstable>>, levels: BTreeMap<SstableId, u8>) -> Self {
+        let mut view = Self { active, flushing: Vec::new(), sstables, levels };
+        view.sort_sstables();
+        view
+    }
+
+    /// A file's level.
+    #[must_use]
+    pub fn level_of(&self, file: SstableId) -> u8 {
+        self.levels.get(&file).copied().unwrap_or(0)
+    }
+
+    /// Changes the files as an edit of the manifest says, of which `added` are open.
+    pub(crate) fn apply(&mut self, edit: &Edit, added: Vec<Arc<Sstable>>) {
+        self.sstables.retain(|sstable| !edit.removed.contains(&sstable.id()));
+        self.sstables.extend(added);
+        self.levels.extend(&edit.levels);
+        self.levels.retain(|id, _| !edit.removed.contains(id));
+        self.sort_sstables();
+    }
+
     /// All memtables.
     pub fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
         std::iter::once(&self.active).chain(&self.flushing)
     }
 
     /// Puts the files into the order that reads want.
-    pub fn sort_sstables(&mut self) {
+    fn sort_sstables(&mut self) {
         self.sstables
             .sort_by_key(|sstable| (std::cmp::Reverse(sstable.statistics().max_timestamp), sstable.id()));
     }
@@ -64,7 +92,16 @@ pub struct TableStore {
     /// Held while `view` is replaced.
     pub change: Mutex<()>,
     /// Files that a compaction works on.
-    pub compacting: Mutex<Vec<crate::sstable::SstableId>>,
+    pub compacting: Mutex<Vec<SstableId>>,
+    /// What an operator wants instead of what the settings say.
+    pub(crate) automatic_compaction: Mutex<Option<bool>>,
+    /// How many operations keep compactions from beginning on their own.
+    paused: AtomicUsize,
+    /// Bytes that a flush writes, on average; 0 before the first.
+    pub(crate) flush_bytes: AtomicU64,
+    /// Monotonic time of the last look for files that have expired.
+    expired_check: Mutex<Option<Duration>>,
+    dropped: AtomicBool,
     /// Held from the look whether a change still applies until it is published, so that a
     /// truncation cannot come between.
     pub(crate) publish: Mutex<()>,
@@ -75,14 +112,17 @@ pub struct TableStore {
 impl TableStore {
     /// A table with these files.
     #[must_use]
-    pub fn new(settings: TableSettings, active: Memtable, sstables: Vec<Arc<Sstable>>) -> Self {
-        let mut view = TableView { active: Arc::new(active), flushing: Vec::new(), sstables };
-        view.sort_sstables();
+    pub fn new(settings: TableSettings, view: TableView) -> Self {
         Self {
             settings: ArcSwap::from_pointee(settings),
             view: ArcSwap::from_pointee(view),
             change: Mutex::new(()),
             compacting: Mutex::default(),
+            automatic_compaction: Mutex::new(None),
+            paused: AtomicUsize::new(0),
+            flush_bytes: AtomicU64::new(0),
+            expired_check: Mutex::new(None),
+            dropped: AtomicBool::new(false),
             publish: Mutex::new(()),
             flush: Mutex::default(),
         }
@@ -94,6 +134,42 @@ impl TableStore {
         let mut view = TableView::clone(&self.view.load());
         change(&mut view);
         self.view.store(Arc::new(view));
+    }
+
+    /// True if compactions begin without being asked to.
+    pub(crate) fn compacts_on_its_own(&self) -> bool {
+        let wanted = self.automatic_compaction.lock().unwrap_or(self.settings.load().compaction.enabled);
+        wanted && self.paused.load(Relaxed) == 0
+    }
+
+    /// True if it is time to look for files that have expired; the next time is then later.
+    pub(crate) fn expired_check_is_due(&self, now: Duration) -> bool {
+        let Some(seconds) = self.settings.load().compaction.expired_check_seconds() else {
+            return false;
+        };
+        let mut last = self.expired_check.lock();
+        let is_due = last.is_none_or(|last| now.saturating_sub(last).as_secs() >= seconds);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
+    }
+
+    /// Notes what a flush has written.
+    pub(crate) fn note_flush(&self, bytes: u64) {
+        let average = self.flush_bytes.load(Relaxed);
+        let next = if average == 0 { bytes } else { average - average / 8 + bytes / 8 };
+        self.flush_bytes.store(next, Relaxed);
+    }
+
+    /// Nothing is published for the table any more. To be called with `publish` held.
+    pub(crate) fn set_dropped(&self) {
+        self.dropped.store(true, Relaxed);
+    }
+
+    /// True if the table was dropped. To be asked with `publish` held.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.dropped.load(Relaxed)
     }
 
     /// Takes the table's one place for a flush, for the oldest memtable. False if it is taken, or
@@ -111,5 +187,21 @@ impl TableStore {
     /// Gives the place back.
     pub(crate) fn release_flush(&self) {
         *self.flush.lock() = None;
+    }
+}
+
+/// Compactions of a table do not begin on their own while this is held.
+pub(crate) struct Pause(Arc<TableStore>);
+
+impl Pause {
+    pub(crate) fn new(store: &Arc<TableStore>) -> Self {
+        store.paused.fetch_add(1, Relaxed);
+        Self(Arc::clone(store))
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.0.paused.fetch_sub(1, Relaxed);
     }
 }

@@ -47,9 +47,6 @@ pub(super) fn column_and_steps<'s>(
     if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
         return invalid(format!("Cannot use selection function {function} on PRIMARY KEY part {name}"));
     }
-    if column.cql_type == CqlType::Counter {
-        return invalid(format!("Cannot use selection function {function} on counters"));
-    }
     Ok((column, steps))
 }
 

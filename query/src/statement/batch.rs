@@ -1,8 +1,10 @@
 //! BATCH: several changes as one; on one node one record of the commit log.
 
+use super::Plan;
 use super::existing::ExistingLists;
+use super::modification::conditional::{self, Part};
+use super::modification::counting::Updates;
 use super::modification::{ModificationPlan, checked_timestamp};
-use super::{Plan, not_yet};
 use crate::ast::{Batch, BatchKind, Modification};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
@@ -46,11 +48,45 @@ impl TextBatch {
             }
             statements.push(plan);
         }
-        // Changes of counter tables are refused before.
-        if batch.kind == BatchKind::Counter && !statements.is_empty() {
-            return invalid("Cannot include non-counter statement in a counter batch");
+        let is_conditional = statements.iter().any(ModificationPlan::is_conditional);
+        if is_conditional && timestamp.is_some() {
+            return invalid("Cannot provide custom timestamp for conditional BATCH");
         }
+        if batch.kind == BatchKind::Counter && timestamp.is_some() {
+            return invalid("Cannot provide custom timestamp for counter BATCH");
+        }
+        check_counters(batch.kind, statements.iter())?;
         Ok(Self { statements, timestamp })
+    }
+
+    /// True if a statement of the batch has an IF.
+    pub(crate) fn is_conditional(&self) -> bool {
+        self.statements.iter().any(ModificationPlan::is_conditional)
+    }
+
+    /// Executes a batch of which a statement has an IF.
+    pub(crate) async fn execute_conditional(
+        &self,
+        host: &Host,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Outcome, CqlError> {
+        let parts: Vec<Part<'_>> = self.statements.iter().map(|statement| (statement, binding)).collect();
+        conditional::execute(host, &parts, true, parameters).await
+    }
+
+    /// What the batch adds to counters.
+    pub(crate) fn counts(&self, binding: &Binding<'_>) -> Result<Updates, CqlError> {
+        let mut updates = Updates::new();
+        for statement in self.statements.iter().filter(|statement| statement.counts()) {
+            statement.collect_counts(binding, &mut updates)?;
+        }
+        Ok(updates)
+    }
+
+    /// True if the batch adds to counters.
+    pub(crate) fn has_counts(&self) -> bool {
+        self.statements.iter().any(ModificationPlan::counts)
     }
 
     /// True if lists must be read before the mutations can be made.
@@ -92,11 +128,60 @@ impl TextBatch {
         }
         let mut mutations = Vec::new();
         for (index, statement) in self.statements.iter().enumerate() {
+            if statement.counts() {
+                continue;
+            }
             let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
             statement.mutations(binding, Some(timestamp), lists, &mut mutations)?;
         }
         Ok(mutations)
     }
+}
+
+/// Refuses a batch that mixes counters with other columns, or is not of the kind for them.
+fn check_counters<'p>(
+    kind: BatchKind,
+    statements: impl Iterator<Item = &'p ModificationPlan>,
+) -> Result<(), CqlError> {
+    let (mut counters, mut others) = (false, false);
+    for statement in statements {
+        counters |= statement.is_counter();
+        others |= !statement.is_counter();
+    }
+    if kind == BatchKind::Counter && others {
+        return invalid("Cannot include non-counter statement in a counter batch");
+    }
+    if counters && others {
+        return invalid("Counter and non-counter mutations cannot exist in the same batch");
+    }
+    if counters && kind == BatchKind::Logged {
+        return invalid("Cannot include a counter statement in a logged batch");
+    }
+    Ok(())
+}
+
+/// What a batch of the protocol adds to counters.
+pub(crate) fn counts(
+    host: &Host,
+    entries: &[impl Entry],
+    parameters: &Parameters<'_>,
+) -> Result<Updates, CqlError> {
+    let mut updates = Updates::new();
+    for entry in entries {
+        let plan = plan_of(entry)?;
+        if plan.counts() {
+            let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
+            let now = host.node.timestamps.next();
+            let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
+            plan.collect_counts(&binding, &mut updates)?;
+        }
+    }
+    Ok(updates)
+}
+
+/// True if a statement of a batch adds to counters.
+pub(crate) fn has_counts(entries: &[impl Entry]) -> Result<bool, CqlError> {
+    entries.iter().try_fold(false, |has, entry| Ok(has | plan_of(entry)?.counts()))
 }
 
 fn check_consistency(parameters: &Parameters<'_>) -> Result<(), CqlError> {
@@ -161,6 +246,36 @@ fn miscount(markers: usize, values: usize) -> String {
     format!("There were {markers} markers(?) in CQL but {values} bound variables")
 }
 
+/// True if a statement of a batch has an IF.
+pub(crate) fn is_conditional(entries: &[impl Entry]) -> Result<bool, CqlError> {
+    entries.iter().try_fold(false, |has, entry| Ok(has | plan_of(entry)?.is_conditional()))
+}
+
+/// Executes a batch of which a statement has an IF.
+pub(crate) async fn execute_conditional(
+    host: &Host,
+    entries: &[impl Entry],
+    parameters: &Parameters<'_>,
+) -> Result<Outcome, CqlError> {
+    let owns: Vec<Parameters<'_>> = entries
+        .iter()
+        .map(|entry| Parameters { values: entry.values(), names: None, ..parameters.clone() })
+        .collect();
+    let mut bindings = Vec::with_capacity(entries.len());
+    for (entry, own) in entries.iter().zip(&owns) {
+        bindings.push(Binding::new(
+            entry.markers(),
+            own,
+            host.node.timestamps.next(),
+            &host.random,
+            miscount,
+        )?);
+    }
+    let plans = entries.iter().map(plan_of).collect::<Result<Vec<_>, _>>()?;
+    let parts: Vec<Part<'_>> = plans.into_iter().zip(&bindings).collect();
+    conditional::execute(host, &parts, true, parameters).await
+}
+
 /// True if lists must be read before a batch's mutations can be made.
 pub(crate) fn reads_first(entries: &[impl Entry]) -> Result<bool, CqlError> {
     entries.iter().try_fold(false, |reads, entry| Ok(reads | plan_of(entry)?.reads_first()))
@@ -193,13 +308,14 @@ pub(crate) fn mutations(
     parameters: &Parameters<'_>,
     lists: &[Vec<ExistingLists>],
 ) -> Result<Vec<Vec<u8>>, CqlError> {
-    if kind == BatchKind::Counter {
-        return not_yet("Counter batches are");
-    }
+    check_counters(kind, entries.iter().map(plan_of).collect::<Result<Vec<_>, _>>()?.into_iter())?;
     check_consistency(parameters)?;
     let timestamp = parameters.timestamp_micros.unwrap_or_else(|| host.node.timestamps.next());
     let mut mutations = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
+        if plan_of(entry)?.counts() {
+            continue;
+        }
         let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
         // A time of its own, so that what is added to lists is in the order of the statements.
         let now = host.node.timestamps.next();

@@ -34,6 +34,8 @@ pub(crate) enum Change {
     SetEntry(Expression, Expression),
     /// One field of a user-defined type takes a value, or goes with null.
     SetField(u16, Expression),
+    /// A counter is added to, or taken from.
+    Count { delta: Expression, negative: bool },
     /// The column, whole, is deleted.
     Delete,
     /// One entry of a map, or element of a set, is deleted.
@@ -274,6 +276,8 @@ impl Cells<'_, '_> {
                 self.put_part(field.to_be_bytes().to_vec(), expression, parts)?;
             }
             Change::Delete => parts.deletion = Some(self.times.deletion()),
+            // Counters are of one cell, and counted elsewhere.
+            Change::Count { .. } => {}
             // Of a set, an element that is not set is left alone.
             Change::DeleteEntry(key)
                 if matches!(ty, CqlType::Set { .. }) && key.evaluate(self.binding)? == Val::Unset => {}

@@ -18,6 +18,23 @@ pub(crate) fn change_of(
     let mut prepare = |term: &Term, receiver: CqlType, receiver_name: String| {
         Expression::prepare(context, term, &Receiver::new(receiver_name, receiver))
     };
+    if *ty == CqlType::Counter {
+        let (term, negative) = match operation {
+            Operation::Add(term) => (term, false),
+            Operation::Subtract(term) => (term, true),
+            Operation::Prepend(term) => {
+                return invalid(format!(
+                    "Invalid operation ({name} = {term} - {name}) for non list column {name}"
+                ));
+            }
+            _ => {
+                return invalid(format!(
+                    "Cannot set the value of counter column {name} (counters can only be incremented/decremented, not set)"
+                ));
+            }
+        };
+        return Ok(Change::Count { delta: prepare(term, CqlType::Counter, name.to_string())?, negative });
+    }
     match operation {
         Operation::Set(term) => Ok(Change::Set(prepare(term, ty.clone(), name.to_string())?)),
         Operation::Add(term) => {

@@ -66,6 +66,17 @@ impl ExistingLists {
         self.rows.get(&clustering.map(<[u8]>::to_vec))
     }
 
+    /// The lists in a page that was read.
+    pub(crate) fn of_page(
+        page: &dodona_cluster::Page,
+        wanted: &WantedLists,
+        now_seconds: i64,
+    ) -> Result<Self, CqlError> {
+        let mut collector = Collector { wanted, found: Self::default() };
+        let _ = page.show(now_seconds, &mut collector).map_err(dodona_cluster::ClusterError::from)?;
+        Ok(collector.found)
+    }
+
     /// Reads lists at once; none if that needs waiting.
     pub(crate) fn try_read(
         node: &Node,

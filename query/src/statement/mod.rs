@@ -3,6 +3,7 @@
 pub mod batch;
 mod cells;
 mod change;
+mod condition;
 mod existing;
 mod json_row;
 pub(crate) mod modification;

@@ -1,9 +1,12 @@
 //! INSERT, UPDATE and DELETE: one pass from bound values to an encoded mutation.
 
+pub(crate) mod conditional;
+pub(crate) mod counting;
 mod prepare;
 
 use super::Scratch;
 use super::cells::{Operation, Source, Times, put_row};
+use super::condition::Conditions;
 use super::existing::{ExistingLists, RowLists, WantedLists};
 use super::json_row::JsonRow;
 use crate::binding::{Binding, Val};
@@ -55,6 +58,7 @@ pub(crate) struct ModificationPlan {
     ttl: Option<Expression>,
     /// A list must be read before it is changed.
     reads_first: bool,
+    conditions: Conditions,
 }
 
 impl ModificationPlan {
@@ -76,6 +80,9 @@ impl ModificationPlan {
         parameters: &Parameters<'_>,
         scratch: &mut Scratch,
     ) -> Result<TryExecute, CqlError> {
+        if self.is_conditional() || self.counts() {
+            return Ok(TryExecute::NotHere);
+        }
         check_write_consistency(parameters)?;
         let times = self.times(binding, parameters.timestamp_micros)?;
         let builder = &mut scratch.builder;
@@ -112,7 +119,19 @@ impl ModificationPlan {
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
+        if self.is_conditional() {
+            return conditional::execute(host, &[(self, binding)], false, parameters).await;
+        }
         check_write_consistency(parameters)?;
+        if self.is_counter() {
+            self.check_counter_level(parameters)?;
+        }
+        if self.counts() {
+            let mut updates = counting::Updates::new();
+            self.collect_counts(binding, &mut updates)?;
+            counting::count(host, updates, parameters).await?;
+            return Ok(Outcome::of(StatementResult::Void { safe_at: None }));
+        }
         let lists = self.read_lists(host, binding, parameters).await?;
         let mut mutations = Vec::new();
         self.mutations(binding, parameters.timestamp_micros, &lists, &mut mutations)?;
@@ -239,6 +258,17 @@ impl ModificationPlan {
         builder: &mut MutationBuilder,
     ) -> Result<(), CqlError> {
         builder.begin(self.table.id, self.table.epoch, key);
+        self.fill(binding, times, lists, builder)
+    }
+
+    /// Adds what the statement changes to the mutation of its partition.
+    fn fill(
+        &self,
+        binding: &Binding<'_>,
+        times: &Times,
+        lists: &ExistingLists,
+        builder: &mut MutationBuilder,
+    ) -> Result<(), CqlError> {
         let Some(restrictions) = &self.restrictions else {
             return self.build_json(binding, times, builder);
         };
@@ -311,6 +341,19 @@ impl ModificationPlan {
             }
         }
         Ok(())
+    }
+
+    /// The clustering key in a JSON document.
+    fn json_clustering(&self, binding: &Binding<'_>) -> Result<Vec<u8>, CqlError> {
+        let mut clustering = Vec::new();
+        if let Some(json) = &self.json {
+            let row = JsonRow::read(&self.table, &json.document, json.default_unset, binding)?;
+            for column in self.table.clustering_key() {
+                keys::put_component(column, row.key_component(column)?, &mut clustering)?;
+            }
+        }
+        keys::end_clustering(&mut clustering);
+        Ok(clustering)
     }
 
     fn build_json(

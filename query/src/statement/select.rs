@@ -14,7 +14,6 @@ use crate::paging::{PagingState, resume};
 use crate::restrictions::{Filter, Purpose, Restrictions, key_of};
 use crate::selection::{Selection, Selector};
 use crate::session::Parameters;
-use crate::statement::not_yet;
 use crate::term::{Expression, Receiver};
 use clauses::{check_distinct, check_distinct_relations, group_by, ordering};
 use dodona_cluster::coordinator::TryRead;
@@ -254,7 +253,7 @@ impl SelectPlan {
         sink: &mut dyn RowSink,
     ) -> Result<TryExecute, CqlError> {
         let (commands, mut output) = self.begin(statement, binding, parameters, sink)?;
-        if commands.len() > INLINE_COMMANDS {
+        if commands.len() > INLINE_COMMANDS || parameters.consistency.is_serial() {
             return Ok(TryExecute::NotHere);
         }
         for command in &commands {
@@ -280,11 +279,22 @@ impl SelectPlan {
         sink: &mut dyn RowSink,
     ) -> Result<Outcome, CqlError> {
         let (commands, mut output) = self.begin(statement, binding, parameters, sink)?;
+        let (coordinator, consistency) = (&host.node.coordinator, parameters.consistency);
+        let is_one = commands.len() <= 1
+            && commands.iter().all(|command| matches!(command.partitions, PartitionSelection::Key(_)));
+        if consistency.is_serial() && !is_one {
+            return invalid(
+                "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time",
+            );
+        }
         let mut commands = VecDeque::from(commands);
         while let Some(command) = commands.pop_front() {
             let now_seconds = command.now_seconds;
-            let read = host.node.coordinator.read_page(command.clone(), parameters.consistency, CHUNK_BYTES);
-            let page = read.await?;
+            let page = if consistency.is_serial() {
+                coordinator.serial_read(command.clone(), consistency, CHUNK_BYTES).await?
+            } else {
+                coordinator.read_page(command.clone(), consistency, CHUNK_BYTES).await?
+            };
             let shown = page.show(now_seconds, &mut output).map_err(dodona_cluster::ClusterError::from)?;
             if shown.is_break() || output.is_done() {
                 break;
@@ -319,7 +329,6 @@ fn check_read_consistency(consistency: Consistency) -> Result<(), CqlError> {
     match consistency {
         Consistency::Any => invalid("ANY ConsistencyLevel is only supported for writes"),
         Consistency::EachQuorum => invalid("EACH_QUORUM ConsistencyLevel is only supported for writes"),
-        Consistency::Serial | Consistency::LocalSerial => not_yet("Reads at SERIAL and LOCAL_SERIAL are"),
         _ => Ok(()),
     }
 }

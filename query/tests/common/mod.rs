@@ -11,7 +11,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Runs a test with the runtime that a server's thread has.
 pub(crate) fn local(test: impl Future<Output = ()>) {
@@ -69,7 +68,7 @@ impl TestNode {
             num_tokens: 16,
             members: Vec::new(),
             engine: dodona_cluster::EngineSettings::default(),
-            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
+            timeouts: Timeouts::default(),
         };
         let node = Node::start(env, settings, system_tables::builtin()).unwrap();
         Self { processor: Processor::new(node), session: Session::new(address(1)) }

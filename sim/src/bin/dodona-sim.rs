@@ -2,7 +2,7 @@
 //! `dodona-sim --mutants`.
 
 use clap::Parser;
-use dodona_sim::{MUTANTS, Scenario, ring, run_twice, single};
+use dodona_sim::{MUTANTS, Scenario, engine, ring, run_twice, single};
 use std::process::ExitCode;
 
 /// Runs the production node on a simulated disk, clock and network.
@@ -20,10 +20,28 @@ struct Arguments {
     /// Runs every known defect until a seed finds it, and fails if none of `seeds` does.
     #[arg(long)]
     mutants: bool,
+    /// What to run: nodes, or histories of the engine alone.
+    #[arg(long, value_enum, default_value_t = What::Nodes)]
+    scenario: What,
+    /// Goes on behind a history that fails, and only counts.
+    #[arg(long)]
+    count: bool,
+}
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// One node, and a ring of three.
+    Nodes,
+    /// The storage engine alone.
+    Engine,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.scenario == What::Engine {
+        return if arguments.mutants { find_engine_mutants(&arguments) } else { run_histories(&arguments) };
+    }
     if arguments.mutants {
         return find_mutants(&arguments);
     }
@@ -67,6 +85,68 @@ fn find_mutants(arguments: &Arguments) -> ExitCode {
             None => {
                 missed += 1;
                 println!("{mutant:<28} {:>6}  NOT CAUGHT", arguments.seeds);
+            }
+        }
+    }
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs histories of the engine. One that fails is cut short and printed.
+fn run_histories(arguments: &Arguments) -> ExitCode {
+    let mutant = arguments.mutant.as_deref();
+    let (mut acknowledged, mut judged, mut restarts, mut failed) = (0, 0, 0, 0_u64);
+    for seed in arguments.seed..arguments.seed + arguments.seeds {
+        let verdict = engine::run_seed(seed, mutant);
+        if let Some(violation) = &verdict.violation {
+            failed += 1;
+            eprintln!("seed {seed}: {violation}");
+            if arguments.count {
+                continue;
+            }
+            let history = engine::generate::history(seed);
+            let short = engine::shrink::shrink(&history, |history| {
+                let found = engine::run(history, seed, mutant).violation;
+                found.is_some_and(|found| engine::shrink::kind(&found) == engine::shrink::kind(violation))
+            });
+            eprintln!("{} steps, of which these suffice, with {:?}:", history.steps.len(), short.setup);
+            short.steps.iter().enumerate().for_each(|(index, step)| eprintln!("  {index}: {step:?}"));
+            if let Some(violation) = engine::run(&short, seed, mutant).violation {
+                eprintln!("{violation}");
+            }
+            eprintln!("replay: dodona-sim --scenario engine --seed {seed}");
+            return ExitCode::FAILURE;
+        }
+        if seed % 16 == 0 && engine::run_seed(seed, mutant) != verdict {
+            eprintln!("seed {seed} is not deterministic");
+            return ExitCode::FAILURE;
+        }
+        acknowledged += verdict.acknowledged;
+        judged += verdict.judged;
+        restarts += verdict.restarts;
+    }
+    println!(
+        "{} histories from {}: {acknowledged} writes acknowledged, {judged} reads compared, {restarts} restarts, {failed} failed",
+        arguments.seeds, arguments.seed
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn find_engine_mutants(arguments: &Arguments) -> ExitCode {
+    let mut missed = 0;
+    println!("{:<36} {:>9}  how", "mutant", "histories");
+    for mutant in engine::MUTANTS {
+        let caught = (arguments.seed..arguments.seed + arguments.seeds).find_map(|seed| {
+            let violation = engine::run_seed(seed, Some(mutant)).violation?;
+            Some((seed - arguments.seed + 1, violation))
+        });
+        match caught {
+            Some((seeds, violation)) => {
+                let short: String = violation.chars().take(160).collect();
+                println!("{mutant:<36} {seeds:>9}  {short}");
+            }
+            None => {
+                missed += 1;
+                println!("{mutant:<36} {:>9}  NOT CAUGHT", arguments.seeds);
             }
         }
     }

@@ -6,11 +6,13 @@
 //! operating system with one call, and to the disk where the mode asks for that. So the cost of a
 //! call is shared by all writes of a turn, and of a sync by all that wait for it.
 //!
-//! Segments are removed once every table has flushed what they hold. At the start [`reader`]
-//! walks them in order.
+//! Segments are files made ahead of time, so that no write waits for the disk to find room. They
+//! are used again once every table has flushed what they hold. At the start [`reader`] walks them in
+//! order.
 
 pub mod format;
 pub mod reader;
+mod segment;
 pub mod writer;
 
 pub use writer::CommitLog;
@@ -18,8 +20,8 @@ pub use writer::CommitLog;
 /// The directory of the segments.
 pub const DIRECTORY: &str = "commitlog";
 
-/// The file of the segment that begins at a position.
+/// The file of the segment with a sequence number.
 #[must_use]
-pub fn segment_path(base_position: u64) -> String {
-    format!("{DIRECTORY}/{base_position:020}.log")
+pub fn segment_path(sequence: u64) -> String {
+    format!("{DIRECTORY}/{sequence:020}.log")
 }

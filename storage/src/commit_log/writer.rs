@@ -1,7 +1,8 @@
 //! Appends to the commit log.
 
 use super::format::{self, RecordKind};
-use super::reader::Segment;
+use super::reader::Replayed;
+use super::segment::{Active, SegmentFiles};
 use super::{DIRECTORY, segment_path};
 use crate::error::{IoContext, Result, StorageError};
 use crate::settings::SyncMode;
@@ -17,6 +18,7 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::task::{Poll, Waker};
+use tokio::sync::Notify;
 
 /// The log that all tables share. See [the module](super) for how writes are grouped.
 pub struct CommitLog {
@@ -24,12 +26,17 @@ pub struct CommitLog {
     mode: SyncMode,
     segment_bytes: u64,
     buffer: Mutex<Buffer>,
+    segments: SegmentFiles,
     file: Mutex<Files>,
+    /// Told when a segment has ended, or has no file to follow it.
+    upkeep: Notify,
     /// Everything below is with the operating system.
     written: AtomicU64,
     /// Everything below is on disk.
     synced: AtomicU64,
     waiting: Mutex<Waiting>,
+    /// Held by the one that syncs for [`Self::wait_synced`].
+    syncing: tokio::sync::Mutex<()>,
     /// Positions whose records a full disk did not take.
     lost: Mutex<Vec<Range<u64>>>,
     has_lost: AtomicBool,
@@ -45,17 +52,23 @@ struct Buffer {
 
 struct Files {
     active: Option<Active>,
-    /// Segments that a failed write ended before they were synced.
+    /// The number of the segment begun last.
+    last_sequence: u64,
+    /// Segments that ended before they were synced.
     unsynced: Vec<Arc<dyn DiskWriter>>,
-    /// Segments by base position, with the position behind their end; the active one as well.
-    segments: BTreeMap<u64, u64>,
+    /// Segments by base position, the active one as well.
+    segments: BTreeMap<u64, Extent>,
     /// Buffers given back, to be filled again.
     spare: Vec<u8>,
 }
 
-struct Active {
-    base: u64,
-    writer: Arc<dyn DiskWriter>,
+/// A segment's file and what it holds.
+#[derive(Clone, Copy)]
+struct Extent {
+    sequence: u64,
+    /// The position behind the last record.
+    end: u64,
+    is_allocated: bool,
 }
 
 #[derive(Default)]
@@ -65,21 +78,35 @@ struct Waiting {
 }
 
 impl CommitLog {
-    /// Opens the log to go on behind what [`super::reader::replay`] found.
+    /// Opens the log to go on at `end`, behind what [`super::reader::replay`] found.
     #[must_use]
-    pub fn open(env: Env, mode: SyncMode, segment_bytes: u64, segments: &[Segment], end: u64) -> Self {
-        let segments = segments.iter().map(|segment| (segment.base_position, segment.end_position)).collect();
+    pub fn open(env: Env, mode: SyncMode, segment_bytes: u64, replayed: &Replayed, end: u64) -> Self {
+        let segments = replayed.segments.iter().map(|segment| {
+            let extent =
+                Extent { sequence: segment.sequence, end: segment.end_position, is_allocated: false };
+            (segment.base_position, extent)
+        });
+        let files = Files {
+            active: None,
+            last_sequence: replayed.segments.last().map_or(0, |segment| segment.sequence),
+            unsynced: Vec::new(),
+            segments: segments.collect(),
+            spare: Vec::new(),
+        };
         Self {
-            env,
             mode,
             segment_bytes,
             buffer: Mutex::new(Buffer { bytes: Vec::new(), start: end, failed: None }),
-            file: Mutex::new(Files { active: None, unsynced: Vec::new(), segments, spare: Vec::new() }),
+            segments: SegmentFiles::new(env.clone(), segment_bytes, replayed.next_sequence.max(1)),
+            file: Mutex::new(files),
+            upkeep: Notify::new(),
             written: AtomicU64::new(end),
             synced: AtomicU64::new(end),
             waiting: Mutex::default(),
-            lost: Mutex::default(),
+            syncing: tokio::sync::Mutex::new(()),
+            lost: Mutex::new(replayed.gaps(end)),
             has_lost: AtomicBool::new(false),
+            env,
         }
     }
 
@@ -155,6 +182,25 @@ impl CommitLog {
         Ok(())
     }
 
+    /// Waits until everything below `position` is on disk, whatever the log's mode. Those who wait
+    /// at the same time share a sync.
+    ///
+    /// # Errors
+    /// It could not be written: the disk is full or has failed.
+    pub async fn wait_synced(&self, position: u64) -> Result<()> {
+        while self.synced.load(Acquire) < position {
+            let _alone = self.syncing.lock().await;
+            if self.is_lost(position) {
+                return Err(StorageError::NoSpace);
+            }
+            self.check_failed()?;
+            if self.synced.load(Acquire) < position {
+                self.write_and_sync().await?;
+            }
+        }
+        if self.is_lost(position) { Err(StorageError::NoSpace) } else { Ok(()) }
+    }
+
     fn check_failed(&self) -> Result<()> {
         match &self.buffer.lock().failed {
             Some(reason) => Err(StorageError::LogFailed(reason.clone())),
@@ -202,11 +248,15 @@ impl CommitLog {
     async fn write_and_sync(&self) -> Result<()> {
         self.write()?;
         let target = self.written.load(Acquire);
-        let writers = self.writers_to_sync();
+        let writers = self.writers_to_sync(true);
         let skip = self.env.mutants.has("commit-log-no-sync");
-        let sync = move || writers.iter().try_for_each(|writer| if skip { Ok(()) } else { writer.sync() });
+        let sync = move || {
+            let synced = writers.iter().try_for_each(|writer| if skip { Ok(()) } else { writer.sync() });
+            synced.map(|()| writers)
+        };
         match self.env.tasks.blocking(sync).await {
-            Ok(Ok(())) => {
+            Ok(Ok(writers)) => {
+                self.forget_synced(&writers);
                 self.synced.fetch_max(target, Release);
                 Ok(())
             }
@@ -215,13 +265,41 @@ impl CommitLog {
         }
     }
 
-    /// The segments that hold what is written but may not be on disk. Those that ended are given
-    /// out once: if their sync fails, the log does.
-    fn writers_to_sync(&self) -> Vec<Arc<dyn DiskWriter>> {
-        let mut files = self.file.lock();
-        let mut writers = std::mem::take(&mut files.unsynced);
-        writers.extend(files.active.as_ref().map(|active| Arc::clone(&active.writer)));
-        writers
+    /// The segments that hold what is written but may not be on disk: those that ended, and the
+    /// active one if asked for.
+    fn writers_to_sync(&self, and_active: bool) -> Vec<Arc<dyn DiskWriter>> {
+        let files = self.file.lock();
+        let active = files.active.as_ref().filter(|_| and_active).map(|active| &active.writer);
+        files.unsynced.iter().chain(active).cloned().collect()
+    }
+
+    fn forget_synced(&self, writers: &[Arc<dyn DiskWriter>]) {
+        let is_synced = |ended: &Arc<dyn DiskWriter>| writers.iter().any(|writer| Arc::ptr_eq(writer, ended));
+        self.file.lock().unsynced.retain(|ended| !is_synced(ended));
+    }
+
+    fn sync_files(&self, and_active: bool) -> Result<()> {
+        let writers = self.writers_to_sync(and_active);
+        for writer in &writers {
+            writer.sync().map_err(|error| self.fail(&error.to_string()))?;
+        }
+        self.forget_synced(&writers);
+        Ok(())
+    }
+
+    /// Waits until [`Self::tend`] has something to do.
+    pub async fn wait_for_upkeep(&self) {
+        self.upkeep.notified().await;
+    }
+
+    /// Brings segments that have ended to the disk, and makes a file for the next one, so that no
+    /// write has to wait for either.
+    ///
+    /// # Errors
+    /// The disk is full or has failed; after a failed sync the log takes nothing more.
+    pub fn tend(&self) -> Result<()> {
+        self.sync_files(false)?;
+        self.segments.prepare()
     }
 
     /// Hands everything appended so far to the operating system.
@@ -266,37 +344,30 @@ impl CommitLog {
 
     fn write_bytes(&self, files: &mut Files, bytes: &[u8], start: u64) -> Result<()> {
         let end = start + bytes.len() as u64;
-        if files.active.as_ref().is_some_and(|active| start - active.base >= self.segment_bytes) {
-            self.end_segment(files)?;
+        let segment_bytes = self.segment_bytes;
+        if let Some(full) = files.active.take_if(|active| start - active.base >= segment_bytes) {
+            files.unsynced.push(full.writer);
+            self.upkeep.notify_one();
         }
         if files.active.is_none() {
-            files.active = Some(self.begin_segment(start)?);
+            let active = self.segments.begin(start, files.last_sequence)?;
+            files.last_sequence = active.sequence;
+            let extent = Extent { sequence: active.sequence, end: start, is_allocated: active.is_allocated };
+            files.segments.insert(start, extent);
+            files.active = Some(active);
         }
-        if let Some(active) = &files.active {
-            active.writer.append(bytes).during("appending to", &segment_path(active.base))?;
-            files.segments.insert(active.base, end);
+        let Files { active: Some(active), segments, .. } = files else {
+            return Ok(());
+        };
+        active.writer.append(bytes).during("appending to", &segment_path(active.sequence))?;
+        if let Some(extent) = segments.get_mut(&active.base) {
+            extent.end = end;
+        }
+        let half = active.base + segment_bytes / 2;
+        if (start..end).contains(&half) && self.segments.is_empty() {
+            self.upkeep.notify_one();
         }
         Ok(())
-    }
-
-    fn end_segment(&self, files: &mut Files) -> Result<()> {
-        if let Some(active) = files.active.take() {
-            for writer in files.unsynced.drain(..).chain([active.writer]) {
-                writer.sync().during("syncing", &segment_path(active.base))?;
-            }
-            self.synced.fetch_max(self.written.load(Acquire), Release);
-        }
-        Ok(())
-    }
-
-    fn begin_segment(&self, base: u64) -> Result<Active> {
-        let path = segment_path(base);
-        let writer = self.env.disk.create(&path).during("creating", &path)?;
-        writer.append(&format::header(base)).during("appending to", &path)?;
-        if !self.env.mutants.has("commit-log-no-dir-sync") {
-            self.env.disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
-        }
-        Ok(Active { base, writer })
     }
 
     fn fail(&self, reason: &str) -> StorageError {
@@ -314,9 +385,7 @@ impl CommitLog {
         if self.synced.load(Acquire) >= target {
             return Ok(());
         }
-        for writer in self.writers_to_sync() {
-            writer.sync().map_err(|error| self.fail(&error.to_string()))?;
-        }
+        self.sync_files(true)?;
         self.synced.fetch_max(target, Release);
         let lost = self.lost.lock().clone();
         let mut buffer = self.buffer.lock();
@@ -332,32 +401,35 @@ impl CommitLog {
         self.write()
     }
 
-    /// Bytes of all segments.
+    /// Bytes of the records in all segments.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
-        self.file.lock().segments.iter().map(|(base, end)| end - base).sum()
+        self.file.lock().segments.iter().map(|(base, extent)| extent.end - base).sum()
     }
 
-    /// Removes the segments that hold nothing from `position` on. Returns how many went.
+    /// Gives up the segments that hold nothing from `position` on. Returns how many went.
     ///
     /// # Errors
     /// The operating system's.
     pub fn discard_below(&self, position: u64) -> Result<usize> {
-        let mut files = self.file.lock();
-        let active = files.active.as_ref().map(|active| active.base);
-        let obsolete: Vec<u64> = files
-            .segments
-            .iter()
-            .filter(|(base, end)| **end <= position && Some(**base) != active)
-            .map(|(base, _)| *base)
-            .collect();
-        for base in &obsolete {
-            let path = segment_path(*base);
-            self.env.disk.remove(&path).during("removing", &path)?;
-            files.segments.remove(base);
+        let mut obsolete = Vec::new();
+        let oldest = {
+            let mut files = self.file.lock();
+            let active = files.active.as_ref().map(|active| active.base);
+            files.segments.retain(|base, extent| {
+                let is_needed = extent.end > position || Some(*base) == active;
+                if !is_needed {
+                    obsolete.push(*extent);
+                }
+                is_needed
+            });
+            files.segments.keys().next().copied()
+        };
+        for extent in &obsolete {
+            self.segments.retire(extent.sequence, extent.is_allocated)?;
         }
-        if !obsolete.is_empty() {
-            self.env.disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
+        if let Some(oldest) = oldest {
+            self.lost.lock().retain(|lost| lost.end > oldest);
         }
         Ok(obsolete.len())
     }

@@ -1,5 +1,7 @@
 //! Merges sources into new files, in steps: flushes and compactions alike.
 
+use super::Split;
+use super::shadow::Shadow;
 use crate::error::Result;
 use crate::purge::Purge;
 use crate::scan::{Merged, MergedScan};
@@ -21,8 +23,8 @@ pub struct JobOutput {
     pub columns: Vec<StoredColumn>,
     /// How files are written.
     pub options: WriterOptions,
-    /// Files are split between partitions when they grow past this.
-    pub target_bytes: u64,
+    /// Where files are split, between partitions.
+    pub split: Split,
     /// The node.
     pub host: Uuid,
     /// The parts of the commit log that the files cover.
@@ -35,6 +37,8 @@ pub struct MergeJob {
     scan: MergedScan,
     output: JobOutput,
     purge: PurgeRule,
+    /// Deletions of other files that take effect on what is written.
+    shadow: Option<Shadow>,
     writer: Option<SstableWriter>,
     finished: Vec<SstableId>,
     in_partition: bool,
@@ -44,6 +48,9 @@ pub struct MergeJob {
     open: bool,
     written_before: u64,
     row: Vec<u8>,
+    spare: Vec<u8>,
+    /// The part of the ring that the present file is for.
+    shard: u32,
 }
 
 impl MergeJob {
@@ -55,6 +62,7 @@ impl MergeJob {
             scan,
             output,
             purge,
+            shadow: None,
             writer: None,
             finished: Vec::new(),
             in_partition: false,
@@ -62,7 +70,16 @@ impl MergeJob {
             open: false,
             written_before: 0,
             row: Vec::new(),
+            spare: Vec::new(),
+            shard: 0,
         }
+    }
+
+    /// Lets deletions of other files take effect.
+    #[must_use]
+    pub fn with_shadow(mut self, shadow: Option<Shadow>) -> Self {
+        self.shadow = shadow;
+        self
     }
 
     /// Bytes written so far.
@@ -96,15 +113,34 @@ impl MergeJob {
         self.scan.key().map_or(Purge::NOTHING, |key| (self.purge)(key.as_ref()))
     }
 
-    fn begin_partition(&mut self) -> Result<()> {
-        if self.writer.as_ref().is_some_and(|writer| writer.written_bytes() >= self.output.target_bytes) {
-            self.end_file()?;
+    /// The partition's deletion, if it must be written.
+    fn partition_deletion(&self, purge: &Purge) -> Deletion {
+        let deletion = self.scan.deletion();
+        let newer = self.shadow.as_ref().map_or(Deletion::NONE, Shadow::deletion);
+        if newer.timestamp_micros > deletion.timestamp_micros {
+            return Deletion::NONE;
         }
-        let purge = self.purge_of_partition();
+        purge.deletion(deletion)
+    }
+
+    fn begin_partition(&mut self) -> Result<()> {
         let Some(key) = self.scan.key().cloned() else {
             return Ok(());
         };
-        let deletion = purge.deletion(self.scan.deletion());
+        let shard = self.output.split.shard_of(key.token());
+        let is_long = match self.output.split {
+            Split::Bytes(bytes) => self.writer.as_ref().is_some_and(|writer| writer.written_bytes() >= bytes),
+            Split::Never | Split::Shards(_) => false,
+        };
+        if is_long || shard != self.shard {
+            self.end_file()?;
+        }
+        self.shard = shard;
+        if let Some(shadow) = &mut self.shadow {
+            shadow.partition(key.as_ref())?;
+        }
+        let purge = self.purge_of_partition();
+        let deletion = self.partition_deletion(&purge);
         let mut writer = PartitionWriter {
             job: &mut self.writer,
             env: &self.env,
@@ -117,10 +153,15 @@ impl MergeJob {
             writer.begin()?;
         }
         self.row.clear();
-        if let Some(row) = self.scan.static_row()
-            && purge.row(&RowView::parse(row)?, &mut self.row)?
-        {
-            writer.begin()?.static_row(&self.row)?;
+        if let Some(row) = self.scan.static_row() {
+            self.spare.clear();
+            let (left, row) = match &mut self.shadow {
+                None => (true, row),
+                Some(shadow) => (shadow.static_row(row, &mut self.spare)?, self.spare.as_slice()),
+            };
+            if left && purge.row(&RowView::parse(row)?, &mut self.row)? {
+                writer.begin()?.static_row(&self.row)?;
+            }
         }
         let begun = writer.begun;
         self.scan.seek_slice(&ClusteringSlice::all(), false)?;
@@ -135,7 +176,7 @@ impl MergeJob {
         let Some(key) = self.scan.key().cloned() else {
             return Ok(true);
         };
-        let deletion = purge.deletion(self.scan.deletion());
+        let deletion = self.partition_deletion(&purge);
         let mut writer = PartitionWriter {
             job: &mut self.writer,
             env: &self.env,
@@ -153,7 +194,14 @@ impl MergeJob {
                 None => return Ok(true),
                 Some(Merged::Row(clustering, row)) => {
                     self.row.clear();
-                    if purge.row(&RowView::parse(row)?, &mut self.row)? {
+                    self.spare.clear();
+                    let (left, row) = match &mut self.shadow {
+                        None => (true, row),
+                        Some(shadow) => {
+                            (shadow.row(clustering, row, &mut self.spare)?, self.spare.as_slice())
+                        }
+                    };
+                    if left && purge.row(&RowView::parse(row)?, &mut self.row)? {
                         writer.begin()?.row(clustering, &self.row)?;
                     }
                 }
@@ -214,6 +262,7 @@ impl PartitionWriter<'_> {
                 let mut statistics =
                     Statistics::new(self.output.table, self.output.columns.clone(), self.output.host);
                 statistics.log_intervals.clone_from(&self.output.log_intervals);
+                statistics.covered_tokens = self.output.split.covered_tokens();
                 let options = self.output.options.clone();
                 let disk = std::sync::Arc::clone(&self.env.disk);
                 self.job.insert(SstableWriter::create(

@@ -1,185 +1,161 @@
 //! Compaction: which files of a table to merge, and the merging.
 //!
-//! A strategy is a pure function from what is known of a table's files to a [`Choice`]; [`job`]
-//! executes it in steps.
+//! A strategy is a pure function from a [`Situation`], what is known of a table's files, to a
+//! [`Choice`]; [`job`] executes it in steps.
 
 pub mod job;
+pub mod leveled;
+pub mod options;
+pub mod overlap;
+pub mod progress;
+mod settings;
+pub mod shadow;
 pub mod size_tiered;
+#[cfg(test)]
+mod strategy_tests;
+pub mod throttle;
+pub mod time_window;
+pub mod tombstones;
 pub mod unified;
+mod unified_options;
+
+pub use options::OverlappingTombstones;
+pub use settings::{CompactionSettings, Strategy};
 
 use crate::sstable::SstableId;
 use dodona_types::Token;
-use std::collections::BTreeMap;
 
 /// What a strategy knows of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// The file.
+    /// The file. Younger ones have greater ids.
     pub id: SstableId,
     /// Its length.
     pub bytes: u64,
     /// Its first and last token.
     pub tokens: (Token, Token),
+    /// How much of the ring it was written for; 0 if that is not known.
+    pub covered_tokens: u64,
+    /// Its least and greatest timestamp.
+    pub timestamps: (i64, i64),
+    /// Its level; only leveled compaction has any but 0.
+    pub level: u8,
+    /// Seconds since the epoch at which it was written.
+    pub written_at_seconds: i64,
+    /// About how many droppable tombstones there are for each of its cells.
+    pub droppable: f64,
     /// The greatest second at which something in it was deleted or expires; `i64::MAX` if
     /// something in it lives for ever.
     pub max_deletion_seconds: i64,
+    /// A compaction works on it.
+    pub busy: bool,
+}
+
+/// What a strategy chooses from.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// All files of the table.
+    pub candidates: &'a [Candidate],
+    /// Seconds since the epoch.
+    pub now_seconds: i64,
+    /// What was deleted before may be purged.
+    pub gc_before_seconds: i64,
+    /// The least timestamp in memory; `i64::MAX` if there is none.
+    pub memtable_min_timestamp: i64,
+    /// Bytes that a flush writes, on average.
+    pub flush_bytes: u64,
+    /// It is time to look for files that have expired.
+    pub check_expired: bool,
+}
+
+impl<'a> Situation<'a> {
+    /// The files that no compaction works on.
+    #[must_use]
+    pub fn free(&self) -> Vec<&'a Candidate> {
+        self.candidates.iter().filter(|file| !file.busy).collect()
+    }
+}
+
+/// Why files are compacted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To have fewer.
+    Merge,
+    /// One file, to be rid of tombstones.
+    Tombstones,
+    /// They go as they are.
+    Expired,
+    /// One file goes to another level as it is.
+    Lift,
+}
+
+/// Where files that a compaction writes are split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Nowhere.
+    Never,
+    /// Once they are so long.
+    Bytes(u64),
+    /// Into so many equal parts of the ring.
+    Shards(u32),
+}
+
+impl Split {
+    /// Which part of the ring a token lies in.
+    #[must_use]
+    pub fn shard_of(self, token: Token) -> u32 {
+        match self {
+            Self::Shards(count) => ((u128::from(token.ordinal()) * u128::from(count)) >> 64) as u32,
+            Self::Never | Self::Bytes(_) => 0,
+        }
+    }
+
+    /// How much of the ring a file is for; 0 if that is not known beforehand.
+    #[must_use]
+    pub const fn covered_tokens(self) -> u64 {
+        match self {
+            Self::Shards(count) if count > 0 => u64::MAX / count as u64,
+            _ => 0,
+        }
+    }
 }
 
 /// What a strategy wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// Nothing.
-    Nothing,
-    /// Merge these files.
-    Merge {
-        /// The files.
-        inputs: Vec<SstableId>,
-        /// Into files of at most about this length; `u64::MAX` for one file.
-        target_bytes: u64,
-    },
+pub struct Choice {
+    /// The files.
+    pub inputs: Vec<SstableId>,
+    /// Why.
+    pub purpose: Purpose,
+    /// Where what is written is split.
+    pub split: Split,
+    /// The level of what is written.
+    pub level: u8,
 }
 
-/// A table's strategy.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CompactionSettings {
-    /// Files of similar size.
-    SizeTiered(size_tiered::SizeTiered),
-    /// Cassandra 5's unified strategy.
-    Unified(unified::Unified),
-    /// No compaction: `enabled` is `false`.
-    Disabled,
-}
-
-impl CompactionSettings {
-    /// What to do with these files, of which none is being compacted.
+impl Choice {
+    /// The merge of files into one.
     #[must_use]
-    pub fn choose(&self, candidates: &[Candidate]) -> Choice {
-        match self {
-            Self::SizeTiered(strategy) => strategy.choose(candidates),
-            Self::Unified(strategy) => strategy.choose(candidates),
-            Self::Disabled => Choice::Nothing,
-        }
+    pub fn merge(files: &[&Candidate]) -> Self {
+        let inputs = files.iter().map(|file| file.id).collect();
+        Self { inputs, purpose: Purpose::Merge, split: Split::Never, level: 0 }
     }
 
-    /// The strategy that `WITH compaction = {...}` asks for.
-    ///
-    /// # Errors
-    /// What is wrong, as Cassandra says it.
-    pub fn from_options(options: &BTreeMap<String, String>) -> Result<Self, String> {
-        let class = options.get("class").map_or("", String::as_str);
-        let class = class.strip_prefix("org.apache.cassandra.db.compaction.").unwrap_or(class);
-        let strategy = match class {
-            "SizeTieredCompactionStrategy" => {
-                Self::SizeTiered(size_tiered::SizeTiered::from_options(options)?)
-            }
-            "UnifiedCompactionStrategy" => Self::Unified(unified::Unified::from_options(options)?),
-            "LeveledCompactionStrategy" | "TimeWindowCompactionStrategy" => {
-                return Err(format!(
-                    "{class} is not supported yet: use UnifiedCompactionStrategy or SizeTieredCompactionStrategy"
-                ));
-            }
-            "" => return Err("Missing sub-option 'class' for the 'compaction' option.".into()),
-            other => {
-                return Err(format!(
-                    "Unable to find compaction strategy class 'org.apache.cassandra.db.compaction.{other}'"
-                ));
-            }
-        };
-        Ok(if options.get("enabled").is_some_and(|enabled| enabled.eq_ignore_ascii_case("false")) {
-            Self::Disabled
-        } else {
-            strategy
-        })
-    }
-}
-
-/// Options that every strategy takes.
-const COMMON_OPTIONS: &[&str] = &[
-    "class",
-    "enabled",
-    "tombstone_threshold",
-    "tombstone_compaction_interval",
-    "unchecked_tombstone_compaction",
-    "only_purge_repaired_tombstones",
-    "log_all",
-    "provide_overlapping_tombstones",
-];
-
-fn check_names(strategy: &str, options: &BTreeMap<String, String>, known: &[&str]) -> Result<(), String> {
-    let unknown: Vec<&str> = options
-        .keys()
-        .map(String::as_str)
-        .filter(|name| !COMMON_OPTIONS.contains(name) && !known.contains(name))
-        .collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    Err(format!("Properties specified [{}] are not understood by {strategy}", unknown.join(", ")))
-}
-
-fn number<T: std::str::FromStr>(
-    options: &BTreeMap<String, String>,
-    name: &str,
-    default: T,
-) -> Result<T, String> {
-    match options.get(name) {
-        None => Ok(default),
-        Some(text) => text
-            .parse()
-            .map_err(|_| format!("{text} is not a parsable {} for {name}", std::any::type_name::<T>())),
-    }
-}
-
-/// A size such as `100MiB` or a number of bytes.
-fn size(options: &BTreeMap<String, String>, name: &str, default: u64) -> Result<u64, String> {
-    let Some(text) = options.get(name) else {
-        return Ok(default);
-    };
-    let digits = text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text.trim()[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "kib" | "kb" => 10,
-        "mib" | "mb" => 20,
-        "gib" | "gb" => 30,
-        "tib" | "tb" => 40,
-        _ => return Err(format!("Invalid size string {text} for {name}")),
-    };
-    let number: f64 = digits.trim().parse().map_err(|_| format!("Invalid size string {text} for {name}"))?;
-    Ok((number * (1u64 << unit) as f64) as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Files of these sizes over the whole ring.
-    pub(super) fn candidates(sizes: &[u64]) -> Vec<Candidate> {
-        sizes
-            .iter()
-            .enumerate()
-            .map(|(index, bytes)| Candidate {
-                id: SstableId(uuid::Uuid::from_u128(index as u128 + 1)),
-                bytes: *bytes,
-                tokens: (Token::MIN, Token::MAX),
-                max_deletion_seconds: i64::MAX,
-            })
-            .collect()
+    /// A file on its own, to be rid of its tombstones. It stays on its level.
+    #[must_use]
+    pub fn tombstones(file: &Candidate) -> Self {
+        Self { inputs: vec![file.id], purpose: Purpose::Tombstones, split: Split::Never, level: file.level }
     }
 
-    #[test]
-    fn options_are_checked_with_cassandras_words() {
-        let options = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-        };
-        let error = CompactionSettings::from_options(&options(&[
-            ("class", "SizeTieredCompactionStrategy"),
-            ("x", "1"),
-        ]));
-        assert_eq!(
-            error.unwrap_err(),
-            "Properties specified [x] are not understood by SizeTieredCompactionStrategy"
-        );
-        let disabled = options(&[("class", "UnifiedCompactionStrategy"), ("enabled", "false")]);
-        assert_eq!(CompactionSettings::from_options(&disabled), Ok(CompactionSettings::Disabled));
+    /// Files that go as they are.
+    #[must_use]
+    pub const fn expired(inputs: Vec<SstableId>) -> Self {
+        Self { inputs, purpose: Purpose::Expired, split: Split::Never, level: 0 }
+    }
+
+    /// A file that goes to another level as it is.
+    #[must_use]
+    pub fn lift(file: &Candidate, level: u8) -> Self {
+        Self { inputs: vec![file.id], purpose: Purpose::Lift, split: Split::Never, level }
     }
 }

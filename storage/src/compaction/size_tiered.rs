@@ -1,21 +1,108 @@
 //! Size-tiered compaction: merges files of similar size (Cassandra `SizeTieredCompactionStrategy`).
 
-use super::{Candidate, Choice, check_names, number};
-use std::collections::BTreeMap;
+use super::options::{Options, check_names, int, number};
+use super::tombstones::TombstoneOptions;
+use super::{Candidate, Choice, Situation};
+
+/// How files are put into buckets of similar size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buckets {
+    /// Files below this share a bucket whatever their size.
+    pub min_sstable_bytes: u64,
+    /// A file belongs to a bucket if it has at least this part of its average size.
+    pub low: f64,
+    /// A file belongs to a bucket if it has at most this multiple of its average size.
+    pub high: f64,
+}
+
+/// How many files make a compaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Files that make a bucket worth merging.
+    pub min: usize,
+    /// Files merged at once.
+    pub max: usize,
+}
 
 /// The strategy's options, with Cassandra's names and defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SizeTiered {
-    /// Files below this share a bucket whatever their size.
-    pub min_sstable_bytes: u64,
-    /// A file belongs to a bucket if it has at least this part of its average size.
-    pub bucket_low: f64,
-    /// A file belongs to a bucket if it has at most this multiple of its average size.
-    pub bucket_high: f64,
-    /// Files that make a bucket worth merging.
-    pub min_threshold: usize,
-    /// Files merged at once.
-    pub max_threshold: usize,
+    /// How files are put into buckets.
+    pub buckets: Buckets,
+    /// How many files make a compaction.
+    pub thresholds: Thresholds,
+}
+
+/// The names of the options that [`Buckets`] reads.
+pub(super) const BUCKET_OPTIONS: [&str; 3] = ["min_sstable_size", "bucket_low", "bucket_high"];
+
+impl Buckets {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// What is wrong, as Cassandra says it.
+    pub fn from_options(options: &Options) -> Result<Self, String> {
+        let min_sstable_bytes = int(options, "min_sstable_size", 50_i64 << 20)?;
+        if min_sstable_bytes < 0 {
+            return Err(format!("min_sstable_size must be non negative: {min_sstable_bytes}"));
+        }
+        let low = number(options, "bucket_low", "float", 0.5_f64)?;
+        let high = number(options, "bucket_high", "float", 1.5_f64)?;
+        if high <= low {
+            return Err(format!(
+                "bucket_high value ({high:?}) is less than or equal to the bucket_low value ({low:?})"
+            ));
+        }
+        Ok(Self { min_sstable_bytes: min_sstable_bytes.unsigned_abs(), low, high })
+    }
+
+    /// Files of similar size, smallest first.
+    fn of<'a>(&self, files: &[&'a Candidate]) -> Vec<Vec<&'a Candidate>> {
+        let mut sorted = files.to_vec();
+        sorted.sort_by_key(|file| (file.bytes, file.id));
+        let mut buckets: Vec<(f64, Vec<&Candidate>)> = Vec::new();
+        for file in sorted {
+            let bytes = file.bytes as f64;
+            let small = self.min_sstable_bytes as f64;
+            let fits = |average: f64| {
+                (bytes >= average * self.low && bytes <= average * self.high)
+                    || (bytes < small && average < small)
+            };
+            match buckets.last_mut().filter(|(average, _)| fits(*average)) {
+                Some((average, files)) => {
+                    *average = (*average * files.len() as f64 + bytes) / (files.len() + 1) as f64;
+                    files.push(file);
+                }
+                None => buckets.push((bytes, vec![file])),
+            }
+        }
+        buckets.into_iter().map(|(_, files)| files).collect()
+    }
+
+    /// The bucket with the most files, if it has enough of them: at most as many as may be merged.
+    #[must_use]
+    pub fn choose<'a>(&self, files: &[&'a Candidate], thresholds: Thresholds) -> Vec<&'a Candidate> {
+        let ready = self.of(files).into_iter().filter(|bucket| bucket.len() >= thresholds.min);
+        let mut bucket = ready.min_by_key(|bucket| std::cmp::Reverse(bucket.len())).unwrap_or_default();
+        bucket.truncate(thresholds.max);
+        bucket
+    }
+}
+
+impl Thresholds {
+    /// Reads the options. That they fit together is checked where statements are.
+    ///
+    /// # Errors
+    /// What is wrong, as Cassandra says it.
+    pub fn from_options(options: &Options) -> Result<Self, String> {
+        let threshold = |name: &str, default: usize| match options.get(name) {
+            None => Ok(default),
+            Some(text) => text.parse().map_err(|_| {
+                format!("Invalid value {text} for '{name}' compaction sub-option - must be an integer")
+            }),
+        };
+        Ok(Self { min: threshold("min_threshold", 4)?.max(2), max: threshold("max_threshold", 32)?.max(2) })
+    }
 }
 
 impl SizeTiered {
@@ -23,85 +110,24 @@ impl SizeTiered {
     ///
     /// # Errors
     /// What is wrong, as Cassandra says it.
-    pub fn from_options(options: &BTreeMap<String, String>) -> Result<Self, String> {
-        let known = ["min_sstable_size", "bucket_low", "bucket_high", "min_threshold", "max_threshold"];
+    pub fn from_options(options: &Options) -> Result<Self, String> {
+        let buckets = Buckets::from_options(options)?;
+        let known = [&BUCKET_OPTIONS[..], &["min_threshold", "max_threshold"]].concat();
         check_names("SizeTieredCompactionStrategy", options, &known)?;
-        let strategy = Self {
-            min_sstable_bytes: number(options, "min_sstable_size", 50 << 20)?,
-            bucket_low: number(options, "bucket_low", 0.5)?,
-            bucket_high: number(options, "bucket_high", 1.5)?,
-            min_threshold: number(options, "min_threshold", 4)?,
-            max_threshold: number(options, "max_threshold", 32)?,
-        };
-        if strategy.bucket_high <= strategy.bucket_low {
-            return Err(format!(
-                "bucket_high value ({}) is less than or equal to the bucket_low value ({})",
-                strategy.bucket_high, strategy.bucket_low
-            ));
-        }
-        if strategy.min_threshold < 2 {
-            return Err(format!(
-                "Min compaction threshold cannot be less than 2 (got {}). Disable compaction with 'enabled': 'false' instead.",
-                strategy.min_threshold
-            ));
-        }
-        if strategy.max_threshold < strategy.min_threshold {
-            return Err(format!(
-                "Max compaction threshold (got {}) must be greater than min compaction threshold (got {})",
-                strategy.max_threshold, strategy.min_threshold
-            ));
-        }
-        Ok(strategy)
+        Ok(Self { buckets, thresholds: Thresholds::from_options(options)? })
     }
 
-    /// The bucket with the most files, once it has enough of them.
+    /// The bucket with the most files, else the largest file with enough tombstones.
     #[must_use]
-    pub fn choose(&self, candidates: &[Candidate]) -> Choice {
-        let mut sorted: Vec<&Candidate> = candidates.iter().collect();
-        sorted.sort_by_key(|candidate| (candidate.bytes, candidate.id));
-        let mut buckets: Vec<(f64, Vec<&Candidate>)> = Vec::new();
-        for candidate in sorted {
-            let bytes = candidate.bytes as f64;
-            let small = self.min_sstable_bytes as f64;
-            let fits = |average: f64| {
-                (bytes >= average * self.bucket_low && bytes <= average * self.bucket_high)
-                    || (bytes < small && average < small)
-            };
-            match buckets.last_mut().filter(|(average, _)| fits(*average)) {
-                Some((average, files)) => {
-                    *average = (*average * files.len() as f64 + bytes) / (files.len() + 1) as f64;
-                    files.push(candidate);
-                }
-                None => buckets.push((bytes, vec![candidate])),
-            }
+    pub fn choose(&self, situation: &Situation<'_>, tombstones: &TombstoneOptions) -> Option<Choice> {
+        let free = situation.free();
+        let bucket = self.buckets.choose(&free, self.thresholds);
+        if !bucket.is_empty() {
+            return Some(Choice::merge(&bucket));
         }
-        let ready = buckets.into_iter().filter(|(_, files)| files.len() >= self.min_threshold);
-        match ready.min_by_key(|(_, files)| std::cmp::Reverse(files.len())) {
-            None => Choice::Nothing,
-            Some((_, files)) => Choice::Merge {
-                inputs: files.iter().take(self.max_threshold).map(|candidate| candidate.id).collect(),
-                target_bytes: u64::MAX,
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::candidates;
-    use super::*;
-
-    #[test]
-    fn merges_four_files_of_similar_size_and_leaves_the_others() {
-        let strategy = SizeTiered::from_options(&BTreeMap::new()).unwrap();
-        let mib = 1 << 20;
-        assert_eq!(strategy.choose(&candidates(&[1, 2, 3])), Choice::Nothing);
-        let files = candidates(&[900 * mib, 60 * mib, 61 * mib, 70 * mib, 55 * mib]);
-        let Choice::Merge { inputs, .. } = strategy.choose(&files) else { panic!("nothing to do") };
-        let mut expected: Vec<_> = files[1..].iter().map(|file| file.id).collect();
-        expected.sort();
-        let mut inputs = inputs;
-        inputs.sort();
-        assert_eq!(inputs, expected);
+        free.into_iter()
+            .filter(|file| tombstones.is_worth(file, situation))
+            .max_by_key(|file| (file.bytes, file.id))
+            .map(Choice::tombstones)
     }
 }

@@ -7,6 +7,7 @@ mod bucket;
 pub mod ranges;
 pub mod rows;
 mod shard;
+pub mod source;
 
 use crate::error::Result;
 use dodona_types::mutation::Fragment;

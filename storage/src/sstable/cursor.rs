@@ -4,7 +4,7 @@ use super::block::{Block, BlockCursor};
 use super::format::{self, BlockHandle, KIND_CLUSTERED, KIND_PARTITION, KIND_STATIC, VALUE_MARKER};
 use super::reader::{Access, IndexEntry, Sstable};
 use crate::error::Result;
-use crate::scan::Item;
+use crate::item::Item;
 use dodona_types::codec::{DecodeError, Reader};
 use dodona_types::read_command::RangeBound;
 use dodona_types::{ClusteringSlice, Deletion, KeyRef, Token};

@@ -1,12 +1,15 @@
 //! SSTables: sorted, immutable files of partitions.
 
 pub mod block;
+pub mod cache;
 pub mod compression;
 pub mod cursor;
 pub mod filter;
 pub mod format;
 pub mod reader;
+pub mod salvage;
 pub mod statistics;
+pub mod verify;
 pub mod writer;
 
 pub use reader::Sstable;
@@ -19,6 +22,15 @@ use uuid::Uuid;
 /// Identifies a file: a UUID that sorts by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct SstableId(pub Uuid);
+
+impl SstableId {
+    /// Seconds since the epoch at which the file was begun.
+    #[must_use]
+    pub fn written_at_seconds(self) -> i64 {
+        let millis = self.0.as_u128() >> 80;
+        i64::try_from(millis / 1_000).unwrap_or(0)
+    }
+}
 
 /// The directory of all tables.
 pub const DIRECTORY: &str = "tables";

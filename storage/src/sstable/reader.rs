@@ -7,8 +7,8 @@ use super::filter::Filter;
 use super::format::{self, BLOCK_TRAILER_BYTES, BlockHandle, FOOTER_BYTES, Footer};
 use super::statistics::Statistics;
 use super::{SstableId, path_of};
-use crate::cache::BlockCache;
 use crate::error::{IoContext, Result, StorageError, corrupt};
+use crate::sstable::cache::BlockCache;
 use dodona_env::{Disk, DiskReader, Mutants};
 use dodona_types::codec::{DecodeError, Reader};
 use dodona_types::{Deletion, TableId, Token};
@@ -37,6 +37,7 @@ pub struct Sstable {
     cache_file: u64,
     cache: Arc<BlockCache>,
     top_index: TopIndex,
+    top_index_offset: u64,
     filter: Filter,
     statistics: Statistics,
     mutants: Mutants,
@@ -71,6 +72,7 @@ impl Sstable {
             cache_file: cache.register_file(),
             cache: Arc::clone(cache),
             top_index: Vec::new(),
+            top_index_offset: footer.top_index.offset,
             filter: Filter::build(&[], 0.5),
             statistics: Statistics::new(table, Vec::new(), uuid::Uuid::nil()),
             mutants: mutants.clone(),
@@ -141,6 +143,11 @@ impl Sstable {
         first <= token && token <= last && self.filter.may_contain(token)
     }
 
+    /// Where the data and index blocks end.
+    pub(crate) const fn top_index_offset(&self) -> u64 {
+        self.top_index_offset
+    }
+
     /// The index blocks, by their first key.
     pub(crate) fn top_index(&self) -> &[(Box<[u8]>, BlockHandle)] {
         &self.top_index
@@ -163,21 +170,30 @@ impl Sstable {
         Ok(block)
     }
 
-    fn load(&self, handle: BlockHandle, access: Access) -> Result<Box<[u8]>> {
+    /// Bytes of the file as they are, past everything that is in memory.
+    pub(crate) fn read(&self, handle: BlockHandle) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; handle.length as usize];
+        self.file.read_at(handle.offset, &mut bytes).during("reading", &self.path)?;
+        Ok(bytes)
+    }
+
+    /// A block, checked and decompressed.
+    pub(crate) fn load(&self, handle: BlockHandle, access: Access) -> Result<Box<[u8]>> {
         let length = handle.length as usize;
         if length < BLOCK_TRAILER_BYTES
             || handle.offset.saturating_add(u64::from(handle.length)) > self.file_bytes
         {
             return Err(corrupt(&self.path, handle.offset, "a block reaches past the end of the file"));
         }
-        let mut bytes = vec![0; length];
-        if access == Access::Memory {
+        let bytes = if access == Access::Memory {
+            let mut bytes = vec![0; length];
             if !self.file.try_read_at(handle.offset, &mut bytes).during("reading", &self.path)? {
                 return Err(StorageError::NeedsDisk);
             }
+            bytes
         } else {
-            self.file.read_at(handle.offset, &mut bytes).during("reading", &self.path)?;
-        }
+            self.read(handle)?
+        };
         let (covered, crc) = bytes.split_at(length - 4);
         let expected = format::block_crc(self.id.0, handle.offset, covered);
         if crc != expected.to_le_bytes() && !self.mutants.has("sstable-no-checksum") {
@@ -186,25 +202,6 @@ impl Sstable {
         let (payload, trailer) = covered.split_at(covered.len() - 5);
         let uncompressed = Reader::new(&trailer[1..]).u32()? as usize;
         compression::decompress(&self.path, handle.offset, trailer[0], payload, uncompressed)
-    }
-
-    /// Reads every block, past the cache, and checks it.
-    ///
-    /// # Errors
-    /// The first damage found.
-    pub fn verify(&self) -> Result<()> {
-        for (_, handle) in &self.top_index {
-            let index = self.block(*handle, Access::Uncached)?;
-            let mut cursor = BlockCursor::default();
-            let malformed = |error: DecodeError| self.malformed(handle.offset, &error);
-            cursor.seek_first(&index).map_err(malformed)?;
-            while cursor.key().is_some() {
-                let entry = IndexEntry::parse(index.value(cursor.value_range())).map_err(malformed)?;
-                self.block(entry.handle, Access::Uncached)?;
-                cursor.advance(&index).map_err(malformed)?;
-            }
-        }
-        Ok(())
     }
 }
 

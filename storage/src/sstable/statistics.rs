@@ -19,6 +19,9 @@ pub struct StoredColumn {
     pub cql_type: String,
 }
 
+/// Entries of [`Statistics::deletion_times`].
+const DELETION_TIMES: usize = 100;
+
 /// The statistics of a file, stored in it as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
@@ -51,6 +54,13 @@ pub struct Statistics {
     /// The greatest second at which something was deleted or expires; `i64::MAX` if something
     /// lives for ever.
     pub max_deletion_seconds: i64,
+    /// When tombstones were written and cells expire: seconds, and how many, in order. Close ones
+    /// share an entry.
+    #[serde(default)]
+    pub deletion_times: Vec<(i64, u64)>,
+    /// How much of the ring the file was written for; 0 if that is not known.
+    #[serde(default)]
+    pub covered_tokens: u64,
     /// The first token.
     pub first_token: i64,
     /// The last token.
@@ -80,6 +90,8 @@ impl Statistics {
             max_timestamp: i64::MIN,
             min_deletion_seconds: i64::MAX,
             max_deletion_seconds: i64::MIN,
+            deletion_times: Vec::new(),
+            covered_tokens: 0,
             first_token: 0,
             last_token: 0,
             min_clustering: Vec::new(),
@@ -107,6 +119,35 @@ impl Statistics {
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.min_deletion_seconds = self.min_deletion_seconds.min(deletion_seconds);
         self.max_deletion_seconds = self.max_deletion_seconds.max(deletion_seconds);
+        if deletion_seconds != i64::MAX {
+            self.deletion_time(deletion_seconds);
+        }
+    }
+
+    /// Counts a tombstone or an expiring cell by its time, to the minute (as Cassandra's
+    /// `StreamingTombstoneHistogramBuilder` does).
+    fn deletion_time(&mut self, seconds: i64) {
+        let minute = seconds.saturating_add(59).div_euclid(60).saturating_mul(60);
+        let times = &mut self.deletion_times;
+        match times.binary_search_by_key(&minute, |(at, _)| *at) {
+            Ok(index) => times[index].1 += 1,
+            Err(index) => times.insert(index, (minute, 1)),
+        }
+        if times.len() > DELETION_TIMES {
+            // The two that lie closest become one, at the later time: nothing seems droppable early.
+            let closest = (1..times.len()).min_by_key(|index| times[*index].0 - times[*index - 1].0);
+            if let Some(index) = closest {
+                let (_, count) = times.remove(index - 1);
+                times[index - 1].1 += count;
+            }
+        }
+    }
+
+    /// About how many tombstones from before `seconds` there are for each cell.
+    #[must_use]
+    pub fn droppable(&self, seconds: i64) -> f64 {
+        let count: u64 = self.deletion_times.iter().take_while(|(at, _)| *at < seconds).map(|(_, n)| n).sum();
+        count as f64 / self.cells.max(1) as f64
     }
 
     /// Counts a deletion.

@@ -185,7 +185,7 @@ impl SstableWriter {
         let mut value = Vec::with_capacity(32);
         put_varint(&mut value, handle.offset);
         put_varint(&mut value, u64::from(handle.length));
-        if !self.open_at_block.is_none() {
+        if !self.open_at_block.is_none() && !self.mutants.has("index-forgets-open-ranges") {
             format::put_deletion(&mut value, self.open_at_block);
         }
         self.index.push(&first_key, &value);
@@ -248,6 +248,9 @@ impl SstableWriter {
         }
         let mut top_index = std::mem::take(&mut self.top_index);
         let top_index = top_index.finish(|block| self.write_block(block, Compression::None))?;
+        if self.mutants.has("filter-forgets-a-partition") && self.tokens.len() > 1 {
+            self.tokens.pop();
+        }
         let filter = Filter::build(&self.tokens, self.options.filter_false_positives).encode();
         let filter = self.write_block(&filter, Compression::None)?;
         let statistics = serde_json::to_vec(&self.statistics).unwrap_or_default();

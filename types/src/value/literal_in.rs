@@ -11,8 +11,8 @@ use super::duration::CqlDuration;
 use super::inet::{encode_inet, parse_inet};
 use super::number::{Decimal, encode_varint};
 use super::validate::{is_version_1, validate};
-use super::wire::hex_to_bytes;
 use crate::cql_type::CqlType;
+use crate::hex::hex_to_bytes;
 
 /// The kinds of constants that CQL has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

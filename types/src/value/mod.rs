@@ -40,8 +40,8 @@ pub use literal_out::wire_to_literal;
 pub use number::{Decimal, decode_varint, encode_varint, format_double, format_float};
 pub use validate::validate;
 pub use wire::{
-    elements, hex_to_bytes, map_entries, read_bytes, read_length, read_unsigned_vint, read_vint, write_bytes,
-    write_hex, write_unsigned_vint, write_vint,
+    elements, map_entries, read_bytes, read_length, read_unsigned_vint, read_vint, write_bytes,
+    write_unsigned_vint, write_vint,
 };
 
 pub(crate) use compare::{

@@ -2,14 +2,14 @@
 
 use super::{JsonSource, Kind, ModificationPlan};
 use crate::ast::{
-    Attributes, Delete, IfClause, Insert, InsertSource, Operand, Operator, Relation, Subject, Term, Update,
+    Attributes, Delete, Insert, InsertSource, Operand, Operator, Relation, Subject, Term, Update,
 };
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::restrictions::{Purpose, Restrictions, column_of};
 use crate::statement::cells::Operation;
 use crate::statement::change::{change_of, deletion_of};
-use crate::statement::not_yet;
+use crate::statement::condition::Conditions;
 use crate::term::{Expression, Receiver};
 use dodona_types::CqlType;
 use dodona_types::schema::{ColumnKind, Table};
@@ -24,7 +24,19 @@ impl ModificationPlan {
     ) -> Result<Self, CqlError> {
         refuse_system_tables(table)?;
         if table.is_counter() {
-            return not_yet("Changes of counter tables are");
+            let refused = match kind {
+                Kind::Insert => {
+                    Some("INSERT statements are not allowed on counter tables, use UPDATE instead")
+                }
+                _ if attributes.timestamp.is_some() => {
+                    Some("Cannot provide custom timestamp for counter updates")
+                }
+                _ if attributes.ttl.is_some() => Some("Cannot provide custom TTL for counter updates"),
+                _ => None,
+            };
+            if let Some(refused) = refused {
+                return invalid(refused);
+            }
         }
         let mut attribute = |term: &Option<Term>, name: &str, ty: CqlType| match term {
             Some(term) => Expression::prepare(context, term, &Receiver::new(name, ty)).map(Some),
@@ -39,21 +51,23 @@ impl ModificationPlan {
             timestamp: attribute(&attributes.timestamp, "[timestamp]", CqlType::Bigint)?,
             ttl: attribute(&attributes.ttl, "[ttl]", CqlType::Int)?,
             reads_first: false,
+            conditions: Conditions::None,
         })
     }
 
     /// The plan of an INSERT.
     pub(crate) fn insert(context: &mut Context<'_>, insert: &Insert) -> Result<Self, CqlError> {
         let table = context.table(&insert.table)?;
-        if insert.if_not_exists {
-            return not_yet("Conditional statements (IF) are");
-        }
         let mut plan = Self::base(context, &table, Kind::Insert, &insert.attributes)?;
+        if insert.if_not_exists {
+            plan.conditions = Conditions::NotExists;
+        }
         match &insert.source {
             InsertSource::Json { document, default_unset } => {
                 let document =
                     Expression::prepare(context, document, &Receiver::new("[json]", CqlType::Text))?;
                 plan.json = Some(JsonSource { document, default_unset: *default_unset });
+                plan.check_conditional()?;
                 Ok(plan)
             }
             InsertSource::Values { columns, values } => plan.insert_values(context, columns, values),
@@ -90,9 +104,6 @@ impl ModificationPlan {
     /// The plan of an UPDATE.
     pub(crate) fn update(context: &mut Context<'_>, update: &Update) -> Result<Self, CqlError> {
         let table = context.table(&update.table)?;
-        if update.condition != IfClause::None {
-            return not_yet("Conditional statements (IF) are");
-        }
         let mut plan = Self::base(context, &table, Kind::Update, &update.attributes)?;
         for assignment in &update.assignments {
             let column = column_of(&table, &assignment.column)?.clone();
@@ -110,15 +121,13 @@ impl ModificationPlan {
         }
         plan.restrictions =
             Some(Restrictions::prepare(context, &table, &update.relations, plan.purpose("UPDATE"))?);
+        plan.conditions = Conditions::prepare(context, &table, &update.condition)?;
         plan.finish()
     }
 
     /// The plan of a DELETE.
     pub(crate) fn delete(context: &mut Context<'_>, delete: &Delete) -> Result<Self, CqlError> {
         let table = context.table(&delete.table)?;
-        if delete.condition != IfClause::None {
-            return not_yet("Conditional statements (IF) are");
-        }
         let mut plan = Self::base(context, &table, Kind::Delete, &delete.attributes)?;
         for (name, part) in &delete.columns {
             let column = column_of(&table, name)?.clone();
@@ -132,6 +141,7 @@ impl ModificationPlan {
         }
         plan.restrictions =
             Some(Restrictions::prepare(context, &table, &delete.relations, plan.purpose("DELETE"))?);
+        plan.conditions = Conditions::prepare(context, &table, &delete.condition)?;
         plan.finish()
     }
 
@@ -145,6 +155,7 @@ impl ModificationPlan {
     fn finish(mut self) -> Result<Self, CqlError> {
         self.operations.sort_by_key(|operation| operation.column.id);
         self.reads_first = self.operations.iter().any(|operation| operation.change.reads_first());
+        self.check_conditional()?;
         let Some(restrictions) = &self.restrictions else {
             return Ok(self);
         };
@@ -152,13 +163,7 @@ impl ModificationPlan {
             return Ok(self);
         }
         let regular = self.operations.iter().find(|operation| operation.column.kind == ColumnKind::Regular);
-        let missing = self
-            .table
-            .clustering_key()
-            .skip(restrictions.exact_clustering_columns())
-            .map(|column| &*column.name)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let missing = self.missing_clustering(restrictions);
         match (self.kind, regular) {
             (Kind::Delete, Some(_)) => invalid("Range deletions are not supported for specific columns"),
             (Kind::Delete, None) => Ok(self),
@@ -169,6 +174,14 @@ impl ModificationPlan {
             }
             _ => invalid(format!("Some clustering keys are missing: {missing}")),
         }
+    }
+}
+
+impl ModificationPlan {
+    /// The clustering columns that the statement does not name.
+    pub(super) fn missing_clustering(&self, restrictions: &Restrictions) -> String {
+        let missing = self.table.clustering_key().skip(restrictions.exact_clustering_columns());
+        missing.map(|column| &*column.name).collect::<Vec<_>>().join(", ")
     }
 }
 

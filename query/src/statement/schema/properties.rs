@@ -293,6 +293,10 @@ fn compaction_bounds(options: &Options) -> Result<(), CqlError> {
     {
         return config(format!("enabled should either be 'true' or 'false', not {enabled}"));
     }
+    if options.get("class").is_some_and(|class| class.ends_with("UnifiedCompactionStrategy")) {
+        // It has no thresholds, and says so.
+        return Ok(());
+    }
     let threshold = |name: &str, default: i64| match options.get(name) {
         None => Ok(default),
         Some(text) => text.parse::<i64>().or_else(|_| {

@@ -1,0 +1,184 @@
+//! The service for operators: HTTP with JSON, metrics in the text format of Prometheus.
+//!
+//! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `tablestats`,
+//! `compactionstats`, `cluster`, `snapshots`, `compactionthroughput`, `autocompaction`; `POST` below
+//! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
+//! `clearsnapshot`, `compactionthroughput`, `autocompaction`, `stop`, `drain`. Which tables are meant,
+//! and the rest, is in the query: see [`Target`].
+
+mod operations;
+mod snapshots;
+mod statistics;
+
+use crate::shared::Shared;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use dodona_env::net::{Listener, Stream};
+use dodona_storage::{Engine, StorageError};
+use dodona_types::TableId;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Serves operators until the server stops.
+pub(crate) async fn serve(shared: Arc<Shared>, listener: Box<dyn Listener>) {
+    let router = Router::new()
+        .route("/metrics", get(statistics::metrics))
+        .route("/health", get(statistics::health))
+        .nest("/api/v1", api())
+        .with_state(shared);
+    if let Err(error) = axum::serve(Operators(listener), router).await {
+        tracing::error!(%error, "the service for operators ended");
+    }
+}
+
+fn api() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/version", get(statistics::version))
+        .route("/status", get(statistics::status))
+        .route("/info", get(statistics::info))
+        .route("/cluster", get(statistics::cluster))
+        .route("/tablestats", get(statistics::table_statistics))
+        .route("/compactionstats", get(statistics::compaction_statistics))
+        .route("/flush", post(operations::flush))
+        .route("/compact", post(operations::compact))
+        .route("/garbagecollect", post(operations::collect_garbage))
+        .route("/cleanup", post(operations::clean_up))
+        .route("/verify", post(operations::verify))
+        .route("/scrub", post(operations::scrub))
+        .route("/stop", post(operations::stop))
+        .route("/drain", post(operations::drain))
+        .route(
+            "/compactionthroughput",
+            get(operations::compaction_throughput).post(operations::set_compaction_throughput),
+        )
+        .route(
+            "/autocompaction",
+            get(operations::automatic_compaction).post(operations::set_automatic_compaction),
+        )
+        .route("/snapshots", get(snapshots::list))
+        .route("/snapshot", post(snapshots::take))
+        .route("/clearsnapshot", post(snapshots::clear))
+}
+
+struct Operators(Box<dyn Listener>);
+
+impl axum::serve::Listener for Operators {
+    type Io = Box<dyn Stream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match self.0.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "an operator's connection could not be accepted");
+                    dodona_env::clock::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
+/// Which tables an operator means, and what else there is to say.
+#[derive(Debug, Default, Deserialize)]
+struct Target {
+    keyspace: Option<String>,
+    table: Option<String>,
+    /// The name of a snapshot.
+    tag: Option<String>,
+    /// The first and the last token of a range.
+    start_token: Option<i64>,
+    end_token: Option<i64>,
+    /// `ROW` or `CELL`: what garbage collection removes.
+    granularity: Option<String>,
+    /// MiB a second.
+    throughput: Option<u64>,
+    /// `true` or `false`: tables are compacted without being asked to.
+    automatic: Option<bool>,
+    /// A kind of compaction.
+    kind: Option<String>,
+}
+
+/// Why a request of an operator failed.
+enum Failed {
+    NotFound(String),
+    Refused(String),
+    Internal(String),
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::NotFound(error) => (StatusCode::NOT_FOUND, error),
+            Self::Refused(error) => (StatusCode::BAD_REQUEST, error),
+            Self::Internal(error) => (StatusCode::INTERNAL_SERVER_ERROR, error),
+        };
+        (status, Json(json!({ "error": error }))).into_response()
+    }
+}
+
+impl From<StorageError> for Failed {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Refused(reason) => Self::Refused(reason),
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+type Answer = Result<Json<Value>, Failed>;
+
+/// A table that an operator means: keyspace, name and id.
+type Named = (String, String, TableId);
+
+/// Does blocking work on each table that an operator means. Gives what it comes to.
+async fn on_tables<T: Send + 'static>(
+    shared: &Shared,
+    target: &Target,
+    work: impl Fn(&Engine, &Named) -> Result<T, StorageError> + Send + 'static,
+) -> Result<Vec<T>, Failed> {
+    let tables = tables_of(shared, target)?;
+    let engine = Arc::clone(&shared.node.engine);
+    let done =
+        shared.node.env.tasks.blocking(move || tables.iter().map(|table| work(&engine, table)).collect());
+    let done: Result<Vec<T>, StorageError> =
+        done.await.map_err(|error| Failed::Internal(error.to_string()))?;
+    Ok(done?)
+}
+
+/// Does blocking work on each table that an operator means.
+async fn each_table(
+    shared: &Shared,
+    target: &Target,
+    work: impl Fn(&Engine, TableId) -> Result<(), StorageError> + Send + 'static,
+) -> Answer {
+    let done = on_tables(shared, target, move |engine, (_, _, table)| work(engine, *table)).await?;
+    Ok(Json(json!({ "tables": done.len() })))
+}
+
+/// Keyspace, name and id of the tables that an operator means.
+fn tables_of(shared: &Shared, target: &Target) -> Result<Vec<Named>, Failed> {
+    let schema = shared.node.schema();
+    let wanted = |given: &Option<String>, name: &str| given.as_deref().is_none_or(|given| given == name);
+    let known = shared.node.engine.table_ids();
+    let tables: Vec<_> = schema
+        .tables()
+        .filter(|table| wanted(&target.keyspace, &table.keyspace) && wanted(&target.table, &table.name))
+        .filter(|table| known.contains(&table.id))
+        .map(|table| (table.keyspace.to_string(), table.name.to_string(), table.id))
+        .collect();
+    if tables.is_empty() && (target.keyspace.is_some() || target.table.is_some()) {
+        let keyspace = target.keyspace.as_deref().unwrap_or("*");
+        let table = target.table.as_deref().unwrap_or("*");
+        return Err(Failed::NotFound(format!("there is no table {keyspace}.{table}")));
+    }
+    Ok(tables)
+}

@@ -1,0 +1,160 @@
+//! What the node is and holds.
+
+use super::{Answer, Target, tables_of};
+use crate::metrics::gauge;
+use crate::shared::{Phase, Shared};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Json;
+use dodona_storage::Engine;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The release that Dodona is compatible with, as drivers read it.
+const RELEASE_VERSION: &str = "5.0.6";
+
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> String {
+    let mut out = String::with_capacity(16 << 10);
+    shared.metrics.render(&mut out);
+    let engine = &shared.node.engine;
+    let (cache_bytes, hits, misses) = engine.cache_statistics();
+    let (prepared, evicted) = shared.processor.statements().counts();
+    let gauges = [
+        (
+            "dodona_bytes_in_flight",
+            "Bytes of requests and answers in flight.",
+            shared.admission.in_flight() as u64,
+        ),
+        ("dodona_memtable_bytes", "Bytes in memtables.", engine.memtable_bytes()),
+        ("dodona_commit_log_bytes", "Bytes of the commit log.", engine.commit_log_bytes()),
+        ("dodona_block_cache_bytes", "Bytes in the block cache.", cache_bytes),
+        ("dodona_block_cache_hits", "Blocks found in the cache.", hits),
+        ("dodona_block_cache_misses", "Blocks not found in the cache.", misses),
+        ("dodona_prepared_statements", "Prepared statements kept.", prepared as u64),
+        ("dodona_prepared_statements_evicted", "Prepared statements forgotten for lack of room.", evicted),
+    ];
+    for (name, help, value) in gauges {
+        gauge(&mut out, name, help, value);
+    }
+    out
+}
+
+pub(super) async fn health(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<Value>) {
+    let failure = shared.failure.borrow().clone();
+    let phase = *shared.phase.borrow();
+    match failure {
+        None if phase == Phase::Serving => (StatusCode::OK, Json(json!({ "status": "serving" }))),
+        None => {
+            let status = if phase == Phase::Drained { "drained" } else { "stopping" };
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": status })))
+        }
+        Some(reason) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failed", "reason": reason })))
+        }
+    }
+}
+
+pub(super) async fn version() -> Json<Value> {
+    Json(json!({ "dodona": env!("CARGO_PKG_VERSION"), "release_version": RELEASE_VERSION }))
+}
+
+pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let placement = shared.node.placement();
+    let load = disk_bytes(&shared.node.engine);
+    let members: Vec<Value> = placement
+        .ring
+        .members()
+        .iter()
+        .enumerate()
+        .map(|(index, member)| {
+            json!({
+                "address": member.native.ip(),
+                "host_id": member.host,
+                "data_center": member.data_center,
+                "rack": member.rack,
+                "tokens": member.tokens.len(),
+                "load_bytes": (index == placement.local).then_some(load),
+                "status": "UN",
+            })
+        })
+        .collect();
+    Json(json!({ "members": members }))
+}
+
+pub(super) async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let (node, engine) = (&shared.node, &shared.node.engine);
+    let (cache_bytes, hits, misses) = engine.cache_statistics();
+    let member = &node.info.member;
+    Json(json!({
+        "host_id": node.info.identity.host,
+        "data_center": member.data_center,
+        "rack": member.rack,
+        "native": member.native,
+        "load_bytes": disk_bytes(engine),
+        "uptime_seconds": node.env.clock.mono().as_secs(),
+        "memtable_bytes": engine.memtable_bytes(),
+        "commit_log_bytes": engine.commit_log_bytes(),
+        "block_cache": { "bytes": cache_bytes, "capacity": engine.settings().block_cache_bytes,
+                         "hits": hits, "misses": misses },
+        "connections": shared.metrics.sum(|core| core.connections.get()),
+    }))
+}
+
+pub(super) async fn cluster(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let node = &shared.node;
+    let members = node.placement().ring.members().len();
+    Json(json!({
+        "name": node.info.cluster_name,
+        "cluster_id": node.info.identity.cluster,
+        "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
+        "schema_epoch": node.schema_epoch(),
+        "members": members,
+    }))
+}
+
+pub(super) async fn table_statistics(
+    State(shared): State<Arc<Shared>>,
+    Query(target): Query<Target>,
+) -> Answer {
+    let mut tables = Vec::new();
+    for (keyspace, name, id) in tables_of(&shared, &target)? {
+        let statistics = shared.node.engine.table_statistics(id)?;
+        tables.push(json!({
+            "keyspace": keyspace,
+            "table": name,
+            "sstables": statistics.sstables,
+            "disk_bytes": statistics.disk_bytes,
+            "uncompressed_bytes": statistics.uncompressed_bytes,
+            "partitions": statistics.partitions,
+            "rows": statistics.rows,
+            "tombstones": statistics.tombstones,
+            "memtable_partitions": statistics.memtable_partitions,
+            "memtable_bytes": statistics.memtable_bytes,
+            "memtable_operations": statistics.memtable_operations,
+            "index_bytes": statistics.index_bytes,
+        }));
+    }
+    Ok(Json(json!({ "tables": tables })))
+}
+
+pub(super) async fn compaction_statistics(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let (running, completed, flushed) = shared.node.engine.compaction_progress();
+    let running: Vec<Value> = running
+        .iter()
+        .map(|compaction| {
+            json!({
+                "table": compaction.table,
+                "kind": compaction.kind,
+                "inputs": compaction.inputs,
+                "total_bytes": compaction.total_bytes,
+                "written_bytes": compaction.written_bytes(),
+            })
+        })
+        .collect();
+    Json(json!({ "running": running, "completed": completed, "flushed": flushed }))
+}
+
+fn disk_bytes(engine: &Engine) -> u64 {
+    let bytes = |table| engine.table_statistics(table).map_or(0, |statistics| statistics.disk_bytes);
+    engine.table_ids().into_iter().map(bytes).sum()
+}

@@ -1,0 +1,429 @@
+//! The engine, its simulated disk and clock, and the model beside them.
+
+use super::changes::{facts_of, put_change};
+use super::model::{Model, key_of};
+use super::reads;
+use super::step::{End, Query, Setup, StrategyKind, TableSetup, When, Write};
+use super::tables::settings_of;
+use crate::disk::SimDisk;
+use crate::net::NoNet;
+use crate::trace::Trace;
+use dodona_env::{Clock, Env, Mutants, Random, Tasks};
+use dodona_storage::{Compaction, Engine, EngineSettings, StorageError, SyncMode};
+use dodona_types::read_command::PartitionSelection;
+use dodona_types::row::RowHeader;
+use dodona_types::{Liveness, MutationBuilder, PartitionKey, TableId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Every write also notes itself in this table, by the same record of the log: it loses nothing
+/// when the other is emptied.
+pub(super) const JOURNAL: TableId = TableId(Uuid::from_u128(1));
+/// The clock's start, in seconds.
+const EPOCH_SECONDS: i64 = 1_767_225_600;
+/// Partitions are numbered below this.
+pub const PARTITIONS: u8 = 8;
+
+/// A clock that goes on when the history says so.
+#[derive(Clone)]
+struct ManualClock(Arc<AtomicI64>);
+
+impl Clock for ManualClock {
+    fn mono(&self) -> Duration {
+        Duration::from_micros(self.0.load(Relaxed).unsigned_abs())
+    }
+
+    fn wall_micros(&self) -> i64 {
+        EPOCH_SECONDS * 1_000_000 + self.0.load(Relaxed)
+    }
+}
+
+/// The writes that must be found in a table.
+#[derive(Clone, Debug, Default)]
+struct Promises {
+    /// After the process was killed.
+    acknowledged: BTreeSet<u64>,
+    /// After a power cut.
+    durable: BTreeSet<u64>,
+}
+
+/// Why a step went no further.
+pub enum Stop {
+    /// A promise was broken.
+    Violation(String),
+    /// The engine cannot go on, as it must not after what the disk did.
+    Failed,
+}
+
+/// The engine with all that it was told.
+pub struct World {
+    setup: Setup,
+    clock: ManualClock,
+    disk: SimDisk,
+    pub(super) life_disk: SimDisk,
+    random: Random,
+    mutants: Mutants,
+    lives: u64,
+    engine: Option<Engine>,
+    /// Compactions under way.
+    pub compactions: Vec<Compaction>,
+    /// What was written.
+    pub model: Model,
+    table: TableId,
+    /// The table's settings now.
+    pub table_setup: TableSetup,
+    next_write: u64,
+    latest_timestamp: i64,
+    gc_before: i64,
+    /// What must be found in the table, and in the journal beside it.
+    promises: [Promises; 2],
+    /// The disk failed while the table was being emptied: that may have happened or not.
+    pub maybe_emptied: bool,
+    space_is_limited: bool,
+    pub(super) sync_may_fail: bool,
+    pub(super) snapshots: u64,
+    /// Everything that happened.
+    pub trace: Trace,
+    /// Reads that were compared.
+    pub judged: u64,
+    /// Writes that were acknowledged.
+    pub writes: u64,
+}
+
+impl World {
+    /// Starts an engine on an empty disk.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn new(setup: Setup, seed: u64, mutant: Option<&str>) -> Result<Self, String> {
+        let random = Random::from_seed(seed);
+        let disk = SimDisk::new(random.split("disk"));
+        let mut world = Self {
+            table_setup: setup.table,
+            setup,
+            clock: ManualClock(Arc::new(AtomicI64::new(0))),
+            life_disk: disk.clone(),
+            disk,
+            random,
+            mutants: mutant.map_or_else(Mutants::none, Mutants::only),
+            lives: 0,
+            engine: None,
+            compactions: Vec::new(),
+            model: Model::default(),
+            table: TableId(Uuid::from_u128(100)),
+            next_write: 0,
+            latest_timestamp: 1_000,
+            gc_before: i64::MIN,
+            promises: Default::default(),
+            maybe_emptied: false,
+            space_is_limited: false,
+            sync_may_fail: false,
+            snapshots: 0,
+            trace: Trace::default(),
+            judged: 0,
+            writes: 0,
+        };
+        world.start()?;
+        Ok(world)
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        self.lives += 1;
+        self.life_disk = self.disk.next_life();
+        let env = Env {
+            clock: Arc::new(self.clock.clone()),
+            random: self.random.split(&format!("life {}", self.lives)),
+            disk: Arc::new(self.life_disk.clone()),
+            net: Arc::new(NoNet),
+            tasks: Tasks::inline(),
+            mutants: self.mutants.clone(),
+        };
+        let settings = EngineSettings {
+            sync_mode: match self.setup.sync_mode {
+                0 => SyncMode::Batch,
+                1 => SyncMode::Group { window: Duration::from_millis(1) },
+                _ => SyncMode::Periodic { period: Duration::from_secs(10) },
+            },
+            memtable_bytes: self.setup.memtable_bytes as usize,
+            block_cache_bytes: 8 << 10,
+            commit_log_bytes: 40_000,
+            segment_bytes: self.setup.segment_bytes.into(),
+            compaction_bytes_per_second: 0,
+            concurrent_compactors: 1,
+            step_bytes: 300,
+        };
+        let journal = TableSetup {
+            strategy: StrategyKind::SizeTiered,
+            gc_grace_seconds: 864_000,
+            compressed: false,
+            overlapping: None,
+        };
+        let tables = vec![settings_of(JOURNAL, journal), settings_of(self.table, self.table_setup)];
+        let opened = Engine::open(env, settings, Uuid::from_u128(5), tables);
+        let (engine, recovered) = opened.map_err(|error| format!("the engine does not start: {error}"))?;
+        self.trace.note(&format!("life {} {recovered:?}", self.lives));
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    /// The engine.
+    ///
+    /// # Errors
+    /// There is none: it is between two lives.
+    pub fn engine(&self) -> Result<&Engine, Stop> {
+        self.engine.as_ref().ok_or(Stop::Failed)
+    }
+
+    /// The table.
+    #[must_use]
+    pub const fn table(&self) -> TableId {
+        self.table
+    }
+
+    /// Seconds since the epoch.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.clock.wall_seconds()
+    }
+
+    /// Lets seconds pass.
+    pub fn pass(&mut self, seconds: u32) {
+        self.clock.0.fetch_add(i64::from(seconds) * 1_000_000, Relaxed);
+        self.note_gc();
+    }
+
+    /// What may have been purged by now stays that way, whatever gc_grace is later.
+    fn note_gc(&mut self) {
+        let gc_before = self.now() - i64::from(self.table_setup.gc_grace_seconds);
+        self.gc_before = self.gc_before.max(gc_before);
+    }
+
+    /// Takes what the engine answered. A refusal is a violation unless the disk was made to cause it.
+    ///
+    /// # Errors
+    /// The violation; or the engine cannot go on.
+    pub fn take<T>(&self, what: &str, result: Result<T, StorageError>) -> Result<Option<T>, Stop> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(StorageError::NoSpace) if self.space_is_limited => {
+                self.trace.note(&format!("{what}: no space"));
+                Ok(None)
+            }
+            Err(StorageError::LogFailed(_) | StorageError::Io { .. }) if self.sync_may_fail => {
+                Err(Stop::Failed)
+            }
+            Err(error) => Err(Stop::Violation(format!("{what}: {error}"))),
+        }
+    }
+
+    fn timestamp(&mut self, when: When) -> i64 {
+        match when {
+            When::Now => {
+                self.latest_timestamp += 1;
+                self.latest_timestamp
+            }
+            When::Same => self.latest_timestamp,
+            When::Earlier(by) => self.latest_timestamp - by,
+        }
+    }
+
+    /// Writes as one record, and waits until that is safe.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub async fn write(&mut self, writes: &[Write]) -> Result<(), Stop> {
+        let number = self.next_write;
+        self.next_write += 1;
+        let now = self.now();
+        let mut builders = Vec::new();
+        let mut facts = Vec::new();
+        for write in writes {
+            let timestamp = self.timestamp(write.when);
+            if timestamp <= self.model.purged_up_to(write.partition, self.gc_before) {
+                // Nobody can tell whether it would be seen.
+                continue;
+            }
+            let mut builder = MutationBuilder::new();
+            builder.begin(self.table, 0, &key_of(write.partition));
+            for change in &write.changes {
+                put_change(&mut builder, change, timestamp, now);
+                facts
+                    .extend(facts_of(change, timestamp, now).into_iter().map(|fact| (write.partition, fact)));
+            }
+            if !builder.is_empty() {
+                builders.push(builder);
+            }
+        }
+        let tables = [JOURNAL, self.table];
+        for table in &tables[..if self.setup.inner_journal { 2 } else { 1 }] {
+            let mut journal = MutationBuilder::new();
+            journal.begin(*table, 0, reads::journal_key());
+            // Of the time of the others, so that it is no reason to keep tombstones.
+            let timestamp = self.latest_timestamp;
+            let header = RowHeader { liveness: Some(Liveness::new(timestamp)), ..RowHeader::EMPTY };
+            journal.row(&number.to_be_bytes(), timestamp, &header, |_| {});
+            builders.push(journal);
+        }
+        let views: Vec<_> = builders.iter().map(MutationBuilder::view).collect();
+        let applied = self.engine()?.apply(&views);
+        let Some(position) = self.take("a write", applied)? else { return Ok(()) };
+        for (partition, fact) in facts {
+            self.model.add(number, partition, fact);
+        }
+        let safe = self.engine()?.wait_safe(position).await;
+        if self.take("a write", safe)?.is_some() {
+            self.writes += 1;
+            for promises in &mut self.promises {
+                promises.acknowledged.insert(number);
+                if self.setup.sync_mode != 2 {
+                    promises.durable.insert(number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything acknowledged so far must survive a power cut from now on.
+    pub fn promise(&mut self) {
+        for promises in &mut self.promises {
+            promises.durable.extend(&promises.acknowledged);
+        }
+    }
+
+    /// The table was flushed: what was written to it is in files.
+    pub fn promise_flushed(&mut self) {
+        if !self.setup.inner_journal {
+            // A write may have had nothing for the table.
+            return;
+        }
+        let [table, journal] = &mut self.promises;
+        table.durable.extend(&table.acknowledged);
+        // A write that was refused may be in the table's files, and never was in the journal.
+        let in_both = table.acknowledged.intersection(&journal.acknowledged);
+        journal.durable.extend(in_both);
+    }
+
+    /// The table was emptied.
+    pub fn forget(&mut self) {
+        self.model.clear();
+        self.promises[0] = Promises::default();
+    }
+
+    /// Ends the engine's life and starts the next one. What was promised must be there.
+    ///
+    /// # Errors
+    /// It does not start, or something is lost.
+    pub fn restart(&mut self, end: End) -> Result<(), Stop> {
+        self.compactions.clear();
+        match end {
+            End::Kill => self.life_disk.fence(),
+            End::PowerCut(seed) => self.disk.power_cut_by(&Random::from_seed(seed)),
+        }
+        self.engine = None;
+        self.life_disk.limit_space(None);
+        self.life_disk.fail_sync_after(None);
+        (self.space_is_limited, self.sync_may_fail) = (false, false);
+        self.start().map_err(Stop::Violation)?;
+        for (index, table) in [self.table, JOURNAL].into_iter().enumerate() {
+            let survived = self.journal(if self.setup.inner_journal { table } else { JOURNAL })?;
+            let promises = &mut self.promises[index];
+            let promised = if end == End::Kill { &promises.acknowledged } else { &promises.durable };
+            let was_emptied = index == 0 && self.maybe_emptied && survived.is_empty();
+            if !was_emptied && let Some(lost) = promised.iter().find(|write| !survived.contains(write)) {
+                return Err(Stop::Violation(format!(
+                    "write {lost} was acknowledged, and is lost from table {table} after {end:?}"
+                )));
+            }
+            if index == 0 {
+                self.model.retain(|write| survived.contains(&write));
+            }
+            *promises = Promises { acknowledged: survived.clone(), durable: survived };
+        }
+        self.maybe_emptied = false;
+        Ok(())
+    }
+
+    /// The numbers of the writes that the engine has.
+    fn journal(&self, table: TableId) -> Result<BTreeSet<u64>, Stop> {
+        struct Numbers(BTreeSet<u64>);
+        impl dodona_types::RowVisitor for Numbers {
+            fn partition(
+                &mut self,
+                _: dodona_types::KeyRef<'_>,
+                _: Option<&dodona_types::LiveRow<'_>>,
+            ) -> std::ops::ControlFlow<()> {
+                std::ops::ControlFlow::Continue(())
+            }
+            fn row(&mut self, row: &[u8], _: &dodona_types::LiveRow<'_>) -> std::ops::ControlFlow<()> {
+                self.0.extend(row.try_into().map(u64::from_be_bytes));
+                std::ops::ControlFlow::Continue(())
+            }
+            fn partition_end(&mut self) -> std::ops::ControlFlow<()> {
+                std::ops::ControlFlow::Continue(())
+            }
+        }
+        let all = Query {
+            partition: None,
+            names: vec![],
+            slices: vec![],
+            reversed: false,
+            limits: (0, 0),
+            page_rows: 0,
+        };
+        let mut command = reads::command(table, &all, self.now());
+        command.partitions = PartitionSelection::Key(PartitionKey::new(reads::journal_key().to_vec().into()));
+        let mut numbers = Numbers(BTreeSet::new());
+        let page = self.engine()?.read_page(&command, usize::MAX).and_then(|page| {
+            let _ = page.show(self.now(), &mut numbers)?;
+            Ok(())
+        });
+        page.map_err(|error| Stop::Violation(format!("the journal cannot be read: {error}")))?;
+        Ok(numbers.0)
+    }
+
+    /// Limits what can be written.
+    pub fn limit_space(&mut self, bytes: Option<u32>) {
+        self.life_disk.limit_space(bytes.map(u64::from));
+        self.space_is_limited = bytes.is_some();
+    }
+
+    /// Lets a sync fail.
+    pub fn fail_sync(&mut self, after: u8) {
+        self.life_disk.fail_sync_after(Some(after.into()));
+        self.sync_may_fail = true;
+    }
+
+    /// Gives the table other settings.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn alter(&mut self, setup: TableSetup) -> Result<(), Stop> {
+        self.table_setup = setup;
+        self.note_gc();
+        let put = self.engine()?.put_table(settings_of(self.table, setup));
+        self.take("a change of the schema", put).map(drop)
+    }
+
+    /// Drops the table, and creates another.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn recreate(&mut self) -> Result<(), Stop> {
+        let dropped = self.engine()?.drop_table(self.table);
+        let dropped = self.take("a drop", dropped);
+        if !matches!(dropped, Ok(None)) {
+            // Also if the disk failed: the schema has the table no more, as a start will see.
+            self.compactions.clear();
+            self.table = TableId(Uuid::from_u128(self.table.0.as_u128() + 1));
+            self.forget();
+        }
+        if dropped?.is_some() {
+            let put = self.engine()?.put_table(settings_of(self.table, self.table_setup));
+            self.take("a new table", put)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,293 @@
+//! `dodona nodetool`: administration of a running node, by its HTTP service, with output in the
+//! shape of Cassandra's nodetool.
+#![allow(clippy::disallowed_types, reason = "the outermost layer of the binary: it talks to a real socket")]
+
+mod client;
+mod report;
+
+use clap::{Args, Subcommand};
+use client::{call, query};
+use serde_json::Value;
+use thiserror::Error;
+
+/// Arguments of `dodona nodetool`.
+#[derive(Clone, Debug, Args)]
+#[command(disable_help_flag = true)]
+pub struct NodetoolArgs {
+    /// Address of the node's administration service
+    #[arg(short = 'h', long, default_value = "127.0.0.1", global = true)]
+    host: String,
+    /// Port of the node's administration service
+    #[arg(short, long, default_value_t = 7199, global = true)]
+    port: u16,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help, global = true)]
+    help: Option<bool>,
+    #[command(subcommand)]
+    command: NodetoolCommand,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+enum NodetoolCommand {
+    /// The nodes of the cluster
+    Status,
+    /// What the node is and holds
+    Info,
+    /// Write memtables to files
+    Flush(Tables),
+    /// Merge the files of tables
+    Compact {
+        #[command(flatten)]
+        tables: Tables,
+        /// Only files that hold something from this token on
+        #[arg(long, visible_alias = "st", allow_hyphen_values = true)]
+        start_token: Option<i64>,
+        /// Only files that hold something up to this token
+        #[arg(long, visible_alias = "et", allow_hyphen_values = true)]
+        end_token: Option<i64>,
+    },
+    /// Remove what deletions in other files cover
+    Garbagecollect {
+        /// ROW, or CELL for cells that were written over as well
+        #[arg(short, long, default_value = "ROW")]
+        granularity: String,
+        #[command(flatten)]
+        tables: Tables,
+    },
+    /// Remove what belongs to other nodes
+    Cleanup(Tables),
+    /// Read and check every byte of the files of tables
+    Verify(Tables),
+    /// Rebuild damaged files of what can be read of them
+    Scrub(Tables),
+    /// End compactions that are under way
+    Stop {
+        /// COMPACTION, TOMBSTONE_COMPACTION or GARBAGE_COLLECT [default: all]
+        kind: Option<String>,
+    },
+    /// MiB a second that compactions may write
+    Getcompactionthroughput {
+        /// As a precise number
+        #[arg(short = 'd', long)]
+        precise: bool,
+    },
+    /// Set the MiB a second that compactions may write; 0 for no limit
+    Setcompactionthroughput {
+        /// MiB a second
+        value: u64,
+    },
+    /// Compact tables without being asked to
+    Enableautocompaction(Tables),
+    /// Do not compact tables without being asked to
+    Disableautocompaction(Tables),
+    /// Whether tables are compacted without being asked to
+    Statusautocompaction {
+        /// Each table
+        #[arg(short, long)]
+        all: bool,
+        #[command(flatten)]
+        tables: Tables,
+    },
+    /// Keep the present files of tables under a name
+    Snapshot {
+        /// The snapshot's name [default: milliseconds since the epoch]
+        #[arg(short, long)]
+        tag: Option<String>,
+        /// Keyspace [default: all]
+        keyspace: Option<String>,
+        /// Table [default: all]
+        table: Option<String>,
+    },
+    /// The snapshots
+    Listsnapshots,
+    /// Remove snapshots
+    Clearsnapshot {
+        /// The snapshot's name
+        #[arg(short, long)]
+        tag: Option<String>,
+        /// All snapshots
+        #[arg(long)]
+        all: bool,
+        /// Keyspace [default: all]
+        keyspace: Option<String>,
+    },
+    /// Statistics of tables
+    Tablestats(Tables),
+    /// What compactions do
+    Compactionstats,
+    /// Bring everything to the disk
+    Drain,
+    /// The release that the node is compatible with
+    Version,
+    /// Name, partitioner and schema of the cluster
+    Describecluster,
+}
+
+/// Which tables.
+#[derive(Clone, Debug, Args)]
+struct Tables {
+    /// Keyspace, or keyspace.table [default: all]
+    keyspace: Option<String>,
+    /// Table [default: all]
+    table: Option<String>,
+}
+
+impl Tables {
+    fn query(&self) -> String {
+        self.query_with(&[])
+    }
+
+    fn query_with(&self, more: &[(&str, Option<&str>)]) -> String {
+        let (keyspace, table) = match self.keyspace.as_deref().and_then(|name| name.split_once('.')) {
+            Some((keyspace, table)) => (Some(keyspace), Some(table)),
+            None => (self.keyspace.as_deref(), self.table.as_deref()),
+        };
+        query(&[&[("keyspace", keyspace), ("table", table)], more].concat())
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum NodetoolError {
+    /// The node does not answer.
+    #[error("nothing answers on {0}: {1}. Is the node running, with this administration port?")]
+    Connect(String, std::io::Error),
+    /// The node answered with something else.
+    #[error("{0} does not answer as a node of Dodona does")]
+    Malformed(String),
+    /// Files are damaged: where, and how.
+    #[error("{0}")]
+    Damaged(String),
+    /// The node refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Runs a command and prints what it gives.
+///
+/// # Errors
+/// The node does not answer, or refuses.
+pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
+    let get = |path: &str| call(args, "GET", path);
+    let text = match &args.command {
+        NodetoolCommand::Status => report::status(&get("status")?),
+        NodetoolCommand::Info => report::info(&get("info")?),
+        NodetoolCommand::Tablestats(tables) => {
+            report::table_statistics(&get(&format!("tablestats{}", tables.query()))?)
+        }
+        NodetoolCommand::Compactionstats => report::compaction_statistics(&get("compactionstats")?),
+        NodetoolCommand::Version => {
+            format!("ReleaseVersion: {}\n", report::string(&get("version")?["release_version"]))
+        }
+        NodetoolCommand::Describecluster => report::cluster(&get("cluster")?),
+        NodetoolCommand::Listsnapshots => report::snapshots(&get("snapshots")?),
+        NodetoolCommand::Getcompactionthroughput { precise } => {
+            throughput(&get("compactionthroughput")?, *precise)
+        }
+        NodetoolCommand::Statusautocompaction { all, tables } => {
+            report::automatic_compaction(&get(&format!("autocompaction{}", tables.query()))?, *all)
+        }
+        command => change(command, &|path| call(args, "POST", path))?,
+    };
+    crate::output::print(&text);
+    Ok(())
+}
+
+/// Runs a command that changes something.
+fn change(
+    command: &NodetoolCommand,
+    post: &dyn Fn(&str) -> Result<Value, NodetoolError>,
+) -> Result<String, NodetoolError> {
+    let on = |what: &str, tables: &Tables| post(&format!("{what}{}", tables.query()));
+    let answer = match command {
+        NodetoolCommand::Flush(tables) => on("flush", tables)?,
+        NodetoolCommand::Compact { tables, start_token, end_token } => {
+            let [start, end] = [start_token, end_token].map(|token| token.map(|token| token.to_string()));
+            let range = [("start_token", start.as_deref()), ("end_token", end.as_deref())];
+            post(&format!("compact{}", tables.query_with(&range)))?
+        }
+        NodetoolCommand::Garbagecollect { granularity, tables } => {
+            let granularity = [("granularity", Some(granularity.as_str()))];
+            post(&format!("garbagecollect{}", tables.query_with(&granularity)))?
+        }
+        NodetoolCommand::Cleanup(tables) => {
+            let answer = on("cleanup", tables)?;
+            return Ok(format!("{}\n", report::string(&answer["reason"])));
+        }
+        NodetoolCommand::Verify(tables) => {
+            let (text, is_damaged) = report::verified(&on("verify", tables)?);
+            return if is_damaged { Err(NodetoolError::Damaged(text)) } else { Ok(text) };
+        }
+        NodetoolCommand::Scrub(tables) => return Ok(report::scrubbed(&on("scrub", tables)?)),
+        NodetoolCommand::Stop { kind } => post(&format!("stop{}", query(&[("kind", kind.as_deref())])))?,
+        NodetoolCommand::Setcompactionthroughput { value } => {
+            post(&format!("compactionthroughput?throughput={value}"))?
+        }
+        NodetoolCommand::Enableautocompaction(tables) => {
+            post(&format!("autocompaction{}", tables.query_with(&[("automatic", Some("true"))])))?
+        }
+        NodetoolCommand::Disableautocompaction(tables) => {
+            post(&format!("autocompaction{}", tables.query_with(&[("automatic", Some("false"))])))?
+        }
+        NodetoolCommand::Snapshot { tag, keyspace, table } => {
+            let parts =
+                [("tag", tag.as_deref()), ("keyspace", keyspace.as_deref()), ("table", table.as_deref())];
+            let answer = post(&format!("snapshot{}", query(&parts)))?;
+            let of = keyspace.as_deref().unwrap_or("all keyspaces");
+            let name = report::string(&answer["snapshot"]);
+            return Ok(format!(
+                "Requested creating snapshot(s) for [{of}] with snapshot name [{name}]\nSnapshot directory: {name}\n"
+            ));
+        }
+        NodetoolCommand::Clearsnapshot { tag, all, keyspace } => {
+            return clear_snapshots(post, tag.as_deref(), *all, keyspace.as_deref());
+        }
+        _ => post("drain")?,
+    };
+    drop(answer);
+    // Commands that only do something say nothing, as Cassandra's.
+    Ok(String::new())
+}
+
+fn clear_snapshots(
+    post: &dyn Fn(&str) -> Result<Value, NodetoolError>,
+    tag: Option<&str>,
+    all: bool,
+    keyspace: Option<&str>,
+) -> Result<String, NodetoolError> {
+    match (tag, all) {
+        (None, false) => return Err(NodetoolError::Refused("Specify snapshot name or --all".into())),
+        (Some(_), true) => {
+            return Err(NodetoolError::Refused("Specify only one of snapshot name or --all".into()));
+        }
+        _ => {}
+    }
+    post(&format!("clearsnapshot{}", query(&[("tag", tag), ("keyspace", keyspace)])))?;
+    let of = keyspace.unwrap_or("all keyspaces");
+    let names = tag.map_or_else(|| "[all snapshots]".into(), |tag| format!("snapshot name [{tag}]"));
+    Ok(format!("Requested clearing snapshot(s) for [{of}] with {names}\n"))
+}
+
+fn throughput(answer: &Value, precise: bool) -> String {
+    let rate = answer["mib_per_second"].as_f64().unwrap_or(0.0);
+    if precise {
+        format!("Current compaction throughput: {rate:?} MiB/s\n")
+    } else {
+        format!("Current compaction throughput: {} MB/s\n", rate.round())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_named_with_its_keyspace_or_after_it() {
+        let one = Tables { keyspace: Some("ks.t".into()), table: None };
+        let other = Tables { keyspace: Some("ks".into()), table: Some("t".into()) };
+        assert_eq!(one.query(), "?keyspace=ks&table=t");
+        assert_eq!(other.query(), one.query());
+        assert_eq!(query(&[("tag", Some("a b&c"))]), "?tag=a%20b%26c");
+    }
+}

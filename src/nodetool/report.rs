@@ -1,0 +1,326 @@
+//! What nodetool prints, in the shape of Cassandra's.
+
+use serde_json::Value;
+use std::fmt::Write as _;
+
+pub(super) fn string(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+pub(super) fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+/// Bytes in the unit that people read, as Cassandra's `FileUtils.stringifyFileSize`.
+fn bytes(value: &Value) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let Some(count) = value.as_u64() else {
+        return "?".into();
+    };
+    if count < 1 << 10 {
+        return format!("{count} bytes");
+    }
+    let power = (count.ilog2() / 10).min(4) as usize;
+    format!("{:.2} {}", count as f64 / (1_u64 << (10 * power)) as f64, UNITS[power - 1])
+}
+
+pub(super) fn status(answer: &Value) -> String {
+    let mut members = answer["members"].as_array().cloned().unwrap_or_default();
+    members.sort_by_key(|member| string(&member["data_center"]));
+    let width = |name: &str, least: usize| {
+        members.iter().map(|member| string(&member[name]).len()).max().unwrap_or(0).max(least)
+    };
+    let (address_width, rack_width) = (width("address", 9), width("rack", 5));
+    let mut out = String::new();
+    let mut data_center = None;
+    for member in &members {
+        let here = string(&member["data_center"]);
+        if data_center.as_ref() != Some(&here) {
+            let title = format!("Datacenter: {here}");
+            let _ = writeln!(out, "{title}\n{}", "=".repeat(title.len()));
+            let _ = writeln!(out, "Status=Up/Down\n|/ State=Normal/Leaving/Joining/Moving");
+            let _ = writeln!(
+                out,
+                "--  {:address_width$}  {:10}  {:6}  {:16}  {:36}  {:rack_width$}",
+                "Address", "Load", "Tokens", "Owns (effective)", "Host ID", "Rack"
+            );
+            data_center = Some(here);
+        }
+        let owns = if members.len() == 1 { "100.0%" } else { "?" };
+        let _ = writeln!(
+            out,
+            "{}  {:address_width$}  {:10}  {:<6}  {owns:16}  {:36}  {:rack_width$}",
+            string(&member["status"]),
+            string(&member["address"]),
+            bytes(&member["load_bytes"]),
+            number(&member["tokens"]),
+            string(&member["host_id"]),
+            string(&member["rack"]),
+        );
+    }
+    out.push('\n');
+    out
+}
+
+pub(super) fn info(answer: &Value) -> String {
+    let cache = &answer["block_cache"];
+    let (hits, misses) = (number(&cache["hits"]), number(&cache["misses"]));
+    let rate = if hits + misses == 0 {
+        "NaN".into()
+    } else {
+        format!("{:.3}", hits as f64 / (hits + misses) as f64)
+    };
+    let lines = [
+        ("ID", string(&answer["host_id"])),
+        ("Gossip active", "true".into()),
+        ("Native Transport active", "true".into()),
+        ("Load", bytes(&answer["load_bytes"])),
+        ("Uptime (seconds)", string(&answer["uptime_seconds"])),
+        ("Memtables", bytes(&answer["memtable_bytes"])),
+        ("Commit log", bytes(&answer["commit_log_bytes"])),
+        ("Data Center", string(&answer["data_center"])),
+        ("Rack", string(&answer["rack"])),
+        ("Client connections", string(&answer["connections"])),
+        (
+            "Chunk Cache",
+            format!(
+                "size {}, capacity {}, {hits} hits, {} requests, {rate} recent hit rate",
+                bytes(&cache["bytes"]),
+                bytes(&cache["capacity"]),
+                hits + misses
+            ),
+        ),
+    ];
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    lines.iter().map(|(name, value)| format!("{name:width$} : {value}\n")).collect()
+}
+
+pub(super) fn table_statistics(answer: &Value) -> String {
+    let tables = answer["tables"].as_array().cloned().unwrap_or_default();
+    let mut out = format!("Total number of tables: {}\n", tables.len());
+    let mut keyspace = None;
+    for table in &tables {
+        let here = string(&table["keyspace"]);
+        if keyspace.as_ref() != Some(&here) {
+            let _ = writeln!(out, "----------------\nKeyspace: {here}");
+            keyspace = Some(here);
+        }
+        let disk = number(&table["disk_bytes"]) as f64;
+        let ratio = disk / (number(&table["uncompressed_bytes"]) as f64).max(1.0);
+        let lines = [
+            ("Table", string(&table["table"])),
+            ("SSTable count", string(&table["sstables"])),
+            ("Space used (live)", string(&table["disk_bytes"])),
+            ("SSTable Compression Ratio", format!("{ratio:.5}")),
+            ("Number of partitions (estimate)", string(&table["partitions"])),
+            ("Number of rows (estimate)", string(&table["rows"])),
+            ("Memtable cell count", string(&table["memtable_operations"])),
+            ("Memtable data size", string(&table["memtable_bytes"])),
+            ("Memtable partitions", string(&table["memtable_partitions"])),
+            ("Tombstones", string(&table["tombstones"])),
+            ("Bloom filter and index memory used", string(&table["index_bytes"])),
+        ];
+        for (name, value) in lines {
+            let _ = writeln!(out, "\t\t{name}: {value}");
+        }
+        out.push('\n');
+    }
+    out.push_str("----------------\n");
+    out
+}
+
+pub(super) fn compaction_statistics(answer: &Value) -> String {
+    let running = answer["running"].as_array().cloned().unwrap_or_default();
+    let mut out = format!(
+        "pending tasks: {}\ncompactions completed {}\nflushes completed {}\n",
+        running.len(),
+        string(&answer["completed"]),
+        string(&answer["flushed"])
+    );
+    if !running.is_empty() {
+        let _ = writeln!(out, "{:40} {:>12} {:>12} {:5} progress", "table", "completed", "total", "unit");
+    }
+    for compaction in &running {
+        let (written, total) = (number(&compaction["written_bytes"]), number(&compaction["total_bytes"]));
+        let percent = 100.0 * written as f64 / (total as f64).max(1.0);
+        let _ = writeln!(
+            out,
+            "{:40} {written:>12} {total:>12} bytes {percent:.2}%",
+            string(&compaction["table"])
+        );
+    }
+    out
+}
+
+pub(super) fn cluster(answer: &Value) -> String {
+    format!(
+        "Cluster Information:\n\tName: {}\n\tPartitioner: {}\n\tCluster ID: {}\n\tNodes: {}\n\tSchema epoch: {}\n",
+        string(&answer["name"]),
+        string(&answer["partitioner"]),
+        string(&answer["cluster_id"]),
+        string(&answer["members"]),
+        string(&answer["schema_epoch"]),
+    )
+}
+
+/// The elements of an array in an answer.
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+pub(super) fn snapshots(answer: &Value) -> String {
+    let snapshots = list(&answer["snapshots"]);
+    let mut out = String::from("Snapshot Details: \n");
+    if snapshots.is_empty() {
+        out.push_str("There are no snapshots\n");
+        return out;
+    }
+    let titles = [
+        "Snapshot name",
+        "Keyspace name",
+        "Column family name",
+        "True size",
+        "Size on disk",
+        "Creation time",
+    ];
+    let mut rows = vec![titles.map(str::to_owned)];
+    rows.extend(snapshots.iter().map(|snapshot| {
+        [
+            string(&snapshot["name"]),
+            string(&snapshot["keyspace"]),
+            string(&snapshot["table"]),
+            bytes(&snapshot["true_bytes"]),
+            bytes(&snapshot["disk_bytes"]),
+            string(&snapshot["created_at"]),
+        ]
+    }));
+    let widths: Vec<usize> = (0..titles.len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(out, "{}", cells.join(" ").trim_end());
+    }
+    let own: u64 = snapshots.iter().map(|snapshot| number(&snapshot["true_bytes"])).sum();
+    let _ = writeln!(out, "\nTotal TrueDiskSpaceUsed: {}\n", bytes(&Value::from(own)));
+    out
+}
+
+fn damages(out: &mut String, damages: &[Value]) {
+    for damage in damages {
+        let _ = writeln!(
+            out,
+            "  {} at byte {} ({} bytes): {}",
+            string(&damage["file"]),
+            string(&damage["offset"]),
+            string(&damage["bytes"]),
+            string(&damage["reason"])
+        );
+    }
+}
+
+/// What `verify` found, and whether anything is damaged.
+pub(super) fn verified(answer: &Value) -> (String, bool) {
+    let mut out = String::new();
+    let mut is_damaged = false;
+    for table in list(&answer["tables"]) {
+        let found = list(&table["damages"]);
+        is_damaged |= !found.is_empty();
+        let name = format!("{}.{}", string(&table["keyspace"]), string(&table["table"]));
+        let _ = writeln!(out, "{name}: {} files, {} damaged parts", string(&table["files"]), found.len());
+        damages(&mut out, found);
+    }
+    (out, is_damaged)
+}
+
+pub(super) fn scrubbed(answer: &Value) -> String {
+    let mut out = String::new();
+    for table in list(&answer["tables"]) {
+        let rebuilt = list(&table["rebuilt"]);
+        let name = format!("{}.{}", string(&table["keyspace"]), string(&table["table"]));
+        let _ = writeln!(out, "{name}: {} files, {} rebuilt", string(&table["files"]), rebuilt.len());
+        for file in rebuilt {
+            let _ = writeln!(
+                out,
+                " {}: {} partitions with {} rows are left",
+                string(&file["file"]),
+                string(&file["partitions"]),
+                string(&file["rows"])
+            );
+            damages(&mut out, list(&file["lost"]));
+        }
+        if let Some(directory) = table["kept_in"].as_str() {
+            let _ = writeln!(out, " the damaged files are kept in {directory}");
+        }
+    }
+    out
+}
+
+/// Whether tables are compacted without being asked to.
+pub(super) fn automatic_compaction(answer: &Value, each: bool) -> String {
+    let tables = list(&answer["tables"]);
+    if each {
+        return tables
+            .iter()
+            .map(|table| {
+                let state = if table["automatic"] == true { "running" } else { "not running" };
+                format!("{} {} {state}\n", string(&table["keyspace"]), string(&table["table"]))
+            })
+            .collect();
+    }
+    let running = tables.iter().filter(|table| table["automatic"] == true).count();
+    let state = match running {
+        0 => "not running",
+        count if count == tables.len() => "running",
+        _ => "partially running",
+    };
+    format!("{state}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn sizes_are_written_as_cassandra_does() {
+        assert_eq!(bytes(&json!(1_000)), "1000 bytes");
+        assert_eq!(bytes(&json!(71_711)), "70.03 KiB");
+        assert_eq!(bytes(&json!(3_u64 << 40)), "3.00 TiB");
+        assert_eq!(bytes(&json!(u64::MAX)), "16777216.00 TiB");
+        assert_eq!(bytes(&Value::Null), "?");
+    }
+
+    #[test]
+    fn the_status_has_a_heading_for_each_data_centre() {
+        let member =
+            |dc: &str| json!({ "address": "127.0.0.1", "data_center": dc, "rack": "r", "status": "UN" });
+        let text = status(&json!({ "members": [member("b"), member("a"), member("b")] }));
+        assert_eq!(text.matches("Datacenter: ").count(), 2);
+        assert_eq!(text.matches("UN  127.0.0.1").count(), 3);
+    }
+
+    #[test]
+    fn snapshots_are_listed_in_columns() {
+        assert!(snapshots(&json!({ "snapshots": [] })).ends_with("There are no snapshots\n"));
+        let one = json!({ "name": "s", "keyspace": "ks", "table": "t", "true_bytes": 0, "disk_bytes": 2_048,
+                          "created_at": "2026-01-01T00:00:00.000Z" });
+        let text = snapshots(&json!({ "snapshots": [one] }));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[2],
+            "s             ks            t                  0 bytes   2.00 KiB     2026-01-01T00:00:00.000Z"
+        );
+        assert_eq!(lines[4], "Total TrueDiskSpaceUsed: 0 bytes");
+    }
+
+    #[test]
+    fn damage_is_named_with_file_and_offset() {
+        let damage = json!({ "file": "tables/a/b.sst", "offset": 5, "bytes": 7, "reason": "r" });
+        let table = json!({ "keyspace": "ks", "table": "t", "files": 2, "damages": [damage] });
+        let (text, is_damaged) = verified(&json!({ "tables": [table] }));
+        assert!(is_damaged);
+        assert_eq!(text, "ks.t: 2 files, 1 damaged parts\n  tables/a/b.sst at byte 5 (7 bytes): r\n");
+    }
+}

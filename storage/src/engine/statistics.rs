@@ -1,0 +1,138 @@
+//! What the engine and its tables take, for operators.
+
+use super::Engine;
+use crate::compaction::progress::Running;
+use crate::error::Result;
+use crate::read::sources_of_range;
+use crate::scan::MergedScan;
+use crate::sstable::Sstable;
+use crate::sstable::reader::Access;
+use dodona_types::read_command::PartitionRange;
+use dodona_types::{KeyRef, TableId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a table takes, for operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableStatistics {
+    /// Keyspace and table.
+    pub name: String,
+    /// Files.
+    pub sstables: usize,
+    /// Bytes of the files.
+    pub disk_bytes: u64,
+    /// Bytes of data in the files before compression.
+    pub uncompressed_bytes: u64,
+    /// Partitions in the files; one in several files counts several times.
+    pub partitions: u64,
+    /// Rows in the files.
+    pub rows: u64,
+    /// Tombstones in the files.
+    pub tombstones: u64,
+    /// Partitions in memtables.
+    pub memtable_partitions: usize,
+    /// Bytes in memtables.
+    pub memtable_bytes: usize,
+    /// Mutations applied to the memtables.
+    pub memtable_operations: usize,
+    /// Bytes of memory for filters and indexes.
+    pub index_bytes: usize,
+}
+
+impl Engine {
+    /// All tables' ids.
+    #[must_use]
+    pub fn table_ids(&self) -> Vec<TableId> {
+        self.tables.load().keys().copied().collect()
+    }
+
+    /// Bytes of the block cache, and how often it had what was looked for and had not.
+    #[must_use]
+    pub fn cache_statistics(&self) -> (u64, u64, u64) {
+        let (hits, misses) = self.cache.hits_and_misses();
+        (self.cache.bytes(), hits, misses)
+    }
+
+    /// Bytes in memtables.
+    #[must_use]
+    pub fn memtable_bytes(&self) -> u64 {
+        self.memtable_bytes.load(Relaxed).max(0).cast_unsigned() as u64
+    }
+
+    /// Bytes of the commit log.
+    #[must_use]
+    pub fn commit_log_bytes(&self) -> u64 {
+        self.log.total_bytes()
+    }
+
+    /// What a table takes.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub fn table_statistics(&self, table: TableId) -> Result<TableStatistics> {
+        let store = self.store(table)?;
+        let view = store.view.load();
+        let mut statistics =
+            TableStatistics { name: store.settings.load().name.clone(), ..TableStatistics::default() };
+        statistics.sstables = view.sstables.len();
+        for sstable in &view.sstables {
+            let file = sstable.statistics();
+            statistics.disk_bytes += sstable.file_bytes();
+            statistics.uncompressed_bytes += file.uncompressed_bytes;
+            statistics.partitions += file.partitions;
+            statistics.rows += file.rows;
+            statistics.tombstones += file.tombstones;
+            statistics.index_bytes += sstable.heap_bytes();
+        }
+        for memtable in view.memtables() {
+            statistics.memtable_partitions += memtable.partitions();
+            statistics.memtable_bytes += memtable.bytes();
+            statistics.memtable_operations += memtable.operations();
+        }
+        Ok(statistics)
+    }
+
+    /// Paths of a table's files in the data directory, with their levels.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub fn files(&self, table: TableId) -> Result<Vec<(String, u8)>> {
+        let view = self.store(table)?.view.load_full();
+        let file = |sstable: &Arc<Sstable>| (sstable.path().to_owned(), view.level_of(sstable.id()));
+        Ok(view.sstables.iter().map(file).collect())
+    }
+
+    /// Paths of the files that a read of a partition looks into: their tokens and filters do not
+    /// exclude it.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub fn files_of_partition(&self, table: TableId, key: KeyRef<'_>) -> Result<Vec<String>> {
+        let view = self.store(table)?.view.load_full();
+        let holding = view.sstables.iter().filter(|sstable| sstable.may_contain(key.token));
+        Ok(holding.map(|sstable| sstable.path().to_owned()).collect())
+    }
+
+    /// Bytes that flushes and compactions have written.
+    #[must_use]
+    pub fn written_bytes(&self) -> (u64, u64) {
+        let progress = &self.compactions;
+        (progress.flushed_bytes.load(Relaxed), progress.compacted_bytes.load(Relaxed))
+    }
+
+    /// Compactions under way, and how many compactions and flushes are over.
+    #[must_use]
+    pub fn compaction_progress(&self) -> (Vec<Arc<Running>>, u64, u64) {
+        let (completed, flushed) = self.compactions.counts();
+        (self.compactions.running(), completed, flushed)
+    }
+
+    /// All partitions of a table as one stream with its deletions, for repair and export.
+    ///
+    /// # Errors
+    /// A file could not be read.
+    pub fn scan_all(&self, table: TableId) -> Result<MergedScan> {
+        let view = self.store(table)?.view.load_full();
+        Ok(MergedScan::new(sources_of_range(&view, &PartitionRange::all(), Access::Uncached)?))
+    }
+}

@@ -1,0 +1,265 @@
+//! Takes what is left of a damaged file, entry by entry, into a new one.
+
+use super::block::{Block, BlockCursor};
+use super::format::{
+    self, BLOCK_TRAILER_BYTES, BlockHandle, KIND_CLUSTERED, KIND_PARTITION, KIND_STATIC, VALUE_MARKER,
+    VALUE_ROW,
+};
+use super::reader::{Access, Sstable};
+use super::verify::{Damage, ListedBlock};
+use super::writer::SstableWriter;
+use crate::error::{Result, StorageError};
+use dodona_types::codec::{DecodeError, Reader};
+use dodona_types::key::{ABOVE, BELOW};
+use dodona_types::row::RowView;
+use dodona_types::{Deletion, KeyRef};
+
+/// Bytes that are tried for a block that no index lists.
+const LONGEST_BLOCK: usize = 1 << 20;
+/// Steps of that search in one gap.
+const SEARCH_STEPS: usize = 1 << 30;
+
+/// What was done to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Rows that are left, static ones as well.
+    pub rows: u64,
+    /// Partitions that are left.
+    pub partitions: u64,
+    /// What is lost.
+    pub lost: Vec<Damage>,
+}
+
+struct Salvage<'a> {
+    writer: &'a mut SstableWriter,
+    last_key: Vec<u8>,
+    prefix: Vec<u8>,
+    /// The range deletion that is open in what is written.
+    open: Deletion,
+    salvaged: Salvaged,
+}
+
+/// Copies everything of `file` that can be read to `writer`.
+///
+/// # Errors
+/// The new file could not be written; the old one could not be read at all.
+pub fn salvage(file: &Sstable, writer: &mut SstableWriter) -> Result<Salvaged> {
+    let mut lost = Vec::new();
+    let mut blocks = file.listed_blocks(&mut |handle, error| lost.push(damage(file, handle, &error)))?;
+    let index_is_whole = lost.is_empty();
+    if !index_is_whole {
+        blocks.extend(unlisted_blocks(file, &blocks)?);
+    }
+    let mut salvage = Salvage {
+        writer,
+        last_key: Vec::new(),
+        prefix: Vec::new(),
+        open: Deletion::NONE,
+        salvaged: Salvaged { rows: 0, partitions: 0, lost },
+    };
+    let mut after_gap = false;
+    blocks.sort_by(|a, b| a.first_key.cmp(&b.first_key));
+    for (index, listed) in blocks.iter().enumerate() {
+        let taken = file
+            .block(listed.handle, Access::Uncached)
+            .and_then(|block| salvage.block(file, listed, &block, after_gap));
+        after_gap = false;
+        match taken {
+            Ok(()) => {}
+            Err(error @ StorageError::Corrupt { .. }) => {
+                after_gap = true;
+                let mut damage = damage(file, listed.handle, &error);
+                let until = blocks.get(index + 1).map(|next| partition_of(&next.first_key));
+                damage.reason = format!(
+                    "{}; lost: what lies between partition {} and {}",
+                    damage.reason,
+                    partition_of(&listed.first_key),
+                    until.unwrap_or_else(|| "the end of the file".into())
+                );
+                salvage.salvaged.lost.push(damage);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    salvage.end_partition()?;
+    Ok(salvage.salvaged)
+}
+
+fn damage(file: &Sstable, handle: BlockHandle, error: &StorageError) -> Damage {
+    let reason = match error {
+        StorageError::Corrupt { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    };
+    Damage { path: file.path().to_owned(), offset: handle.offset, bytes: u64::from(handle.length), reason }
+}
+
+/// The raw partition key in an entry's key, for people.
+fn partition_of(entry_key: &[u8]) -> String {
+    let length = format::partition_prefix_bytes(entry_key).unwrap_or(entry_key.len());
+    let mut raw = Vec::new();
+    format::put_raw_partition_key(&mut raw, entry_key.get(..length).unwrap_or_default());
+    let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("0x{hex}")
+}
+
+impl Salvage<'_> {
+    fn block(&mut self, file: &Sstable, listed: &ListedBlock, block: &Block, after_gap: bool) -> Result<()> {
+        let malformed = |error: DecodeError| file.malformed(listed.handle.offset, &error);
+        let mut cursor = BlockCursor::default();
+        cursor.seek_first(block).map_err(malformed)?;
+        let mut open_at_start = after_gap.then_some(listed.open);
+        while let Some(key) = cursor.key() {
+            if key > self.last_key.as_slice() {
+                self.entry(key, block.value(cursor.value_range()), &mut open_at_start)?.map_err(malformed)?;
+                self.last_key.clear();
+                self.last_key.extend_from_slice(key);
+            }
+            cursor.advance(block).map_err(malformed)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an entry. The inner error is of the entry, the outer one of the new file.
+    fn entry(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        open_at_start: &mut Option<Deletion>,
+    ) -> Result<Result<(), DecodeError>> {
+        let length = match format::partition_prefix_bytes(key) {
+            Ok(length) => length,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (prefix, rest) = key.split_at(length);
+        let wrong = |reason| Ok(Err(DecodeError { offset: 0, reason }));
+        let Some((kind, clustering)) = rest.split_first() else {
+            return wrong("an entry without a kind");
+        };
+        let deletion = match kind {
+            &KIND_PARTITION => match format::deletion(&mut Reader::new(value)) {
+                Ok(deletion) => deletion,
+                Err(error) => return Ok(Err(error)),
+            },
+            _ => Deletion::NONE,
+        };
+        if prefix != self.prefix {
+            self.end_partition()?;
+            self.prefix = prefix.to_vec();
+            let mut raw = Vec::new();
+            format::put_raw_partition_key(&mut raw, prefix);
+            self.writer.partition(KeyRef::new(&raw), deletion)?;
+            self.salvaged.partitions += 1;
+        }
+        let open_here = open_at_start.take();
+        match (*kind, value.split_first()) {
+            (KIND_PARTITION, _) => {}
+            (KIND_STATIC, _) => match RowView::validate(value) {
+                Ok(_) => {
+                    self.writer.static_row(value)?;
+                    self.salvaged.rows += 1;
+                }
+                Err(error) => return Ok(Err(error)),
+            },
+            (KIND_CLUSTERED, Some((&VALUE_ROW, row))) => {
+                if let Err(error) = RowView::validate(row) {
+                    return Ok(Err(error));
+                }
+                if let Some(open) = open_here.filter(|open| *open != self.open)
+                    && let Some((_, head)) = clustering.split_last()
+                {
+                    // The marker at which it changed is lost.
+                    self.marker(&[head, &[BELOW]].concat(), open)?;
+                }
+                self.writer.row(clustering, row)?;
+                self.salvaged.rows += 1;
+            }
+            (KIND_CLUSTERED, Some((&VALUE_MARKER, marker))) => {
+                let mut reader = Reader::new(marker);
+                let deletions = format::deletion(&mut reader).and_then(|_| format::deletion(&mut reader));
+                match deletions {
+                    Ok(behind) => self.marker(clustering, behind)?,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            _ => return wrong("an entry of an unknown kind"),
+        }
+        Ok(Ok(()))
+    }
+
+    fn marker(&mut self, position: &[u8], open: Deletion) -> Result<()> {
+        self.writer.marker(position, open)?;
+        self.open = open;
+        Ok(())
+    }
+
+    /// Closes a range deletion whose end is lost.
+    fn end_partition(&mut self) -> Result<()> {
+        if !self.open.is_none() {
+            self.marker(&[ABOVE], Deletion::NONE)?;
+        }
+        Ok(())
+    }
+}
+
+/// Blocks in the parts of a file that nothing accounts for: those that a damaged index block
+/// listed. They are found by their checksums.
+fn unlisted_blocks(file: &Sstable, listed: &[ListedBlock]) -> Result<Vec<ListedBlock>> {
+    let mut parts: Vec<(u64, u64)> = listed.iter().map(|block| part(block.handle)).collect();
+    parts.extend(file.top_index().iter().map(|(_, handle)| part(*handle)));
+    parts.push((file.top_index_offset(), u64::MAX));
+    parts.sort_unstable();
+    let mut found = Vec::new();
+    let mut end = 0;
+    for (start, behind) in parts {
+        if start > end {
+            let gap = BlockHandle { offset: end, length: u32::try_from(start - end).unwrap_or(u32::MAX) };
+            found.extend(blocks_in(file, gap)?);
+        }
+        end = end.max(behind);
+    }
+    Ok(found)
+}
+
+const fn part(handle: BlockHandle) -> (u64, u64) {
+    (handle.offset, handle.offset + handle.length as u64)
+}
+
+fn blocks_in(file: &Sstable, gap: BlockHandle) -> Result<Vec<ListedBlock>> {
+    let bytes = file.read(gap)?;
+    let mut found = Vec::new();
+    let (mut at, mut steps) = (0, 0);
+    while at + BLOCK_TRAILER_BYTES < bytes.len() && steps < SEARCH_STEPS {
+        let offset = gap.offset + at as u64;
+        let rest = &bytes[at..];
+        let (length, tried) = block_length(file, offset, rest);
+        steps += tried;
+        let Some(length) = length else {
+            at += 1;
+            continue;
+        };
+        let handle = BlockHandle { offset, length: length as u32 };
+        let mut cursor = BlockCursor::default();
+        if let Ok(block) = file.block(handle, Access::Uncached)
+            && cursor.seek_first(&block).is_ok()
+            && let Some(key) = cursor.key()
+        {
+            found.push(ListedBlock { handle, first_key: key.into(), open: Deletion::NONE });
+        }
+        at += length;
+    }
+    Ok(found)
+}
+
+/// The length of the block that begins here, if one does, and the bytes looked at.
+fn block_length(file: &Sstable, offset: u64, bytes: &[u8]) -> (Option<usize>, usize) {
+    let mut crc = format::block_crc(file.id().0, offset, &[]);
+    for (covered, byte) in bytes.iter().enumerate().take(LONGEST_BLOCK) {
+        crc = crc32c::crc32c_append(crc, &[*byte]);
+        let end = covered + 1;
+        let Some(stored) = bytes.get(end..end + 4) else { return (None, end) };
+        if end + 4 >= BLOCK_TRAILER_BYTES && stored == crc.to_le_bytes() {
+            return (Some(end + 4), end);
+        }
+    }
+    (None, bytes.len().min(LONGEST_BLOCK))
+}
