@@ -4,6 +4,7 @@ mod aggregate;
 mod argument;
 mod builder;
 mod metadata;
+mod named;
 mod names;
 mod path;
 mod selector;
@@ -14,7 +15,7 @@ pub(crate) use selector::Selector;
 use crate::ast::{Select, Selectable, Selectors};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
-use crate::functions::{Argument, check_operators};
+use crate::functions::check_operators;
 use crate::outcome::ColumnSpec;
 use crate::restrictions::column_of;
 use crate::row_values::Wanted;
@@ -22,6 +23,7 @@ use argument::check_calls;
 use builder::Builder;
 use dodona_types::CqlType;
 use dodona_types::schema::{Column, ColumnKind, Table};
+use named::named;
 use std::sync::Arc;
 
 /// What a SELECT gives.
@@ -65,14 +67,10 @@ impl Selection {
                     check_calls(context, selectable)?;
                     let (selector, cql_type) = builder.selector(context, selectable, None)?;
                     selectors.push(selector);
-                    // A cast to the type that it is anyway goes by the name of what is cast.
-                    let mut named = selectable;
-                    while let Selectable::Cast(inner, target) = named
-                        && inner.exact_type(context)?.as_ref() == Some(target)
-                    {
-                        named = inner;
-                    }
-                    let name = alias.clone().unwrap_or_else(|| names::column_name(named));
+                    let name = match (alias, selectable) {
+                        (Some(name), _) | (None, Selectable::Column(name)) => name.clone(),
+                        _ => names::column_name(&named(context, &table.keyspace, selectable)?),
+                    };
                     columns.push(spec(name, cql_type));
                 }
             }
@@ -116,7 +114,7 @@ impl Selection {
         ) {
             return invalid(format!(
                 "Group by is only supported on columns of the PRIMARY KEY and functions of them, got {}",
-                names::name_of(selectable)
+                names::column_name(selectable)
             ));
         }
         check_operators(selectable.operators())?;
@@ -142,7 +140,7 @@ impl Selection {
             }
             None => invalid(format!(
                 "Group by functions must have one clustering column as argument, got {}",
-                names::name_of(selectable)
+                names::column_name(selectable)
             )),
         }
     }

@@ -76,9 +76,12 @@ pub(crate) fn of_term(context: &Context<'_>, term: &Term, to: &CqlType) -> Assig
         (TermKind::Literal(kind, text), _) => kind.assignment(text, to),
         (TermKind::Null, CqlType::Counter) => Assignment::Not,
         (TermKind::Null | TermKind::Marker(_), _) => Assignment::Weak,
-        (TermKind::List(terms), CqlType::List { element, .. } | CqlType::Vector { element, .. }) => {
+        (TermKind::List(terms), CqlType::Vector { element, dimensions })
+            if terms.len() == usize::from(*dimensions) =>
+        {
             each(terms, element)
         }
+        (TermKind::List(terms), CqlType::List { element, .. }) => each(terms, element),
         (TermKind::Set(terms), CqlType::Set { element, .. }) => each(terms, element),
         (TermKind::Set(terms), CqlType::Map { .. }) if terms.is_empty() => Assignment::Weak,
         (TermKind::Map(entries), CqlType::Map { key, value, .. }) => {

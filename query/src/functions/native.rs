@@ -145,6 +145,10 @@ impl Call {
         }
         let mut out = Vec::new();
         json_to_wire(&self.signature.result, &json, &mut out).map_err(|error| {
+            // A string that is no duration is reported as such, as in Cassandra.
+            if self.signature.result == CqlType::Duration && matches!(json, value::JsonValue::String(_)) {
+                return CqlError::Invalid(error.to_string());
+            }
             failure(format!("org.apache.cassandra.serializers.MarshalException: {error}"))
         })?;
         Ok(Some(out))

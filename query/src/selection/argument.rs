@@ -1,7 +1,7 @@
 //! The types of what is selected, before it is prepared.
 
 use super::metadata;
-use super::names::name_of;
+use super::names::column_name;
 use super::path::{self, PathTypes};
 use crate::ast::{FunctionName, Selectable, Term, TermKind};
 use crate::context::Context;
@@ -61,8 +61,9 @@ impl Argument for Prefix<'_> {
     }
 
     fn text(&self) -> String {
-        let rest = self.1.iter().map(|(operator, item)| format!(" {} {}", operator.symbol(), name_of(item)));
-        std::iter::once(name_of(self.0)).chain(rest).collect()
+        let rest =
+            self.1.iter().map(|(operator, item)| format!(" {} {}", operator.symbol(), column_name(item)));
+        std::iter::once(column_name(self.0)).chain(rest).collect()
     }
 }
 
@@ -199,7 +200,7 @@ impl Argument for Selectable {
     }
 
     fn text(&self) -> String {
-        name_of(self)
+        column_name(self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::argument::{Prefix, counts_rows, resolve_selectable, unknown_function};
 use super::metadata::{self, Part};
-use super::names::name_of;
+use super::names::column_name;
 use super::path::{Steps, walk};
 use super::{Aggregate, Selector};
 use crate::ast::{ArithmeticOperator, MetadataFunction, PathStep, Selectable, Term};
@@ -30,7 +30,7 @@ type Prepared = Result<(Selector, CqlType), CqlError>;
 fn cannot_infer<T>(selectable: &Selectable) -> Result<T, CqlError> {
     invalid(format!(
         "Cannot infer type for term {} in selection clause (try using a cast to force a type)",
-        name_of(selectable)
+        column_name(selectable)
     ))
 }
 
@@ -85,7 +85,7 @@ impl Builder {
                 let of_elements =
                     inner.exact_type(context)?.is_some_and(|ty| ty.is_collection() && ty.is_multi_cell());
                 if of_elements || inner.assignment(context, &ty) == Assignment::Not {
-                    let text = name_of(selectable);
+                    let text = column_name(selectable);
                     return invalid(format!("Cannot assign value {text} to {text} of type {}", ty.freeze()));
                 }
                 Ok((self.selector(context, inner, Some(&ty))?.0, ty))
@@ -161,7 +161,7 @@ impl Builder {
         let name = system_name(&format!("cast_as_{target}"));
         match functions::resolve(context, &name, &[inner], None)? {
             Some(call) => Ok((Selector::Call(call, vec![selector]), target.clone())),
-            None => invalid(format!("{} cannot be cast to {target}", name_of(inner))),
+            None => invalid(format!("{} cannot be cast to {target}", column_name(inner))),
         }
     }
 
@@ -201,7 +201,7 @@ impl Builder {
 
     fn path(&mut self, context: &mut Context<'_>, base: &Selectable, steps: &[PathStep]) -> Prepared {
         let (selector, base_type) = self.selector(context, base, None)?;
-        let mut selectors = StepSelectors { context, selector: Some(selector), name: name_of(base) };
+        let mut selectors = StepSelectors { context, selector: Some(selector), name: column_name(base) };
         let ty = walk(base, &base_type, steps, &mut selectors)?;
         match selectors.selector {
             Some(selector) => Ok((selector, ty)),
@@ -274,7 +274,7 @@ impl Builder {
         let CqlType::UserDefined { definition, .. } = ty else { return Ok(Vec::new()) };
         let name = |entry: &Selectable| match entry {
             Selectable::Column(name) => name.clone(),
-            other => name_of(other),
+            other => column_name(other),
         };
         if let Some((unknown, _)) =
             entries.iter().find(|(k, _)| definition.field_position(&name(k)).is_none())

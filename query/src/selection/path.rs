@@ -1,6 +1,6 @@
 //! Steps into a value: fields, elements and slices.
 
-use super::names::name_of;
+use super::names::column_name;
 use crate::ast::{PathStep, Selectable, Term};
 use crate::error::{CqlError, invalid};
 use crate::receiver::Receiver;
@@ -71,7 +71,7 @@ pub(super) fn walk(
     visitor: &mut dyn Steps,
 ) -> Result<CqlType, CqlError> {
     let mut ty = base_type.clone();
-    let mut name = name_of(base);
+    let mut name = column_name(base);
     for step in steps {
         match step {
             PathStep::Field(field) => {

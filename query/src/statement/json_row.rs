@@ -12,6 +12,8 @@ use std::sync::Arc;
 /// For each column that the document names, its wire bytes or null.
 pub(crate) struct JsonRow {
     values: Vec<(ColumnId, Option<Vec<u8>>)>,
+    /// Columns that the document does not name are left alone, not set to null.
+    default_unset: bool,
 }
 
 impl JsonRow {
@@ -19,6 +21,7 @@ impl JsonRow {
     pub(crate) fn read(
         table: &Table,
         document: &Expression,
+        default_unset: bool,
         binding: &Binding<'_>,
     ) -> Result<Self, CqlError> {
         let document = match document.evaluate(binding)? {
@@ -30,8 +33,10 @@ impl JsonRow {
             CqlError::Invalid(format!("Could not decode JSON string as a map: {error}. (String was: {text})"))
         };
         let json = value::parse_json(&text).map_err(|error| undecodable(&error))?;
-        let JsonValue::Object(entries) = json else {
-            return Err(undecodable(&"it is no object"));
+        let entries = match json {
+            JsonValue::Object(entries) => entries,
+            JsonValue::Null => return invalid("Got null for INSERT JSON values"),
+            _ => return Err(undecodable(&"it is no object")),
         };
         let mut values: Vec<(ColumnId, Option<Vec<u8>>)> = Vec::with_capacity(entries.len());
         for (name, json) in &entries {
@@ -42,20 +47,20 @@ impl JsonRow {
             values.retain(|(id, _)| *id != column.id);
             values.push((column.id, wire_value(column, json)?));
         }
-        Ok(Self { values })
+        Ok(Self { values, default_unset })
     }
 
     /// The value of a column of the primary key.
     pub(crate) fn key_component(&self, column: &Column) -> Result<&[u8], CqlError> {
-        let value =
-            self.values.iter().find(|(id, _)| *id == column.id).and_then(|(_, value)| value.as_deref());
-        value.ok_or_else(|| {
-            CqlError::Invalid(format!("Invalid null value in condition for column {}", column.name))
-        })
+        match self.values.iter().find(|(id, _)| *id == column.id) {
+            Some((_, Some(value))) => Ok(value),
+            None if self.default_unset => invalid(format!("Invalid unset value for column {}", column.name)),
+            _ => invalid(format!("Invalid null value in condition for column {}", column.name)),
+        }
     }
 
     /// What happens to the columns outside the primary key, sorted by column.
-    pub(crate) fn operations(&self, table: &Table, default_unset: bool) -> Vec<Operation> {
+    pub(crate) fn operations(&self, table: &Table) -> Vec<Operation> {
         let columns = table
             .columns
             .iter()
@@ -64,7 +69,7 @@ impl JsonRow {
             .filter_map(|column| {
                 let value = match self.values.iter().find(|(id, _)| *id == column.id) {
                     Some((_, value)) => value.as_deref().map(Arc::from),
-                    None if default_unset => return None,
+                    None if self.default_unset => return None,
                     None => None,
                 };
                 Some(Operation { column: column.clone(), change: Change::Set(Expression::Constant(value)) })

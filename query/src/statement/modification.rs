@@ -201,7 +201,7 @@ impl ModificationPlan {
         match (&self.restrictions, &self.json) {
             (Some(restrictions), _) => restrictions.partition_keys(binding),
             (None, Some(json)) => {
-                let row = JsonRow::read(&self.table, &json.document, binding)?;
+                let row = JsonRow::read(&self.table, &json.document, json.default_unset, binding)?;
                 let components = self
                     .table
                     .partition_key()
@@ -347,7 +347,7 @@ impl ModificationPlan {
     fn json_clustering(&self, binding: &Binding<'_>) -> Result<Vec<u8>, CqlError> {
         let mut clustering = Vec::new();
         if let Some(json) = &self.json {
-            let row = JsonRow::read(&self.table, &json.document, binding)?;
+            let row = JsonRow::read(&self.table, &json.document, json.default_unset, binding)?;
             for column in self.table.clustering_key() {
                 keys::put_component(column, row.key_component(column)?, &mut clustering)?;
             }
@@ -363,7 +363,7 @@ impl ModificationPlan {
         builder: &mut MutationBuilder,
     ) -> Result<(), CqlError> {
         let Some(json) = &self.json else { return Ok(()) };
-        let row = JsonRow::read(&self.table, &json.document, binding)?;
+        let row = JsonRow::read(&self.table, &json.document, json.default_unset, binding)?;
         let mut clustering = Vec::new();
         let mut components = Vec::new();
         for column in self.table.clustering_key() {
@@ -374,7 +374,7 @@ impl ModificationPlan {
         keys::end_clustering(&mut clustering);
         let originals = keys::originals(components.into_iter());
         let source = Source { binding, times, lists: None };
-        let operations = row.operations(&self.table, json.default_unset);
+        let operations = row.operations(&self.table);
         let of_kind =
             |kind| operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
         if of_kind(ColumnKind::Static).next().is_some() {

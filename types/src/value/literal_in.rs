@@ -182,8 +182,12 @@ fn unable<T>(what: &str, text: &str) -> Result<T, ValueError> {
 }
 
 /// Appends the wire bytes of a native type's value given as text (`AbstractType.fromString`).
-/// Empty text is the empty value of those types that have one.
+/// Empty text is the empty value of those types that have one; as a boolean it is false.
 pub(crate) fn text_to_wire(text: &str, ty: &CqlType, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    if text.is_empty() && *ty == CqlType::Boolean {
+        out.push(0);
+        return Ok(());
+    }
     if text.is_empty() && ty.is_empty_value_allowed() {
         return Ok(());
     }

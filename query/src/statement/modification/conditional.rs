@@ -91,8 +91,8 @@ impl ModificationPlan {
         let is_static = |operation: &Operation| operation.column.kind == ColumnKind::Static;
         match &self.json {
             Some(json) => {
-                let row = JsonRow::read(&self.table, &json.document, binding)?;
-                Ok(row.operations(&self.table, json.default_unset).iter().any(is_static))
+                let row = JsonRow::read(&self.table, &json.document, json.default_unset, binding)?;
+                Ok(row.operations(&self.table).iter().any(is_static))
             }
             None => Ok(self.operations.iter().any(is_static)),
         }

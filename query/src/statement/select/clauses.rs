@@ -148,6 +148,9 @@ pub(super) fn group_by(
         after_function = item.is_function;
         items.push((item.selector, item.cql_type));
     }
+    if select.distinct && items.len() > table.partition_key().count() {
+        return invalid("Grouping on clustering columns is not allowed for SELECT DISTINCT queries");
+    }
     if !items.is_empty() && keys.iter().any(|key| key.kind == ColumnKind::PartitionKey) {
         return invalid("Group by is not supported on only a part of the partition key");
     }

@@ -157,15 +157,21 @@ fn write_set(element: &CqlType, elements: &[JsonValue], out: &mut Vec<u8>) -> Re
 
 fn write_map(key: &CqlType, value: &CqlType, members: &[(String, JsonValue)], out: &mut Vec<u8>) -> Result {
     let mut entries = Vec::with_capacity(members.len());
-    // Later members win, as in a Java map: they come first here and duplicates go.
-    for (name, json) in members.iter().rev() {
+    for (name, json) in members {
         let (mut wire_key, mut wire_value) = (Vec::new(), Vec::new());
         json_to_wire(key, &JsonValue::String(name.clone()), &mut wire_key)?;
         json_to_wire(value, not_null(json, "Invalid null value in map")?, &mut wire_value)?;
         entries.push((wire_key, wire_value));
     }
     entries.sort_by(|(a, _), (b, _)| compare(key, a, b));
-    entries.dedup_by(|(a, _), (b, _)| compare(key, a, b).is_eq());
+    // Of equal keys the later one wins, as in a Java map.
+    entries.dedup_by(|next, kept| {
+        let same = compare(key, &next.0, &kept.0).is_eq();
+        if same {
+            std::mem::swap(next, kept);
+        }
+        same
+    });
     out.extend_from_slice(&checked_length(entries.len())?.to_be_bytes());
     entries.iter().try_for_each(|(key, value)| {
         write_bytes(Some(key), out)?;

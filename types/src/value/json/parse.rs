@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::limits::MAX_NESTING;
-use crate::value::ValueError;
+use crate::value::{ValueError, format_double};
 
 /// A JSON document.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,11 @@ impl fmt::Display for JsonValue {
         match self {
             Self::Null => f.write_str("null"),
             Self::Boolean(value) => write!(f, "{value}"),
+            Self::Number(text) if text.contains(['.', 'e', 'E']) => match text.parse() {
+                Ok(number) => f.write_str(&format_double(number)),
+                Err(_) => f.write_str(text),
+            },
+            Self::Number(text) if text == "-0" => f.write_str("0"),
             Self::Number(text) | Self::String(text) => f.write_str(text),
             Self::Array(elements) => {
                 f.write_str("[")?;
