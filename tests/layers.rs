@@ -59,3 +59,70 @@ fn the_layers_have_no_cycle() {
         heights.insert(layer, height.unwrap_or(0));
     }
 }
+
+/// The files of a crate's modules, by their module paths.
+#[expect(clippy::disallowed_methods, reason = "the test reads the sources")]
+fn modules(directory: &std::path::Path, path: &str, found: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let file = entry.unwrap().path();
+        let stem = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") };
+        if file.is_dir() {
+            modules(&file, &join(&stem), found);
+        } else if !stem.ends_with("_tests") && stem != "lib" {
+            let module = if stem == "mod" { path.to_owned() } else { join(&stem) };
+            found.insert(module, std::fs::read_to_string(&file).unwrap());
+        }
+    }
+}
+
+/// The modules of `known` that a source imports from, of which `module` is one.
+fn imports(module: &str, source: &str, known: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+    let is_folder = known.keys().any(|other| other.starts_with(&format!("{module}::")));
+    // A folder's own file stands for the folder: what is `super` to its parts.
+    let above = if is_folder { module } else { parent };
+    let uses = source.lines().filter_map(|line| line.strip_prefix("use "));
+    let paths = uses.flat_map(|line| {
+        let (path, names) =
+            line.trim_end_matches(';').split_once("::{").unwrap_or((line.trim_end_matches(';'), ""));
+        let names = names.trim_end_matches('}').split(", ").map(|name| format!("{path}::{name}"));
+        names.map(|path| path.trim_end_matches("::").to_owned()).collect::<Vec<_>>()
+    });
+    let absolute = paths.filter_map(|path| {
+        path.strip_prefix("crate::").map(str::to_owned).or_else(|| {
+            let rest = path.strip_prefix("super::")?;
+            let above = if is_folder { parent } else { above };
+            Some(if above.is_empty() { rest.to_owned() } else { format!("{above}::{rest}") })
+        })
+    });
+    let module_of = |path: String| {
+        let mut path = path.as_str();
+        loop {
+            if known.contains_key(path) {
+                return Some(path.to_owned());
+            }
+            path = path.rsplit_once("::")?.0;
+        }
+    };
+    absolute.filter_map(module_of).filter(|other| other != module).collect()
+}
+
+#[test]
+fn the_modules_of_storage_have_no_cycle() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("storage/src");
+    let mut known = BTreeMap::new();
+    modules(&directory, "", &mut known);
+    let mut left: BTreeMap<&String, BTreeSet<String>> =
+        known.iter().map(|(module, source)| (module, imports(module, source, &known))).collect();
+    assert!(left.values().map(BTreeSet::len).sum::<usize>() > 100, "the imports are not found any more");
+    while !left.is_empty() {
+        let done: Vec<&String> = left
+            .iter()
+            .filter(|(_, uses)| uses.iter().all(|other| !left.contains_key(other)))
+            .map(|(module, _)| *module)
+            .collect();
+        assert!(!done.is_empty(), "these modules use each other in a circle: {left:#?}");
+        done.iter().for_each(|module| drop(left.remove(module)));
+    }
+}
