@@ -2,7 +2,7 @@
 
 use super::model::SeenPartition;
 use super::reads::{self, Way};
-use super::step::Query;
+use super::step::{End, Query};
 use super::world::{JOURNAL, PARTITIONS, Stop, World};
 use dodona_env::Random;
 use dodona_storage::StorageError;
@@ -189,5 +189,14 @@ impl World {
             }
         }
         Ok(true)
+    }
+
+    /// Flips a bit between two lives. The next one starts: it makes anew what it reads of files.
+    ///
+    /// # Errors
+    /// It does not start, or something is lost.
+    pub fn rot_at_rest(&mut self, seed: u64) -> Result<(), Stop> {
+        self.rotten = self.life_disk.rot_by(".sst", &Random::from_seed(seed));
+        self.restart(End::Kill)
     }
 }

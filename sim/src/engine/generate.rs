@@ -85,8 +85,9 @@ impl Generator {
             942..950 => Step::LimitSpace(self.chance(60).then(|| self.random.below(3_000) as u32)),
             950..954 => Step::FailSync(self.below(5)),
             954..962 => Step::Rot(self.random.next_u64()),
-            962..968 => Step::Scrub(self.random.next_u64()),
-            968..982 => Step::Restart(End::Kill),
+            962..966 => Step::Scrub(self.random.next_u64()),
+            966..970 => Step::RotAtRest(self.random.next_u64()),
+            970..982 => Step::Restart(End::Kill),
             _ => Step::Restart(End::PowerCut(self.random.next_u64())),
         }
     }

@@ -192,6 +192,7 @@ async fn apply(world: &mut World, step: &Step) -> Result<(), Stop> {
                 empty(world)?;
             }
         }
+        Step::RotAtRest(seed) => world.rot_at_rest(*seed)?,
         Step::Restart(end) => world.restart(*end)?,
     }
     Ok(())

@@ -161,6 +161,8 @@ pub enum Step {
     Rot(u64),
     /// A bit of a file flips for good, and the table is scrubbed; afterwards it is emptied.
     Scrub(u64),
+    /// A bit of a file flips between two lives: the start heals what it reads of files.
+    RotAtRest(u64),
     /// The engine ends and starts again.
     Restart(End),
 }

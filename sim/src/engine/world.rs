@@ -82,6 +82,8 @@ pub struct World {
     promises: [Promises; 2],
     /// The disk failed while the table was being emptied: that may have happened or not.
     pub maybe_emptied: bool,
+    /// A bit that was flipped between two lives.
+    pub(super) rotten: Option<(String, usize, u8)>,
     space_is_limited: bool,
     pub(super) sync_may_fail: bool,
     pub(super) snapshots: u64,
@@ -119,6 +121,7 @@ impl World {
             gc_before: i64::MIN,
             promises: Default::default(),
             maybe_emptied: false,
+            rotten: None,
             space_is_limited: false,
             sync_may_fail: false,
             snapshots: 0,
@@ -327,6 +330,10 @@ impl World {
         self.life_disk.fail_sync_after(None);
         (self.space_is_limited, self.sync_may_fail) = (false, false);
         self.start().map_err(Stop::Violation)?;
+        if let Some((path, at, mask)) = self.rotten.take() {
+            // What is not healed is in the data: who reads them finds it.
+            self.life_disk.flip(&path, at, mask);
+        }
         for (index, table) in [self.table, JOURNAL].into_iter().enumerate() {
             let survived = self.journal(if self.setup.inner_journal { table } else { JOURNAL })?;
             let promises = &mut self.promises[index];

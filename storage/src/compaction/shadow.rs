@@ -12,7 +12,7 @@ use crate::sstable::cursor::SstableSource;
 use crate::sstable::reader::Access;
 use dodona_types::merge::{merge_deletions, shadow_row};
 use dodona_types::row::{RowBuilder, RowView};
-use dodona_types::{Cell, ClusteringSlice, Deletion, KeyRef, RowItem};
+use dodona_types::{Cell, CellKind, ClusteringSlice, Deletion, KeyRef, RowItem};
 use std::sync::Arc;
 
 /// The next row or marker of the other files.
@@ -161,8 +161,11 @@ fn without_overwritten(row: &RowView<'_>, other: &RowView<'_>, out: &mut Vec<u8>
                 .iter()
                 .any(|(other, newer)| other == column && newer.timestamp_micros > deletion.timestamp_micros),
             RowItem::Cell(cell) => {
+                // A counter is the sum of its parts, whatever their times.
+                let may_be_overwritten = cell.kind != CellKind::Counter;
                 newer.iter().any(|other| {
-                    (other.column, other.path) == (cell.column, cell.path)
+                    may_be_overwritten
+                        && (other.column, other.path) == (cell.column, cell.path)
                         && other.timestamp_micros > cell.timestamp_micros
                 }) || deletions.iter().any(|(column, deletion)| {
                     *column == cell.column && deletion.covers(cell.timestamp_micros)
@@ -175,4 +178,33 @@ fn without_overwritten(row: &RowView<'_>, other: &RowView<'_>, out: &mut Vec<u8>
         }
     }
     Ok(any)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dodona_types::ColumnId;
+    use dodona_types::row::RowHeader;
+
+    fn row(kind: CellKind, timestamp_micros: i64) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut row = RowBuilder::new(&mut out, timestamp_micros, &RowHeader::EMPTY);
+        row.push_cell(&Cell { column: ColumnId(1), path: None, timestamp_micros, kind, value: b"x" });
+        out
+    }
+
+    #[test]
+    fn cells_that_were_written_over_go_and_parts_of_counters_stay() {
+        for (kind, stays) in [(CellKind::Live, false), (CellKind::Counter, true)] {
+            let (old, new) = (row(kind, 5), row(kind, 9));
+            let mut out = Vec::new();
+            let left =
+                without_overwritten(&RowView::parse(&old).unwrap(), &RowView::parse(&new).unwrap(), &mut out);
+            assert_eq!(left.unwrap(), stays, "{kind:?}");
+            let mut out = Vec::new();
+            let same =
+                without_overwritten(&RowView::parse(&old).unwrap(), &RowView::parse(&old).unwrap(), &mut out);
+            assert!(same.unwrap(), "of two that are equal both stay: each might leave its own out");
+        }
+    }
 }

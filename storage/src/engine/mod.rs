@@ -30,10 +30,11 @@ use uuid::Uuid;
 
 pub mod compact;
 pub mod flush;
+mod heal;
 pub mod maintain;
 pub mod operations;
 #[cfg(test)]
-mod operations_tests;
+pub(crate) mod operations_tests;
 pub mod recovery;
 pub mod scrub;
 pub mod snapshot;

@@ -45,7 +45,7 @@ fn a_scrub_finds_every_byte_and_keeps_what_is_sound() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test copies a data directory")]
-fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
+pub(crate) fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());

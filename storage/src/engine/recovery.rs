@@ -60,7 +60,7 @@ impl Engine {
         let mut stores = Tables::new();
         let mut recovered = Recovered::default();
         for table in tables {
-            let (store, sstables) = open_table(&env, &cache, &manifest, table)?;
+            let (store, sstables) = open_table(&env, &cache, &mut manifest, table, host)?;
             recovered.sstables += sstables;
             stores.insert(store.settings.load().id, Arc::new(store));
         }
@@ -127,8 +127,9 @@ fn check_layout(env: &Env) -> Result<()> {
 fn open_table(
     env: &Env,
     cache: &Arc<BlockCache>,
-    manifest: &Manifest,
+    manifest: &mut Manifest,
     settings: TableSettings,
+    host: Uuid,
 ) -> Result<(TableStore, usize)> {
     let table = settings.id;
     let directory = sstable::directory_of(table);
@@ -146,10 +147,19 @@ fn open_table(
             env.disk.remove(&path).during("removing", &path)?;
         }
     }
-    let sstables = wanted
-        .iter()
-        .map(|id| Sstable::open(&*env.disk, &env.mutants, cache, table, *id).map(Arc::new))
-        .collect::<Result<Vec<_>>>()?;
+    let mut sstables = Vec::with_capacity(wanted.len());
+    for id in wanted {
+        let open = |id| Sstable::open(&*env.disk, &env.mutants, cache, table, id).map(Arc::new);
+        sstables.push(match open(id) {
+            Err(error @ StorageError::Corrupt { .. }) => {
+                match super::heal::heal(env, cache, manifest, &settings, host, id)? {
+                    Some(healed) => open(healed)?,
+                    None => return Err(error),
+                }
+            }
+            sstable => sstable?,
+        });
+    }
     let count = sstables.len();
     let memtable = Memtable::new(FIRST_SHARD_BITS, 0, env.clock.mono());
     let levels = manifest.state().get(&table).map(|files| files.levels.clone()).unwrap_or_default();

@@ -31,6 +31,12 @@ impl Filter {
         filter
     }
 
+    /// A filter that excludes nothing.
+    #[must_use]
+    pub fn of_everything() -> Self {
+        Self { hashes: 1, words: vec![u64::MAX].into() }
+    }
+
     /// A token is a hash already; a second one is mixed from it (Kirsch and Mitzenmacher, "Less
     /// hashing, same performance").
     fn bits(&self, token: Token) -> impl Iterator<Item = usize> + use<> {

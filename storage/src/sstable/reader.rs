@@ -92,6 +92,43 @@ impl Sstable {
         Ok(sstable)
     }
 
+    /// Opens a file of which only the blocks can be trusted, to salvage them. Gives the handles that
+    /// its footer names as well, if it can be read.
+    ///
+    /// # Errors
+    /// The operating system's; there is no footer.
+    pub fn open_unindexed(
+        disk: &dyn Disk,
+        cache: &Arc<BlockCache>,
+        table: TableId,
+        id: SstableId,
+    ) -> Result<(Self, Vec<BlockHandle>)> {
+        let path = path_of(table, id);
+        let file = disk.open(&path).during("opening", &path)?;
+        let file_bytes = file.len().during("opening", &path)?;
+        let Some(footer_at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {
+            return Err(corrupt(&path, 0, "the file is shorter than a footer"));
+        };
+        let mut footer = [0; FOOTER_BYTES];
+        file.read_at(footer_at, &mut footer).during("reading", &path)?;
+        let footer = Footer::decode(&path, id.0, footer_at, &footer);
+        let known = footer.map_or_else(|_| Vec::new(), |it| vec![it.top_index, it.filter, it.statistics]);
+        let sstable = Self {
+            id,
+            path,
+            file,
+            file_bytes,
+            cache_file: cache.register_file(),
+            cache: Arc::clone(cache),
+            top_index: Vec::new(),
+            top_index_offset: footer_at,
+            filter: Filter::of_everything(),
+            statistics: Statistics::new(table, Vec::new(), uuid::Uuid::nil()),
+            mutants: Mutants::none(),
+        };
+        Ok((sstable, known))
+    }
+
     fn decoded<T>(
         &self,
         handle: BlockHandle,

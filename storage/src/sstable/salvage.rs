@@ -5,7 +5,8 @@ use super::format::{
     self, BLOCK_TRAILER_BYTES, BlockHandle, KIND_CLUSTERED, KIND_PARTITION, KIND_STATIC, VALUE_MARKER,
     VALUE_ROW,
 };
-use super::reader::{Access, Sstable};
+use super::reader::{Access, IndexEntry, Sstable};
+use super::statistics::Statistics;
 use super::verify::{Damage, ListedBlock};
 use super::writer::SstableWriter;
 use crate::error::{Result, StorageError};
@@ -50,6 +51,16 @@ pub fn salvage(file: &Sstable, writer: &mut SstableWriter) -> Result<Salvaged> {
     if !index_is_whole {
         blocks.extend(unlisted_blocks(file, &blocks)?);
     }
+    copy(file, blocks, lost, writer)
+}
+
+/// Copies what can be read of these blocks.
+fn copy(
+    file: &Sstable,
+    mut blocks: Vec<ListedBlock>,
+    lost: Vec<Damage>,
+    writer: &mut SstableWriter,
+) -> Result<Salvaged> {
     let mut salvage = Salvage {
         writer,
         last_key: Vec::new(),
@@ -225,6 +236,23 @@ const fn part(handle: BlockHandle) -> (u64, u64) {
 }
 
 fn blocks_in(file: &Sstable, gap: BlockHandle) -> Result<Vec<ListedBlock>> {
+    let mut found = Vec::new();
+    for handle in handles_in(file, gap)? {
+        found.extend(listed(file, handle));
+    }
+    Ok(found)
+}
+
+/// A block with its first key, if it has one.
+fn listed(file: &Sstable, handle: BlockHandle) -> Option<ListedBlock> {
+    let block = file.block(handle, Access::Uncached).ok()?;
+    let mut cursor = BlockCursor::default();
+    cursor.seek_first(&block).ok()?;
+    Some(ListedBlock { handle, first_key: cursor.key()?.into(), open: Deletion::NONE })
+}
+
+/// The blocks in a part of a file, found by their checksums.
+fn handles_in(file: &Sstable, gap: BlockHandle) -> Result<Vec<BlockHandle>> {
     let bytes = file.read(gap)?;
     let mut found = Vec::new();
     let (mut at, mut steps) = (0, 0);
@@ -237,17 +265,83 @@ fn blocks_in(file: &Sstable, gap: BlockHandle) -> Result<Vec<ListedBlock>> {
             at += 1;
             continue;
         };
-        let handle = BlockHandle { offset, length: length as u32 };
-        let mut cursor = BlockCursor::default();
-        if let Ok(block) = file.block(handle, Access::Uncached)
-            && cursor.seek_first(&block).is_ok()
-            && let Some(key) = cursor.key()
-        {
-            found.push(ListedBlock { handle, first_key: key.into(), open: Deletion::NONE });
-        }
+        found.push(BlockHandle { offset, length: length as u32 });
         at += length;
     }
     Ok(found)
+}
+
+/// Copies all data of a file whose footer, filter, statistics or top index is damaged, found by the
+/// checksums of its blocks alone. None if any data may be lost. `known` are the blocks that the
+/// footer names, if it can be read: they hold no data.
+///
+/// # Errors
+/// A file could not be read or written.
+pub fn salvage_without_index(
+    file: &Sstable,
+    known: &[BlockHandle],
+    writer: &mut SstableWriter,
+) -> Result<Option<Salvaged>> {
+    let Ok(length) = u32::try_from(file.top_index_offset()) else { return Ok(None) };
+    let handles = handles_in(file, BlockHandle { offset: 0, length })?;
+    let mut end = 0;
+    for handle in handles.iter().copied().chain([BlockHandle { offset: length.into(), length: 0 }]) {
+        // What no checksum fits must be something that can be made anew.
+        let is_harmless = |from: u64, to: u64| known.iter().any(|known| part(*known) == (from, to));
+        if handle.offset > end && !is_harmless(end, handle.offset) {
+            return Ok(None);
+        }
+        end = handle.offset + u64::from(handle.length);
+    }
+    let data: Vec<ListedBlock> = handles
+        .iter()
+        .filter(|handle| !known.contains(handle))
+        .filter_map(|handle| listed(file, *handle))
+        .filter(|block| !is_index(file, block.handle, &handles) && is_data(file, block.handle))
+        .collect();
+    let salvaged = copy(file, data, Vec::new(), writer)?;
+    // Without a footer nothing says where the data end, save for the statistics.
+    let is_whole = !known.is_empty() || handles.iter().any(|handle| counts(file, *handle, &salvaged));
+    Ok((is_whole && salvaged.lost.is_empty()).then_some(salvaged))
+}
+
+/// True if a block holds the file's statistics, and they are of what was salvaged.
+fn counts(file: &Sstable, handle: BlockHandle, salvaged: &Salvaged) -> bool {
+    let statistics = file.load(handle, Access::Uncached).ok();
+    let statistics = statistics.and_then(|bytes| serde_json::from_slice::<Statistics>(&bytes).ok());
+    statistics.is_some_and(|said| {
+        said.table == file.statistics().table
+            && (said.partitions, said.rows) == (salvaged.partitions, salvaged.rows)
+    })
+}
+
+/// True if every entry names a block.
+fn is_index(file: &Sstable, handle: BlockHandle, handles: &[BlockHandle]) -> bool {
+    every_value(file, handle, |_, value| {
+        IndexEntry::parse(value).is_ok_and(|entry| handles.contains(&entry.handle))
+    })
+}
+
+/// True if every entry is of a partition: a filter or statistics may look like a block.
+fn is_data(file: &Sstable, handle: BlockHandle) -> bool {
+    every_value(file, handle, |key, _| {
+        let kind = format::partition_prefix_bytes(key).ok().and_then(|length| key.get(length));
+        kind.is_some_and(|kind| [KIND_PARTITION, KIND_STATIC, KIND_CLUSTERED].contains(kind))
+    })
+}
+
+fn every_value(file: &Sstable, handle: BlockHandle, fits: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+    let Ok(block) = file.block(handle, Access::Uncached) else { return false };
+    let mut cursor = BlockCursor::default();
+    if cursor.seek_first(&block).is_err() {
+        return false;
+    }
+    while let Some(key) = cursor.key() {
+        if !fits(key, block.value(cursor.value_range())) || cursor.advance(&block).is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// The length of the block that begins here, if one does, and the bytes looked at.

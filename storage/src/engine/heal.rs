@@ -1,0 +1,61 @@
+//! Heals files at the start whose data are whole: footer, filter, statistics and top index can be
+//! made anew of them.
+
+use crate::error::{IoContext, Result};
+use crate::manifest::{Edit, Manifest};
+use crate::sstable::cache::BlockCache;
+use crate::sstable::salvage::salvage_without_index;
+use crate::sstable::{Sstable, SstableId, SstableWriter, Statistics};
+use crate::table::TableSettings;
+use dodona_env::Env;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Writes a damaged file anew, if all its data are there, and puts the new one into the manifest.
+/// None if something would be lost. The damaged file is kept in the snapshot `healed-<its id>`.
+pub(super) fn heal(
+    env: &Env,
+    cache: &Arc<BlockCache>,
+    manifest: &mut Manifest,
+    settings: &TableSettings,
+    host: Uuid,
+    damaged: SstableId,
+) -> Result<Option<SstableId>> {
+    let table = settings.id;
+    let (file, known) = Sstable::open_unindexed(&*env.disk, cache, table, damaged)?;
+    let id = SstableId(env.random.uuid_v7(env.clock.wall_micros()));
+    let statistics = Statistics::new(table, settings.columns.clone(), host);
+    let (disk, mutants) = (Arc::clone(&env.disk), env.mutants.clone());
+    let mut writer = SstableWriter::create(disk, mutants, id, settings.writer.clone(), statistics)?;
+    let salvaged = match salvage_without_index(&file, &known, &mut writer) {
+        Ok(Some(salvaged)) if salvaged.partitions > 0 => salvaged,
+        other => {
+            writer.abandon();
+            return other.map(|_| None);
+        }
+    };
+    let Some(id) = writer.finish()? else { return Ok(None) };
+    let directory = format!("snapshots/healed-{}/{table}", damaged.0);
+    env.disk.create_dir_all(&directory).during("creating", &directory)?;
+    let link = format!("{directory}/{}.sst", damaged.0);
+    match env.disk.hard_link(file.path(), &link) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(error).during("linking", &link);
+        }
+        _ => env.disk.sync_dir(&directory).during("syncing", &directory)?,
+    }
+    let mut edit = Edit::new(table);
+    let level = manifest.state().get(&table).and_then(|files| files.levels.get(&damaged)).copied();
+    edit.levels = level.map(|level| (id, level)).into_iter().collect();
+    edit.added = vec![id];
+    edit.removed = vec![damaged];
+    manifest.commit(&edit)?;
+    env.disk.remove(file.path()).during("removing", file.path())?;
+    tracing::warn!(
+        path = file.path(),
+        kept_in = directory,
+        rows = salvaged.rows,
+        "a damaged file was written anew; nothing of it is lost"
+    );
+    Ok(Some(id))
+}
