@@ -142,13 +142,15 @@ fn operators_find_what_they_know() {
     assert_eq!(node.nodetool(&["statusautocompaction", "-a", "ks"]), "ks t running\n");
     assert!(node.nodetool(&["cleanup", "ks"]).contains("nothing that belongs to others"));
     assert_eq!(node.nodetool(&["verify", "ks"]), "ks.t: 0 files, 0 damaged parts\n");
-    assert_eq!(node.nodetool(&["drain"]), "");
     let failed = node.shell("SELECT * FROM ks.nothing; SELECT key FROM system.local");
     assert_eq!(failed.status.code(), Some(1));
     assert!(String::from_utf8(failed.stdout).unwrap().contains("local"), "the script goes on");
     assert!(
         String::from_utf8(failed.stderr).unwrap().starts_with("InvalidRequest: Error from server: code=2200")
     );
+    assert_eq!(node.nodetool(&["drain"]), "");
+    assert!(!node.shell("SELECT key FROM system.local").status.success(), "clients are served no more");
+    assert!(node.nodetool(&["status"]).contains("UN  127.0.0.1"));
 }
 
 #[test]

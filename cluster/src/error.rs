@@ -27,6 +27,31 @@ pub enum ClusterError {
         /// Acknowledgements needed.
         block_for: u32,
     },
+    /// A conditional request was not decided in time: nothing was written under its own ballot.
+    #[error(
+        "CAS operation timed out: received {received} of {block_for} required responses after {contentions} contention retries"
+    )]
+    CasTimeout {
+        /// The level asked for.
+        consistency: Consistency,
+        /// Promises received.
+        received: u32,
+        /// Promises needed.
+        block_for: u32,
+        /// How often another request was in the way.
+        contentions: u32,
+    },
+    /// A conditional write was proposed, and too few replicas said in time that they accepted it:
+    /// it may be chosen later.
+    #[error("CAS operation result is unknown - proposal accepted by {received} but not a quorum.")]
+    CasUnknown {
+        /// The level asked for.
+        consistency: Consistency,
+        /// Acceptances received.
+        received: u32,
+        /// Acceptances needed.
+        block_for: u32,
+    },
     /// Too few replicas answered a read in time.
     #[error("Operation timed out - received only {received} responses.")]
     ReadTimeout {

@@ -31,6 +31,12 @@ pub enum Body {
     Found(Vec<u8>),
     /// The request failed, and why.
     Failed(String),
+    /// A request of Paxos ([`crate::paxos::message::Request`]).
+    Paxos(Vec<u8>),
+    /// Its answer ([`crate::paxos::state::Answer`]).
+    PaxosAnswer(Vec<u8>),
+    /// Lead a change of counters: the level (u8), and a [`crate::counter::CounterUpdate`].
+    Count(Vec<u8>),
 }
 
 /// A message.
@@ -56,6 +62,9 @@ impl Message {
             Body::Read(bytes) => (3, bytes),
             Body::Found(bytes) => (4, bytes),
             Body::Failed(reason) => (5, reason.as_bytes()),
+            Body::Paxos(bytes) => (6, bytes),
+            Body::PaxosAnswer(bytes) => (7, bytes),
+            Body::Count(bytes) => (8, bytes),
         };
         out.push(verb);
         out.extend_from_slice(&self.id.to_le_bytes());
@@ -106,6 +115,9 @@ impl Message {
             3 => Body::Read(rest.to_vec()),
             4 => Body::Found(rest.to_vec()),
             5 => Body::Failed(String::from_utf8_lossy(rest).into_owned()),
+            6 => Body::Paxos(rest.to_vec()),
+            7 => Body::PaxosAnswer(rest.to_vec()),
+            8 => Body::Count(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, deadline_micros, body })

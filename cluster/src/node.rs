@@ -1,23 +1,27 @@
 //! A node: starts from an environment and settings, and holds what requests need.
 
-use crate::coordinator::{Coordinator, Timeouts, plan};
+use crate::coordinator::{Coordinator, Local, Timeouts};
+use crate::counter::Leader;
 use crate::error::ClusterError;
+use crate::message::Body;
 use crate::metadata::local::LocalLog;
 use crate::metadata::{Entry, MetadataLog, SchemaChange};
+use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::ring::{Member, Ring, even_tokens};
 use crate::timestamp::Timestamps;
-use crate::transport::{self, Peers};
+use crate::transport::{self, Handler, Peers};
 use arc_swap::ArcSwap;
-use dodona_env::{Env, collections::HashMap};
+use dodona_env::Env;
+use dodona_env::net::BoxFuture;
 use dodona_storage::compaction::CompactionSettings;
 use dodona_storage::sstable::WriterOptions;
 use dodona_storage::sstable::compression::Compression;
 use dodona_storage::sstable::statistics::StoredColumn;
 use dodona_storage::{Engine, EngineSettings, Maintained, Recovered, StorageError, TableSettings};
+use dodona_types::TableId;
 use dodona_types::schema::{Keyspace, Options, Schema, Table};
-use dodona_types::{Consistency, TableId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -63,6 +67,22 @@ pub struct Identity {
     pub cluster: Uuid,
 }
 
+/// The identity as its file has it.
+#[derive(Serialize, Deserialize)]
+struct IdentityFile {
+    #[serde(flatten)]
+    identity: Identity,
+    /// Absent in files of the first versions.
+    checksum: Option<String>,
+}
+
+impl Identity {
+    fn checksum(&self) -> String {
+        let bytes = [self.host.into_bytes(), self.cluster.into_bytes()].concat();
+        format!("{:08x}", crc32c::crc32c(&bytes))
+    }
+}
+
 /// What the node tells of itself.
 #[derive(Clone, Debug)]
 pub struct NodeInfo {
@@ -83,53 +103,6 @@ pub struct Builtin {
     pub volatile: BTreeSet<TableId>,
 }
 
-/// Which node holds what, at one schema. Immutable.
-pub struct Placement {
-    /// The schema, with the keyspaces that every node has.
-    pub schema: Arc<Schema>,
-    /// The ring.
-    pub ring: Ring,
-    /// This node's place among the ring's members.
-    pub local: usize,
-    replication: HashMap<TableId, Arc<Replication>>,
-}
-
-impl Placement {
-    fn new(schema: Arc<Schema>, ring: Ring, local: usize) -> Self {
-        let mut replication = HashMap::default();
-        for keyspace in schema.keyspaces.values() {
-            // What the schema holds was validated when it was created.
-            let strategy =
-                Arc::new(Replication::from_options(&keyspace.replication).unwrap_or(Replication::Local));
-            for table in keyspace.tables.values() {
-                replication.insert(table.id, Arc::clone(&strategy));
-            }
-        }
-        Self { schema, ring, local, replication }
-    }
-
-    pub(crate) fn replication_of(&self, table: TableId) -> Result<&Replication, ClusterError> {
-        self.replication.get(&table).map(AsRef::as_ref).ok_or(StorageError::NoSuchTable(table).into())
-    }
-
-    /// True if this node alone holds the table.
-    ///
-    /// # Errors
-    /// [`ClusterError::Unavailable`] if it alone is too few for the level.
-    pub(crate) fn only_here(&self, table: TableId, consistency: Consistency) -> Result<bool, ClusterError> {
-        let replication = self.replication_of(table)?;
-        if self.ring.members().len() > 1 && *replication != Replication::Local {
-            return Ok(false);
-        }
-        let required =
-            plan::block_for(consistency, replication, &self.ring.members()[self.local].data_center);
-        if required > 1 {
-            return Err(ClusterError::Unavailable { consistency, required, alive: 1 });
-        }
-        Ok(true)
-    }
-}
-
 /// A running node.
 pub struct Node {
     /// The environment it runs in.
@@ -141,7 +114,7 @@ pub struct Node {
     /// Coordinates requests.
     pub coordinator: Coordinator,
     /// Gives out server timestamps.
-    pub timestamps: Timestamps,
+    pub timestamps: Arc<Timestamps>,
     /// How the start found the data directory.
     pub recovered: Recovered,
     placement: Arc<ArcSwap<Placement>>,
@@ -162,7 +135,7 @@ impl Node {
     /// The data directory is in use, damaged or of a newer format; the operating system refuses.
     pub fn start(env: Env, settings: NodeSettings, builtin: Builtin) -> Result<Arc<Self>, ClusterError> {
         let identity = identity(&env)?;
-        let metadata: Arc<dyn MetadataLog> = Arc::new(LocalLog::open(&*env.disk, env.tasks)?);
+        let metadata: Arc<dyn MetadataLog> = Arc::new(LocalLog::open(Arc::clone(&env.disk), env.tasks)?);
         let schema = Arc::new(with_builtin(&metadata.schema(), &builtin));
         let tables = schema
             .tables()
@@ -173,18 +146,23 @@ impl Node {
         let (ring, local) = ring_of(&settings, identity.host);
         let member = ring.members()[local].clone();
         let placement = Arc::new(ArcSwap::from_pointee(Placement::new(Arc::clone(&schema), ring, local)));
-        let replica = Arc::new(Replica::new(Arc::clone(&engine), env.tasks));
+        let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement)));
         let peers = Arc::new(Peers::new(env.clone()));
+        let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
         let coordinator = Coordinator::new(
             env.clone(),
-            Arc::clone(&engine),
-            Arc::clone(&replica),
+            Local {
+                engine: Arc::clone(&engine),
+                replica: Arc::clone(&replica),
+                leader: Leader::new(env.clone(), Arc::clone(&engine), identity.host),
+            },
             peers,
             Arc::clone(&placement),
             settings.timeouts,
+            Arc::clone(&timestamps),
         );
         Ok(Arc::new(Self {
-            timestamps: Timestamps::new(Arc::clone(&env.clock)),
+            timestamps,
             info: NodeInfo { identity, cluster_name: settings.cluster_name, member },
             engine,
             coordinator,
@@ -358,7 +336,7 @@ impl Node {
     }
 
     async fn serve_peers(self: Arc<Self>) {
-        match transport::serve(self.env.clone(), self.internode, self.replica.clone()).await {
+        match transport::serve(self.env.clone(), self.internode, self.clone()).await {
             Ok(service) => service.await,
             Err(error) => self.fail(&format!("cannot listen for peers on {}: {error}", self.internode)),
         }
@@ -378,7 +356,22 @@ impl Node {
         let engine = Arc::clone(&self.engine);
         let drained =
             self.env.tasks.blocking(move || engine.flush_all().and_then(|()| engine.sync_log())).await;
-        Ok(drained.map_err(|error| ClusterError::Invalid(error.to_string()))??)
+        drained.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        self.coordinator.end().await
+    }
+}
+
+impl Handler for Node {
+    fn handle(self: Arc<Self>, body: Body) -> BoxFuture<'static, Body> {
+        Box::pin(async move {
+            match body {
+                Body::Count(request) => match self.coordinator.count_for_peer(&request).await {
+                    Ok(()) => Body::Mutated,
+                    Err(error) => Body::Failed(error.to_string()),
+                },
+                body => Arc::clone(&self.replica).handle(body).await,
+            }
+        })
     }
 }
 
@@ -389,13 +382,25 @@ fn identity(env: &Env) -> Result<Identity, ClusterError> {
         source: Arc::new(error),
     };
     match env.disk.read(IDENTITY_FILE) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-            let reason = format!("not a node's identity: {error}");
-            StorageError::Corrupt { path: IDENTITY_FILE.into(), offset: 0, reason }.into()
-        }),
+        Ok(bytes) => {
+            let damaged = |reason: String| StorageError::Corrupt {
+                path: IDENTITY_FILE.into(),
+                offset: 0,
+                reason: format!("not a node's identity: {reason}"),
+            };
+            let file: IdentityFile =
+                serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+            match file.checksum {
+                Some(checksum) if checksum != file.identity.checksum() => {
+                    Err(damaged("the checksum does not match".into()).into())
+                }
+                _ => Ok(file.identity),
+            }
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let identity = Identity { host: env.random.uuid_v4(), cluster: env.random.uuid_v4() };
-            let json = serde_json::to_vec_pretty(&identity).unwrap_or_default();
+            let file = IdentityFile { checksum: Some(identity.checksum()), identity: identity.clone() };
+            let json = serde_json::to_vec_pretty(&file).unwrap_or_default();
             env.disk.replace(IDENTITY_FILE, &json).map_err(|error| io("writing", error))?;
             Ok(identity)
         }

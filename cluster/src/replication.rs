@@ -2,8 +2,8 @@
 //! `NetworkTopologyStrategy`, `LocalStrategy`).
 
 use crate::ring::{MemberIndex, Ring};
-use dodona_types::Token;
 use dodona_types::schema::Options;
+use dodona_types::{Consistency, Token};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A keyspace's strategy.
@@ -99,6 +99,28 @@ impl Replication {
             Self::NetworkTopology { factors } => match data_center {
                 Some(name) => factors.get(name).copied().unwrap_or(0),
                 None => factors.values().sum(),
+            },
+        }
+    }
+
+    /// How many replicas must answer at a level to a coordinator in that data centre.
+    #[must_use]
+    pub fn block_for(&self, consistency: Consistency, local_data_center: &str) -> u32 {
+        let quorum = |factor: u32| factor / 2 + 1;
+        let local = match self {
+            Self::NetworkTopology { .. } => self.factor(Some(local_data_center)),
+            _ => self.factor(None),
+        };
+        match consistency {
+            Consistency::Any | Consistency::One | Consistency::LocalOne => 1,
+            Consistency::Two => 2,
+            Consistency::Three => 3,
+            Consistency::Quorum | Consistency::Serial => quorum(self.factor(None)),
+            Consistency::LocalQuorum | Consistency::LocalSerial => quorum(local),
+            Consistency::All => self.factor(None),
+            Consistency::EachQuorum => match self {
+                Self::NetworkTopology { factors } => factors.values().map(|factor| quorum(*factor)).sum(),
+                _ => quorum(self.factor(None)),
             },
         }
     }

@@ -1,11 +1,13 @@
 //! The values of one execution.
 
+use crate::collection_value::collection_value;
 use crate::error::{CqlError, invalid};
 use crate::outcome::ColumnSpec;
 use crate::session::{BoundValue, Parameters};
 use dodona_types::CqlType;
-use dodona_types::value::validate;
+use dodona_types::value::{compare, elements, map_entries, validate};
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A term's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,29 +62,42 @@ pub(crate) struct Binding<'a> {
     pub(crate) now_seconds: i64,
     /// Draws random bits for uuids.
     pub(crate) random: &'a dodona_env::Random,
+    /// Elements of lists that were added so far.
+    list_elements: AtomicU32,
 }
 
 impl<'a> Binding<'a> {
-    /// Pairs the request's values with the statement's markers, and checks them.
+    /// Pairs the request's values with the statement's markers, and checks them. `miscount` is the
+    /// message where there are so many markers, but so many values.
     pub(crate) fn new(
         markers: &[ColumnSpec],
         parameters: &'a Parameters<'a>,
         now_micros: i64,
         random: &'a dodona_env::Random,
+        miscount: fn(usize, usize) -> String,
     ) -> Result<Self, CqlError> {
         let values = match parameters.names {
             None => Values::Given(parameters.values),
             Some(names) => Values::Ordered(by_name(markers, names, parameters.values)),
         };
         if values.len() != markers.len() {
-            return invalid(format!(
-                "Invalid amount of bind variables: there were {} markers(?) in CQL but {} bound variables",
-                markers.len(),
-                values.len()
-            ));
+            return invalid(miscount(markers.len(), values.len()));
         }
         let now_seconds = parameters.now_seconds.unwrap_or(now_micros.div_euclid(1_000_000));
-        Ok(Self { values, now_micros, now_seconds, random })
+        Ok(Self { values, now_micros, now_seconds, random, list_elements: AtomicU32::new(0) })
+    }
+
+    /// The number of the next element that is added to a list, from 0.
+    pub(crate) fn next_list_element(&self) -> u32 {
+        self.list_elements.fetch_add(1, Relaxed)
+    }
+
+    /// True if the list that is bound to a marker has a null.
+    pub(crate) fn has_null_element(&self, marker: Option<usize>) -> bool {
+        match marker.and_then(|index| self.values.get(index)) {
+            Some(BoundValue::Bytes(bytes)) => elements(bytes).any(|element| element.is_none()),
+            _ => false,
+        }
     }
 
     /// The value of a marker, checked against its type.
@@ -90,13 +105,42 @@ impl<'a> Binding<'a> {
         match self.values.get(index) {
             Some(BoundValue::Bytes(bytes)) => {
                 validate(cql_type, bytes)?;
-                Ok(Val::Bytes(Cow::Borrowed(bytes)))
+                match cql_type {
+                    CqlType::Set { .. } | CqlType::Map { .. } => in_order(cql_type, bytes).map(Val::Bytes),
+                    _ => Ok(Val::Bytes(Cow::Borrowed(bytes))),
+                }
             }
             Some(BoundValue::Null) => Ok(Val::Null),
             Some(BoundValue::Unset) => Ok(Val::Unset),
             None => Err(CqlError::Server("a marker without a value".into())),
         }
     }
+}
+
+/// A set or a map with its elements in order and each once; as it is if it is so.
+fn in_order<'v>(ty: &CqlType, bytes: &'v [u8]) -> Result<Cow<'v, [u8]>, CqlError> {
+    let (key, keys_of_map) = match ty {
+        CqlType::Map { key, .. } => (key, true),
+        CqlType::Set { element, .. } => (element, false),
+        _ => return Ok(Cow::Borrowed(bytes)),
+    };
+    let mut before: Option<&[u8]> = None;
+    let mut ascends = |next| before.replace(next).is_none_or(|last| compare(key, last, next).is_lt());
+    let ordered = if keys_of_map {
+        map_entries(bytes).all(|(key, _)| ascends(key))
+    } else {
+        elements(bytes).flatten().all(ascends)
+    };
+    if ordered {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let part = |part: &[u8]| Some(part.to_vec());
+    let parts = if keys_of_map {
+        map_entries(bytes).flat_map(|(key, value)| [part(key), part(value)]).collect()
+    } else {
+        elements(bytes).flatten().map(part).collect()
+    };
+    collection_value(ty, parts).map(Cow::Owned)
 }
 
 fn by_name<'a>(markers: &[ColumnSpec], names: &[&str], values: &[BoundValue<'a>]) -> Vec<BoundValue<'a>> {

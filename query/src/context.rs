@@ -3,9 +3,12 @@
 use crate::ast::{BindMarker, QualifiedName, RawType};
 use crate::error::{CqlError, invalid};
 use crate::outcome::ColumnSpec;
+use dodona_env::collections::HashMap;
 use dodona_types::CqlType;
 use dodona_types::limits::{MAX_NESTING, MAX_VECTOR_DIMENSIONS};
 use dodona_types::schema::{Keyspace, Schema, Table};
+use dodona_types::value::Assignment;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// The analysis of one statement.
@@ -17,11 +20,20 @@ pub(crate) struct Context<'a> {
     pub(crate) markers: Vec<Option<ColumnSpec>>,
     /// The table that the statement is about.
     pub(crate) table: Option<Arc<Table>>,
+    /// Assignments of terms, by the address of the term, how many operators of it, and the type:
+    /// each is asked for many times where calls are inside of calls.
+    assignments: RefCell<HashMap<(usize, usize, CqlType), Assignment>>,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(schema: &'a Schema, default_keyspace: Option<Arc<str>>, markers: usize) -> Self {
-        Self { schema, default_keyspace, markers: vec![None; markers], table: None }
+        Self {
+            schema,
+            default_keyspace,
+            markers: vec![None; markers],
+            table: None,
+            assignments: RefCell::default(),
+        }
     }
 
     /// The keyspace that a name means.
@@ -55,6 +67,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The table that the statement is about, where there is one.
+    pub(crate) fn known_table(&self) -> Result<&Table, CqlError> {
+        self.table.as_deref().ok_or_else(|| CqlError::Server("a column without a table".into()))
+    }
+
     /// Notes what a marker stands for: a receiver's name and type.
     pub(crate) fn marker(
         &mut self,
@@ -75,6 +92,36 @@ impl<'a> Context<'a> {
             }
             None => Err(CqlError::Server("a bind marker without a number".into())),
         }
+    }
+
+    /// An assignment that is worked out once for each term, count of its operators, and type.
+    /// Terms stay where they are while a statement is analysed.
+    pub(crate) fn remembered<T>(
+        &self,
+        term: &T,
+        operators: usize,
+        to: &CqlType,
+        work_out: impl FnOnce() -> Assignment,
+    ) -> Assignment {
+        let key = (std::ptr::from_ref(term).addr(), operators, to.clone());
+        if let Some(known) = self.assignments.borrow().get(&key) {
+            return *known;
+        }
+        let assignment = work_out();
+        self.assignments.borrow_mut().insert(key, assignment);
+        assignment
+    }
+
+    /// Forgets the assignments that were worked out.
+    pub(crate) fn forget_assignments(&mut self) {
+        self.assignments.get_mut().clear();
+    }
+
+    /// The type of a type hint: user-defined types are those of the table's keyspace.
+    pub(crate) fn hinted_type(&self, raw: &RawType) -> Result<CqlType, CqlError> {
+        let of_table = self.table.as_ref().map(|table| Arc::clone(&table.keyspace));
+        let keyspace = of_table.or_else(|| self.default_keyspace.clone()).unwrap_or_else(|| "".into());
+        self.resolve_type(raw, &keyspace)
     }
 
     /// The markers' specifications, once the whole statement is analysed.

@@ -2,6 +2,7 @@
 //! and back.
 
 use crate::error::{CqlError, invalid};
+use dodona_types::CqlType;
 use dodona_types::comparable::{self, Component};
 use dodona_types::key::ROW_END;
 use dodona_types::limits::MAX_KEY_BYTES;
@@ -112,6 +113,17 @@ pub(crate) fn decode_clustering(
         }
     }
     Ok(())
+}
+
+/// The path of a set's element or a map's key: its comparable bytes, and behind them its wire
+/// bytes where the comparable ones do not give them back.
+pub(crate) fn element_path(ty: &CqlType, wire: &[u8]) -> Result<Vec<u8>, CqlError> {
+    let mut path = Vec::with_capacity(wire.len() + 4);
+    comparable::encode_component(ty, false, Some(wire), &mut path)?;
+    if comparable::needs_original(ty, wire) {
+        path.extend_from_slice(wire);
+    }
+    Ok(path)
 }
 
 #[cfg(test)]

@@ -3,17 +3,20 @@
 //! * [`lexer`] makes tokens of text, [`parser`] a tree ([`ast`]) of tokens; nothing there knows a
 //!   schema.
 //! * [`statement`] holds the plans: what a tree means in a schema, and how it is executed.
-//! * [`processor`] is what a server uses: it prepares and executes statements.
+//! * [`processor`] is what a server uses: it prepares and executes statements. Below it nothing knows it:
+//!   plans are executed on a `host`.
 //!
 //! It does not know which node holds what, nor files.
 #![forbid(unsafe_code)]
 
 pub mod ast;
 mod binding;
+mod collection_value;
 mod context;
 pub mod create_text;
 pub mod error;
 mod functions;
+mod host;
 mod keys;
 pub mod lexer;
 pub mod outcome;
@@ -21,16 +24,20 @@ mod paging;
 pub mod parser;
 pub mod prepared;
 pub mod processor;
+mod receiver;
 mod restrictions;
 mod row_values;
 mod selection;
+mod server_view;
 pub mod session;
 pub mod statement;
+mod statement_store;
+mod system_keyspaces;
 pub mod system_tables;
 mod term;
 
 pub use error::CqlError;
-pub use outcome::{ColumnSpec, Outcome, StatementResult};
-pub use prepared::Prepared;
-pub use processor::{Processor, TryExecute};
+pub use outcome::{ColumnSpec, Outcome, StatementResult, TryExecute};
+pub use prepared::{BatchEntry, Prepared};
+pub use processor::Processor;
 pub use session::{BoundValue, Parameters, Session};

@@ -47,6 +47,13 @@ pub enum StatementResult {
         /// Where the next page begins, if there may be more rows.
         paging_state: Option<Vec<u8>>,
     },
+    /// What a conditional statement came to: rows of columns that no PREPARE could tell.
+    Conditional {
+        /// The columns.
+        columns: Vec<ColumnSpec>,
+        /// The rows' values.
+        rows: Vec<Vec<Option<Vec<u8>>>>,
+    },
     /// The session's keyspace is now this one.
     SetKeyspace(Arc<str>),
     /// The schema changed.
@@ -88,4 +95,14 @@ pub enum ChangeTarget {
     Function(Arc<str>, Vec<String>),
     /// An aggregate: name and types of arguments.
     Aggregate(Arc<str>, Vec<String>),
+}
+
+/// What came of a try to execute at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TryExecute {
+    /// It is done.
+    Done(Outcome),
+    /// It must wait for something: forget what the sink was given, and use
+    /// `Processor::execute`.
+    NotHere,
 }

@@ -1,7 +1,9 @@
 //! Prepared statements: analysed once, executed many times.
 
 use crate::outcome::ColumnSpec;
+use crate::session::BoundValue;
 use crate::statement::Plan;
+use crate::statement::batch::Entry;
 use dodona_env::collections::HashMap;
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
@@ -22,6 +24,8 @@ pub struct Prepared {
     pub keyspace: Option<Arc<str>>,
     /// The bind markers.
     pub markers: Vec<ColumnSpec>,
+    /// True if it was prepared by a client, false if it was only sent to be executed.
+    pub is_kept: bool,
     /// The places of the partition key's columns among the markers; empty if not all are there.
     pub partition_key_markers: Vec<u16>,
     /// The columns of the rows it gives; none for statements that give no rows.
@@ -33,6 +37,29 @@ pub struct Prepared {
     /// The epoch of the schema it was analysed against.
     pub epoch: u64,
     pub(crate) plan: Plan,
+}
+
+/// One statement of a batch of the protocol.
+#[derive(Clone, Debug)]
+pub struct BatchEntry<'a> {
+    /// The statement.
+    pub statement: Arc<Prepared>,
+    /// Its values.
+    pub values: Vec<BoundValue<'a>>,
+}
+
+impl Entry for BatchEntry<'_> {
+    fn plan(&self) -> &Plan {
+        &self.statement.plan
+    }
+
+    fn markers(&self) -> &[ColumnSpec] {
+        &self.statement.markers
+    }
+
+    fn values(&self) -> &[BoundValue<'_>] {
+        &self.values
+    }
 }
 
 /// The MD5 of a list of columns.
@@ -63,10 +90,29 @@ pub fn statement_id(text: &str, keyspace: Option<&str>) -> StatementId {
 /// The most statements that are kept.
 const MAX_STATEMENTS: usize = 10_000;
 
+/// A statement that was prepared before the node's start, and has not been executed since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredStatement {
+    /// The keyspace for names without one.
+    pub(crate) keyspace: Option<Arc<str>>,
+    /// The text.
+    pub(crate) text: Arc<str>,
+}
+
+/// What came of keeping a statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// It was not known before.
+    pub(crate) is_new: bool,
+    /// Another one had to go.
+    pub(crate) evicted: Option<StatementId>,
+}
+
 /// The prepared statements of a node.
 #[derive(Default)]
 pub struct PreparedStatements {
     statements: RwLock<HashMap<StatementId, Arc<Prepared>>>,
+    stored: RwLock<HashMap<StatementId, StoredStatement>>,
     evicted: AtomicU64,
 }
 
@@ -79,7 +125,9 @@ impl PreparedStatements {
     }
 
     /// Keeps a statement. Past the bound an arbitrary other one goes.
-    pub fn put(&self, prepared: &Arc<Prepared>) {
+    pub(crate) fn put(&self, prepared: &Arc<Prepared>) -> Kept {
+        let was_stored = self.stored.write().remove(&prepared.id).is_some();
+        let mut kept = Kept::default();
         let mut statements = self.statements.write();
         if statements.len() >= MAX_STATEMENTS && !statements.contains_key(&prepared.id) {
             let oldest =
@@ -87,9 +135,22 @@ impl PreparedStatements {
             if let Some(id) = oldest {
                 statements.remove(&id);
                 self.evicted.fetch_add(1, Relaxed);
+                kept.evicted = Some(id);
             }
         }
-        statements.insert(prepared.id, Arc::clone(prepared));
+        kept.is_new = statements.insert(prepared.id, Arc::clone(prepared)).is_none() && !was_stored;
+        kept
+    }
+
+    /// Notes statements that were prepared before the start.
+    pub(crate) fn put_stored(&self, statements: Vec<(StatementId, StoredStatement)>) {
+        self.stored.write().extend(statements);
+    }
+
+    /// The statement with this id that was prepared before the start.
+    pub(crate) fn stored(&self, id: &[u8]) -> Option<(StatementId, StoredStatement)> {
+        let id = StatementId::try_from(id).ok()?;
+        self.stored.read().get(&id).cloned().map(|statement| (id, statement))
     }
 
     /// Forgets the statements that `stale` names.
@@ -100,6 +161,6 @@ impl PreparedStatements {
     /// How many statements are kept, and how many were forgotten for lack of room.
     #[must_use]
     pub fn counts(&self) -> (usize, u64) {
-        (self.statements.read().len(), self.evicted.load(Relaxed))
+        (self.statements.read().len() + self.stored.read().len(), self.evicted.load(Relaxed))
     }
 }

@@ -7,38 +7,26 @@ use crate::ast::{BatchKind, Statement};
 use crate::binding::Binding;
 use crate::context::Context;
 use crate::error::CqlError;
-use crate::outcome::{Outcome, StatementResult};
+use crate::host::Host;
+use crate::outcome::{Outcome, StatementResult, TryExecute};
 use crate::parser::parse_statement;
-use crate::prepared::{Prepared, PreparedStatements, columns_id, statement_id};
+use crate::prepared::{BatchEntry, Prepared, PreparedStatements, StoredStatement, columns_id, statement_id};
+use crate::server_view::ServerView;
 use crate::session::{Parameters, Session};
-use crate::statement::batch::BatchEntry;
+use crate::statement::modification::counting;
 use crate::statement::{Plan, Scratch, batch, schema};
-use crate::system_tables::{self, ServerView};
+use crate::statement_store;
+use crate::system_tables;
 use dodona_cluster::Node;
-use dodona_env::Random;
 use dodona_types::RowSink;
 use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock};
-
-/// What came of a try to execute at once.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TryExecute {
-    /// It is done.
-    Done(Outcome),
-    /// It must wait for something: forget what the sink was given, and use
-    /// [`Processor::execute`].
-    NotHere,
-}
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 /// Prepares and executes statements on one node.
 pub struct Processor {
-    pub(crate) node: Arc<Node>,
-    pub(crate) prepared: PreparedStatements,
-    pub(crate) random: Random,
-    /// What the server tells of itself, once it has said so.
-    pub(crate) server_view: OnceLock<Box<dyn ServerView>>,
-    /// Seconds since the epoch.
-    pub(crate) started_at_seconds: i64,
+    host: Host,
+    prepared: PreparedStatements,
     /// The schema epoch that the system tables show.
     shown_epoch: Mutex<Option<u64>>,
 }
@@ -48,12 +36,9 @@ impl Processor {
     #[must_use]
     pub fn new(node: Arc<Node>) -> Arc<Self> {
         let processor = Arc::new(Self {
+            host: Host::new(node),
             prepared: PreparedStatements::default(),
-            random: node.env.random.split("query"),
-            server_view: OnceLock::new(),
-            started_at_seconds: node.env.clock.wall_seconds(),
             shown_epoch: Mutex::new(None),
-            node,
         });
         if let Err(error) = processor.refresh_system_tables() {
             tracing::error!(%error, "the system tables could not be filled");
@@ -64,11 +49,11 @@ impl Processor {
     /// Starts the processor's workers on this thread: system tables follow changes of the schema
     /// that other nodes make.
     pub fn spawn_workers(self: &Arc<Self>) {
-        self.node.env.tasks.spawn_local(Arc::clone(self).follow_schema());
+        self.host.node.env.tasks.spawn_local(Arc::clone(self).follow_schema());
     }
 
     async fn follow_schema(self: Arc<Self>) {
-        let mut epochs = self.node.watch_schema();
+        let mut epochs = self.host.node.watch_schema();
         while epochs.changed().await.is_ok() {
             if let Err(error) = self.refresh_system_tables() {
                 tracing::error!(%error, "the system tables could not be filled");
@@ -78,16 +63,16 @@ impl Processor {
 
     /// Says whom to ask for clients and settings; only the first call counts.
     pub fn set_server_view(&self, view: Box<dyn ServerView>) {
-        let _ = self.server_view.set(view);
+        let _ = self.host.server_view.set(view);
     }
 
     /// Brings the tables that show the schema and the ring up to the present schema.
-    pub(crate) fn refresh_system_tables(&self) -> Result<(), CqlError> {
+    fn refresh_system_tables(&self) -> Result<(), CqlError> {
         // Held meanwhile, so that no older schema is shown after a newer one.
         let mut shown = self.shown_epoch.lock();
-        let epoch = self.node.schema_epoch();
+        let epoch = self.host.node.schema_epoch();
         if *shown != Some(epoch) {
-            system_tables::refill(self)?;
+            system_tables::refill(&self.host)?;
             *shown = Some(epoch);
         }
         Ok(())
@@ -96,7 +81,7 @@ impl Processor {
     /// The node.
     #[must_use]
     pub const fn node(&self) -> &Arc<Node> {
-        &self.node
+        &self.host.node
     }
 
     /// The prepared statements.
@@ -115,9 +100,44 @@ impl Processor {
         text: &str,
         keyspace: Option<&str>,
     ) -> Result<Arc<Prepared>, CqlError> {
-        let prepared = Arc::new(self.analyse(session, text, keyspace)?);
-        self.prepared.put(&prepared);
+        let prepared = Arc::new(Prepared { is_kept: true, ..self.analyse(session, text, keyspace)? });
+        self.keep(&prepared);
         Ok(prepared)
+    }
+
+    fn keep(&self, prepared: &Arc<Prepared>) {
+        let kept = self.prepared.put(prepared);
+        if kept.is_new {
+            statement_store::keep(&self.host.node, prepared);
+        }
+        if let Some(id) = kept.evicted {
+            statement_store::forget(&self.host.node, &id);
+        }
+    }
+
+    /// Finds the statements that were prepared before the start.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn load_statements(&self) -> Result<(), CqlError> {
+        let session = Session::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
+        let statement = self.analyse(&session, statement_store::READ_ALL, None)?;
+        let mut rows = statement_store::Collected::default();
+        let mut paging_state: Option<Vec<u8>> = None;
+        loop {
+            let parameters = Parameters {
+                page_size: Some(statement_store::PAGE_ROWS),
+                paging_state: paging_state.as_deref(),
+                ..Parameters::new()
+            };
+            let outcome = self.execute(&session, &statement, &parameters, &mut rows).await?;
+            match outcome.result {
+                StatementResult::Rows { paging_state: Some(next) } => paging_state = Some(next),
+                _ => break,
+            }
+        }
+        self.prepared.put_stored(rows.statements);
+        Ok(())
     }
 
     /// The prepared statement with this id, analysed again if the schema has changed since.
@@ -125,16 +145,18 @@ impl Processor {
     /// # Errors
     /// [`CqlError::Unprepared`] if there is none; else it makes no sense any more.
     pub fn prepared(&self, id: &[u8]) -> Result<Arc<Prepared>, CqlError> {
-        let Some(prepared) = self.prepared.get(id) else {
-            return Err(CqlError::Unprepared(id.to_vec()));
+        let (id, stored) = match self.prepared.get(id) {
+            Some(prepared) if prepared.epoch == self.host.node.schema_epoch() => return Ok(prepared),
+            Some(prepared) => {
+                let (keyspace, text) = (prepared.keyspace.clone(), Arc::clone(&prepared.text));
+                (prepared.id, StoredStatement { keyspace, text })
+            }
+            None => self.prepared.stored(id).ok_or_else(|| CqlError::Unprepared(id.to_vec()))?,
         };
-        if prepared.epoch == self.node.schema_epoch() {
-            return Ok(prepared);
-        }
-        let mut again = self.analyse_in(&prepared.text, prepared.keyspace.clone())?;
-        again.id = prepared.id;
+        let mut again = self.analyse_in(&stored.text, stored.keyspace)?;
+        (again.id, again.is_kept) = (id, true);
         let again = Arc::new(again);
-        self.prepared.put(&again);
+        self.keep(&again);
         Ok(again)
     }
 
@@ -154,10 +176,11 @@ impl Processor {
 
     fn analyse_in(&self, text: &str, keyspace: Option<Arc<str>>) -> Result<Prepared, CqlError> {
         let parsed = parse_statement(text).map_err(|error| CqlError::Syntax(error.to_string()))?;
-        let schema = self.node.schema();
+        let schema = self.host.node.schema();
         let mut context = Context::new(&schema, keyspace.clone(), parsed.markers.len());
         let qualified = is_qualified(&parsed.statement);
-        let (plan, columns, partition_key_markers) = Plan::prepare(self, &mut context, &parsed.statement)?;
+        let (plan, columns, partition_key_markers) =
+            Plan::prepare(&self.host, &mut context, &parsed.statement)?;
         let markers = context.finish_markers()?;
         Ok(Prepared {
             id: statement_id(text, keyspace.as_deref().filter(|_| !qualified)),
@@ -169,17 +192,24 @@ impl Processor {
             has_rows: columns.is_some(),
             columns: columns.unwrap_or_default().into(),
             epoch: schema.epoch,
+            is_kept: false,
             plan,
         })
     }
 
     /// The values of one execution.
-    pub(crate) fn bind<'a>(
+    fn bind<'a>(
         &'a self,
         statement: &Prepared,
         parameters: &'a Parameters<'a>,
     ) -> Result<Binding<'a>, CqlError> {
-        Binding::new(&statement.markers, parameters, self.node.timestamps.next(), &self.random)
+        let miscount = if statement.is_kept {
+            |markers, values| format!("there were {markers} markers(?) in CQL but {values} bound variables")
+        } else {
+            |_, _| "Invalid amount of bind variables".to_owned()
+        };
+        let now = self.host.node.timestamps.next();
+        Binding::new(&statement.markers, parameters, now, &self.host.random, miscount)
     }
 
     /// Executes a statement at once, where that needs no waiting. Rows go to `sink`.
@@ -197,15 +227,24 @@ impl Processor {
         let _ = session;
         match &statement.plan {
             Plan::Modification(plan) => {
-                plan.try_execute(self, &self.bind(statement, parameters)?, parameters, scratch)
+                plan.try_execute(&self.host, &self.bind(statement, parameters)?, parameters, scratch)
             }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
-                plan.try_execute(self, statement, &self.bind(statement, parameters)?, parameters, sink)
+                plan.try_execute(
+                    &self.host,
+                    &statement.text,
+                    &self.bind(statement, parameters)?,
+                    parameters,
+                    sink,
+                )
+            }
+            Plan::Batch(plan) if plan.reads_first() || plan.is_conditional() || plan.has_counts() => {
+                Ok(TryExecute::NotHere)
             }
             Plan::Batch(plan) => {
-                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters)?;
-                batch::try_write(self, &mutations, parameters)
+                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters, &[])?;
+                batch::try_write(&self.host, &mutations, parameters)
             }
             _ => Ok(TryExecute::NotHere),
         }
@@ -224,24 +263,43 @@ impl Processor {
     ) -> Result<Outcome, CqlError> {
         match &statement.plan {
             Plan::Modification(plan) => {
-                plan.execute(self, &self.bind(statement, parameters)?, parameters).await
+                plan.execute(&self.host, &self.bind(statement, parameters)?, parameters).await
             }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
-                plan.execute(self, statement, &self.bind(statement, parameters)?, parameters, sink).await
+                plan.execute(
+                    &self.host,
+                    &statement.text,
+                    &self.bind(statement, parameters)?,
+                    parameters,
+                    sink,
+                )
+                .await
+            }
+            Plan::Batch(plan) if plan.is_conditional() => {
+                let binding = self.bind(statement, parameters)?;
+                plan.execute_conditional(&self.host, &binding, parameters).await
             }
             Plan::Batch(plan) => {
-                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters)?;
-                batch::write(self, &mutations, parameters).await
+                let binding = self.bind(statement, parameters)?;
+                let lists = plan.read_lists(&self.host, &binding, parameters).await?;
+                let mutations = plan.mutations(&binding, parameters, &lists)?;
+                counting::count(&self.host, plan.counts(&binding)?, parameters).await?;
+                batch::write(&self.host, &mutations, parameters).await
             }
             Plan::Use(keyspace) => {
-                if self.node.schema().keyspace(keyspace).is_none() {
+                if self.host.node.schema().keyspace(keyspace).is_none() {
                     return Err(CqlError::Invalid(format!("Keyspace '{keyspace}' does not exist")));
                 }
                 session.set_keyspace(Arc::clone(keyspace));
                 Ok(Outcome::of(StatementResult::SetKeyspace(Arc::clone(keyspace))))
             }
-            Plan::Schema(plan) => schema::execute(self, session, plan, parameters, sink).await,
+            Plan::Schema(plan) => {
+                let outcome = schema::execute(&self.host, plan, sink).await?;
+                // Whoever asks once this statement has answered must see the change.
+                self.refresh_system_tables()?;
+                Ok(outcome)
+            }
         }
     }
 
@@ -255,8 +313,11 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<TryExecute, CqlError> {
-        let mutations = batch::mutations(self, kind, entries, parameters)?;
-        batch::try_write(self, &mutations, parameters)
+        if batch::reads_first(entries)? || batch::is_conditional(entries)? || batch::has_counts(entries)? {
+            return Ok(TryExecute::NotHere);
+        }
+        let mutations = batch::mutations(&self.host, kind, entries, parameters, &[])?;
+        batch::try_write(&self.host, &mutations, parameters)
     }
 
     /// Executes a batch of the protocol: its statements each with their own values.
@@ -269,13 +330,18 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
-        let mutations = batch::mutations(self, kind, entries, parameters)?;
-        batch::write(self, &mutations, parameters).await
+        if batch::is_conditional(entries)? {
+            return batch::execute_conditional(&self.host, entries, parameters).await;
+        }
+        let lists = batch::read_lists(&self.host, entries, parameters).await?;
+        let mutations = batch::mutations(&self.host, kind, entries, parameters, &lists)?;
+        counting::count(&self.host, batch::counts(&self.host, entries, parameters)?, parameters).await?;
+        batch::write(&self.host, &mutations, parameters).await
     }
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.
     fn refresh(&self, table: &dodona_types::schema::Table) -> Result<(), CqlError> {
-        system_tables::refill_on_read(self, table)
+        system_tables::refill_on_read(&self.host, table)
     }
 }
 

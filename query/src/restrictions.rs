@@ -1,24 +1,28 @@
 //! WHERE: which of its conditions choose partitions and rows by their keys, and which must be
 //! checked row by row.
 
+mod analysis;
+mod chosen;
 mod column;
 mod filter;
+mod merging;
+mod shown;
 mod tuple;
 
 pub(crate) use column::column_of;
-pub(crate) use filter::{Filter, elements, map_entries};
+pub(crate) use filter::Filter;
 
-use crate::ast::{Operand, Operator, Relation, Subject};
+use crate::ast::{Operator, Relation, Subject};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
-use crate::keys;
-use crate::term::{Expression, Receiver};
-use column::{check_combinations, column_condition};
+use crate::term::Expression;
+use column::column_condition;
 use dodona_types::key::{ABOVE, BELOW};
-use dodona_types::read_command::{ClusteringSelection, PartitionRange, RangeBound};
 use dodona_types::schema::{Column, ColumnKind, Table};
-use dodona_types::{ClusteringSlice, CqlType, PartitionKey, Token};
+use dodona_types::value::elements;
+use dodona_types::{ClusteringSlice, PartitionKey};
+use merging::Merging;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -53,6 +57,11 @@ impl Operands {
                 expressions.iter().map(|expression| expression.evaluate_set(binding, column)).collect()
             }
             Self::ListOf(expression) => {
+                let null =
+                    || CqlError::Invalid(format!("Invalid null value in condition for column {column}"));
+                if binding.has_null_element(expression.marker_index()) {
+                    return Err(null());
+                }
                 let list = match expression.evaluate(binding)? {
                     Val::Bytes(bytes) => bytes,
                     Val::Null => return invalid(format!("Invalid null value for column {column}")),
@@ -61,9 +70,7 @@ impl Operands {
                 elements(&list)
                     .map(|element| element.map(|element| Cow::Owned(element.to_vec())))
                     .collect::<Option<_>>()
-                    .ok_or_else(|| {
-                        CqlError::Invalid(format!("Invalid null value in condition for column {column}"))
-                    })
+                    .ok_or_else(null)
             }
         }
     }
@@ -77,6 +84,8 @@ pub(crate) struct Condition {
     pub(crate) operands: Operands,
     /// `column[key]`
     pub(crate) element: Option<Expression>,
+    /// `(column) > (value)`
+    in_parentheses: bool,
 }
 
 /// The conditions of a WHERE clause, by what they are good for.
@@ -93,17 +102,30 @@ pub(crate) struct Restrictions {
     tuples: Vec<TupleCondition>,
     /// Checked row by row.
     pub(crate) filters: Vec<Condition>,
+    /// Conditions on several columns that are checked row by row.
+    tuple_filters: Vec<TupleCondition>,
 }
 
 /// What a WHERE clause is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Select { allow_filtering: bool },
-    Modify,
+pub(crate) struct Purpose {
+    /// The kind of the statement, as messages name it.
+    pub(crate) statement: &'static str,
+    /// `ALLOW FILTERING`.
+    pub(crate) allow_filtering: bool,
+    /// The statement reads or changes static columns and no others of rows.
+    pub(crate) only_static: bool,
+}
+
+impl Purpose {
+    fn is_select(self) -> bool {
+        self.statement == "SELECT"
+    }
 }
 
 impl Restrictions {
-    /// Sorts the relations of a WHERE clause.
+    /// Sorts the relations of a WHERE clause. What is wrong is found in Cassandra's order
+    /// (`StatementRestrictions`).
     pub(crate) fn prepare(
         context: &mut Context<'_>,
         table: &Arc<Table>,
@@ -118,197 +140,65 @@ impl Restrictions {
             clustering_slice: Vec::new(),
             tuples: Vec::new(),
             filters: Vec::new(),
+            tuple_filters: Vec::new(),
         };
+        let mut merging = Merging::new(purpose.allow_filtering);
         let mut by_column: BTreeMap<Arc<str>, Vec<Condition>> = BTreeMap::new();
         for relation in relations {
-            match &relation.subject {
-                Subject::Column(name) => {
-                    let condition = column_condition(context, table, relation, name, None)?;
-                    by_column.entry(Arc::clone(&condition.column.name)).or_default().push(condition);
-                }
+            if relation.operator == Operator::NotEqual {
+                return invalid(format!("Unsupported \"!=\" relation: {}", shown::relation(relation)));
+            }
+            if !purpose.is_select() && matches!(relation.operator, Operator::Contains | Operator::ContainsKey)
+            {
+                return invalid(format!(
+                    "Cannot use {} with {}",
+                    purpose.statement,
+                    relation.operator.text()
+                ));
+            }
+            let condition = match &relation.subject {
+                Subject::Column(name) => column_condition(context, table, relation, name, None)?,
                 Subject::Element(name, key) => {
                     let condition = column_condition(context, table, relation, name, Some(key))?;
+                    merging.add_element(&condition.column)?;
                     all.filters.push(condition);
+                    continue;
                 }
-                Subject::Tuple(names) => all.tuples.push(tuple_condition(context, table, relation, names)?),
-                Subject::Token(names) => all.token_condition(context, relation, names)?,
+                Subject::Tuple(names) => {
+                    let tuple = tuple_condition(context, table, relation, names)?;
+                    if let Some(single) = tuple.as_single() {
+                        single
+                    } else {
+                        merging.add(&tuple.columns, tuple.operator)?;
+                        all.tuples.push(tuple);
+                        continue;
+                    }
+                }
+                Subject::Token(names) => {
+                    all.token_condition(context, relation, names)?;
+                    all.check_tokens()?;
+                    continue;
+                }
                 Subject::Expression(_) => return invalid("Custom index expressions are not supported yet"),
-            }
+            };
+            merging.add(std::slice::from_ref(&condition.column), condition.operator)?;
+            by_column.entry(Arc::clone(&condition.column.name)).or_default().push(condition);
         }
-        check_combinations(&by_column)?;
-        all.take_partition(&mut by_column)?;
-        all.take_clustering(&mut by_column)?;
+        all.take_partition(&mut by_column);
+        let has_filters_on_key = all.check_partition(&by_column, purpose)?;
+        all.check_only_static(&by_column, purpose)?;
+        all.take_clustering(&mut by_column, purpose)?;
         all.filters.extend(by_column.into_values().flatten());
-        all.check(purpose)?;
+        all.check_rest(purpose, has_filters_on_key)?;
         Ok(all)
     }
 
-    fn token_condition(
-        &mut self,
-        context: &mut Context<'_>,
-        relation: &Relation,
-        names: &[String],
-    ) -> Result<(), CqlError> {
-        let expected: Vec<&str> = self.table.partition_key().map(|column| &*column.name).collect();
-        if names.iter().map(String::as_str).ne(expected.iter().copied()) {
-            if names.len() == expected.len() && names.iter().all(|name| expected.contains(&name.as_str())) {
-                return invalid(format!(
-                    "The token function arguments must be in the partition key order: {}",
-                    expected.join(", ")
-                ));
-            }
-            return invalid(
-                "The token() function must be applied to all partition key components or none of them",
-            );
-        }
-        let Operand::One(term) = &relation.operand else {
-            return invalid(format!("{} cannot be used with the token function", relation.operator.text()));
-        };
-        let receiver = Receiver::new("partition key token", CqlType::Bigint);
-        let expression = Expression::prepare(context, term, &receiver)?;
-        match relation.operator {
-            Operator::Equal
-            | Operator::Less
-            | Operator::LessOrEqual
-            | Operator::Greater
-            | Operator::GreaterOrEqual => {
-                self.token.push((relation.operator, expression));
-                Ok(())
-            }
-            other => invalid(format!("{} cannot be used with the token function", other.text())),
-        }
-    }
-
-    fn take_partition(&mut self, by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>) -> Result<(), CqlError> {
-        let table = Arc::clone(&self.table);
-        let exact = |column: &Column| {
-            by_column.get(&column.name).is_some_and(|conditions| {
-                matches!(conditions.as_slice(), [Condition { operator: Operator::Equal | Operator::In, .. }])
-            })
-        };
-        if table.partition_key().all(exact) {
-            let conditions = table.partition_key().filter_map(|column| by_column.remove(&column.name));
-            self.partition = Some(conditions.flatten().collect());
-        }
-        Ok(())
-    }
-
-    fn take_clustering(
-        &mut self,
-        by_column: &mut BTreeMap<Arc<str>, Vec<Condition>>,
-    ) -> Result<(), CqlError> {
-        if !self.tuples.is_empty() {
-            let restricted = self.table.clustering_key().find(|column| by_column.contains_key(&column.name));
-            if let Some(column) = restricted {
-                // Conditions on the columns before the tuple's first are taken; others are not.
-                let first = self.tuples[0].columns.first().map_or(0, |column| column.position);
-                if column.position >= first {
-                    return invalid(
-                        "Mixing single column relations and multi column relations on clustering columns is not allowed",
-                    );
-                }
-            }
-        }
-        let table = Arc::clone(&self.table);
-        for column in table.clustering_key() {
-            let Some(conditions) = by_column.get(&column.name) else {
-                break;
-            };
-            let exact =
-                matches!(conditions.as_slice(), [Condition { operator: Operator::Equal | Operator::In, .. }]);
-            let slice = conditions.iter().all(|condition| is_slice(condition.operator));
-            if !exact && !slice {
-                break;
-            }
-            let conditions = by_column.remove(&column.name).unwrap_or_default();
-            if slice {
-                self.clustering_slice = conditions;
-                break;
-            }
-            self.clustering.extend(conditions);
-        }
-        if let Some(tuple) = self.tuples.first() {
-            let first = tuple.columns.first().map_or(0, |column| usize::from(column.position));
-            if first != self.clustering.len() {
-                return invalid(format!(
-                    "PRIMARY KEY column \"{}\" cannot be restricted as preceding column is not restricted",
-                    tuple.columns.first().map_or("", |column| &column.name)
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn check(&self, purpose: Purpose) -> Result<(), CqlError> {
-        if !self.token.is_empty() && self.partition.is_some() {
-            return invalid(
-                "Columns in the partition key cannot be restricted by both a normal relation and a token relation",
-            );
-        }
-        match purpose {
-            Purpose::Modify => self.check_modify(),
-            Purpose::Select { allow_filtering } => self.check_select(allow_filtering),
-        }
-    }
-
-    fn check_modify(&self) -> Result<(), CqlError> {
-        let missing: Vec<&str> = match &self.partition {
-            Some(_) => Vec::new(),
-            None => self
-                .table
-                .partition_key()
-                .filter(|column| !self.filters.iter().any(|condition| condition.column.id == column.id))
-                .map(|column| &*column.name)
-                .collect(),
-        };
-        if !missing.is_empty() {
-            return invalid(format!("Some partition key parts are missing: {}", missing.join(", ")));
-        }
-        if self.partition.is_none() {
-            return invalid(
-                "Only EQ and IN relation are supported on the partition key (unless you use the token() function) for UPDATE and DELETE statements",
-            );
-        }
-        if let Some(filter) = self.filters.first() {
-            if filter.column.kind == ColumnKind::Clustering {
-                return invalid(format!(
-                    "PRIMARY KEY column \"{}\" cannot be restricted as preceding column is not restricted",
-                    filter.column.name
-                ));
-            }
-            return invalid(format!(
-                "Non PRIMARY KEY columns found in where clause: {} ",
-                filter.column.name
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_select(&self, allow_filtering: bool) -> Result<(), CqlError> {
-        const FILTERING: &str = "Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute this query despite the performance unpredictability, use ALLOW FILTERING";
-        if self.filters.iter().any(|condition| condition.operator == Operator::NotEqual) {
-            return invalid("Unsupported \"!=\" relation: the operator is only allowed in conditions");
-        }
-        let scans = self.partition.is_none()
-            && (!self.clustering.is_empty() || !self.clustering_slice.is_empty() || !self.tuples.is_empty());
-        if allow_filtering || (self.filters.is_empty() && !scans) {
-            return Ok(());
-        }
-        if let Some(filter) = self.filters.iter().find(|filter| filter.column.kind == ColumnKind::Clustering)
-            && self.partition.is_some()
-        {
-            let before = self.table.clustering_key().find(|column| {
-                column.position < filter.column.position
-                    && !self.clustering.iter().any(|condition| condition.column.id == column.id)
-            });
-            if let Some(before) = before {
-                return invalid(format!(
-                    "PRIMARY KEY column \"{}\" cannot be restricted as preceding column \"{}\" is not restricted",
-                    filter.column.name, before.name
-                ));
-            }
-        }
-        invalid(FILTERING)
+    /// The condition that names whole rows, together with those on single columns before it.
+    fn exact_tuple(&self) -> Option<&TupleCondition> {
+        let tuple = self.tuples.first()?;
+        let names_rows = !is_slice(tuple.operator)
+            && self.clustering.len() + tuple.columns.len() == self.table.clustering_key().count();
+        names_rows.then_some(tuple)
     }
 
     /// True if one value is given for every column of the partition key.
@@ -316,6 +206,32 @@ impl Restrictions {
         self.partition
             .as_ref()
             .is_some_and(|partition| partition.iter().all(|condition| condition.operator == Operator::Equal))
+    }
+
+    /// The columns whose values are checked row by row.
+    pub(crate) fn filtered_columns(&self) -> impl Iterator<Item = &Column> {
+        let of_tuples = self.tuple_filters.iter().flat_map(|tuple| &tuple.columns);
+        self.filters.iter().map(|filter| &filter.column).chain(of_tuples)
+    }
+
+    /// True with a condition on the partition key's columns or their token.
+    pub(crate) fn restricts_partition_key(&self) -> bool {
+        self.partition.is_some()
+            || !self.token.is_empty()
+            || self.filters.iter().any(|filter| filter.column.kind == ColumnKind::PartitionKey)
+    }
+
+    /// True if a column of the partition key has IN.
+    pub(crate) fn has_partition_in(&self) -> bool {
+        let of_key = self.partition.iter().flatten().chain(&self.filters);
+        of_key.into_iter().any(|condition| {
+            condition.column.kind == ColumnKind::PartitionKey && condition.operator == Operator::In
+        })
+    }
+
+    /// True if a clustering column is restricted by IN.
+    pub(crate) fn has_clustering_in(&self) -> bool {
+        self.clustering.iter().any(|condition| condition.operator == Operator::In)
     }
 
     /// True if the partitions are given by their keys.
@@ -328,17 +244,22 @@ impl Restrictions {
         self.clustering.is_empty()
             && self.clustering_slice.is_empty()
             && self.tuples.is_empty()
-            && !self.filters.iter().any(|filter| filter.column.kind == ColumnKind::Clustering)
+            && !self.filtered_columns().any(|column| column.kind == ColumnKind::Clustering)
     }
 
     /// True if every clustering column has = or IN.
     pub(crate) fn names_whole_clustering(&self) -> bool {
-        self.clustering.len() == self.table.clustering_key().count()
+        self.clustering.len() == self.table.clustering_key().count() || self.exact_tuple().is_some()
     }
 
     /// True if a clustering column has <, <=, > or >=.
     pub(crate) const fn has_clustering_slice(&self) -> bool {
         !self.clustering_slice.is_empty() || !self.tuples.is_empty()
+    }
+
+    /// True with a condition on a clustering column that reads can use.
+    pub(crate) const fn restricts_clustering(&self) -> bool {
+        !self.clustering.is_empty() || self.has_clustering_slice()
     }
 
     /// The number of clustering columns with = or IN.
@@ -364,166 +285,6 @@ impl Restrictions {
             })
             .collect()
     }
-
-    /// The client's bytes of a clustering key that is given whole, where they must be kept.
-    pub(crate) fn originals(&self, binding: &Binding<'_>) -> Result<Option<Vec<u8>>, CqlError> {
-        if self
-            .clustering
-            .iter()
-            .all(|condition| dodona_types::comparable::is_lossless(&condition.column.cql_type))
-        {
-            return Ok(None);
-        }
-        let mut components = Vec::with_capacity(self.clustering.len());
-        for condition in &self.clustering {
-            components.push((
-                &condition.column,
-                condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0),
-            ));
-        }
-        Ok(keys::originals(components.iter().map(|(column, wire)| (*column, &**wire))))
-    }
-
-    /// The raw keys of the partitions, where they are given; without repetition.
-    pub(crate) fn partition_keys(&self, binding: &Binding<'_>) -> Result<RawKeys, CqlError> {
-        let Some(conditions) = &self.partition else {
-            return Ok(RawKeys::new());
-        };
-        let is_alone = conditions.len() == 1;
-        let mut keys: RawKeys = smallvec![Vec::new()];
-        for condition in conditions {
-            let values = condition.operands.evaluate(binding, &condition.column.name)?;
-            keys = product(keys, &values, |value, key| {
-                keys::put_key_component(value, is_alone, key);
-                Ok(())
-            })?;
-        }
-        keys.iter().try_for_each(|key| keys::check_partition_key(key))?;
-        if keys.len() > 1 {
-            keys.sort_unstable();
-            keys.dedup();
-        }
-        Ok(keys)
-    }
-
-    /// The range of partitions, where keys are not given.
-    pub(crate) fn partition_range(&self, binding: &Binding<'_>) -> Result<Option<PartitionRange>, CqlError> {
-        let mut range = PartitionRange::all();
-        for (operator, expression) in &self.token {
-            let bytes = expression.evaluate_set(binding, "partition key token")?;
-            let token = Token(bytes.as_ref().try_into().map(i64::from_be_bytes).unwrap_or(i64::MIN));
-            match operator {
-                Operator::Equal => {
-                    tighten_start(&mut range, token, true);
-                    tighten_end(&mut range, token, true);
-                }
-                Operator::Greater => tighten_start(&mut range, token, false),
-                Operator::GreaterOrEqual => tighten_start(&mut range, token, true),
-                Operator::Less if token == Token::MIN => {}
-                Operator::LessOrEqual if token == Token::MIN => {}
-                Operator::Less => tighten_end(&mut range, token, false),
-                _ => tighten_end(&mut range, token, true),
-            }
-        }
-        let empty = matches!((&range.start, &range.end), (RangeBound::Token(start, _), RangeBound::Token(end, _)) if start > end);
-        Ok((!empty).then_some(range))
-    }
-
-    /// The rows of each partition.
-    pub(crate) fn clustering_selection(
-        &self,
-        binding: &Binding<'_>,
-    ) -> Result<ClusteringSelection, CqlError> {
-        let mut prefixes: RawKeys = smallvec![Vec::new()];
-        for condition in &self.clustering {
-            let values = condition.operands.evaluate(binding, &condition.column.name)?;
-            prefixes = product(prefixes, &values, |value, prefix| {
-                keys::put_component(&condition.column, value, prefix)
-            })?;
-            if prefixes.len() > MAX_COMBINATIONS {
-                return invalid(too_many_combinations(prefixes.len()));
-            }
-        }
-        if self.names_whole_clustering() && !self.clustering.is_empty() && self.tuples.is_empty() {
-            prefixes.iter_mut().for_each(keys::end_clustering);
-            prefixes.sort_unstable();
-            prefixes.dedup();
-            return Ok(ClusteringSelection::Names(prefixes.into_vec()));
-        }
-        let mut slices = Vec::with_capacity(prefixes.len());
-        for prefix in prefixes {
-            self.slices_of(&prefix, binding, &mut slices)?;
-        }
-        slices.sort_unstable();
-        slices.dedup();
-        Ok(ClusteringSelection::Slices(slices))
-    }
-
-    fn slices_of(
-        &self,
-        prefix: &[u8],
-        binding: &Binding<'_>,
-        out: &mut Vec<ClusteringSlice>,
-    ) -> Result<(), CqlError> {
-        let bound = |bytes: &[u8], end: u8| [bytes, &[end]].concat();
-        if let Some(tuple) =
-            self.tuples.iter().find(|tuple| matches!(tuple.operator, Operator::Equal | Operator::In))
-        {
-            for value in tuple.operands.evaluate(binding, "tuple")? {
-                let point = tuple.encode(prefix, &value)?;
-                out.push(ClusteringSlice { start: bound(&point, BELOW), end: bound(&point, ABOVE) });
-            }
-            return Ok(());
-        }
-        let whole = if prefix.is_empty() {
-            ClusteringSlice::all()
-        } else {
-            ClusteringSlice { start: bound(prefix, BELOW), end: bound(prefix, ABOVE) }
-        };
-        let mut slice = whole;
-        for condition in &self.clustering_slice {
-            let value = condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0);
-            let mut point = prefix.to_vec();
-            keys::put_component(&condition.column, &value, &mut point)?;
-            narrow(&mut slice, &point, condition.operator, condition.column.descending);
-        }
-        let mut slices = vec![slice];
-        for tuple in &self.tuples {
-            let value = tuple.operands.evaluate(binding, "tuple")?.swap_remove(0);
-            slices = tuple.narrow(prefix, &value, &slices)?;
-        }
-        out.extend(slices.into_iter().filter(|slice| !slice.is_empty()));
-        Ok(())
-    }
-}
-
-const MAX_COMBINATIONS: usize = 100;
-
-fn too_many_combinations(count: usize) -> String {
-    format!(
-        "The query cannot be completed because it selects {count} combinations of clustering columns - the maximum allowed is {MAX_COMBINATIONS}"
-    )
-}
-
-/// Every prefix with every value behind it.
-fn product(
-    mut prefixes: RawKeys,
-    values: &[Cow<'_, [u8]>],
-    put: impl Fn(&[u8], &mut Vec<u8>) -> Result<(), CqlError>,
-) -> Result<RawKeys, CqlError> {
-    if let [value] = values {
-        prefixes.iter_mut().try_for_each(|prefix| put(value, prefix))?;
-        return Ok(prefixes);
-    }
-    let mut longer = RawKeys::with_capacity(prefixes.len() * values.len());
-    for prefix in &prefixes {
-        for value in values {
-            let mut prefix = prefix.clone();
-            put(value, &mut prefix)?;
-            longer.push(prefix);
-        }
-    }
-    Ok(longer)
 }
 
 const fn is_slice(operator: Operator) -> bool {
@@ -546,26 +307,6 @@ fn narrow(slice: &mut ClusteringSlice, point: &[u8], operator: Operator, descend
         slice.end = std::mem::take(&mut slice.end).min(bound);
     } else {
         slice.start = std::mem::take(&mut slice.start).max(bound);
-    }
-}
-
-fn tighten_start(range: &mut PartitionRange, token: Token, inclusive: bool) {
-    let tighter = match &range.start {
-        RangeBound::Token(present, was_inclusive) => (token, !inclusive) > (*present, !*was_inclusive),
-        _ => true,
-    };
-    if tighter {
-        range.start = RangeBound::Token(token, inclusive);
-    }
-}
-
-fn tighten_end(range: &mut PartitionRange, token: Token, inclusive: bool) {
-    let tighter = match &range.end {
-        RangeBound::Token(present, was_inclusive) => (token, inclusive) < (*present, *was_inclusive),
-        _ => true,
-    };
-    if tighter {
-        range.end = RangeBound::Token(token, inclusive);
     }
 }
 

@@ -3,9 +3,10 @@
 
 use crate::error::CqlError;
 use crate::keys;
+use dodona_types::codec::DecodeError;
 use dodona_types::comparable;
 use dodona_types::schema::{Column, ColumnKind, Table};
-use dodona_types::{Cell, ColumnId, CqlType, KeyRef, LiveRow};
+use dodona_types::{Cell, CellKind, ColumnId, CqlType, KeyRef, LiveRow, counter};
 use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
 
@@ -21,14 +22,17 @@ pub(crate) struct Wanted {
 }
 
 /// The timestamp and time to live of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CellTimes {
+    /// The cell's path; empty in a column of one cell.
+    pub(crate) path: Box<[u8]>,
     pub(crate) timestamp_micros: i64,
     /// Seconds left, if it expires.
     pub(crate) ttl_seconds: Option<i64>,
 }
 
 /// The wanted values of the present row.
+#[derive(Clone)]
 pub(crate) struct RowValues<'a> {
     table: &'a Table,
     wanted: &'a [Wanted],
@@ -182,7 +186,12 @@ impl<'a> RowValues<'a> {
             }
             let start = self.bytes.len();
             if !wanted.column.cql_type.is_multi_cell() {
-                self.bytes.extend_from_slice(first.value);
+                if first.kind == CellKind::Counter {
+                    let total = counter::total(first.value).map_err(malformed_counter)?;
+                    self.bytes.extend_from_slice(&total.to_be_bytes());
+                } else {
+                    self.bytes.extend_from_slice(first.value);
+                }
                 self.places[index] = Some(start..self.bytes.len());
                 continue;
             }
@@ -201,9 +210,17 @@ impl<'a> RowValues<'a> {
     }
 }
 
+fn malformed_counter(error: DecodeError) -> CqlError {
+    CqlError::Server(format!("a malformed counter: {error}"))
+}
+
 fn times_of(cell: &Cell<'_>, now_seconds: i64) -> CellTimes {
     let ttl_seconds = (cell.ttl_seconds() != 0).then(|| cell.local_deletion_seconds() - now_seconds);
-    CellTimes { timestamp_micros: cell.timestamp_micros, ttl_seconds }
+    CellTimes {
+        path: cell.path.unwrap_or_default().into(),
+        timestamp_micros: cell.timestamp_micros,
+        ttl_seconds,
+    }
 }
 
 /// Puts the cells of a multi-cell column together as one value.

@@ -1,28 +1,18 @@
 //! Terms: their types checked against what receives them, and their values.
 
-use crate::ast::{Term, TermKind};
+mod literal;
+
+use crate::ast::{ArithmeticOperator, Term, TermKind};
 use crate::binding::{Binding, Val};
+use crate::collection_value::collection_value;
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
-use crate::functions::{self, Call};
+use crate::functions::{self, Assignment, Call};
+pub(crate) use crate::receiver::Receiver;
 use dodona_types::CqlType;
-use dodona_types::value::{self, LiteralError, LiteralKind, literal_to_wire, write_bytes};
+use literal::{list, literal, map, set, tuple, user_defined};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// What receives a value: a column, an argument, an element.
-#[derive(Clone, Debug)]
-pub(crate) struct Receiver {
-    pub(crate) name: Arc<str>,
-    pub(crate) cql_type: CqlType,
-}
-
-impl Receiver {
-    pub(crate) fn new(name: impl Into<Arc<str>>, cql_type: CqlType) -> Self {
-        Self { name: name.into(), cql_type }
-    }
-}
 
 /// A term that is checked and can be evaluated.
 #[derive(Clone, Debug)]
@@ -46,6 +36,13 @@ impl Expression {
         term: &Term,
         receiver: &Receiver,
     ) -> Result<Self, CqlError> {
+        // Terms are known by their addresses, and where one was another may be now.
+        context.forget_assignments();
+        functions::check_operators(term.operators())?;
+        Self::prepare_part(context, term, receiver)
+    }
+
+    fn prepare_part(context: &mut Context<'_>, term: &Term, receiver: &Receiver) -> Result<Self, CqlError> {
         match &term.kind {
             TermKind::Null => Ok(Self::Constant(None)),
             TermKind::Literal(kind, text) => literal(*kind, text, receiver),
@@ -53,34 +50,81 @@ impl Expression {
                 context.marker(marker, &receiver.name, &receiver.cql_type)?;
                 Ok(Self::Marker(marker.index, receiver.clone()))
             }
-            TermKind::List(elements) => list(context, term, elements, receiver),
-            TermKind::Set(elements) => set(context, term, elements, receiver),
-            TermKind::Map(entries) => map(context, term, entries, receiver),
+            TermKind::List(elements) => list(context, elements, receiver),
+            TermKind::Set(elements) => set(context, elements, receiver),
+            TermKind::Map(entries) => map(context, entries, receiver),
             TermKind::UserDefined(fields) => user_defined(context, fields, receiver),
-            TermKind::Tuple(elements) => tuple(context, term, elements, receiver),
+            TermKind::Tuple(elements) => tuple(context, elements, receiver),
             TermKind::TypeHint(raw, inner) => {
-                let keyspace = context
-                    .table
-                    .as_ref()
-                    .map(|table| Arc::clone(&table.keyspace))
-                    .or(context.default_keyspace.clone());
-                let hinted = context.resolve_type(raw, &keyspace.unwrap_or_else(|| "".into()))?;
-                if !assignable(&hinted, &receiver.cql_type) {
+                let hinted = context.hinted_type(raw)?;
+                check_hint(context, inner, &hinted)?;
+                if functions::assignment_of_type(&hinted, &receiver.cql_type) == Assignment::Not {
                     return invalid(format!(
                         "Cannot assign value {term} to {} of type {}",
                         receiver.name, receiver.cql_type
                     ));
                 }
-                Self::prepare(context, inner, &Receiver::new(Arc::clone(&receiver.name), hinted))
+                // The hint decides what the term may be, and the receiver what becomes of it.
+                Self::prepare_part(context, inner, receiver)
+            }
+            TermKind::Cast(inner, target) => {
+                let call = functions::resolve_cast(context, inner, target, Some(&receiver.cql_type))?;
+                Self::call(context, call, &[inner], receiver)
             }
             TermKind::Function(name, arguments) => {
-                functions::prepare_call(context, name, arguments, receiver)
+                let Some(call) = functions::resolve_term(context, term, Some(&receiver.cql_type))? else {
+                    return invalid(format!("Unknown function {name} called"));
+                };
+                Self::call(context, call, &arguments.iter().collect::<Vec<_>>(), receiver)
             }
-            TermKind::Cast(inner, target) => functions::prepare_cast(context, inner, target, receiver),
-            TermKind::Negation(inner) => functions::prepare_negation(context, inner, receiver),
-            TermKind::Arithmetic(first, rest) => {
-                functions::prepare_arithmetic(context, first, rest, receiver)
+            TermKind::Negation(inner) => {
+                match functions::resolve_term(context, term, Some(&receiver.cql_type))? {
+                    Some(call) => Self::call(context, call, &[inner], receiver),
+                    None => Err(CqlError::Server("a sign without a function".into())),
+                }
             }
+            TermKind::Arithmetic(first, rest) => Self::prepare_chain(context, first, rest, receiver),
+        }
+    }
+
+    /// A call whose value goes to a receiver.
+    fn call(
+        context: &mut Context<'_>,
+        call: Call,
+        arguments: &[&Term],
+        receiver: &Receiver,
+    ) -> Result<Self, CqlError> {
+        check_result(&call, receiver)?;
+        let expressions = arguments
+            .iter()
+            .enumerate()
+            .map(|(index, argument)| Self::prepare_part(context, argument, &call.receiver(index)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self::Call(call, expressions))
+    }
+
+    /// `first op second op third`: the operands before the last are the left side of its operator.
+    fn prepare_chain(
+        context: &mut Context<'_>,
+        first: &Term,
+        rest: &[(ArithmeticOperator, Term)],
+        receiver: &Receiver,
+    ) -> Result<Self, CqlError> {
+        let Some(((_, right), before)) = rest.split_last() else {
+            return Self::prepare_part(context, first, receiver);
+        };
+        let call = functions::resolve_prefix(context, first, rest, Some(&receiver.cql_type))?;
+        check_result(&call, receiver)?;
+        let left = Self::prepare_chain(context, first, before, &call.receiver(0))?;
+        let right = Self::prepare_part(context, right, &call.receiver(1))?;
+        Ok(Self::Call(call, vec![left, right]))
+    }
+
+    /// The marker's number, if the expression is one.
+    pub(crate) const fn marker_index(&self) -> Option<usize> {
+        match self {
+            Self::Marker(index, _) => Some(*index),
+            _ => None,
         }
     }
 
@@ -100,7 +144,7 @@ impl Expression {
                 if values.contains(&Val::Unset) {
                     return invalid(format!(
                         "Invalid unset value for argument in call to function {}",
-                        call.name()
+                        call.name
                     ));
                 }
                 let bytes: Vec<Option<&[u8]>> = values.iter().map(Val::bytes).collect();
@@ -123,205 +167,41 @@ impl Expression {
     }
 }
 
-/// True if a value of one type may stand for one of another without change.
-pub(crate) fn assignable(from: &CqlType, to: &CqlType) -> bool {
-    from == to
-        || from.freeze() == to.freeze()
-        || matches!(
-            (from, to),
-            (CqlType::Ascii, CqlType::Text) | (CqlType::Timeuuid, CqlType::Uuid) | (_, CqlType::Blob)
-        )
-        || matches!((from, to), (CqlType::Bigint, CqlType::Counter) | (CqlType::Counter, CqlType::Bigint))
-}
-
-fn literal(kind: LiteralKind, text: &str, receiver: &Receiver) -> Result<Expression, CqlError> {
-    let mut wire = Vec::new();
-    match literal_to_wire(kind, text, &receiver.cql_type, &mut wire) {
-        Ok(()) => Ok(Expression::Constant(Some(wire.into()))),
-        Err(LiteralError::Value(error)) => Err(error.into()),
-        Err(LiteralError::WrongKind) => invalid(format!(
-            "Invalid {kind} constant ({text}) for \"{}\" of type {}",
-            receiver.name, receiver.cql_type
-        )),
+/// Checks that a term may be of the type that stands before it.
+fn check_hint(context: &Context<'_>, term: &Term, hinted: &CqlType) -> Result<(), CqlError> {
+    let takes_list = matches!(hinted, CqlType::List { .. } | CqlType::Vector { .. });
+    if matches!(term.kind, TermKind::List(_)) && !takes_list {
+        return invalid(format!("Unexpected receiver type '{hinted}'; only list and vector are expected"));
     }
-}
-
-fn elements_of(
-    context: &mut Context<'_>,
-    elements: &[Term],
-    receiver: &Receiver,
-    element: &Receiver,
-) -> Result<Expression, CqlError> {
-    let elements = elements
-        .iter()
-        .map(|term| match term.kind {
-            TermKind::Null => invalid("null is not supported inside collections"),
-            _ => Expression::prepare(context, term, element),
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Expression::Elements(receiver.clone(), elements))
-}
-
-fn wrong_type(what: &str, receiver: &Receiver) -> CqlError {
-    CqlError::Invalid(format!("Invalid {what} literal for {} of type {}", receiver.name, receiver.cql_type))
-}
-
-fn list(
-    context: &mut Context<'_>,
-    term: &Term,
-    elements: &[Term],
-    receiver: &Receiver,
-) -> Result<Expression, CqlError> {
-    match &receiver.cql_type {
-        CqlType::List { element, .. } => {
-            let inner = Receiver::new(format!("value({})", receiver.name), CqlType::clone(element));
-            elements_of(context, elements, receiver, &inner)
-        }
-        CqlType::Vector { element, dimensions } => {
-            if elements.len() != usize::from(*dimensions) {
-                return invalid(format!(
-                    "Invalid vector literal for {} of type {}; expected {dimensions} elements, but given {}",
-                    receiver.name,
-                    receiver.cql_type,
-                    elements.len()
-                ));
-            }
-            let inner = Receiver::new(format!("value({})", receiver.name), CqlType::clone(element));
-            elements_of(context, elements, receiver, &inner)
-        }
-        _ => {
-            let _ = term;
-            Err(wrong_type("list", receiver))
-        }
+    if functions::of_term(context, term, hinted) == Assignment::Not {
+        return invalid(format!("Cannot cast value {term} to type {hinted}"));
     }
+    Ok(())
 }
 
-fn set(
-    context: &mut Context<'_>,
-    _: &Term,
-    elements: &[Term],
-    receiver: &Receiver,
-) -> Result<Expression, CqlError> {
-    match &receiver.cql_type {
-        CqlType::Set { element, .. } => {
-            let inner = Receiver::new(format!("value({})", receiver.name), CqlType::clone(element));
-            elements_of(context, elements, receiver, &inner)
-        }
-        // `{}` is an empty map just as well.
-        CqlType::Map { .. } if elements.is_empty() => Ok(Expression::Entries(receiver.clone(), Vec::new())),
-        CqlType::UserDefined { .. } if elements.is_empty() => user_defined(context, &[], receiver),
-        _ => Err(wrong_type("set", receiver)),
+/// Checks that what a call gives may go to its receiver.
+fn check_result(call: &Call, receiver: &Receiver) -> Result<(), CqlError> {
+    if matches!(call.signature.native, functions::Native::Aggregate(_)) {
+        return invalid("Aggregation function are not supported in the where clause");
     }
-}
-
-fn map(
-    context: &mut Context<'_>,
-    _: &Term,
-    entries: &[(Term, Term)],
-    receiver: &Receiver,
-) -> Result<Expression, CqlError> {
-    let CqlType::Map { key, value, .. } = &receiver.cql_type else {
-        return Err(wrong_type("map", receiver));
-    };
-    let key = Receiver::new(format!("key({})", receiver.name), CqlType::clone(key));
-    let value = Receiver::new(format!("value({})", receiver.name), CqlType::clone(value));
-    let entries = entries
-        .iter()
-        .map(|(k, v)| {
-            if matches!(k.kind, TermKind::Null) || matches!(v.kind, TermKind::Null) {
-                return invalid("null is not supported inside collections");
-            }
-            Ok((Expression::prepare(context, k, &key)?, Expression::prepare(context, v, &value)?))
-        })
-        .collect::<Result<_, CqlError>>()?;
-    Ok(Expression::Entries(receiver.clone(), entries))
-}
-
-fn user_defined(
-    context: &mut Context<'_>,
-    fields: &[(String, Term)],
-    receiver: &Receiver,
-) -> Result<Expression, CqlError> {
-    let CqlType::UserDefined { definition, .. } = &receiver.cql_type else {
-        // A map whose keys look like names.
-        if let CqlType::Map { .. } = &receiver.cql_type {
-            let name = fields.first().map_or("", |(name, _)| name);
-            return invalid(format!("Invalid map literal for {}: {name} is not a constant", receiver.name));
-        }
+    let result = &call.signature.result;
+    if functions::assignment_of_type(result, &receiver.cql_type) == Assignment::Not {
         return invalid(format!(
-            "Invalid user type literal for {} of type {}",
-            receiver.name, receiver.cql_type
-        ));
-    };
-    if let Some((unknown, _)) = fields.iter().find(|(name, _)| definition.field_position(name).is_none()) {
-        return invalid(format!(
-            "Unknown field '{unknown}' in value of user defined type {}",
-            definition.name
+            "Type error: cannot assign result of function system.{} (type {result}) to {} (type {})",
+            call.name, receiver.name, receiver.cql_type
         ));
     }
-    let expressions = definition
-        .fields
-        .iter()
-        .map(|(name, ty)| match fields.iter().find(|(given, _)| **given == **name) {
-            Some((_, term)) => Expression::prepare(
-                context,
-                term,
-                &Receiver::new(format!("{}.{name}", receiver.name), ty.freeze()),
-            ),
-            None => Ok(Expression::Constant(None)),
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Expression::Elements(receiver.clone(), expressions))
-}
-
-fn tuple(
-    context: &mut Context<'_>,
-    term: &Term,
-    elements: &[Term],
-    receiver: &Receiver,
-) -> Result<Expression, CqlError> {
-    let CqlType::Tuple(types) = &receiver.cql_type else {
-        if let [only] = elements {
-            // Parentheses.
-            return Expression::prepare(context, only, receiver);
-        }
-        return invalid(format!(
-            "Invalid tuple type literal for {} of type {}",
-            receiver.name, receiver.cql_type
-        ));
-    };
-    if elements.len() > types.len() {
-        return invalid(format!(
-            "Invalid tuple literal for {}: too many elements. Type {} expects {} but got {}",
-            receiver.name,
-            receiver.cql_type,
-            types.len(),
-            elements.len()
-        ));
-    }
-    let _ = term;
-    let expressions = elements
-        .iter()
-        .zip(types.iter())
-        .enumerate()
-        .map(|(index, (element, ty))| {
-            Expression::prepare(
-                context,
-                element,
-                &Receiver::new(format!("{}[{index}]", receiver.name), ty.clone()),
-            )
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Expression::Elements(receiver.clone(), expressions))
+    Ok(())
 }
 
 fn element_value<'a>(
     expression: &'a Expression,
     binding: &'a Binding<'_>,
+    within: &str,
 ) -> Result<Option<Cow<'a, [u8]>>, CqlError> {
     match expression.evaluate(binding)? {
         Val::Bytes(bytes) => Ok(Some(bytes)),
-        Val::Null => invalid("null is not supported inside collections"),
+        Val::Null => invalid(format!("null is not supported inside {within}")),
         Val::Unset => Ok(None),
     }
 }
@@ -331,47 +211,29 @@ fn elements_value<'a>(
     elements: &'a [Expression],
     binding: &'a Binding<'_>,
 ) -> Result<Val<'a>, CqlError> {
-    let mut out = Vec::new();
-    match &receiver.cql_type {
+    let mut parts = Vec::with_capacity(elements.len());
+    let within = match &receiver.cql_type {
         CqlType::Tuple(_) | CqlType::UserDefined { .. } => {
             for element in elements {
                 let value = element.evaluate(binding)?;
-                if value == Val::Unset {
-                    return invalid(format!("Invalid unset value for tuple field of {}", receiver.name));
+                if value == Val::Unset && matches!(receiver.cql_type, CqlType::Tuple(_)) {
+                    return invalid(format!("Invalid unset value for tuple field number {}", parts.len()));
                 }
-                write_bytes(value.bytes(), &mut out)?;
+                parts.push(value.bytes().map(<[u8]>::to_vec));
             }
+            return collection_value(&receiver.cql_type, parts).map(Val::owned);
         }
-        CqlType::Vector { element, .. } => {
-            for expression in elements {
-                let Some(bytes) = element_value(expression, binding)? else {
-                    return Ok(Val::Unset);
-                };
-                if element.fixed_value_length().is_none() {
-                    value::write_unsigned_vint(bytes.len() as u64, &mut out);
-                }
-                out.extend_from_slice(&bytes);
-            }
-        }
-        ty => {
-            let mut values = Vec::with_capacity(elements.len());
-            for expression in elements {
-                let Some(bytes) = element_value(expression, binding)? else {
-                    return Ok(Val::Unset);
-                };
-                values.push(bytes);
-            }
-            if let CqlType::Set { element, .. } = ty {
-                values.sort_by(|a, b| value::compare(element, a, b));
-                values.dedup_by(|a, b| value::compare(element, a, b).is_eq());
-            }
-            out.extend_from_slice(&(values.len() as i32).to_be_bytes());
-            for bytes in &values {
-                write_bytes(Some(bytes), &mut out)?;
-            }
+        CqlType::Vector { .. } => "vectors",
+        _ => "collections",
+    };
+    for expression in elements {
+        match element_value(expression, binding, within)? {
+            Some(bytes) => parts.push(Some(bytes.into_owned())),
+            None if within == "vectors" => return invalid("null is not supported inside vectors"),
+            None => return Ok(Val::Unset),
         }
     }
-    Ok(Val::owned(out))
+    collection_value(&receiver.cql_type, parts).map(Val::owned)
 }
 
 fn entries_value<'a>(
@@ -379,22 +241,15 @@ fn entries_value<'a>(
     entries: &'a [(Expression, Expression)],
     binding: &'a Binding<'_>,
 ) -> Result<Val<'a>, CqlError> {
-    let CqlType::Map { key: key_type, .. } = &receiver.cql_type else {
-        return Err(CqlError::Server("a map of another type".into()));
-    };
-    let mut sorted: BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)> = BTreeMap::new();
+    let mut parts = Vec::with_capacity(2 * entries.len());
     for (key, value) in entries {
-        let (Some(key), Some(value)) = (element_value(key, binding)?, element_value(value, binding)?) else {
+        let (Some(key), Some(value)) =
+            (element_value(key, binding, "collections")?, element_value(value, binding, "collections")?)
+        else {
             return Ok(Val::Unset);
         };
-        let mut order = Vec::new();
-        dodona_types::comparable::encode_component(key_type, false, Some(&key), &mut order)?;
-        sorted.insert(order, (key.into_owned(), value.into_owned()));
+        parts.push(Some(key.into_owned()));
+        parts.push(Some(value.into_owned()));
     }
-    let mut out = (sorted.len() as i32).to_be_bytes().to_vec();
-    for (key, value) in sorted.values() {
-        write_bytes(Some(key), &mut out)?;
-        write_bytes(Some(value), &mut out)?;
-    }
-    Ok(Val::owned(out))
+    collection_value(&receiver.cql_type, parts).map(Val::owned)
 }

@@ -3,7 +3,6 @@
 
 use crate::internal;
 use crate::settings::AuthenticatorKind;
-use crate::worker::Shared;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use dodona_cluster::Node;
@@ -47,23 +46,19 @@ impl Authenticator {
     ///
     /// # Errors
     /// What the client is told.
-    pub(crate) async fn log_in(&self, shared: &Shared, token: &[u8]) -> Result<String, String> {
+    pub(crate) async fn log_in(&self, processor: &Arc<Processor>, token: &[u8]) -> Result<String, String> {
         let (role, password) = parse_token(token)?;
         let refused = || REFUSED.replacen("{}", &role, 1);
-        let found = internal::run(
-            &shared.processor,
-            &internal_session(),
-            FIND_ROLE,
-            &[BoundValue::Bytes(role.as_bytes())],
-        )
-        .await
-        .map_err(|error| format!("Unable to perform authentication: {error}"))?;
+        let found =
+            internal::run(processor, &internal_session(), FIND_ROLE, &[BoundValue::Bytes(role.as_bytes())])
+                .await
+                .map_err(|error| format!("Unable to perform authentication: {error}"))?;
         let mut values = found.into_iter().next().unwrap_or_default().into_iter();
         let hash = values.next().flatten().and_then(|hash| String::from_utf8(hash).ok());
         let can_login = values.next().flatten().is_some_and(|flag| flag == [1]);
         let _permit = self.hashing.acquire().await.map_err(|error| error.to_string())?;
-        let verified = shared
-            .node
+        let verified = processor
+            .node()
             .env
             .tasks
             .blocking(move || verify(hash.as_deref(), &password))

@@ -1,7 +1,7 @@
 //! What a connection shares with the tasks that answer its requests later.
 
 use crate::admission::Charge;
-use crate::registry::Record;
+use crate::record::{Record, State};
 use bytes::BytesMut;
 use dodona_protocol::request::EventType;
 use dodona_protocol::{Compression, Encoding, SegmentFormat, Version};
@@ -12,17 +12,6 @@ use std::task::Waker;
 
 /// Events that a client has not read; a client that reads none of this many is given up.
 const MAX_WAITING_EVENTS: usize = 1_024;
-
-/// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// STARTUP has to come.
-    Fresh,
-    /// Credentials have to come.
-    Authenticating,
-    /// Statements may come.
-    Ready,
-}
 
 /// An answer that was made outside the connection's own turn.
 #[derive(Debug)]

@@ -6,11 +6,13 @@
 //! that does not read holds one buffer.
 
 use crate::admission::{Charge, RETRY_PERIOD};
-use crate::client::{Client, Closing, State};
+use crate::answers::failing;
+use crate::client::{Client, Closing};
 use crate::convert::cluster_error;
-use crate::dispatch::{Turn, failing};
+use crate::dispatch::Turn;
 use crate::inbound::{Fatal, Inbound};
 use crate::outbound::Outbound;
+use crate::record::State;
 use crate::worker::{Stage, Worker};
 use dodona_env::net::Stream;
 use dodona_protocol::{Encoding, Extras, ResponseWriter};
@@ -29,7 +31,7 @@ pub(crate) const LOGIN_TIME: Duration = Duration::from_secs(60);
 pub(crate) async fn serve(worker: Rc<Worker>, stream: Box<dyn Stream>, address: SocketAddr) {
     let entered = worker.enter(address);
     let client = &entered.client;
-    if *worker.shared.phase.borrow() != crate::worker::Phase::Serving {
+    if *worker.shared.phase.borrow() != crate::shared::Phase::Serving {
         return;
     }
     let mut connection = Connection {

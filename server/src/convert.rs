@@ -110,7 +110,12 @@ fn columns(columns: &[dodona_query::ColumnSpec]) -> Vec<ColumnSpec> {
 
 /// The metadata of a statement's rows.
 pub(crate) fn result_metadata(statement: &Prepared) -> EncodedMetadata {
-    EncodedMetadata::new(&ResultMetadata { columns: columns(&statement.columns) })
+    metadata_of(&statement.columns)
+}
+
+/// The metadata of rows of these columns.
+pub(crate) fn metadata_of(specs: &[dodona_query::ColumnSpec]) -> EncodedMetadata {
+    EncodedMetadata::new(&ResultMetadata { columns: columns(specs) })
 }
 
 /// The metadata of a statement's markers.
@@ -191,6 +196,20 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
             block_for: int(*block_for),
             write_type,
             contentions: None,
+        },
+        ClusterError::CasTimeout { consistency, received, block_for, contentions } => {
+            ErrorBody::WriteTimeout {
+                consistency: *consistency,
+                received: int(*received),
+                block_for: int(*block_for),
+                write_type: WriteType::Cas,
+                contentions: Some(u16::try_from(*contentions).unwrap_or(u16::MAX)),
+            }
+        }
+        ClusterError::CasUnknown { consistency, received, block_for } => ErrorBody::CasWriteUnknown {
+            consistency: *consistency,
+            received: int(*received),
+            block_for: int(*block_for),
         },
         ClusterError::ReadTimeout { consistency, received, block_for, data_present } => {
             ErrorBody::ReadTimeout {

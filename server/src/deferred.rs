@@ -1,9 +1,10 @@
 //! Answers the requests that have to wait for something, each in a task of its own.
 
-use crate::client::{Answer, Client, Closing, State};
+use crate::answers::{NoRows, failing, write_prepared, write_result};
+use crate::client::{Answer, Client, Closing};
 use crate::convert::{BoundValues, batch_kind, cluster_error, error_response, parameters, schema_change};
-use crate::dispatch::{failing, write_result};
 use crate::outbound::insert_warnings;
+use crate::record::State;
 use crate::statements::Cached;
 use crate::trace;
 use crate::worker::Worker;
@@ -211,7 +212,7 @@ impl Deferred<'_> {
         let processor = &self.worker.shared.processor;
         let (session, statement) = (self.client.session(), &*cached.statement);
         if !statement.has_rows {
-            let sink = &mut crate::dispatch::NoRows;
+            let sink = &mut NoRows;
             return processor.execute(session, statement, &parameters, sink).await;
         }
         let writer = ResponseWriter::new(out, self.client.encoding.get());
@@ -246,7 +247,7 @@ impl Deferred<'_> {
         let shared = &self.worker.shared;
         let statement = shared.processor.prepare(self.client.session(), prepare.text, prepare.keyspace)?;
         shared.told.tell(&statement);
-        crate::dispatch::write_prepared(
+        write_prepared(
             ResponseWriter::new(out, self.client.encoding.get()),
             self.stream,
             &self.extras(),
@@ -260,7 +261,7 @@ impl Deferred<'_> {
 impl Deferred<'_> {
     async fn log_in(&self, token: Option<&[u8]>, out: &mut BytesMut) {
         let authenticator = &self.worker.shared.authenticator;
-        match authenticator.log_in(&self.worker.shared, token.unwrap_or_default()).await {
+        match authenticator.log_in(&self.worker.shared.processor, token.unwrap_or_default()).await {
             Ok(role) => {
                 *self.client.session().role.lock() = Some(role.as_str().into());
                 self.client.set_state(State::Ready);

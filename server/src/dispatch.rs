@@ -1,13 +1,12 @@
 //! Answers requests on the connection's own turn; what has to wait goes to [`crate::deferred`].
 
-use crate::client::{Client, State};
-use crate::convert::{
-    BoundValues, Failing, batch_kind, error_response, marker_metadata, parameters, result_metadata,
-    schema_change,
-};
+use crate::answers::{NoRows, failing, write_prepared, write_result};
+use crate::client::Client;
+use crate::convert::{BoundValues, batch_kind, error_response, parameters};
 use crate::deferred::{self, Work};
 use crate::inbound::{Fatal, Flow, body_error};
 use crate::outbound::{Asked, Outbound, insert_warnings};
+use crate::record::State;
 use crate::statements::{Cached, Statements};
 use crate::worker::{Stage, Worker};
 use dodona_protocol::request::{Batch, Execute, Prepare, Query, QueryParameters, Register, Startup};
@@ -17,9 +16,9 @@ use dodona_protocol::{
     RowsOptions, SegmentFormat, Version, WriteType,
 };
 use dodona_query::statement::Scratch;
-use dodona_query::{CqlError, Outcome, Parameters, Prepared, StatementResult, TryExecute};
+use dodona_query::{CqlError, Outcome, Parameters, StatementResult, TryExecute};
+use dodona_types::Consistency;
 use dodona_types::limits::MAX_FRAME_BYTES;
-use dodona_types::{Consistency, RowSink};
 use std::rc::Rc;
 
 /// The version of CQL.
@@ -34,19 +33,6 @@ pub(crate) struct Turn<'a> {
     pub(crate) statements: &'a mut Statements,
     /// Requests answered at once.
     pub(crate) answered: u64,
-}
-
-/// A sink for statements without rows.
-pub(crate) struct NoRows;
-
-impl RowSink for NoRows {
-    fn value(&mut self, _: Option<&[u8]>) {}
-
-    fn end_row(&mut self) {}
-
-    fn bytes_written(&self) -> usize {
-        0
-    }
 }
 
 impl Turn<'_> {
@@ -346,36 +332,6 @@ impl Turn<'_> {
             Err(error) => self.failed(stream, &error, Consistency::One, true),
         }
     }
-}
-
-/// Writes what PREPARE answers.
-pub(crate) fn write_prepared(
-    writer: ResponseWriter<'_>,
-    stream: i16,
-    extras: &Extras<'_>,
-    statement: &Prepared,
-) {
-    let (markers, result) = (marker_metadata(statement), result_metadata(statement));
-    writer.prepared(stream, extras, &statement.id, &statement.result_id, &markers, &result);
-}
-
-/// Writes a result other than rows.
-pub(crate) fn write_result(
-    writer: ResponseWriter<'_>,
-    stream: i16,
-    extras: &Extras<'_>,
-    result: &StatementResult,
-) {
-    match result {
-        StatementResult::SetKeyspace(keyspace) => writer.set_keyspace(stream, extras, keyspace),
-        StatementResult::SchemaChange(event) => writer.schema_change(stream, extras, &schema_change(event)),
-        StatementResult::Void { .. } | StatementResult::Rows { .. } => writer.void(stream, extras),
-    }
-}
-
-/// What an error of a request does not say itself.
-pub(crate) fn failing(worker: &Worker, consistency: Consistency, write: Option<WriteType>) -> Failing {
-    Failing { consistency, write, node: worker.shared.node.info.member.internode.ip() }
 }
 
 pub(crate) fn overloaded() -> ErrorResponse {

@@ -2,7 +2,8 @@
 //! that registered for it.
 
 use crate::client::Closing;
-use crate::worker::{Phase, Worker};
+use crate::shared::Phase;
+use crate::worker::Worker;
 use std::rc::Rc;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -32,7 +33,7 @@ pub(crate) async fn follow_phase(worker: Rc<Worker>) {
         let now = *phase.borrow_and_update();
         match now {
             Phase::Serving => {}
-            Phase::Draining => worker.close_all(Closing::Drain),
+            Phase::Drained | Phase::Draining => worker.close_all(Closing::Drain),
             Phase::Stopped => return worker.close_all(Closing::Now),
         }
         if phase.changed().await.is_err() {

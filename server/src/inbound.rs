@@ -1,6 +1,6 @@
 //! What a client sends: bytes from the socket, envelopes out of the bytes.
 
-use crate::worker::Buffers;
+use crate::buffers::{Buffers, READ_BYTES};
 use dodona_env::net::Stream;
 use dodona_protocol::frame::{FrameProblem, HEADER_BYTES};
 use dodona_protocol::segment::Step;
@@ -13,9 +13,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
-
-/// How much of a socket is read at once, and the size of the buffers that a core lends out.
-pub(crate) const READ_BYTES: usize = 64 << 10;
 
 /// Why a connection has to be closed, and what to tell the client first.
 #[derive(Debug)]

@@ -12,7 +12,9 @@
 
 mod admin;
 mod admission;
+mod answers;
 mod auth;
+mod buffers;
 mod client;
 mod connection;
 mod convert;
@@ -23,12 +25,15 @@ mod inbound;
 mod internal;
 mod metrics;
 mod outbound;
+mod record;
 mod registry;
 pub mod settings;
+mod shared;
 pub mod shutdown;
 pub mod startup;
 mod statements;
 mod tls;
+mod told;
 mod trace;
 mod worker;
 

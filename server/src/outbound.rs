@@ -1,6 +1,6 @@
 //! What goes to a client: the answers of one round in one buffer, sent by one write.
 
-use crate::worker::Buffers;
+use crate::buffers::Buffers;
 use bytes::BytesMut;
 use dodona_env::net::Stream;
 use dodona_protocol::segment::SegmentRun;

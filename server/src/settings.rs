@@ -94,6 +94,8 @@ pub struct Settings {
     pub read_timeout_ms: u64,
     /// Milliseconds that a write waits for replicas.
     pub write_timeout_ms: u64,
+    /// Milliseconds that a conditional statement or a SERIAL read may take, with all its tries.
+    pub cas_contention_timeout_ms: u64,
     /// Who may connect: `AllowAll` or `Password`.
     pub authenticator: AuthenticatorKind,
     /// Serve anybody even on an address that other machines reach.
@@ -140,6 +142,7 @@ impl Default for Settings {
             commit_log_group_window_ms: 1,
             read_timeout_ms: 5_000,
             write_timeout_ms: 2_000,
+            cas_contention_timeout_ms: 1_800,
             authenticator: AuthenticatorKind::AllowAll,
             allow_anonymous: false,
             tls_certificate: None,
@@ -251,6 +254,7 @@ impl Settings {
             timeouts: Timeouts {
                 read: Duration::from_millis(self.read_timeout_ms),
                 write: Duration::from_millis(self.write_timeout_ms),
+                contention: Duration::from_millis(self.cas_contention_timeout_ms),
             },
         }
     }

@@ -1,7 +1,7 @@
 //! Stops a server: no new connections, answers to what is in flight, everything to the disk.
 
+use crate::shared::Phase;
 use crate::startup::Running;
-use crate::worker::Phase;
 use std::io;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};

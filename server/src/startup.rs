@@ -11,9 +11,10 @@ use crate::events::{self, MAX_EVENTS};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, View};
 use crate::settings::{Settings, SettingsError};
-use crate::statements::Told;
+use crate::shared::{Phase, Shared};
 use crate::tls;
-use crate::worker::{Phase, Shared, Worker};
+use crate::told::Told;
+use crate::worker::Worker;
 use dodona_cluster::{ClusterError, Node};
 use dodona_env::net::{Accepted, Listener};
 use dodona_env::{Env, os};
@@ -164,6 +165,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     processor.set_server_view(Box::new(View { registry: Arc::clone(&registry), settings: settings.clone() }));
     let authenticator = Authenticator::new(settings.authenticator);
     authenticator.prepare(&node, &processor).await?;
+    processor.load_statements().await?;
     let shared = Arc::new(Shared {
         admission: Admission::new(settings.max_bytes_in_flight, settings.max_bytes_in_flight_per_connection),
         registry,
@@ -291,8 +293,8 @@ async fn serve(worker: Rc<Worker>, mut accepted: mpsc::UnboundedReceiver<Accepte
     loop {
         let accepted = tokio::select! {
             biased;
-            accepted = accepted.recv() => accepted,
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => None,
+            Some(accepted) = accepted.recv() => Some(accepted),
+            _ = phase.wait_for(|phase| *phase >= Phase::Draining) => None,
         };
         match accepted {
             Some(accepted) => tasks.spawn_local(connect(Rc::clone(&worker), accepted)),

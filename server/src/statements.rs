@@ -1,21 +1,18 @@
 //! Prepared statements as a core finds them, with the metadata of their rows encoded.
 
 use crate::convert::{bound_value, result_metadata};
-use crate::worker::Shared;
+use crate::shared::Shared;
 use dodona_env::collections::HashMap;
 use dodona_protocol::request::{self, Batch, BatchStatement};
 use dodona_protocol::{EncodedMetadata, RowsOptions, Version};
+use dodona_query::BatchEntry;
 use dodona_query::prepared::StatementId;
-use dodona_query::statement::batch::BatchEntry;
 use dodona_query::{CqlError, Prepared, Session};
-use parking_lot::Mutex;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// Statements that a core keeps at hand.
 const MAX_AT_HAND: usize = 10_000;
-/// Statements whose metadata clients have been told of. For those beyond, it is always sent.
-const MAX_TOLD: usize = 100_000;
 
 /// A statement and the metadata of its rows.
 pub(crate) struct Cached {
@@ -128,32 +125,5 @@ impl Statements {
             self.by_id.insert(id, Rc::clone(&cached));
         }
         Ok(cached)
-    }
-}
-
-/// Which metadata clients have been told when they prepared a statement.
-#[derive(Default)]
-pub(crate) struct Told {
-    /// The metadata's id, or nothing where clients have been told different ones.
-    by_id: Mutex<HashMap<StatementId, Option<[u8; 16]>>>,
-}
-
-impl Told {
-    /// Notes what a client is told.
-    pub(crate) fn tell(&self, statement: &Prepared) {
-        let mut by_id = self.by_id.lock();
-        let has_room = by_id.len() < MAX_TOLD;
-        match by_id.get_mut(&statement.id) {
-            Some(known) if *known == Some(statement.result_id) => {}
-            Some(known) => *known = None,
-            None if has_room => {
-                by_id.insert(statement.id, Some(statement.result_id));
-            }
-            None => {}
-        }
-    }
-
-    fn all_know(&self, statement: &Prepared) -> bool {
-        self.by_id.lock().get(&statement.id) == Some(&Some(statement.result_id))
     }
 }

@@ -15,7 +15,7 @@ const GREGORIAN_TO_UNIX: i64 = 0x01B2_1DD2_1381_4000;
 /// `duration` is written last: drivers poll for it.
 const INSERT_SESSION: &str = "INSERT INTO system_traces.sessions \
      (session_id, client, command, coordinator, coordinator_port, parameters, request, started_at, duration) \
-     VALUES (?, ?, ?, ?, ?, {'query': ?, 'consistency_level': ?}, ?, ?, ?) USING TTL 86400";
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL 86400";
 
 /// The id of a new trace: a timeuuid with random node bits.
 pub(crate) fn new_id(env: &Env) -> Uuid {
@@ -69,14 +69,14 @@ impl Session<'_> {
         let port = i32::from(native.port()).to_be_bytes();
         let started = (self.wall_micros / 1_000).to_be_bytes();
         let duration = i32::try_from(self.micros).unwrap_or(i32::MAX).to_be_bytes();
-        let values: [&[u8]; 10] = [
+        let parameters = text_map(&[("consistency_level", self.consistency.name()), ("query", self.query)]);
+        let values: [&[u8]; 9] = [
             self.id.as_bytes(),
             &peer,
             b"QUERY",
             &own,
             &port,
-            self.query.as_bytes(),
-            self.consistency.name().as_bytes(),
+            &parameters,
             b"Execute CQL3 query",
             &started,
             &duration,
@@ -84,6 +84,16 @@ impl Session<'_> {
         let values = values.map(BoundValue::Bytes);
         internal::run(&worker.shared.processor, client.session(), INSERT_SESSION, &values).await.map(drop)
     }
+}
+
+/// The wire bytes of a map of texts. The entries are in order.
+fn text_map(entries: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = (entries.len() as u32).to_be_bytes().to_vec();
+    for text in entries.iter().flat_map(|(key, value)| [key, value]) {
+        out.extend_from_slice(&(text.len() as u32).to_be_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+    out
 }
 
 fn address(address: IpAddr) -> Vec<u8> {

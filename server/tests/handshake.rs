@@ -120,6 +120,18 @@ fn operators_are_served() {
     assert!(server.http("GET", "/api/v1/status").contains("datacenter1"));
     assert!(server.http("GET", "/api/v1/version").contains("5.0.6"));
     assert!(server.http("POST", "/api/v1/flush?keyspace=none").starts_with("HTTP/1.1 404"));
+    server.stop();
+}
+
+#[test]
+fn a_drained_server_serves_operators_alone() {
+    let server = Server::start();
+    let mut client = Client::connect(server.native, Version::V4, Compression::None);
+    assert!(matches!(client.call(&Request::Options(Options)).response(), Response::Supported(_)));
+    assert!(server.http("POST", "/api/v1/drain").starts_with("HTTP/1.1 200"));
+    assert!(client.receive().is_none(), "the connection is closed");
+    assert!(common::is_refused(server.native));
+    assert!(server.http("GET", "/health").contains("drained"));
     assert!(server.http("POST", "/api/v1/drain").starts_with("HTTP/1.1 200"));
     server.stop();
 }

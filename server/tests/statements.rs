@@ -76,14 +76,28 @@ fn a_pipeline_of_requests_is_answered_whatever_the_log_waits_for() {
 }
 
 #[test]
-fn writes_are_there_after_a_stop_and_prepared_ids_stay_the_same() {
+fn writes_and_prepared_statements_are_there_after_a_stop() {
     let server = Server::start();
     let mut client = with_table(&server, Version::V4, Compression::None);
     let insert = client.prepare("INSERT INTO ks.kv (key, value) VALUES (?, ?)");
     client.execute(&insert, &[Value::Set(&key(1)), Value::Set(b"kept")]);
+    client.query("USE ks");
+    let select = client.prepare("SELECT value FROM kv WHERE key = ?");
+    client.run("CREATE TABLE ks.dropped (key bigint PRIMARY KEY, value blob)");
+    let dropped = client.prepare("SELECT value FROM ks.dropped WHERE key = ?");
+    assert!(client.query("DROP TABLE ks.dropped").error().is_none());
+
     let server = Server::open(server.stop(), |_| {});
     let mut client = Client::connect(server.native, Version::V4, Compression::None);
-    assert_eq!(client.run("SELECT value FROM ks.kv WHERE key = 1").values(), [Some(b"kept".to_vec())]);
+    assert!(client.execute(&insert, &[Value::Set(&key(2)), Value::Set(b"new")]).error().is_none());
+    for (number, expected) in [(1, &b"kept"[..]), (2, b"new")] {
+        let answer = client.execute(&select, &[Value::Set(&key(number))]);
+        assert_eq!(answer.values(), [Some(expected.to_vec())]);
+    }
+    let (code, message) = client.execute(&dropped, &[Value::Set(&key(1))]).error().unwrap();
+    assert_eq!((code, message.as_str()), (ErrorCode::Invalid, "table dropped does not exist"));
+    let count = client.run("SELECT count(*) FROM system.prepared_statements").values();
+    assert_eq!(count, [Some(3_i64.to_be_bytes().to_vec())]);
     assert_eq!(client.prepare("INSERT INTO ks.kv (key, value) VALUES (?, ?)").id, insert.id);
     server.stop();
 }

@@ -5,11 +5,14 @@
 //! * [`single`] runs one node through power cuts and kills; [`ring`] runs three nodes that
 //!   exchange real requests while links break and nodes crash; [`engine`] runs histories on the
 //!   storage engine alone.
+//! * [`conditional`] is clients of conditional writes on the ring, [`counting`] of counters.
 //! * [`model`] notes what was attempted and acknowledged; [`invariants`] judge what is read.
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod conditional;
+pub mod counting;
 pub mod disk;
 pub mod engine;
 pub mod invariants;
@@ -45,6 +48,11 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("replay-interval-too-long", Scenario::Single),
     ("sstable-no-checksum", Scenario::Single),
     ("read-first-answer-only", Scenario::Ring),
+    ("paxos-no-sync", Scenario::Ring),
+    ("paxos-ignores-unfinished", Scenario::Ring),
+    ("paxos-forgets-promises", Scenario::Ring),
+    ("paxos-leaves-behind", Scenario::Ring),
+    ("counter-keeps-incarnation", Scenario::Ring),
 ];
 
 /// What is simulated.

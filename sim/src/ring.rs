@@ -3,14 +3,15 @@
 
 use crate::Verdict;
 use crate::clock::SimClock;
+use crate::conditional::{Client, Told};
+use crate::counting::{self, Tally};
 use crate::disk::SimDisk;
 use crate::invariants::judge;
 use crate::model::{Action, Model};
 use crate::net::SimNet;
 use crate::trace::Trace;
-use crate::world::{PARTITIONS, ROWS, create_table, mutation, read_partition, seen};
+use crate::world::{PARTITIONS, ROWS, builtin, create_table, mutation, read_partition, seen};
 use dodona_cluster::coordinator::Timeouts;
-use dodona_cluster::node::Builtin;
 use dodona_cluster::ring::{Member, even_tokens};
 use dodona_cluster::{Node, NodeSettings};
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
@@ -34,6 +35,10 @@ struct Shared {
     /// No faults any more: everything must be reachable and right.
     healed: Mutex<bool>,
     converged: Mutex<usize>,
+    told: Arc<Told>,
+    tally: Arc<Tally>,
+    /// Starts of nodes.
+    lives: Mutex<u64>,
 }
 
 /// Runs a seed.
@@ -47,6 +52,9 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         judged: Mutex::default(),
         healed: Mutex::default(),
         converged: Mutex::default(),
+        told: Arc::default(),
+        tally: Arc::default(),
+        lives: Mutex::default(),
     });
     let mut builder = turmoil::Builder::new();
     builder
@@ -70,11 +78,12 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     }
     let faults = random.split("faults");
     let restarts = drive(&mut sim, &faults, &disks, &shared);
-    let violation = shared.violation.lock().clone();
+    let violation = shared.violation.lock().clone().or_else(|| shared.told.judge().err());
+    let (operations, applied) = shared.told.counts();
     let verdict = Verdict {
         trace: shared.trace.hash(),
-        acknowledged: shared.model.lock().acknowledged,
-        judged: *shared.judged.lock(),
+        acknowledged: shared.model.lock().acknowledged + applied + shared.tally.acknowledged(),
+        judged: *shared.judged.lock() + operations,
         restarts,
         violation,
     };
@@ -85,7 +94,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
 /// Steps the simulation, breaks things and heals them, and demands convergence at the end.
 fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> u64 {
     let mut restarts = 0;
-    let mut down: Option<usize> = None;
+    let mut down: Vec<usize> = Vec::new();
     for step in 0..6_000u32 {
         if let Err(error) = sim.step() {
             shared.violation.lock().get_or_insert_with(|| format!("the simulation ended: {error}"));
@@ -105,23 +114,27 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 }
             }
             1 => heal(sim),
-            2 if down.is_none() => {
-                let node = random.below(3) as usize;
-                shared.trace.note(&format!("crash {node}"));
-                // The machine is down before anything that runs on it is dropped.
-                disks[node].power_cut();
-                sim.crash(NODES[node]);
-                down = Some(node);
+            2 if down.is_empty() => {
+                // Mostly one, at times several at the same moment.
+                let count = [1, 1, 2, 3][random.below(4) as usize];
+                let first = random.below(3) as usize;
+                down = (0..count).map(|next| (first + next) % 3).collect();
+                shared.trace.note(&format!("crash {down:?}"));
+                for node in &down {
+                    // The machine is down before anything that runs on it is dropped.
+                    disks[*node].power_cut();
+                    sim.crash(NODES[*node]);
+                }
             }
             _ => {
-                if let Some(node) = down.take() {
+                for node in down.drain(..) {
                     sim.bounce(NODES[node]);
                     restarts += 1;
                 }
             }
         }
     }
-    if let Some(node) = down.take() {
+    for node in down {
         sim.bounce(NODES[node]);
         restarts += 1;
     }
@@ -195,7 +208,12 @@ impl Host {
             num_tokens: 4,
             members,
             engine: EngineSettings {
-                sync_mode: SyncMode::Batch,
+                // With a window the others often have a write before it is on this node's disk.
+                sync_mode: if self.random.split("sync mode").chance(0.3) {
+                    SyncMode::Batch
+                } else {
+                    SyncMode::Group { window: Duration::from_millis(60) }
+                },
                 memtable_bytes: 8_000,
                 block_cache_bytes: 64 << 10,
                 commit_log_bytes: 48_000,
@@ -204,13 +222,43 @@ impl Host {
                 concurrent_compactors: 2,
                 step_bytes: 1 << 20,
             },
-            timeouts: Timeouts { read: Duration::from_millis(500), write: Duration::from_millis(500) },
+            timeouts: Timeouts {
+                read: Duration::from_millis(500),
+                write: Duration::from_millis(500),
+                contention: Duration::from_millis(1_500),
+            },
         };
-        let node = Node::start(env, settings, Builtin::default())?;
+        let node = Node::start(env, settings, builtin())?;
         create_table(&node, 3).await?;
         node.spawn_workers();
+        let life = {
+            let mut lives = self.shared.lives.lock();
+            *lives += 1;
+            *lives
+        };
+        // Values are unlike those of every other life.
+        let random = self.random.split(&format!("life {life}"));
+        let client = |label: &str| Client {
+            node: Arc::clone(&node),
+            random: random.split(label),
+            told: Arc::clone(&self.shared.told),
+            trace: self.shared.trace.clone(),
+        };
+        let healed = Arc::clone(&self.shared);
+        node.env.tasks.spawn_local(client("conditional").run(move || *healed.healed.lock()));
+        let counter = |label: &str| counting::Client {
+            node: Arc::clone(&node),
+            random: random.split(label),
+            tally: Arc::clone(&self.shared.tally),
+        };
+        let healed = Arc::clone(&self.shared);
+        node.env.tasks.spawn_local(counter("counting").run(move || *healed.healed.lock()));
         loop {
             if *self.shared.healed.lock() {
+                client("last reads").read_all().await;
+                if let Err(broken) = counter("last counts").judge().await {
+                    self.shared.violation.lock().get_or_insert(broken);
+                }
                 return self.converge(&node).await;
             }
             if self.random.chance(0.5) {

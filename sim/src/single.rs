@@ -114,7 +114,7 @@ impl Scenario {
                 concurrent_compactors: 2,
                 step_bytes: 1 << 20,
             },
-            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
+            timeouts: Timeouts::default(),
         }
     }
 

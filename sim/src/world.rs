@@ -3,7 +3,9 @@
 use crate::invariants::Seen;
 use crate::model::{Action, RowId};
 use dodona_cluster::metadata::SchemaChange;
+use dodona_cluster::node::Builtin;
 use dodona_cluster::{ClusterError, Node};
+use dodona_storage::Page;
 use dodona_types::cell::CellKind;
 use dodona_types::comparable::encode_component;
 use dodona_types::key::ROW_END;
@@ -23,6 +25,8 @@ use uuid::Uuid;
 
 /// The table of every scenario.
 pub const TABLE: TableId = TableId(Uuid::from_u128(0x5eed));
+/// The table of counters.
+pub const COUNTERS: TableId = TableId(Uuid::from_u128(0xc0de));
 const VALUE: ColumnId = ColumnId(2);
 /// Partitions and rows of each that the work is spread over.
 pub const PARTITIONS: u64 = 6;
@@ -71,9 +75,35 @@ pub async fn create_table(node: &Node, replication_factor: u32) -> Result<(), Cl
         dropped_columns: BTreeMap::new(),
         params: TableParams { gc_grace_seconds: 5, ..TableParams::default() },
     };
-    let changes = vec![SchemaChange::PutKeyspace(keyspace), SchemaChange::PutTable(Box::new(table))];
+    let counters = Table {
+        id: COUNTERS,
+        name: "n".into(),
+        columns: vec![
+            column(0, "k", CqlType::Tinyint, ColumnKind::PartitionKey),
+            column(1, "n", CqlType::Counter, ColumnKind::Regular),
+        ],
+        next_column: 2,
+        ..table.clone()
+    };
+    let changes = vec![
+        SchemaChange::PutKeyspace(keyspace),
+        SchemaChange::PutTable(Box::new(table)),
+        SchemaChange::PutTable(Box::new(counters)),
+    ];
     let changed = node.change_schema(schema.epoch, changes).await;
     changed.map(drop)
+}
+
+/// The table that Paxos keeps its state in, and nothing else of what every node has.
+#[must_use]
+pub fn builtin() -> Builtin {
+    let mut builtin = dodona_query::system_tables::builtin();
+    builtin.volatile.clear();
+    builtin.keyspaces.retain(|keyspace| &*keyspace.name == "system");
+    for keyspace in &mut builtin.keyspaces {
+        keyspace.tables.retain(|name, _| &**name == "paxos");
+    }
+    builtin
 }
 
 fn clustering(row: u8) -> Vec<u8> {
@@ -129,6 +159,14 @@ pub async fn read_partition(
         limits: ReadLimits::NONE,
     };
     let page = node.coordinator.read_page(command, consistency, usize::MAX).await?;
+    rows_of(&page)
+}
+
+/// The rows of a page: by number, timestamp and value.
+///
+/// # Errors
+/// A row does not decode.
+pub fn rows_of(page: &Page) -> Result<BTreeMap<u8, (i64, u64)>, ClusterError> {
     let mut rows = Rows::default();
     if page.show(0, &mut rows).map_err(ClusterError::from)?.is_break() {
         return Err(ClusterError::Peer("a row that does not decode".into()));

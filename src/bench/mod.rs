@@ -19,6 +19,7 @@ mod args;
 mod error;
 mod link;
 mod noop_server;
+mod operation;
 mod pace;
 mod process;
 mod report;

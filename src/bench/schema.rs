@@ -6,7 +6,7 @@ use dodona_protocol::{Request, Response};
 use dodona_types::Consistency;
 
 use super::link::Link;
-use super::workload::OperationKind;
+use super::operation::OperationKind;
 use super::{BenchArgs, BenchError};
 
 /// A prepared statement.

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::workload::OperationKind;
+use super::operation::OperationKind;
 
 /// Latencies up to a minute, to 3 digits.
 const MAX_NANOS: u64 = 60_000_000_000;

@@ -12,9 +12,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
 
 use super::link::Link;
+use super::operation::OperationKind;
 use super::pace::Pace;
 use super::stats::Stats;
-use super::workload::{Generator, Mix, OperationKind, ScanPosition, share};
+use super::workload::{Generator, Mix, ScanPosition, share};
 use super::{BenchArgs, BenchError, Context};
 
 /// How long a phase is and at what pace.

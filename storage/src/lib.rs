@@ -10,7 +10,6 @@
 //!   says what a compaction may leave out.
 #![forbid(unsafe_code)]
 
-pub mod cache;
 pub mod commit_log;
 pub mod compaction;
 pub mod engine;
@@ -18,6 +17,7 @@ pub mod engine;
 mod engine_tests;
 pub mod error;
 pub mod item;
+pub mod journal;
 pub mod manifest;
 pub mod memtable;
 pub mod page;

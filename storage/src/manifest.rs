@@ -1,22 +1,19 @@
 //! The manifest: which files make up each table, and which parts of the commit log they cover.
 //! A change counts once its record is on disk.
 //!
-//! ```text
-//! file   := magic "DODONAMF", version u16, record*
-//! record := crc32c u32 of (length, JSON), length u32, JSON of an [`Edit`]
-//! ```
-//! Version 1 has no levels; it is read, and all its files are of level 0.
+//! It is a [`journal`](crate::journal) of [`Edit`]s.
+//! Version 1 has no levels and no marks; it is read, and all its files
+//! are of level 0.
 //!
-//! The file `manifest/CURRENT` names the file in use. Every start writes a new one, with the state
+//! The file `manifest/CURRENT` names the file in use, with a checksum. Every start writes a new one, with the state
 //! it found as its first records; so does a node that runs, when the file has become long or ends in
 //! a record that a full disk did not take.
 
-use crate::error::{IoContext, Result, StorageError, corrupt};
+use crate::error::{IoContext, Result, corrupt};
+use crate::journal::{Format, Journal, read, remove_if_there};
 use crate::sstable::SstableId;
-use dodona_env::disk::DiskWriter;
 use dodona_env::{Disk, Mutants};
 use dodona_types::TableId;
-use dodona_types::codec::Reader;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -25,10 +22,7 @@ use std::sync::Arc;
 
 const DIRECTORY: &str = "manifest";
 const CURRENT: &str = "manifest/CURRENT";
-const MAGIC: &[u8; 8] = b"DODONAMF";
-const VERSION: u16 = 2;
-/// A file that is longer than this, and than four times its first records, is written anew.
-const LARGEST_BYTES: usize = 1 << 20;
+const FORMAT: Format = Format { magic: *b"DODONAMF", version: 2, marked_since: 2, name: "the manifest" };
 
 /// A change of one table's files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,28 +115,8 @@ pub struct Manifest {
     disk: Arc<dyn Disk>,
     mutants: Mutants,
     number: u64,
-    file: File,
+    journal: Journal,
     state: State,
-    condition: Condition,
-}
-
-/// A file of the manifest that takes records.
-struct File {
-    path: String,
-    writer: Arc<dyn DiskWriter>,
-    bytes: usize,
-    /// Bytes of the state it began with.
-    first_bytes: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Condition {
-    /// Takes records.
-    Open,
-    /// The file ends in a part of a record: another has to be begun.
-    Torn,
-    /// What is on disk is unknown: only a restart may decide.
-    Failed,
 }
 
 impl Manifest {
@@ -152,11 +126,7 @@ impl Manifest {
     /// The operating system's; the manifest is damaged or of a newer version.
     pub fn open(disk: Arc<dyn Disk>, mutants: Mutants) -> Result<Self> {
         disk.create_dir_all(DIRECTORY).during("creating", DIRECTORY)?;
-        let current = match disk.read(CURRENT) {
-            Ok(name) => Some(String::from_utf8_lossy(&name).into_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error).during("reading", CURRENT),
-        };
+        let current = read_current(&*disk)?;
         let state = match &current {
             Some(path) => read_state(&*disk, path)?,
             None => State::new(),
@@ -168,11 +138,11 @@ impl Manifest {
             }
         }
         let number = current.as_deref().and_then(number_of).unwrap_or(0) + 1;
-        let file = begin(&*disk, number, &state)?;
-        if let Some(old) = current.filter(|old| *old != file.path) {
+        let journal = begin(&*disk, number, &state)?;
+        if let Some(old) = current.filter(|old| *old != journal.path()) {
             remove_if_there(&*disk, &old)?;
         }
-        Ok(Self { disk, mutants, number, file, state, condition: Condition::Open })
+        Ok(Self { disk, mutants, number, journal, state })
     }
 
     /// The files of all tables.
@@ -187,31 +157,14 @@ impl Manifest {
     /// The disk is full: nothing has changed, and a later call may succeed. Or the disk has failed,
     /// and no change is taken any more.
     pub fn commit(&mut self, edit: &Edit) -> Result<()> {
-        match self.condition {
-            Condition::Failed => {
-                return Err(StorageError::LogFailed("the manifest could not be written earlier".into()));
-            }
-            Condition::Torn if self.mutants.has("manifest-goes-on-behind-a-tear") => {}
-            Condition::Torn => self.begin_next()?,
-            Condition::Open if self.file.has_outgrown_its_state() => self.begin_next()?,
-            Condition::Open => {}
+        if self.mutants.has("manifest-goes-on-behind-a-tear") {
+            self.journal.ignore_tear();
         }
-        let mut bytes = Vec::new();
-        put_record(&mut bytes, edit);
-        let appended = self.file.writer.append(&bytes).during("writing", &self.file.path);
-        if let Err(error) = appended {
-            // A record of which a part is missing does not count at the next start.
-            let is_full = matches!(error, StorageError::NoSpace);
-            self.condition = if is_full { Condition::Torn } else { Condition::Failed };
-            return Err(error);
+        if self.journal.needs_successor() {
+            self.begin_next()?;
         }
-        if !self.mutants.has("manifest-no-sync")
-            && let Err(error) = self.file.writer.sync()
-        {
-            self.condition = Condition::Failed;
-            return Err(error).during("syncing", &self.file.path);
-        }
-        self.file.bytes += bytes.len();
+        let payload = serde_json::to_vec(edit).unwrap_or_default();
+        self.journal.append(&payload, !self.mutants.has("manifest-no-sync"))?;
         apply(&mut self.state, edit);
         Ok(())
     }
@@ -219,10 +172,9 @@ impl Manifest {
     /// Goes on in another file. Until `CURRENT` names it the old one counts, and both say the same.
     fn begin_next(&mut self) -> Result<()> {
         self.number += 1;
-        let old = std::mem::replace(&mut self.file, begin(&*self.disk, self.number, &self.state)?);
-        self.condition = Condition::Open;
-        if let Err(error) = remove_if_there(&*self.disk, &old.path) {
-            tracing::warn!(path = old.path, %error, "an old manifest could not be removed; it goes at the next start");
+        let old = std::mem::replace(&mut self.journal, begin(&*self.disk, self.number, &self.state)?);
+        if let Err(error) = remove_if_there(&*self.disk, old.path()) {
+            tracing::warn!(path = old.path(), %error, "an old manifest could not be removed; it goes at the next start");
         }
         Ok(())
     }
@@ -234,34 +186,31 @@ impl Manifest {
     }
 }
 
-impl File {
-    fn has_outgrown_its_state(&self) -> bool {
-        self.bytes > LARGEST_BYTES.max(4 * self.first_bytes)
-    }
+/// Writes a file that holds `state`, and makes it the one in use.
+fn begin(disk: &dyn Disk, number: u64, state: &State) -> Result<Journal> {
+    let path = format!("{DIRECTORY}/{number:010}.manifest");
+    let edits = state.iter().flat_map(|(table, files)| edits_of(*table, files));
+    let payloads = edits.map(|edit| serde_json::to_vec(&edit).unwrap_or_default());
+    let journal = Journal::begin(disk, &FORMAT, &path, payloads)?;
+    disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
+    let current = format!("{path} {:08x}", crc32c::crc32c(path.as_bytes()));
+    disk.replace(CURRENT, current.as_bytes()).during("writing", CURRENT)?;
+    Ok(journal)
 }
 
-/// Writes a file that holds `state`, and makes it the one in use.
-fn begin(disk: &dyn Disk, number: u64, state: &State) -> Result<File> {
-    let path = format!("{DIRECTORY}/{number:010}.manifest");
-    remove_if_there(disk, &path)?;
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    for (table, files) in state {
-        for edit in edits_of(*table, files) {
-            put_record(&mut bytes, &edit);
-        }
-    }
-    let writer = disk.create(&path).during("creating", &path)?;
-    let written = writer.append(&bytes).during("writing", &path);
-    let synced = written.and_then(|()| writer.sync().during("syncing", &path));
-    if let Err(error) = synced {
-        // It was never in use; what is left of it also goes at the next start.
-        let _ = disk.remove(&path);
-        return Err(error);
-    }
-    disk.sync_dir(DIRECTORY).during("syncing", DIRECTORY)?;
-    disk.replace(CURRENT, path.as_bytes()).during("writing", CURRENT)?;
-    Ok(File { path, writer, bytes: bytes.len(), first_bytes: bytes.len() })
+/// The file in use, if there is one.
+fn read_current(disk: &dyn Disk) -> Result<Option<String>> {
+    let bytes = match disk.read(CURRENT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).during("reading", CURRENT),
+    };
+    let damaged = || corrupt(CURRENT, 0, "it names no manifest");
+    let text = String::from_utf8(bytes).map_err(|_| damaged())?;
+    // Version 1 of the manifest had no checksum here.
+    let (path, checksum) = text.split_once(' ').map_or((&*text, None), |(path, sum)| (path, Some(sum)));
+    let is_right = checksum.is_none_or(|sum| *sum == format!("{:08x}", crc32c::crc32c(path.as_bytes())));
+    if is_right && number_of(path).is_some() { Ok(Some(path.to_owned())) } else { Err(damaged()) }
 }
 
 fn edits_of(table: TableId, files: &TableFiles) -> Vec<Edit> {
@@ -277,55 +226,14 @@ fn number_of(path: &str) -> Option<u64> {
     path.strip_prefix(DIRECTORY)?.strip_prefix('/')?.strip_suffix(".manifest")?.parse().ok()
 }
 
-fn remove_if_there(disk: &dyn Disk, path: &str) -> Result<()> {
-    match disk.remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).during("removing", path),
-        _ => Ok(()),
-    }
-}
-
-fn put_record(out: &mut Vec<u8>, edit: &Edit) {
-    let json = serde_json::to_vec(edit).unwrap_or_default();
-    let length = (json.len() as u32).to_le_bytes();
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&length), &json);
-    out.extend_from_slice(&crc.to_le_bytes());
-    out.extend_from_slice(&length);
-    out.extend_from_slice(&json);
-}
-
 fn read_state(disk: &dyn Disk, path: &str) -> Result<State> {
     let bytes = disk.read(path).during("reading", path)?;
-    let mut reader = Reader::new(&bytes);
-    if reader.bytes(8).ok() != Some(MAGIC) {
-        return Err(corrupt(path, 0, "not a manifest"));
-    }
-    let found = reader.u16()?;
-    if found > VERSION {
-        return Err(StorageError::NewerFormat { path: path.to_owned(), found, supported: VERSION });
-    }
     let mut state = State::new();
-    while !reader.is_empty() {
-        let at = reader.position();
-        match read_record(&mut reader) {
-            Some(edit) => apply(&mut state, &edit),
-            // A torn record at the end was never acknowledged; one with others behind it was.
-            None if (at + 1..bytes.len()).any(|at| read_record(&mut Reader::new(&bytes[at..])).is_some()) => {
-                return Err(corrupt(path, at as u64, "a record's checksum does not match"));
-            }
-            None => break,
-        }
+    for (at, payload) in read(&FORMAT, path, &bytes)? {
+        let edit = serde_json::from_slice(payload).map_err(|error| corrupt(path, at, error.to_string()))?;
+        apply(&mut state, &edit);
     }
     Ok(state)
-}
-
-fn read_record(reader: &mut Reader<'_>) -> Option<Edit> {
-    let crc = reader.u32().ok()?;
-    let length = reader.u32().ok()?;
-    let json = reader.bytes(length as usize).ok()?;
-    if crc != crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), json) {
-        return None;
-    }
-    serde_json::from_slice(json).ok()
 }
 
 #[cfg(test)]
@@ -339,10 +247,10 @@ mod tests {
         let open = || Manifest::open(dodona_env::os::env(directory.path()).unwrap().disk, Mutants::none());
         let mut manifest = open().unwrap();
         let table = TableId(Uuid::from_u128(3));
-        let first = manifest.file.path.clone();
+        let first = manifest.journal.path().to_owned();
         let mut edit = Edit::new(table);
         let mut commits = 0;
-        while manifest.file.path == first {
+        while manifest.journal.path() == first {
             edit.removed = std::mem::take(&mut edit.added);
             edit.added = (0..500).map(|_| SstableId(Uuid::from_u128(commits))).collect();
             edit.covered = Some(commits as u64 * 10..commits as u64 * 10 + 5);
@@ -360,7 +268,7 @@ mod tests {
 
     /// A manifest of one record, as a version wrote it.
     fn golden(version: u16, json: &str) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes = FORMAT.magic.to_vec();
         bytes.extend_from_slice(&version.to_le_bytes());
         let length = (json.len() as u32).to_le_bytes();
         let crc = crc32c::crc32c_append(crc32c::crc32c(&length), json.as_bytes());

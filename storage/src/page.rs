@@ -109,7 +109,7 @@ pub struct PagePosition {
 }
 
 /// Encoded live rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The entries.
     pub bytes: Vec<u8>,

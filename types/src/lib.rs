@@ -11,6 +11,7 @@ pub mod consistency;
 pub mod counter;
 pub mod cql_type;
 pub mod deletion;
+pub mod hex;
 pub mod key;
 pub mod limits;
 pub mod merge;

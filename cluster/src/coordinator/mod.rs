@@ -4,15 +4,19 @@
 //! Where this node is the only replica, a request is executed at once on the caller's turn
 //! ([`Coordinator::try_write`], [`Coordinator::try_read`]); everything else is asynchronous.
 
+pub mod conditional;
+mod counter;
 pub mod plan;
 
+use crate::counter::Leader;
 use crate::error::ClusterError;
 use crate::message::Body;
-use crate::node::Placement;
+use crate::placement::Placement;
 use crate::replica::Replica;
+use crate::timestamp::Timestamps;
 use crate::transport::Peers;
 use arc_swap::ArcSwap;
-use dodona_env::Env;
+use dodona_env::{Env, Random};
 use dodona_storage::reconcile::merge_answers;
 use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
@@ -29,6 +33,19 @@ pub struct Timeouts {
     pub read: Duration,
     /// For a write.
     pub write: Duration,
+    /// For a conditional write or a SERIAL read, with all its tries.
+    pub contention: Duration,
+}
+
+impl Default for Timeouts {
+    /// What `cassandra.yaml` has.
+    fn default() -> Self {
+        Self {
+            read: Duration::from_secs(5),
+            write: Duration::from_secs(2),
+            contention: Duration::from_millis(1_800),
+        }
+    }
 }
 
 /// What came of a try to write at once.
@@ -57,18 +74,36 @@ pub struct Coordinator {
     peers: Arc<Peers>,
     placement: Arc<ArcSwap<Placement>>,
     timeouts: Timeouts,
+    timestamps: Arc<Timestamps>,
+    random: Random,
+    /// Held by conditional requests on a partition of each stripe.
+    turns: Vec<tokio::sync::Mutex<()>>,
+    leader: Leader,
 }
 
+/// What a coordinator uses of its own node.
+pub(crate) struct Local {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) leader: Leader,
+}
+
+/// Stripes of partitions whose conditional requests take turns.
+const TURNS: usize = 256;
+
 impl Coordinator {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         env: Env,
-        engine: Arc<Engine>,
-        replica: Arc<Replica>,
+        local: Local,
         peers: Arc<Peers>,
         placement: Arc<ArcSwap<Placement>>,
         timeouts: Timeouts,
+        timestamps: Arc<Timestamps>,
     ) -> Self {
-        Self { env, engine, replica, peers, placement, timeouts }
+        let Local { engine, replica, leader } = local;
+        let random = env.random.split("coordinator");
+        let turns = (0..TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
+        Self { env, engine, replica, peers, placement, timeouts, timestamps, random, turns, leader }
     }
 
     fn plan(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {
@@ -95,6 +130,14 @@ impl Coordinator {
             return Ok(TryWrite::NotHere);
         }
         Ok(TryWrite::Applied(self.engine.apply(mutations)?))
+    }
+
+    /// Notes that the node ends cleanly: everything is on disk.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn end(&self) -> Result<(), ClusterError> {
+        self.leader.end().await
     }
 
     /// True if the write behind a position counts as safe already.

@@ -1,8 +1,7 @@
 //! Which replicas a request goes to, and how many must answer.
 
 use crate::error::ClusterError;
-use crate::node::Placement;
-use crate::replication::Replication;
+use crate::placement::Placement;
 use dodona_types::{Consistency, TableId, Token};
 use std::net::SocketAddr;
 
@@ -26,28 +25,6 @@ pub struct Plan {
     pub block_for: u32,
 }
 
-/// How many replicas must answer at a level, given the copies in all and in the local data centre.
-#[must_use]
-pub fn block_for(consistency: Consistency, replication: &Replication, local_data_center: &str) -> u32 {
-    let quorum = |factor: u32| factor / 2 + 1;
-    let local = match replication {
-        Replication::NetworkTopology { .. } => replication.factor(Some(local_data_center)),
-        _ => replication.factor(None),
-    };
-    match consistency {
-        Consistency::Any | Consistency::One | Consistency::LocalOne => 1,
-        Consistency::Two => 2,
-        Consistency::Three => 3,
-        Consistency::Quorum | Consistency::Serial => quorum(replication.factor(None)),
-        Consistency::LocalQuorum | Consistency::LocalSerial => quorum(local),
-        Consistency::All => replication.factor(None),
-        Consistency::EachQuorum => match replication {
-            Replication::NetworkTopology { factors } => factors.values().map(|factor| quorum(*factor)).sum(),
-            _ => quorum(replication.factor(None)),
-        },
-    }
-}
-
 impl Plan {
     /// The plan for a partition of a table.
     ///
@@ -64,9 +41,14 @@ impl Plan {
         let replicas: Vec<Target> = replication
             .replicas(&placement.ring, token, placement.local)
             .into_iter()
+            .filter(|index| {
+                // Elsewhere others may agree on something else at the same time.
+                consistency != Consistency::LocalSerial
+                    || members[*index].data_center == members[placement.local].data_center
+            })
             .map(|index| Target { local: index == placement.local, internode: members[index].internode })
             .collect();
-        let required = block_for(consistency, replication, &members[placement.local].data_center);
+        let required = replication.block_for(consistency, &members[placement.local].data_center);
         let alive = replicas.len() as u32;
         if alive < required {
             return Err(ClusterError::Unavailable { consistency, required, alive });

@@ -63,6 +63,10 @@ impl fmt::Display for FunctionName {
         if let Some(keyspace) = &self.keyspace {
             write!(f, "{}.", quote_identifier(keyspace))?;
         }
+        // A keyword, but needs no quotes where a function stands.
+        if self.name == "token" {
+            return f.write_str(&self.name);
+        }
         f.write_str(&quote_identifier(&self.name))
     }
 }

@@ -71,6 +71,30 @@ pub enum Selectable {
     Arithmetic(Box<Selectable>, Vec<(ArithmeticOperator, Selectable)>),
 }
 
+impl Selectable {
+    /// How many operators and signs there are in it.
+    #[must_use]
+    pub fn operators(&self) -> usize {
+        let all = |items: &[Self]| items.iter().map(Self::operators).sum();
+        match self {
+            Self::Column(_) | Self::CountRows => 0,
+            Self::Term(term) => term.operators(),
+            Self::Metadata(_, inner)
+            | Self::Cast(inner, _)
+            | Self::Path(inner, _)
+            | Self::TypeHint(_, inner) => inner.operators(),
+            Self::Function(_, items) | Self::List(items) | Self::Set(items) | Self::Tuple(items) => {
+                all(items)
+            }
+            Self::Map(entries) => entries.iter().map(|(k, v)| k.operators() + v.operators()).sum(),
+            Self::Negation(inner) => 1 + inner.operators(),
+            Self::Arithmetic(first, rest) => {
+                first.operators() + rest.iter().map(|(_, item)| 1 + item.operators()).sum::<usize>()
+            }
+        }
+    }
+}
+
 /// A function of what is stored with a column's value. Its argument is a column or a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetadataFunction {

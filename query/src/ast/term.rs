@@ -74,6 +74,18 @@ pub enum ArithmeticOperator {
 }
 
 impl ArithmeticOperator {
+    /// The name of the function that the operator is, spelled as in Cassandra.
+    #[must_use]
+    pub const fn function_name(self) -> &'static str {
+        match self {
+            Self::Add => "_add",
+            Self::Subtract => "_substract",
+            Self::Multiply => "_multiply",
+            Self::Divide => "_divide",
+            Self::Modulo => "_modulo",
+        }
+    }
+
     /// The operator's sign.
     #[must_use]
     pub const fn symbol(self) -> char {
@@ -95,6 +107,49 @@ pub(crate) fn write_list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T
     Ok(())
 }
 
+impl Term {
+    /// How many operators and signs there are in the term.
+    #[must_use]
+    pub fn operators(&self) -> usize {
+        let all = |terms: &[Self]| terms.iter().map(Self::operators).sum();
+        match &self.kind {
+            TermKind::Literal(..) | TermKind::Null | TermKind::Marker(_) => 0,
+            TermKind::List(terms)
+            | TermKind::Set(terms)
+            | TermKind::Tuple(terms)
+            | TermKind::Function(_, terms) => all(terms),
+            TermKind::Map(entries) => entries.iter().map(|(k, v)| k.operators() + v.operators()).sum(),
+            TermKind::UserDefined(fields) => fields.iter().map(|(_, term)| term.operators()).sum(),
+            TermKind::TypeHint(_, term) | TermKind::Cast(term, _) => term.operators(),
+            TermKind::Negation(term) => 1 + term.operators(),
+            TermKind::Arithmetic(first, rest) => {
+                first.operators() + rest.iter().map(|(_, term)| 1 + term.operators()).sum::<usize>()
+            }
+        }
+    }
+
+    /// True if a bind marker is the term or inside of it.
+    #[must_use]
+    pub fn has_marker(&self) -> bool {
+        match &self.kind {
+            TermKind::Literal(..) | TermKind::Null => false,
+            TermKind::Marker(_) => true,
+            TermKind::List(terms)
+            | TermKind::Set(terms)
+            | TermKind::Tuple(terms)
+            | TermKind::Function(_, terms) => terms.iter().any(Self::has_marker),
+            TermKind::Map(entries) => entries.iter().any(|(k, v)| k.has_marker() || v.has_marker()),
+            TermKind::UserDefined(fields) => fields.iter().any(|(_, term)| term.has_marker()),
+            TermKind::TypeHint(_, term) | TermKind::Cast(term, _) | TermKind::Negation(term) => {
+                term.has_marker()
+            }
+            TermKind::Arithmetic(first, rest) => {
+                first.has_marker() || rest.iter().any(|(_, term)| term.has_marker())
+            }
+        }
+    }
+}
+
 impl fmt::Display for Term {
     /// The term as CQL, as messages quote it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,8 +157,8 @@ impl fmt::Display for Term {
             TermKind::Literal(LiteralKind::String, text) => write!(f, "'{}'", text.replace('\'', "''")),
             TermKind::Literal(_, text) => f.write_str(text),
             TermKind::Null => f.write_str("NULL"),
-            TermKind::Marker(BindMarker { name: None, .. }) => f.write_str("?"),
-            TermKind::Marker(BindMarker { name: Some(name), .. }) => write!(f, ":{}", quote_identifier(name)),
+            // A name is not shown, as in Cassandra.
+            TermKind::Marker(_) => f.write_str("?"),
             TermKind::List(elements) => {
                 f.write_str("[")?;
                 write_list(f, elements)?;
@@ -133,11 +188,15 @@ impl fmt::Display for Term {
                 f.write_str(")")
             }
             TermKind::TypeHint(ty, term) => write!(f, "({ty}){term}"),
-            TermKind::Cast(term, ty) => write!(f, "CAST({term} AS {ty})"),
-            TermKind::Negation(term) => write!(f, "- {term}"),
+            TermKind::Cast(term, ty) => write!(f, "system.cast_as_{ty}({term})"),
+            // Operators are functions, and shown as such, as in Cassandra.
+            TermKind::Negation(term) => write!(f, "system.\"_negate\"({term})"),
             TermKind::Arithmetic(first, rest) => {
+                rest.iter()
+                    .rev()
+                    .try_for_each(|(operator, _)| write!(f, "system.\"{}\"(", operator.function_name()))?;
                 first.fmt(f)?;
-                rest.iter().try_for_each(|(operator, term)| write!(f, " {} {term}", operator.symbol()))
+                rest.iter().try_for_each(|(_, term)| write!(f, ", {term})"))
             }
         }
     }

@@ -182,6 +182,9 @@ impl Parser<'_> {
     pub(super) fn delete(&mut self) -> Parsed<Delete> {
         self.expect(Keyword::Delete)?;
         let mut columns = Vec::new();
+        if self.is_symbol("*") {
+            return Err(self.expecting("K_FROM"));
+        }
         if !self.is_keyword(Keyword::From) {
             columns = self.comma_list(|parser| Ok((parser.column()?, parser.column_part()?)))?;
         }
@@ -228,16 +231,23 @@ impl Parser<'_> {
     }
 }
 
-/// A column that is set as a whole can be set only once.
+/// A column that is set as a whole can be set only once, as can a field.
 fn check_assignments(assignments: &[Assignment]) -> Parsed<()> {
-    let mut seen = BTreeMap::new();
+    let mut seen: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
     for assignment in assignments {
-        let is_whole = matches!(assignment.operation, Operation::Set(_));
+        let is_whole = |operation: &Operation| matches!(operation, Operation::Set(_));
         let column = assignment.column.as_str();
-        if let Some(before) = seen.insert(column, is_whole)
-            && (before || is_whole)
-        {
+        let before = seen.entry(column).or_default();
+        let clashes = |other: &&Operation| match (&assignment.operation, *other) {
+            (Operation::SetField(a, _), Operation::SetField(b, _)) => a == b,
+            (a, b) => is_whole(a) || is_whole(b),
+        };
+        // Of operations that are alike one stands for all, so that this stays linear.
+        if before.iter().any(clashes) {
             return Err(SyntaxError::plain(format!("Multiple incompatible setting of column {column}")));
+        }
+        if before.is_empty() || matches!(assignment.operation, Operation::SetField(..)) {
+            before.push(&assignment.operation);
         }
     }
     Ok(())

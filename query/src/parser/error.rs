@@ -69,8 +69,17 @@ fn snippet(text: &str, at: &Token<'_>) -> String {
     let start = at.position.offset();
     let from = snippet_start(text, start);
     let before = if from == 0 { "" } else { "..." };
-    let after = if text[at.end().min(text.len())..].trim().is_empty() { "" } else { "..." };
-    format!("{before}{}[{}]{after}", limited(&text[from..start]), limited(at.text))
+    // Of a string as many characters are shown as it has without quotes, as in Cassandra.
+    let shown = match at.kind {
+        TokenKind::String if at.text.len() >= 2 => {
+            let count = super::name::string_of(at).chars().count();
+            let end = at.text.char_indices().nth(count).map_or(at.text.len(), |(end, _)| end);
+            &at.text[..end]
+        }
+        _ => at.text,
+    };
+    let after = if text[(start + shown.len()).min(text.len())..].trim().is_empty() { "" } else { "..." };
+    format!("{before}{}[{}]{after}", limited(&text[from..start]), limited(shown))
 }
 
 /// Where the tokens start that are shown before the one at `end`.

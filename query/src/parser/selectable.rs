@@ -162,6 +162,9 @@ impl Parser<'_> {
         self.advance();
         self.expect_symbol("(")?;
         let column = Selectable::Column(self.name()?);
+        if self.is_symbol("(") {
+            return Err(self.unexpected());
+        }
         let path = self.with_path(column)?;
         self.expect_symbol(")")?;
         Ok(Selectable::Metadata(function, Box::new(path)))
@@ -183,6 +186,9 @@ impl Parser<'_> {
             self.advance();
             self.expect_symbol(")")?;
             return Ok(Selectable::CountRows);
+        }
+        if self.is_symbol("*") {
+            return Err(self.expecting("')'"));
         }
         Ok(Selectable::Function(name, self.list_until(")", Self::selectable)?))
     }

@@ -1,19 +1,25 @@
 //! Conditions on one column.
 
+use super::shown;
 use super::{Condition, Operands, is_slice};
 use crate::ast::{Operand, Operator, Relation};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::term::{Expression, Receiver};
 use dodona_types::CqlType;
+use dodona_types::cql_type::quote_identifier;
 use dodona_types::schema::{Column, Table};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The column of this name.
 pub(crate) fn column_of<'t>(table: &'t Table, name: &str) -> Result<&'t Column, CqlError> {
     table.column(name).ok_or_else(|| {
-        CqlError::Invalid(format!("Undefined column name {name} in table {}.{}", table.keyspace, table.name))
+        CqlError::Invalid(format!(
+            "Undefined column name {} in table {}.{}",
+            quote_identifier(name),
+            quote_identifier(&table.keyspace),
+            quote_identifier(&table.name)
+        ))
     })
 }
 
@@ -34,11 +40,20 @@ pub(super) fn column_condition(
         && key.is_none()
         && !matches!(operator, Operator::Contains | Operator::ContainsKey)
     {
+        if matches!(column.cql_type, CqlType::UserDefined { .. }) {
+            return invalid(format!(
+                "Non-frozen UDT column '{name}' ({}) cannot be restricted by any relation",
+                column.cql_type
+            ));
+        }
         return invalid(format!(
             "Collection column '{name}' ({}) cannot be restricted by a '{}' relation",
             column.cql_type,
             operator.text()
         ));
+    }
+    if key.is_some() && operator != Operator::Equal {
+        return invalid("Only EQ relations are supported on map entries");
     }
     let (receiver, element) = receiver_of(context, &column, operator, key)?;
     let operands = match &relation.operand {
@@ -60,12 +75,23 @@ pub(super) fn column_condition(
     if matches!(operator, Operator::Like | Operator::NotIn | Operator::NotContains | Operator::NotContainsKey)
     {
         return invalid(format!(
-            "{} restriction is only supported on properly indexed columns. {name} {} is not valid.",
+            "{} restriction is only supported on properly indexed columns. {} is not valid.",
             operator.text(),
-            operator.text()
+            shown::relation(relation)
         ));
     }
-    Ok(Condition { column, operator, operands, element })
+    let (operator, operands) = as_equal(operator, operands);
+    Ok(Condition { column, operator, operands, element, in_parentheses: false })
+}
+
+/// `IN` with one value in parentheses is `=`.
+pub(super) fn as_equal(operator: Operator, operands: Operands) -> (Operator, Operands) {
+    match operands {
+        Operands::Many(mut values) if operator == Operator::In && values.len() == 1 => {
+            (Operator::Equal, Operands::One(values.swap_remove(0)))
+        }
+        operands => (operator, operands),
+    }
 }
 
 fn receiver_of(
@@ -77,12 +103,19 @@ fn receiver_of(
     let name = &column.name;
     let not_a_collection =
         || CqlError::Invalid(format!("Cannot use {} on non-collection column {name}", operator.text()));
+    let not_a_map = || CqlError::Invalid(format!("Cannot use {} on non-map column {name}", operator.text()));
     match (operator, &column.cql_type, key) {
+        (_, CqlType::Map { frozen: true, .. }, Some(_)) => Err(CqlError::Invalid(format!(
+            "Map-entry equality predicates on frozen map column {name} are not supported"
+        ))),
         (_, CqlType::Map { key: key_type, value, .. }, Some(term)) => {
             let key_receiver = Receiver::new(format!("key({name})"), CqlType::clone(key_type));
             let element = Expression::prepare(context, term, &key_receiver)?;
             Ok((Receiver::new(format!("value({name})"), CqlType::clone(value)), Some(element)))
         }
+        (_, CqlType::List { .. }, Some(_)) => Err(CqlError::Invalid(
+            "Indexes on list entries (l[index] = value) are not currently supported.".into(),
+        )),
         (_, _, Some(_)) => Err(CqlError::Invalid(format!("Column {name} cannot be used as a map"))),
         (Operator::Contains, CqlType::List { element, .. } | CqlType::Set { element, .. }, None) => {
             Ok((Receiver::new(format!("value({name})"), CqlType::clone(element)), None))
@@ -93,36 +126,8 @@ fn receiver_of(
         (Operator::ContainsKey, CqlType::Map { key, .. }, None) => {
             Ok((Receiver::new(format!("key({name})"), CqlType::clone(key)), None))
         }
-        (Operator::Contains | Operator::ContainsKey, _, None) => Err(not_a_collection()),
+        (Operator::Contains, _, None) => Err(not_a_collection()),
+        (Operator::ContainsKey, _, None) => Err(not_a_map()),
         (_, ty, None) => Ok((Receiver::new(Arc::clone(name), ty.clone()), None)),
     }
-}
-
-/// Refuses conditions on one column that cannot stand together.
-pub(super) fn check_combinations(by_column: &BTreeMap<Arc<str>, Vec<Condition>>) -> Result<(), CqlError> {
-    for (name, conditions) in by_column {
-        let [_, _, ..] = conditions.as_slice() else {
-            continue;
-        };
-        if conditions.iter().any(|condition| condition.operator == Operator::Equal) {
-            return invalid(format!(
-                "{name} cannot be restricted by more than one relation if it includes an Equal"
-            ));
-        }
-        if conditions.iter().any(|condition| condition.operator == Operator::In) {
-            return invalid(format!(
-                "{name} cannot be restricted by more than one relation if it includes a IN"
-            ));
-        }
-        let count = |test: fn(Operator) -> bool| {
-            conditions.iter().filter(|condition| test(condition.operator)).count()
-        };
-        if count(|operator| matches!(operator, Operator::Greater | Operator::GreaterOrEqual)) > 1 {
-            return invalid(format!("More than one restriction was found for the start bound on {name}"));
-        }
-        if count(|operator| matches!(operator, Operator::Less | Operator::LessOrEqual)) > 1 {
-            return invalid(format!("More than one restriction was found for the end bound on {name}"));
-        }
-    }
-    Ok(())
 }

@@ -1,27 +1,15 @@
 //! Conditions that are checked row by row.
 
-use super::{Condition, OperandValues, Restrictions};
+use super::tuple::TupleCondition;
+use super::{Condition, OperandValues, Operands, Restrictions, is_slice};
 use crate::ast::Operator;
-use crate::binding::Binding;
-use crate::error::CqlError;
+use crate::binding::{Binding, Val};
+use crate::error::{CqlError, invalid};
 use dodona_types::CqlType;
 use dodona_types::schema::Column;
-use dodona_types::value;
+use dodona_types::value::{self, elements, map_entries};
+use smallvec::smallvec;
 use std::borrow::Cow;
-
-/// The elements of a list's wire bytes.
-pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    let mut rest = list;
-    let count = value::read_length(&mut rest).unwrap_or(0).max(0);
-    (0..count).map_while(move |_| value::read_bytes(&mut rest))
-}
-
-/// The entries of a map's wire bytes.
-pub(crate) fn map_entries(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = map;
-    let count = value::read_length(&mut rest).unwrap_or(0).max(0);
-    (0..count).map_while(move |_| Some((value::read_bytes(&mut rest)??, value::read_bytes(&mut rest)??)))
-}
 
 /// A condition, its operands, and the key of the entry that it is on.
 type Evaluated<'r> = (&'r Condition, OperandValues<'r>, Option<Cow<'r, [u8]>>);
@@ -29,25 +17,59 @@ type Evaluated<'r> = (&'r Condition, OperandValues<'r>, Option<Cow<'r, [u8]>>);
 /// The values of the filters, evaluated once for an execution.
 pub(crate) struct Filter<'r> {
     conditions: Vec<Evaluated<'r>>,
+    /// Conditions on several columns, and the tuples of values of which one must be theirs.
+    tuples: Vec<(&'r TupleCondition, Vec<Vec<Vec<u8>>>)>,
 }
 
 impl<'r> Filter<'r> {
     pub(crate) fn new(restrictions: &'r Restrictions, binding: &'r Binding<'_>) -> Result<Self, CqlError> {
+        let of_tuples = restrictions.tuple_filters.iter().map(|tuple| tuple.operator);
+        let of_tuples = of_tuples.chain(
+            restrictions.filters.iter().filter(|filter| filter.in_parentheses).map(|filter| filter.operator),
+        );
+        if of_tuples.into_iter().any(is_slice) {
+            return invalid("Multi-column slice restrictions cannot be used for filtering.");
+        }
         let mut conditions = Vec::with_capacity(restrictions.filters.len());
         for condition in &restrictions.filters {
-            let values = condition.operands.evaluate(binding, &condition.column.name)?;
+            let name = &condition.column.name;
             let element = match &condition.element {
-                Some(element) => Some(element.evaluate_set(binding, &condition.column.name)?),
+                Some(element) => Some(supported(element.evaluate(binding)?, " map key", name)?),
                 None => None,
+            };
+            let what = if element.is_some() { " map value" } else { " value" };
+            let values = match &condition.operands {
+                Operands::One(expression) => smallvec![supported(expression.evaluate(binding)?, what, name)?],
+                Operands::Many(expressions) => {
+                    let mut values = OperandValues::new();
+                    for expression in expressions {
+                        let value = expression.evaluate(binding)?;
+                        // A null that is bound is like no value at all.
+                        if value != Val::Null || expression.marker_index().is_none() {
+                            values.push(supported(value, what, name)?);
+                        }
+                    }
+                    values
+                }
+                Operands::ListOf(_) => condition.operands.evaluate(binding, name)?,
             };
             conditions.push((condition, values, element));
         }
-        Ok(Self { conditions })
+        let mut tuples = Vec::with_capacity(restrictions.tuple_filters.len());
+        for tuple in &restrictions.tuple_filters {
+            let values = tuple.values(binding)?;
+            let parts = values
+                .iter()
+                .map(|value| Ok(tuple.parts(value)?.into_iter().map(<[u8]>::to_vec).collect()))
+                .collect::<Result<_, CqlError>>()?;
+            tuples.push((tuple, parts));
+        }
+        Ok(Self { conditions, tuples })
     }
 
     /// True without conditions.
     pub(crate) fn is_empty(&self) -> bool {
-        self.conditions.is_empty()
+        self.conditions.is_empty() && self.tuples.is_empty()
     }
 
     /// True if all conditions hold for a row whose values `value_of` gives.
@@ -55,7 +77,23 @@ impl<'r> Filter<'r> {
         self.conditions.iter().all(|(condition, values, element)| {
             value_of(&condition.column)
                 .is_some_and(|value| holds(condition, value, values, element.as_deref()))
+        }) && self.tuples.iter().all(|(tuple, wanted)| {
+            wanted.iter().any(|parts| {
+                tuple.columns.iter().zip(parts).all(|(column, part)| {
+                    value_of(column)
+                        .is_some_and(|value| value::compare(&column.cql_type, value, part).is_eq())
+                })
+            })
         })
+    }
+}
+
+/// The value of a filter, which must be one.
+fn supported<'v>(value: Val<'v>, what: &str, column: &str) -> Result<Cow<'v, [u8]>, CqlError> {
+    match value {
+        Val::Bytes(bytes) => Ok(bytes),
+        Val::Null => invalid(format!("Unsupported null{what} for column {column}")),
+        Val::Unset => invalid(format!("Unsupported unset{what} for column {column}")),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Conditions on several clustering columns at once.
 
-use super::{Operands, column_of, is_slice, narrow};
-use crate::ast::{Operand, Operator, Relation};
+use super::column::as_equal;
+use super::{Condition, OperandValues, Operands, column_of, is_slice, narrow, shown};
+use crate::ast::{Operand, Operator, Relation, Term, TermKind};
+use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::keys;
@@ -20,15 +22,56 @@ pub(super) struct TupleCondition {
 }
 
 impl TupleCondition {
-    fn parts<'v>(&self, value: &'v [u8]) -> Result<Vec<&'v [u8]>, CqlError> {
+    /// The condition as one on a single column, if it is on one, and its values are written out.
+    pub(super) fn as_single(&self) -> Option<Condition> {
+        let [column] = self.columns.as_slice() else { return None };
+        let only = |expression: &Expression| match expression {
+            Expression::Elements(_, elements) => elements.first().cloned(),
+            _ => None,
+        };
+        let operands = match &self.operands {
+            Operands::One(expression) => Operands::One(only(expression)?),
+            Operands::Many(expressions) => {
+                Operands::Many(expressions.iter().map(only).collect::<Option<_>>()?)
+            }
+            Operands::ListOf(_) => return None,
+        };
+        Some(Condition {
+            column: column.clone(),
+            operator: self.operator,
+            operands,
+            element: None,
+            in_parentheses: true,
+        })
+    }
+
+    /// The tuples on the right side.
+    pub(super) fn values<'v>(&'v self, binding: &'v Binding<'_>) -> Result<OperandValues<'v>, CqlError> {
+        let names = || self.columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(",");
+        match &self.operands {
+            Operands::One(tuple) if tuple.evaluate(binding)? == Val::Unset => {
+                return invalid(format!("Invalid unset value for tuple ({})", names()));
+            }
+            Operands::ListOf(list) => match list.evaluate(binding)? {
+                Val::Null => return invalid("Invalid null value for IN restriction"),
+                Val::Unset => return invalid(format!("Invalid unset value for in({})", names())),
+                Val::Bytes(_) => {}
+            },
+            _ => {}
+        }
+        self.operands.evaluate(binding, "tuple")
+    }
+
+    pub(super) fn parts<'v>(&self, value: &'v [u8]) -> Result<Vec<&'v [u8]>, CqlError> {
         let mut rest = value;
         let mut parts = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             match value::read_bytes(&mut rest) {
                 Some(Some(part)) => parts.push(part),
-                _ => {
+                _ if is_slice(self.operator) => {
                     return invalid(format!("Invalid null value in condition for column {}", column.name));
                 }
+                _ => return invalid(format!("Invalid null value for column {}", column.name)),
             }
         }
         Ok(parts)
@@ -100,10 +143,17 @@ pub(super) fn tuple_condition(
                 column.name
             ));
         }
+        if columns[..index].iter().any(|other| other.id == column.id) {
+            return invalid(format!(
+                "Column \"{}\" appeared twice in a relation: {}",
+                column.name,
+                shown::relation(relation)
+            ));
+        }
         if index > 0 && columns[index - 1].position + 1 != column.position {
             return invalid(format!(
-                "Clustering columns must appear in the PRIMARY KEY order in multi-column relations: ({})",
-                names.join(", ")
+                "Clustering columns must appear in the PRIMARY KEY order in multi-column relations: {}",
+                shown::relation(relation)
             ));
         }
     }
@@ -114,11 +164,11 @@ pub(super) fn tuple_condition(
             let list = Receiver::new(format!("in({})", names.join(",")), CqlType::list(tuple.clone(), true));
             Operands::ListOf(Expression::prepare(context, term, &list)?)
         }
-        Operand::One(term) => Operands::One(Expression::prepare(context, term, &receiver)?),
+        Operand::One(term) => Operands::One(tuple_of(context, term, &columns, &receiver)?),
         Operand::Many(terms) => Operands::Many(
             terms
                 .iter()
-                .map(|term| Expression::prepare(context, term, &receiver))
+                .map(|term| tuple_of(context, term, &columns, &receiver))
                 .collect::<Result<_, _>>()?,
         ),
         Operand::Range(_) | Operand::Nothing => return invalid("Unsupported multi-column relation"),
@@ -126,5 +176,34 @@ pub(super) fn tuple_condition(
     if !is_slice(relation.operator) && !matches!(relation.operator, Operator::Equal | Operator::In) {
         return invalid(format!("{} cannot be used for multi-column relations", relation.operator.text()));
     }
-    Ok(TupleCondition { columns, operator: relation.operator, operands })
+    let (operator, operands) = as_equal(relation.operator, operands);
+    Ok(TupleCondition { columns, operator, operands })
+}
+
+/// A tuple of values, each for the column at its place.
+fn tuple_of(
+    context: &mut Context<'_>,
+    term: &Term,
+    columns: &[Column],
+    receiver: &Receiver,
+) -> Result<Expression, CqlError> {
+    let TermKind::Tuple(terms) = &term.kind else {
+        return Expression::prepare(context, term, receiver);
+    };
+    if terms.len() != columns.len() {
+        return invalid(format!(
+            "Expected {} elements in value tuple, but got {}: {term}",
+            columns.len(),
+            terms.len()
+        ));
+    }
+    let elements = terms
+        .iter()
+        .zip(columns)
+        .map(|(term, column)| {
+            let receiver = Receiver::new(std::sync::Arc::clone(&column.name), column.cql_type.clone());
+            Expression::prepare(context, term, &receiver)
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Expression::Elements(receiver.clone(), elements))
 }

@@ -1,19 +1,21 @@
 //! BATCH: several changes as one; on one node one record of the commit log.
 
-use super::modification::ModificationPlan;
-use super::{Plan, not_yet};
+use super::Plan;
+use super::existing::ExistingLists;
+use super::modification::conditional::{self, Part};
+use super::modification::counting::Updates;
+use super::modification::{ModificationPlan, checked_timestamp};
 use crate::ast::{Batch, BatchKind, Modification};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
-use crate::outcome::{Outcome, StatementResult};
-use crate::prepared::Prepared;
-use crate::processor::{Processor, TryExecute};
+use crate::host::Host;
+use crate::outcome::TryExecute;
+use crate::outcome::{ColumnSpec, Outcome, StatementResult};
 use crate::session::{BoundValue, Parameters};
 use crate::term::{Expression, Receiver};
 use dodona_cluster::coordinator::TryWrite;
 use dodona_types::{CqlType, MutationView};
-use std::sync::Arc;
 
 /// A batch whose statements are written in one text.
 #[derive(Debug)]
@@ -25,9 +27,6 @@ pub(crate) struct TextBatch {
 impl TextBatch {
     /// The plan of a batch.
     pub(crate) fn prepare(context: &mut Context<'_>, batch: &Batch) -> Result<Self, CqlError> {
-        if batch.kind == BatchKind::Counter {
-            return not_yet("Counter batches are");
-        }
         if batch.attributes.ttl.is_some() {
             return invalid("Global TTL on the BATCH statement is not supported.");
         }
@@ -49,28 +48,140 @@ impl TextBatch {
             }
             statements.push(plan);
         }
+        let is_conditional = statements.iter().any(ModificationPlan::is_conditional);
+        if is_conditional && timestamp.is_some() {
+            return invalid("Cannot provide custom timestamp for conditional BATCH");
+        }
+        if batch.kind == BatchKind::Counter && timestamp.is_some() {
+            return invalid("Cannot provide custom timestamp for counter BATCH");
+        }
+        check_counters(batch.kind, statements.iter())?;
         Ok(Self { statements, timestamp })
     }
 
-    /// The batch's mutations.
+    /// True if a statement of the batch has an IF.
+    pub(crate) fn is_conditional(&self) -> bool {
+        self.statements.iter().any(ModificationPlan::is_conditional)
+    }
+
+    /// Executes a batch of which a statement has an IF.
+    pub(crate) async fn execute_conditional(
+        &self,
+        host: &Host,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Outcome, CqlError> {
+        let parts: Vec<Part<'_>> = self.statements.iter().map(|statement| (statement, binding)).collect();
+        conditional::execute(host, &parts, true, parameters).await
+    }
+
+    /// What the batch adds to counters.
+    pub(crate) fn counts(&self, binding: &Binding<'_>) -> Result<Updates, CqlError> {
+        let mut updates = Updates::new();
+        for statement in self.statements.iter().filter(|statement| statement.counts()) {
+            statement.collect_counts(binding, &mut updates)?;
+        }
+        Ok(updates)
+    }
+
+    /// True if the batch adds to counters.
+    pub(crate) fn has_counts(&self) -> bool {
+        self.statements.iter().any(ModificationPlan::counts)
+    }
+
+    /// True if lists must be read before the mutations can be made.
+    pub(crate) fn reads_first(&self) -> bool {
+        self.statements.iter().any(ModificationPlan::reads_first)
+    }
+
+    /// Reads the lists that the statements need, before any of them has an effect.
+    pub(crate) async fn read_lists(
+        &self,
+        host: &Host,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Vec<Vec<ExistingLists>>, CqlError> {
+        let mut lists = Vec::new();
+        if self.reads_first() {
+            for statement in &self.statements {
+                lists.push(statement.read_lists(host, binding, parameters).await?);
+            }
+        }
+        Ok(lists)
+    }
+
+    /// The batch's mutations. `lists` are what [`Self::read_lists`] gave.
     pub(crate) fn mutations(
         &self,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
+        lists: &[Vec<ExistingLists>],
     ) -> Result<Vec<Vec<u8>>, CqlError> {
         check_consistency(parameters)?;
         let mut timestamp = parameters.timestamp_micros.unwrap_or(binding.now_micros);
-        if let Some(expression) = &self.timestamp
-            && let Val::Bytes(bytes) = expression.evaluate(binding)?
-        {
-            timestamp = bytes.as_ref().try_into().map_or(timestamp, i64::from_be_bytes);
+        if let Some(expression) = &self.timestamp {
+            match expression.evaluate(binding)? {
+                Val::Null => return invalid("Invalid null value of timestamp"),
+                Val::Unset => {}
+                Val::Bytes(bytes) => timestamp = checked_timestamp(&bytes)?,
+            }
         }
         let mut mutations = Vec::new();
-        for statement in &self.statements {
-            statement.mutations(binding, Some(timestamp), &mut mutations)?;
+        for (index, statement) in self.statements.iter().enumerate() {
+            if statement.counts() {
+                continue;
+            }
+            let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
+            statement.mutations(binding, Some(timestamp), lists, &mut mutations)?;
         }
         Ok(mutations)
     }
+}
+
+/// Refuses a batch that mixes counters with other columns, or is not of the kind for them.
+fn check_counters<'p>(
+    kind: BatchKind,
+    statements: impl Iterator<Item = &'p ModificationPlan>,
+) -> Result<(), CqlError> {
+    let (mut counters, mut others) = (false, false);
+    for statement in statements {
+        counters |= statement.is_counter();
+        others |= !statement.is_counter();
+    }
+    if kind == BatchKind::Counter && others {
+        return invalid("Cannot include non-counter statement in a counter batch");
+    }
+    if counters && others {
+        return invalid("Counter and non-counter mutations cannot exist in the same batch");
+    }
+    if counters && kind == BatchKind::Logged {
+        return invalid("Cannot include a counter statement in a logged batch");
+    }
+    Ok(())
+}
+
+/// What a batch of the protocol adds to counters.
+pub(crate) fn counts(
+    host: &Host,
+    entries: &[impl Entry],
+    parameters: &Parameters<'_>,
+) -> Result<Updates, CqlError> {
+    let mut updates = Updates::new();
+    for entry in entries {
+        let plan = plan_of(entry)?;
+        if plan.counts() {
+            let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
+            let now = host.node.timestamps.next();
+            let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
+            plan.collect_counts(&binding, &mut updates)?;
+        }
+    }
+    Ok(updates)
+}
+
+/// True if a statement of a batch adds to counters.
+pub(crate) fn has_counts(entries: &[impl Entry]) -> Result<bool, CqlError> {
+    entries.iter().try_fold(false, |has, entry| Ok(has | plan_of(entry)?.counts()))
 }
 
 fn check_consistency(parameters: &Parameters<'_>) -> Result<(), CqlError> {
@@ -82,7 +193,7 @@ fn check_consistency(parameters: &Parameters<'_>) -> Result<(), CqlError> {
 
 /// Writes a batch's mutations at once, where this node alone holds their partitions.
 pub(crate) fn try_write(
-    processor: &Processor,
+    host: &Host,
     mutations: &[Vec<u8>],
     parameters: &Parameters<'_>,
 ) -> Result<TryExecute, CqlError> {
@@ -95,7 +206,7 @@ pub(crate) fn try_write(
         .map(|mutation| MutationView::parse(mutation))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| CqlError::Server(format!("a mutation made here is malformed: {error}")))?;
-    match processor.node.coordinator.try_write(&views, parameters.consistency)? {
+    match host.node.coordinator.try_write(&views, parameters.consistency)? {
         TryWrite::Applied(position) => done(Some(position)),
         TryWrite::NotHere => Ok(TryExecute::NotHere),
     }
@@ -103,48 +214,114 @@ pub(crate) fn try_write(
 
 /// Writes a batch's mutations.
 pub(crate) async fn write(
-    processor: &Processor,
+    host: &Host,
     mutations: &[Vec<u8>],
     parameters: &Parameters<'_>,
 ) -> Result<Outcome, CqlError> {
     if !mutations.is_empty() {
-        processor.node.coordinator.write(mutations, parameters.consistency).await?;
+        host.node.coordinator.write(mutations, parameters.consistency).await?;
     }
     Ok(Outcome::of(StatementResult::Void { safe_at: None }))
 }
 
 /// One statement of a batch of the protocol.
-#[derive(Clone, Debug)]
-pub struct BatchEntry<'a> {
-    /// The statement.
-    pub statement: Arc<Prepared>,
-    /// Its values.
-    pub values: Vec<BoundValue<'a>>,
+pub(crate) trait Entry {
+    /// Its plan, which must be one to change a table.
+    fn plan(&self) -> &Plan;
+    /// Its bind markers.
+    fn markers(&self) -> &[ColumnSpec];
+    /// The values for them.
+    fn values(&self) -> &[BoundValue<'_>];
 }
 
-/// The mutations of a batch of the protocol.
-pub(crate) fn mutations(
-    processor: &Processor,
-    kind: BatchKind,
-    entries: &[BatchEntry<'_>],
-    parameters: &Parameters<'_>,
-) -> Result<Vec<Vec<u8>>, CqlError> {
-    if kind == BatchKind::Counter {
-        return not_yet("Counter batches are");
+/// The plan of a statement in a batch of the protocol.
+fn plan_of(entry: &impl Entry) -> Result<&ModificationPlan, CqlError> {
+    match entry.plan() {
+        Plan::Modification(plan) => Ok(plan),
+        _ => invalid("Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed."),
     }
-    check_consistency(parameters)?;
-    let now = processor.node.timestamps.next();
-    let timestamp = parameters.timestamp_micros.unwrap_or(now);
-    let mut mutations = Vec::new();
+}
+
+fn miscount(markers: usize, values: usize) -> String {
+    format!("There were {markers} markers(?) in CQL but {values} bound variables")
+}
+
+/// True if a statement of a batch has an IF.
+pub(crate) fn is_conditional(entries: &[impl Entry]) -> Result<bool, CqlError> {
+    entries.iter().try_fold(false, |has, entry| Ok(has | plan_of(entry)?.is_conditional()))
+}
+
+/// Executes a batch of which a statement has an IF.
+pub(crate) async fn execute_conditional(
+    host: &Host,
+    entries: &[impl Entry],
+    parameters: &Parameters<'_>,
+) -> Result<Outcome, CqlError> {
+    let owns: Vec<Parameters<'_>> = entries
+        .iter()
+        .map(|entry| Parameters { values: entry.values(), names: None, ..parameters.clone() })
+        .collect();
+    let mut bindings = Vec::with_capacity(entries.len());
+    for (entry, own) in entries.iter().zip(&owns) {
+        bindings.push(Binding::new(
+            entry.markers(),
+            own,
+            host.node.timestamps.next(),
+            &host.random,
+            miscount,
+        )?);
+    }
+    let plans = entries.iter().map(plan_of).collect::<Result<Vec<_>, _>>()?;
+    let parts: Vec<Part<'_>> = plans.into_iter().zip(&bindings).collect();
+    conditional::execute(host, &parts, true, parameters).await
+}
+
+/// True if lists must be read before a batch's mutations can be made.
+pub(crate) fn reads_first(entries: &[impl Entry]) -> Result<bool, CqlError> {
+    entries.iter().try_fold(false, |reads, entry| Ok(reads | plan_of(entry)?.reads_first()))
+}
+
+/// Reads the lists that a batch's statements need, before any of them has an effect.
+pub(crate) async fn read_lists(
+    host: &Host,
+    entries: &[impl Entry],
+    parameters: &Parameters<'_>,
+) -> Result<Vec<Vec<ExistingLists>>, CqlError> {
+    let mut lists = Vec::new();
+    if !reads_first(entries)? {
+        return Ok(lists);
+    }
+    let now = host.node.timestamps.next();
     for entry in entries {
-        let Plan::Modification(modification) = &entry.statement.plan else {
-            return invalid(
-                "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.",
-            );
-        };
-        let own = Parameters { values: &entry.values, names: None, ..parameters.clone() };
-        let binding = Binding::new(&entry.statement.markers, &own, now, &processor.random)?;
-        modification.mutations(&binding, Some(timestamp), &mut mutations)?;
+        let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
+        let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
+        lists.push(plan_of(entry)?.read_lists(host, &binding, parameters).await?);
+    }
+    Ok(lists)
+}
+
+/// The mutations of a batch of the protocol. `lists` are what [`read_lists`] gave.
+pub(crate) fn mutations(
+    host: &Host,
+    kind: BatchKind,
+    entries: &[impl Entry],
+    parameters: &Parameters<'_>,
+    lists: &[Vec<ExistingLists>],
+) -> Result<Vec<Vec<u8>>, CqlError> {
+    check_counters(kind, entries.iter().map(plan_of).collect::<Result<Vec<_>, _>>()?.into_iter())?;
+    check_consistency(parameters)?;
+    let timestamp = parameters.timestamp_micros.unwrap_or_else(|| host.node.timestamps.next());
+    let mut mutations = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if plan_of(entry)?.counts() {
+            continue;
+        }
+        let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
+        // A time of its own, so that what is added to lists is in the order of the statements.
+        let now = host.node.timestamps.next();
+        let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
+        let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
+        plan_of(entry)?.mutations(&binding, Some(timestamp), lists, &mut mutations)?;
     }
     Ok(mutations)
 }

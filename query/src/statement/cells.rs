@@ -1,20 +1,17 @@
 //! What a modification does to the columns of a row, and the cells that it makes.
 
-use super::not_yet;
-use crate::ast::{ColumnPart, Operation as AstOperation};
+mod lists;
+
+use super::existing::RowLists;
 use crate::binding::{Binding, Val};
-use crate::context::Context;
 use crate::error::{CqlError, invalid};
-use crate::functions;
-use crate::restrictions::{elements, map_entries};
-use crate::term::{Expression, Receiver};
-use dodona_types::comparable;
+use crate::keys::element_path;
+use crate::term::Expression;
 use dodona_types::row::{RowBuilder, RowHeader};
 use dodona_types::schema::Column;
-use dodona_types::value;
+use dodona_types::value::{self, elements, map_entries};
 use dodona_types::{Cell, CellKind, ColumnId, CqlType, Deletion, Liveness, MutationBuilder};
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// What happens to a column.
 #[derive(Clone, Debug)]
@@ -27,10 +24,18 @@ pub(crate) enum Change {
     Prepend(Expression),
     /// Elements of a set, or keys of a map, are removed.
     Remove(Expression),
+    /// Elements of a list with these values are removed: the list is read first.
+    RemoveFromList(Expression),
+    /// The element of a list at an index takes a value, or goes with null: the list is read first.
+    SetIndex(Expression, Expression),
+    /// The element of a list at an index is deleted: the list is read first.
+    DeleteIndex(Expression),
     /// One entry of a map takes a value, or goes with null.
     SetEntry(Expression, Expression),
     /// One field of a user-defined type takes a value, or goes with null.
     SetField(u16, Expression),
+    /// A counter is added to, or taken from.
+    Count { delta: Expression, negative: bool },
     /// The column, whole, is deleted.
     Delete,
     /// One entry of a map, or element of a set, is deleted.
@@ -43,6 +48,11 @@ impl Change {
     /// True if the column is replaced.
     pub(crate) const fn is_whole(&self) -> bool {
         matches!(self, Self::Set(_) | Self::Delete)
+    }
+
+    /// True if the list is read before it is changed.
+    pub(crate) const fn reads_first(&self) -> bool {
+        matches!(self, Self::RemoveFromList(_) | Self::SetIndex(..) | Self::DeleteIndex(_))
     }
 }
 
@@ -102,17 +112,26 @@ impl Times {
     }
 }
 
+/// What cells are made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a, 'b> {
+    pub(crate) binding: &'a Binding<'b>,
+    pub(crate) times: &'a Times,
+    /// The row's lists that were read, if any had to be.
+    pub(crate) lists: Option<&'a RowLists>,
+}
+
 /// Adds a row with the cells of these operations, which are sorted by column; the static row if
 /// there is no clustering.
 pub(crate) fn put_row<'o>(
     builder: &mut MutationBuilder,
     clustering: Option<&[u8]>,
     header: &RowHeader<'_>,
-    binding: &Binding<'_>,
-    times: &Times,
+    source: &Source<'_, '_>,
     operations: impl Iterator<Item = &'o Operation>,
 ) -> Result<(), CqlError> {
-    let cells = Cells { binding, times };
+    let times = source.times;
+    let cells = Cells { binding: source.binding, times, lists: source.lists };
     let mut result = Ok(());
     let fill = |row: &mut RowBuilder<'_>| {
         let mut operations = operations.peekable();
@@ -144,6 +163,7 @@ pub(crate) fn put_row<'o>(
 struct Cells<'a, 'b> {
     binding: &'a Binding<'b>,
     times: &'a Times,
+    lists: Option<&'a RowLists>,
 }
 
 /// Cells of a multi-cell column by path; no value is a tombstone.
@@ -151,6 +171,12 @@ struct Cells<'a, 'b> {
 struct Parts {
     deletion: Option<Deletion>,
     cells: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// Which of two values of one cell at one time counts: none, a deletion, before any other, then
+/// the greater bytes (the merge rule of cells).
+fn winner(a: Option<Vec<u8>>, b: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    Some(a?.max(b?))
 }
 
 impl Cells<'_, '_> {
@@ -180,11 +206,15 @@ impl Cells<'_, '_> {
             row.push_column_deletion(column, deletion);
         }
         parts.cells.sort_by(|a, b| a.0.cmp(&b.0));
-        for (index, (path, value)) in parts.cells.iter().enumerate() {
-            // Of several changes of one element the last in the statement counts.
-            if parts.cells.get(index + 1).is_some_and(|next| next.0 == *path) {
-                continue;
+        // Several changes of one element are as old as each other.
+        parts.cells.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 = winner(kept.1.take(), next.1.take());
             }
+            same
+        });
+        for (path, value) in &parts.cells {
             match value {
                 Some(value) => row.push_cell(&self.times.cell(column, Some(path), value)),
                 None => row.push_cell(&self.times.tombstone(column, Some(path))),
@@ -198,7 +228,8 @@ impl Cells<'_, '_> {
         match change {
             Change::Set(expression) => match expression.evaluate(self.binding)? {
                 Val::Unset => {}
-                Val::Null => parts.deletion = Some(self.times.deletion()),
+                // As with any other value, what was written at the same time stays.
+                Val::Null => parts.deletion = Some(self.times.deletion_before()),
                 Val::Bytes(bytes) => {
                     parts.deletion = Some(self.times.deletion_before());
                     self.put_elements(ty, &bytes, false, parts)?;
@@ -216,27 +247,54 @@ impl Cells<'_, '_> {
                     }
                 }
             }
+            Change::RemoveFromList(expression) => {
+                if let Val::Bytes(bytes) = expression.evaluate(self.binding)? {
+                    let removed: Vec<&[u8]> = elements(&bytes).flatten().collect();
+                    let found = self.present(column, parts).into_iter();
+                    let found = found.filter(|element| removed.contains(&&*element.value));
+                    parts.cells.extend(found.map(|element| (element.path, None)).collect::<Vec<_>>());
+                }
+            }
+            Change::SetIndex(index, expression) => {
+                if index.evaluate(self.binding)? == Val::Unset {
+                    return invalid("Invalid unset value for list index");
+                }
+                if let Some(path) = self.path_at(column, index, "set an element on", parts)? {
+                    self.put_part(path, expression, parts)?;
+                }
+            }
+            Change::DeleteIndex(index) => {
+                if let Some(path) = self.path_at(column, index, "delete an element from", parts)? {
+                    parts.cells.push((path, None));
+                }
+            }
             Change::SetEntry(key, expression) => {
-                let path = element_path(key_type(ty), &self.map_key(key)?)?;
+                let path = element_path(key_type(ty), &self.element_key(column, key)?)?;
                 self.put_part(path, expression, parts)?;
             }
             Change::SetField(field, expression) => {
                 self.put_part(field.to_be_bytes().to_vec(), expression, parts)?;
             }
             Change::Delete => parts.deletion = Some(self.times.deletion()),
+            // Counters are of one cell, and counted elsewhere.
+            Change::Count { .. } => {}
+            // Of a set, an element that is not set is left alone.
+            Change::DeleteEntry(key)
+                if matches!(ty, CqlType::Set { .. }) && key.evaluate(self.binding)? == Val::Unset => {}
             Change::DeleteEntry(key) => {
-                parts.cells.push((element_path(key_type(ty), &self.map_key(key)?)?, None));
+                parts.cells.push((element_path(key_type(ty), &self.element_key(column, key)?)?, None));
             }
             Change::DeleteField(field) => parts.cells.push((field.to_be_bytes().to_vec(), None)),
         }
         Ok(())
     }
 
-    fn map_key<'e>(&'e self, key: &'e Expression) -> Result<Cow<'e, [u8]>, CqlError> {
+    fn element_key<'e>(&'e self, column: &Column, key: &'e Expression) -> Result<Cow<'e, [u8]>, CqlError> {
+        let what = if matches!(column.cql_type, CqlType::Map { .. }) { "map key" } else { "set element" };
         match key.evaluate(self.binding)? {
             Val::Bytes(bytes) => Ok(bytes),
-            Val::Null => invalid("Invalid null map key"),
-            Val::Unset => invalid("Invalid unset map key"),
+            Val::Null => invalid(format!("Invalid null {what}")),
+            Val::Unset => invalid(format!("Invalid unset {what}")),
         }
     }
 
@@ -269,10 +327,12 @@ impl Cells<'_, '_> {
                 }
             }
             CqlType::List { .. } => {
-                let found: Vec<&[u8]> = elements(bytes).flatten().collect();
-                for (index, element) in found.iter().enumerate() {
-                    let place = if prepend { found.len() - 1 - index } else { index };
-                    parts.cells.push((self.list_path(place, prepend)?, Some(element.to_vec())));
+                let mut found: Vec<&[u8]> = elements(bytes).flatten().collect();
+                if prepend {
+                    found.reverse();
+                }
+                for element in found {
+                    parts.cells.push((self.list_path(prepend)?, Some(element.to_vec())));
                 }
             }
             CqlType::UserDefined { .. } => {
@@ -287,26 +347,6 @@ impl Cells<'_, '_> {
         }
         Ok(())
     }
-
-    /// The path of a list's element: a timeuuid in comparable order. `place` counts from the start
-    /// of what is appended, or from the end of what is prepended: there times run backwards from
-    /// far in the past, so that what is prepended later comes first (Cassandra `Lists.Prepender`).
-    fn list_path(&self, place: usize, prepend: bool) -> Result<Vec<u8>, CqlError> {
-        /// 2010-01-01, as in Cassandra.
-        const REFERENCE_MICROS: i64 = 1_262_304_000_000_000;
-        let mut random = [0; 8];
-        self.binding.random.fill(&mut random);
-        let now = self.binding.now_micros;
-        let (offset, ticks) = ((place / 10) as i64, (place % 10) as u64);
-        let uuid = if prepend {
-            functions::timeuuid_with(2 * REFERENCE_MICROS - now - offset, 9 - ticks, random)
-        } else {
-            functions::timeuuid_with(now + offset, ticks, random)
-        };
-        let mut path = Vec::with_capacity(20);
-        comparable::encode_component(&CqlType::Timeuuid, false, Some(uuid.as_bytes()), &mut path)?;
-        Ok(path)
-    }
 }
 
 fn key_type(ty: &CqlType) -> &CqlType {
@@ -314,114 +354,5 @@ fn key_type(ty: &CqlType) -> &CqlType {
         CqlType::Map { key, .. } => key,
         CqlType::Set { element, .. } | CqlType::List { element, .. } => element,
         other => other,
-    }
-}
-
-/// The path of a set's element or a map's key: its comparable bytes, and behind them its wire
-/// bytes where the comparable ones do not give them back.
-pub(crate) fn element_path(ty: &CqlType, wire: &[u8]) -> Result<Vec<u8>, CqlError> {
-    let mut path = Vec::with_capacity(wire.len() + 4);
-    comparable::encode_component(ty, false, Some(wire), &mut path)?;
-    if comparable::needs_original(ty, wire) {
-        path.extend_from_slice(wire);
-    }
-    Ok(path)
-}
-
-/// What an assignment of an UPDATE does.
-pub(crate) fn change_of(
-    context: &mut Context<'_>,
-    column: &Column,
-    operation: &AstOperation,
-) -> Result<Change, CqlError> {
-    let (name, ty) = (&column.name, &column.cql_type);
-    let mut prepare = |term, receiver: CqlType, receiver_name: String| {
-        Expression::prepare(context, term, &Receiver::new(receiver_name, receiver))
-    };
-    match operation {
-        AstOperation::Set(term) => Ok(Change::Set(prepare(term, ty.clone(), name.to_string())?)),
-        AstOperation::Add(_) | AstOperation::Prepend(_) | AstOperation::Subtract(_)
-            if !ty.is_multi_cell() || matches!(ty, CqlType::UserDefined { .. }) =>
-        {
-            if matches!(ty, CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. }) {
-                return invalid(format!(
-                    "Invalid operation ({name} = {name} + ...) for frozen collection column {name}"
-                ));
-            }
-            invalid(format!("Invalid operation ({name} = {name} + ...) for non counter column {name}"))
-        }
-        AstOperation::Add(term) => Ok(Change::Append(prepare(term, ty.clone(), name.to_string())?)),
-        AstOperation::Prepend(term) => match ty {
-            CqlType::List { .. } => Ok(Change::Prepend(prepare(term, ty.clone(), name.to_string())?)),
-            _ => invalid(format!("Invalid operation ({name} = ... + {name}) for non list column {name}")),
-        },
-        AstOperation::Subtract(term) => match ty {
-            CqlType::Set { .. } => Ok(Change::Remove(prepare(term, ty.clone(), name.to_string())?)),
-            CqlType::Map { key, .. } => {
-                Ok(Change::Remove(prepare(term, CqlType::set(CqlType::clone(key), true), name.to_string())?))
-            }
-            _ => not_yet("Removing elements from a list, which reads before it writes, is"),
-        },
-        AstOperation::SetElement(key, term) => match ty {
-            CqlType::Map { key: key_type, value, frozen: false } => Ok(Change::SetEntry(
-                prepare(key, CqlType::clone(key_type), format!("key({name})"))?,
-                prepare(term, CqlType::clone(value), format!("value({name})"))?,
-            )),
-            CqlType::List { frozen: false, .. } => {
-                not_yet("Setting an element of a list by its index, which reads before it writes, is")
-            }
-            CqlType::Set { .. } => {
-                invalid(format!("Invalid operation ({name}[...] = ...) for set column {name}"))
-            }
-            CqlType::List { .. } | CqlType::Map { .. } => {
-                invalid(format!("Invalid operation ({name}[...] = ...) for frozen collection column {name}"))
-            }
-            _ => invalid(format!("Invalid operation ({name}[...] = ...) for non collection column {name}")),
-        },
-        AstOperation::SetField(field, term) => {
-            let (index, field_type) = field_of(column, field)?;
-            Ok(Change::SetField(index, prepare(term, field_type, field.clone())?))
-        }
-    }
-}
-
-fn field_of(column: &Column, field: &str) -> Result<(u16, CqlType), CqlError> {
-    let name = &column.name;
-    let CqlType::UserDefined { definition, frozen } = &column.cql_type else {
-        return invalid(format!("Invalid operation ({name}.{field} = ...) for non-UDT column {name}"));
-    };
-    if *frozen {
-        return invalid(format!("Invalid operation ({name}.{field} = ...) for frozen UDT column {name}"));
-    }
-    match definition.field_position(field) {
-        Some(index) => Ok((index as u16, definition.fields[index].1.freeze())),
-        None => invalid(format!("UDT column {name} does not have a field named {field}")),
-    }
-}
-
-/// What a DELETE does to a column.
-pub(crate) fn deletion_of(
-    context: &mut Context<'_>,
-    column: &Column,
-    part: Option<&ColumnPart>,
-) -> Result<Change, CqlError> {
-    let name = &column.name;
-    let mut entry = |term, what: String, ty: &Arc<CqlType>| {
-        Expression::prepare(context, term, &Receiver::new(what, CqlType::clone(ty))).map(Change::DeleteEntry)
-    };
-    match part {
-        None => Ok(Change::Delete),
-        Some(ColumnPart::Field(field)) => Ok(Change::DeleteField(field_of(column, field)?.0)),
-        Some(ColumnPart::Element(term)) => match &column.cql_type {
-            CqlType::Map { key, frozen: false, .. } => entry(term, format!("key({name})"), key),
-            CqlType::Set { element, frozen: false } => entry(term, format!("value({name})"), element),
-            CqlType::List { frozen: false, .. } => {
-                not_yet("Deleting an element of a list by its index, which reads before it writes, is")
-            }
-            CqlType::Map { .. } | CqlType::Set { .. } | CqlType::List { .. } => {
-                invalid(format!("Invalid deletion operation for frozen collection column {name}"))
-            }
-            _ => invalid(format!("Invalid deletion operation for non collection column {name}")),
-        },
     }
 }

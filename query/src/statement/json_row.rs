@@ -4,9 +4,9 @@ use super::cells::{Change, Operation};
 use crate::binding::{Binding, Val};
 use crate::error::{CqlError, invalid};
 use crate::term::Expression;
-use dodona_types::ColumnId;
 use dodona_types::schema::{Column, ColumnKind, Table};
 use dodona_types::value::{self, JsonValue};
+use dodona_types::{ColumnId, CqlType};
 use std::sync::Arc;
 
 /// For each column that the document names, its wire bytes or null.
@@ -82,6 +82,10 @@ fn wire_value(column: &Column, json: &JsonValue) -> Result<Option<Vec<u8>>, CqlE
     let mut out = Vec::new();
     match value::json_to_wire(&column.cql_type, json, &mut out) {
         Ok(()) => Ok(Some(out)),
+        // A string that is no duration is reported without the column, as in Cassandra.
+        Err(error) if column.cql_type == CqlType::Duration && matches!(json, JsonValue::String(_)) => {
+            invalid(error.to_string())
+        }
         Err(error) => invalid(format!("Error decoding JSON value for {}: {error}", column.name)),
     }
 }

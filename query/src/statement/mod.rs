@@ -2,6 +2,9 @@
 
 pub mod batch;
 mod cells;
+mod change;
+mod condition;
+mod existing;
 mod json_row;
 pub(crate) mod modification;
 pub(crate) mod schema;
@@ -10,8 +13,8 @@ pub(crate) mod select;
 use crate::ast::Statement;
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::host::Host;
 use crate::outcome::ColumnSpec;
-use crate::processor::Processor;
 use dodona_types::MutationBuilder;
 use std::sync::Arc;
 
@@ -38,7 +41,7 @@ pub(crate) type PreparedPlan = (Plan, Option<Vec<ColumnSpec>>, Option<Vec<u16>>)
 impl Plan {
     /// What a statement means in a schema.
     pub(crate) fn prepare(
-        processor: &Processor,
+        host: &Host,
         context: &mut Context<'_>,
         statement: &Statement,
     ) -> Result<PreparedPlan, CqlError> {
@@ -67,7 +70,7 @@ impl Plan {
             }
             Statement::Use(keyspace) => Ok((Self::Use(keyspace.as_str().into()), None, None)),
             other => {
-                let (plan, columns) = schema::prepare(processor, context, other)?;
+                let (plan, columns) = schema::prepare(host, context, other)?;
                 Ok((Self::Schema(plan), columns, None))
             }
         }

@@ -1,26 +1,29 @@
 //! INSERT, UPDATE and DELETE: one pass from bound values to an encoded mutation.
 
-use super::cells::{Operation, Times, change_of, deletion_of, put_row};
+pub(crate) mod conditional;
+pub(crate) mod counting;
+mod prepare;
+
+use super::Scratch;
+use super::cells::{Operation, Source, Times, put_row};
+use super::condition::Conditions;
+use super::existing::{ExistingLists, RowLists, WantedLists};
 use super::json_row::JsonRow;
-use super::{Scratch, not_yet};
-use crate::ast::{
-    Attributes, Delete, IfClause, Insert, InsertSource, Operand, Operator, Relation, Subject, Term, Update,
-};
 use crate::binding::{Binding, Val};
-use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::host::Host;
 use crate::keys;
+use crate::outcome::TryExecute;
 use crate::outcome::{Outcome, StatementResult};
-use crate::processor::{Processor, TryExecute};
-use crate::restrictions::{Purpose, RawKeys, Restrictions, column_of};
+use crate::restrictions::{RawKeys, Restrictions};
 use crate::session::Parameters;
-use crate::term::{Expression, Receiver};
+use crate::term::Expression;
 use dodona_cluster::coordinator::TryWrite;
 use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::read_command::ClusteringSelection;
 use dodona_types::row::RowHeader;
 use dodona_types::schema::{ColumnKind, Table};
-use dodona_types::{ClusteringSlice, CqlType, Deletion, MutationBuilder};
+use dodona_types::{ClusteringSlice, Deletion, MutationBuilder};
 use smallvec::smallvec;
 use std::sync::Arc;
 
@@ -53,156 +56,12 @@ pub(crate) struct ModificationPlan {
     operations: Vec<Operation>,
     timestamp: Option<Expression>,
     ttl: Option<Expression>,
+    /// A list must be read before it is changed.
+    reads_first: bool,
+    conditions: Conditions,
 }
 
 impl ModificationPlan {
-    fn base(
-        context: &mut Context<'_>,
-        table: &Arc<Table>,
-        kind: Kind,
-        attributes: &Attributes,
-    ) -> Result<Self, CqlError> {
-        refuse_system_tables(table)?;
-        if table.is_counter() {
-            return not_yet("Changes of counter tables are");
-        }
-        let mut attribute = |term: &Option<Term>, name: &str, ty: CqlType| match term {
-            Some(term) => Expression::prepare(context, term, &Receiver::new(name, ty)).map(Some),
-            None => Ok(None),
-        };
-        Ok(Self {
-            table: Arc::clone(table),
-            kind,
-            restrictions: None,
-            json: None,
-            operations: Vec::new(),
-            timestamp: attribute(&attributes.timestamp, "[timestamp]", CqlType::Bigint)?,
-            ttl: attribute(&attributes.ttl, "[ttl]", CqlType::Int)?,
-        })
-    }
-
-    /// The plan of an INSERT.
-    pub(crate) fn insert(context: &mut Context<'_>, insert: &Insert) -> Result<Self, CqlError> {
-        let table = context.table(&insert.table)?;
-        if insert.if_not_exists {
-            return not_yet("Conditional statements (IF) are");
-        }
-        let mut plan = Self::base(context, &table, Kind::Insert, &insert.attributes)?;
-        match &insert.source {
-            InsertSource::Json { document, default_unset } => {
-                let document =
-                    Expression::prepare(context, document, &Receiver::new("[json]", CqlType::Text))?;
-                plan.json = Some(JsonSource { document, default_unset: *default_unset });
-                Ok(plan)
-            }
-            InsertSource::Values { columns, values } => plan.insert_values(context, columns, values),
-        }
-    }
-
-    fn insert_values(
-        mut self,
-        context: &mut Context<'_>,
-        columns: &[String],
-        values: &[Term],
-    ) -> Result<Self, CqlError> {
-        if columns.len() != values.len() {
-            return invalid("Unmatched column names/values");
-        }
-        let mut relations = Vec::new();
-        for (index, (name, term)) in columns.iter().zip(values).enumerate() {
-            let column = column_of(&self.table, name)?.clone();
-            if columns[..index].contains(name) {
-                return invalid(format!("The column names contains duplicates: {name}"));
-            }
-            if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
-                relations.push(equality(name, term));
-                continue;
-            }
-            let change = change_of(context, &column, &crate::ast::Operation::Set(term.clone()))?;
-            self.operations.push(Operation { column, change });
-        }
-        self.restrictions = Some(Restrictions::prepare(context, &self.table, &relations, Purpose::Modify)?);
-        self.finish()
-    }
-
-    /// The plan of an UPDATE.
-    pub(crate) fn update(context: &mut Context<'_>, update: &Update) -> Result<Self, CqlError> {
-        let table = context.table(&update.table)?;
-        if update.condition != IfClause::None {
-            return not_yet("Conditional statements (IF) are");
-        }
-        let mut plan = Self::base(context, &table, Kind::Update, &update.attributes)?;
-        for assignment in &update.assignments {
-            let column = column_of(&table, &assignment.column)?.clone();
-            if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
-                return invalid(format!("PRIMARY KEY part {} found in SET part", column.name));
-            }
-            let change = change_of(context, &column, &assignment.operation)?;
-            let clash = |other: &&Operation| {
-                other.column.id == column.id && (change.is_whole() || other.change.is_whole())
-            };
-            if plan.operations.iter().any(|other| clash(&other)) {
-                return invalid(format!("Multiple incompatible setting of column {}", column.name));
-            }
-            plan.operations.push(Operation { column, change });
-        }
-        plan.restrictions = Some(Restrictions::prepare(context, &table, &update.relations, Purpose::Modify)?);
-        plan.finish()
-    }
-
-    /// The plan of a DELETE.
-    pub(crate) fn delete(context: &mut Context<'_>, delete: &Delete) -> Result<Self, CqlError> {
-        let table = context.table(&delete.table)?;
-        if delete.condition != IfClause::None {
-            return not_yet("Conditional statements (IF) are");
-        }
-        let mut plan = Self::base(context, &table, Kind::Delete, &delete.attributes)?;
-        for (name, part) in &delete.columns {
-            let column = column_of(&table, name)?.clone();
-            if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
-                return invalid(format!(
-                    "Invalid identifier {name} for deletion (should not be a PRIMARY KEY part)"
-                ));
-            }
-            let change = deletion_of(context, &column, part.as_ref())?;
-            plan.operations.push(Operation { column, change });
-        }
-        plan.restrictions = Some(Restrictions::prepare(context, &table, &delete.relations, Purpose::Modify)?);
-        plan.finish()
-    }
-
-    /// Checks that the primary key suits what is changed.
-    fn finish(mut self) -> Result<Self, CqlError> {
-        self.operations.sort_by_key(|operation| operation.column.id);
-        let Some(restrictions) = &self.restrictions else {
-            return Ok(self);
-        };
-        if restrictions.names_whole_clustering() {
-            return Ok(self);
-        }
-        let regular = self.operations.iter().find(|operation| operation.column.kind == ColumnKind::Regular);
-        let missing = self
-            .table
-            .clustering_key()
-            .skip(restrictions.exact_clustering_columns())
-            .map(|column| &*column.name)
-            .collect::<Vec<_>>()
-            .join(", ");
-        match (self.kind, regular) {
-            (Kind::Delete, Some(operation)) => invalid(format!(
-                "Range deletions are not supported for specific columns: {}",
-                operation.column.name
-            )),
-            (Kind::Delete, None) => Ok(self),
-            // Without the clustering key only static columns can be meant.
-            (_, None) if restrictions.is_whole_partition() && !self.operations.is_empty() => Ok(self),
-            (Kind::Update, _) if restrictions.has_clustering_slice() => {
-                invalid("Slice restrictions are not supported on the clustering columns in UPDATE statements")
-            }
-            _ => invalid(format!("Some clustering keys are missing: {missing}")),
-        }
-    }
-
     /// The places of the partition key's columns among the markers.
     pub(crate) fn partition_key_markers(&self) -> Option<Vec<u16>> {
         self.restrictions.as_ref()?.partition_key_markers()
@@ -216,11 +75,14 @@ impl ModificationPlan {
     /// Executes at once, where it changes one partition that this node alone holds.
     pub(crate) fn try_execute(
         &self,
-        processor: &Processor,
+        host: &Host,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
         scratch: &mut Scratch,
     ) -> Result<TryExecute, CqlError> {
+        if self.is_conditional() || self.counts() {
+            return Ok(TryExecute::NotHere);
+        }
         check_write_consistency(parameters)?;
         let times = self.times(binding, parameters.timestamp_micros)?;
         let builder = &mut scratch.builder;
@@ -228,11 +90,21 @@ impl ModificationPlan {
         let [key] = keys.as_slice() else {
             return Ok(TryExecute::NotHere);
         };
-        self.build(key, binding, &times, builder)?;
+        let lists = match self.wanted_lists(key, binding)? {
+            None => ExistingLists::default(),
+            Some(wanted) => {
+                let (node, now) = (&host.node, binding.now_seconds);
+                match ExistingLists::try_read(node, &self.table, &wanted, parameters.consistency, now)? {
+                    Some(lists) => lists,
+                    None => return Ok(TryExecute::NotHere),
+                }
+            }
+        };
+        self.build(key, binding, &times, &lists, builder)?;
         if builder.is_empty() {
             return Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at: None })));
         }
-        match processor.node.coordinator.try_write(&[builder.view()], parameters.consistency)? {
+        match host.node.coordinator.try_write(&[builder.view()], parameters.consistency)? {
             TryWrite::Applied(position) => {
                 Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at: Some(position) })))
             }
@@ -243,30 +115,81 @@ impl ModificationPlan {
     /// Executes.
     pub(crate) async fn execute(
         &self,
-        processor: &Processor,
+        host: &Host,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
+        if self.is_conditional() {
+            return conditional::execute(host, &[(self, binding)], false, parameters).await;
+        }
         check_write_consistency(parameters)?;
+        if self.is_counter() {
+            self.check_counter_level(parameters)?;
+        }
+        if self.counts() {
+            let mut updates = counting::Updates::new();
+            self.collect_counts(binding, &mut updates)?;
+            counting::count(host, updates, parameters).await?;
+            return Ok(Outcome::of(StatementResult::Void { safe_at: None }));
+        }
+        let lists = self.read_lists(host, binding, parameters).await?;
         let mut mutations = Vec::new();
-        self.mutations(binding, parameters.timestamp_micros, &mut mutations)?;
+        self.mutations(binding, parameters.timestamp_micros, &lists, &mut mutations)?;
         if !mutations.is_empty() {
-            processor.node.coordinator.write(&mutations, parameters.consistency).await?;
+            host.node.coordinator.write(&mutations, parameters.consistency).await?;
         }
         Ok(Outcome::of(StatementResult::Void { safe_at: None }))
     }
 
-    /// Appends the encoded mutations.
+    /// True if lists must be read before the mutations can be made.
+    pub(crate) const fn reads_first(&self) -> bool {
+        self.reads_first
+    }
+
+    /// The lists that must be read of a partition.
+    fn wanted_lists(&self, key: &[u8], binding: &Binding<'_>) -> Result<Option<WantedLists>, CqlError> {
+        let (true, Some(restrictions)) = (self.reads_first, &self.restrictions) else {
+            return Ok(None);
+        };
+        let lists = self.operations.iter().filter(|operation| operation.change.reads_first());
+        let only_static = lists.clone().all(|operation| operation.column.kind == ColumnKind::Static);
+        let rows = if only_static { Vec::new() } else { self.rows(restrictions, binding)? };
+        let columns = lists.map(|operation| operation.column.id).collect();
+        Ok(Some(WantedLists { key: key.to_vec(), rows, columns }))
+    }
+
+    /// Reads the lists that the mutations need, by partition.
+    pub(crate) async fn read_lists(
+        &self,
+        host: &Host,
+        binding: &Binding<'_>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Vec<ExistingLists>, CqlError> {
+        let mut lists = Vec::new();
+        if !self.reads_first {
+            return Ok(lists);
+        }
+        for key in self.partition_keys(binding)? {
+            let Some(wanted) = self.wanted_lists(&key, binding)? else { break };
+            let (node, now) = (&host.node, binding.now_seconds);
+            lists.push(ExistingLists::read(node, &self.table, &wanted, parameters.consistency, now).await?);
+        }
+        Ok(lists)
+    }
+
+    /// Appends the encoded mutations. `lists` are what [`Self::read_lists`] gave.
     pub(crate) fn mutations(
         &self,
         binding: &Binding<'_>,
         default_timestamp: Option<i64>,
+        lists: &[ExistingLists],
         out: &mut Vec<Vec<u8>>,
     ) -> Result<(), CqlError> {
         let times = self.times(binding, default_timestamp)?;
         let mut builder = MutationBuilder::new();
-        for key in self.partition_keys(binding)? {
-            self.build(&key, binding, &times, &mut builder)?;
+        let none = ExistingLists::default();
+        for (index, key) in self.partition_keys(binding)?.iter().enumerate() {
+            self.build(key, binding, &times, lists.get(index).unwrap_or(&none), &mut builder)?;
             if !builder.is_empty() {
                 out.push(builder.view().bytes().to_vec());
             }
@@ -302,22 +225,14 @@ impl ModificationPlan {
             match expression.evaluate(binding)? {
                 Val::Null => return invalid("Invalid null value of timestamp"),
                 Val::Unset => {}
-                Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i64::from_be_bytes) {
-                    Ok(timestamp) if timestamp != i64::MIN => times.timestamp_micros = timestamp,
-                    _ => {
-                        return invalid(format!(
-                            "Out of bound timestamp, must be in [{}, {}]",
-                            i64::MIN + 1,
-                            i64::MAX
-                        ));
-                    }
-                },
+                Val::Bytes(bytes) => times.timestamp_micros = checked_timestamp(&bytes)?,
             }
         }
         if let Some(expression) = &self.ttl {
             match expression.evaluate(binding)? {
                 Val::Null => times.ttl_seconds = 0,
                 Val::Unset => {}
+                Val::Bytes(bytes) if bytes.is_empty() => {}
                 Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i32::from_be_bytes) {
                     Ok(ttl) if ttl > MAX_TTL_SECONDS => {
                         return invalid(format!(
@@ -339,9 +254,21 @@ impl ModificationPlan {
         key: &[u8],
         binding: &Binding<'_>,
         times: &Times,
+        lists: &ExistingLists,
         builder: &mut MutationBuilder,
     ) -> Result<(), CqlError> {
         builder.begin(self.table.id, self.table.epoch, key);
+        self.fill(binding, times, lists, builder)
+    }
+
+    /// Adds what the statement changes to the mutation of its partition.
+    fn fill(
+        &self,
+        binding: &Binding<'_>,
+        times: &Times,
+        lists: &ExistingLists,
+        builder: &mut MutationBuilder,
+    ) -> Result<(), CqlError> {
         let Some(restrictions) = &self.restrictions else {
             return self.build_json(binding, times, builder);
         };
@@ -352,7 +279,8 @@ impl ModificationPlan {
             |kind| self.operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
         let has_static = of_kind(ColumnKind::Static).next().is_some();
         if has_static {
-            put_row(builder, None, &RowHeader::EMPTY, binding, times, of_kind(ColumnKind::Static))?;
+            let source = Source { binding, times, lists: self.lists_of(lists, None) };
+            put_row(builder, None, &RowHeader::EMPTY, &source, of_kind(ColumnKind::Static))?;
         }
         let only_static = has_static && of_kind(ColumnKind::Regular).next().is_none();
         if !restrictions.names_whole_clustering() || (only_static && self.kind != Kind::Insert) {
@@ -363,9 +291,14 @@ impl ModificationPlan {
         let originals = if rows.len() == 1 { restrictions.originals(binding)? } else { None };
         for row in rows {
             let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
-            put_row(builder, Some(&row), &header, binding, times, of_kind(ColumnKind::Regular))?;
+            let source = Source { binding, times, lists: self.lists_of(lists, Some(&row)) };
+            put_row(builder, Some(&row), &header, &source, of_kind(ColumnKind::Regular))?;
         }
         Ok(())
+    }
+
+    fn lists_of<'l>(&self, lists: &'l ExistingLists, row: Option<&[u8]>) -> Option<&'l RowLists> {
+        if self.reads_first { lists.of_row(row) } else { None }
     }
 
     /// The rows that the restrictions name; the only row of a table without clustering columns.
@@ -410,6 +343,19 @@ impl ModificationPlan {
         Ok(())
     }
 
+    /// The clustering key in a JSON document.
+    fn json_clustering(&self, binding: &Binding<'_>) -> Result<Vec<u8>, CqlError> {
+        let mut clustering = Vec::new();
+        if let Some(json) = &self.json {
+            let row = JsonRow::read(&self.table, &json.document, binding)?;
+            for column in self.table.clustering_key() {
+                keys::put_component(column, row.key_component(column)?, &mut clustering)?;
+            }
+        }
+        keys::end_clustering(&mut clustering);
+        Ok(clustering)
+    }
+
     fn build_json(
         &self,
         binding: &Binding<'_>,
@@ -427,23 +373,25 @@ impl ModificationPlan {
         }
         keys::end_clustering(&mut clustering);
         let originals = keys::originals(components.into_iter());
+        let source = Source { binding, times, lists: None };
         let operations = row.operations(&self.table, json.default_unset);
         let of_kind =
             |kind| operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
         if of_kind(ColumnKind::Static).next().is_some() {
-            put_row(builder, None, &RowHeader::EMPTY, binding, times, of_kind(ColumnKind::Static))?;
+            put_row(builder, None, &RowHeader::EMPTY, &source, of_kind(ColumnKind::Static))?;
         }
         let liveness = Some(times.liveness());
         let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
-        put_row(builder, Some(&clustering), &header, binding, times, of_kind(ColumnKind::Regular))
+        put_row(builder, Some(&clustering), &header, &source, of_kind(ColumnKind::Regular))
     }
 }
 
-fn refuse_system_tables(table: &Table) -> Result<(), CqlError> {
-    if matches!(&*table.keyspace, "system" | "system_schema" | "system_virtual_schema" | "system_views") {
-        return Err(CqlError::Unauthorized(format!("{} keyspace is not user-modifiable.", table.keyspace)));
+/// The timestamp in the wire bytes of a bigint.
+pub(crate) fn checked_timestamp(bytes: &[u8]) -> Result<i64, CqlError> {
+    match bytes.try_into().map(i64::from_be_bytes) {
+        Ok(timestamp) if timestamp != i64::MIN => Ok(timestamp),
+        _ => invalid(format!("Out of bound timestamp, must be in [{}, {}]", i64::MIN + 1, i64::MAX)),
     }
-    Ok(())
 }
 
 fn check_write_consistency(parameters: &Parameters<'_>) -> Result<(), CqlError> {
@@ -451,13 +399,4 @@ fn check_write_consistency(parameters: &Parameters<'_>) -> Result<(), CqlError> 
         return invalid("You must use conditional updates for serializable writes");
     }
     Ok(())
-}
-
-fn equality(name: &str, term: &Term) -> Relation {
-    Relation {
-        subject: Subject::Column(name.to_owned()),
-        operator: Operator::Equal,
-        operand: Operand::One(term.clone()),
-        position: term.position,
-    }
 }

@@ -1,25 +1,26 @@
 //! SELECT: from a plan to read commands, and from rows to a result.
 
+mod clauses;
 mod output;
 
-use crate::ast::{Select, Selectable, Term};
+use crate::ast::{Select, Selectors, Term};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::host::Host;
+use crate::outcome::TryExecute;
 use crate::outcome::{ColumnSpec, Outcome, StatementResult};
 use crate::paging::{PagingState, resume};
-use crate::prepared::Prepared;
-use crate::processor::{Processor, TryExecute};
 use crate::restrictions::{Filter, Purpose, Restrictions, key_of};
-use crate::selection::Selection;
+use crate::selection::{Selection, Selector};
 use crate::session::Parameters;
-use crate::statement::not_yet;
 use crate::term::{Expression, Receiver};
+use clauses::{check_distinct, check_distinct_relations, group_by, ordering};
 use dodona_cluster::coordinator::TryRead;
 use dodona_types::read_command::{
     ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
 };
-use dodona_types::schema::{Column, ColumnKind, Table};
+use dodona_types::schema::{ColumnKind, Table};
 use dodona_types::{Consistency, CqlType, RowSink};
 use output::{Output, Shape};
 use std::collections::VecDeque;
@@ -42,8 +43,8 @@ pub(crate) struct SelectPlan {
     reversed: bool,
     /// Rows are sorted by these wanted columns before they are given.
     sort: Vec<(usize, bool)>,
-    /// Places of the columns of GROUP BY among the wanted ones.
-    group_by: Vec<usize>,
+    /// What GROUP BY names, with its type.
+    group_by: Vec<(Selector, CqlType)>,
     limit: Option<Expression>,
     per_partition_limit: Option<Expression>,
 }
@@ -53,15 +54,27 @@ impl SelectPlan {
     pub(crate) fn prepare(context: &mut Context<'_>, select: &Select) -> Result<Self, CqlError> {
         let table = context.table(&select.table)?;
         let mut selection = Selection::prepare(context, &table, select)?;
-        let purpose = Purpose::Select { allow_filtering: select.allow_filtering };
+        let only_static = select.selectors != Selectors::All
+            && selection.selects_only(|kind| matches!(kind, ColumnKind::PartitionKey | ColumnKind::Static))
+            && selection.wanted.iter().any(|wanted| wanted.column.kind == ColumnKind::Static);
+        let allow_filtering = select.allow_filtering;
+        let purpose = Purpose { statement: "SELECT", allow_filtering, only_static };
         let restrictions = Restrictions::prepare(context, &table, &select.relations, purpose)?;
         if select.distinct {
+            if select.per_partition_limit.is_some() {
+                return invalid("PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries");
+            }
+            check_distinct_relations(&table, &select.relations)?;
             check_distinct(&table, &selection, &restrictions)?;
         }
+        let group_by = group_by(context, &table, select, &restrictions, &mut selection)?;
+        if select.per_partition_limit.is_some() && !selection.aggregates.is_empty() && group_by.is_empty() {
+            return invalid("PER PARTITION LIMIT is not allowed with aggregate queries.");
+        }
         let (reversed, sort) = ordering(&table, select, &restrictions, &mut selection)?;
-        let group_by = group_by(&table, select, &restrictions, &mut selection)?;
-        for filter in &restrictions.filters {
-            selection.want(&table, &filter.column.name)?;
+        restrictions.check_filtering(allow_filtering)?;
+        for column in restrictions.filtered_columns() {
+            selection.want(&table, &column.name)?;
         }
         let mut limit = |term: &Option<Term>, name: &str| match term {
             Some(term) => Expression::prepare(context, term, &Receiver::new(name, CqlType::Int)).map(Some),
@@ -101,21 +114,18 @@ impl SelectPlan {
     }
 
     fn limits(&self, binding: &Binding<'_>) -> Result<ReadLimits, CqlError> {
-        let value = |expression: &Option<Expression>, name: &str| match expression {
+        let value = |expression: &Option<Expression>| match expression {
             None => Ok(u64::MAX),
             Some(expression) => match expression.evaluate(binding)? {
                 Val::Unset => Ok(u64::MAX),
-                Val::Null => invalid(format!("Invalid null value of {name}")),
+                Val::Null => invalid("Invalid null value of limit"),
                 Val::Bytes(bytes) => match bytes.as_ref().try_into().map(i32::from_be_bytes) {
                     Ok(limit) if limit > 0 => Ok(u64::from(limit.cast_unsigned())),
-                    _ => invalid(format!("{name} must be strictly positive")),
+                    _ => invalid("LIMIT must be strictly positive"),
                 },
             },
         };
-        Ok(ReadLimits {
-            rows: value(&self.limit, "LIMIT")?,
-            per_partition: value(&self.per_partition_limit, "PER PARTITION LIMIT")?,
-        })
+        Ok(ReadLimits { rows: value(&self.limit)?, per_partition: value(&self.per_partition_limit)? })
     }
 
     /// True if the rows read are the rows given, in their order.
@@ -154,15 +164,14 @@ impl SelectPlan {
         {
             return Ok(vec![command(PartitionSelection::Key(key_of(only)), clustering)]);
         }
-        let mut keys: Vec<_> = raw.into_iter().map(key_of).collect();
-        keys.sort_unstable();
-        Ok(keys.into_iter().map(|key| command(PartitionSelection::Key(key), clustering.clone())).collect())
+        let keys = raw.into_iter().map(key_of);
+        Ok(keys.map(|key| command(PartitionSelection::Key(key), clustering.clone())).collect())
     }
 
     /// What one execution reads, and where its rows go.
     fn begin<'a>(
         &'a self,
-        statement: &Prepared,
+        statement: &str,
         binding: &'a Binding<'a>,
         parameters: &Parameters<'_>,
         sink: &'a mut dyn RowSink,
@@ -171,7 +180,7 @@ impl SelectPlan {
         let limits = self.limits(binding)?;
         let filter = Filter::new(&self.restrictions, binding)?;
         let state = match parameters.paging_state {
-            Some(bytes) => Some(PagingState::decode(bytes, &statement.text)?),
+            Some(bytes) => Some(PagingState::decode(bytes, statement)?),
             None => None,
         };
         let page_rows = if self.streams() { parameters.page_size.map(u64::from) } else { None };
@@ -185,6 +194,13 @@ impl SelectPlan {
         if self.distinct {
             read_limits = ReadLimits { rows: u64::MAX, per_partition: 1 };
         }
+        // Storage counts a static row without rows too, which here gives none.
+        if !self.restrictions.has_partition_keys()
+            && !self.restrictions.is_whole_partition()
+            && self.table.columns.iter().any(|column| column.kind == ColumnKind::Static)
+        {
+            read_limits.rows = u64::MAX;
+        }
         let mut commands = self.commands(binding, read_limits)?;
         if let Some(state) = &state {
             commands = resume(commands, state);
@@ -195,6 +211,7 @@ impl SelectPlan {
             json: self.json,
             distinct: self.distinct,
             sort: &self.sort,
+            reversed: self.reversed,
             group_by: &self.group_by,
             static_only_rows: self.restrictions.is_whole_partition(),
         };
@@ -204,26 +221,43 @@ impl SelectPlan {
         Ok((commands, output))
     }
 
-    fn finish(output: Output<'_>, statement: &Prepared) -> Result<Outcome, CqlError> {
-        let paging_state = output.finish()?.map(|state| state.encode(&statement.text));
-        Ok(Outcome::of(StatementResult::Rows { paging_state }))
+    fn finish(&self, output: Output<'_>, statement: &str) -> Result<Outcome, CqlError> {
+        let paging_state = output.finish()?.map(|state| state.encode(statement));
+        let mut outcome = Outcome::of(StatementResult::Rows { paging_state });
+        if let Some(warning) = self.warning() {
+            outcome.warnings.push(warning.into());
+        }
+        Ok(outcome)
+    }
+
+    /// What the client is told about an aggregation over several partitions.
+    fn warning(&self) -> Option<&'static str> {
+        if self.selection.aggregates.is_empty() && self.group_by.is_empty() {
+            None
+        } else if !self.restrictions.restricts_partition_key() {
+            Some("Aggregation query used without partition key")
+        } else if self.restrictions.has_partition_in() {
+            Some("Aggregation query used on multiple partition keys (IN restriction)")
+        } else {
+            None
+        }
     }
 
     /// Executes at once, where this node alone has everything in memory.
     pub(crate) fn try_execute(
         &self,
-        processor: &Processor,
-        statement: &Prepared,
+        host: &Host,
+        statement: &str,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
         sink: &mut dyn RowSink,
     ) -> Result<TryExecute, CqlError> {
         let (commands, mut output) = self.begin(statement, binding, parameters, sink)?;
-        if commands.len() > INLINE_COMMANDS {
+        if commands.len() > INLINE_COMMANDS || parameters.consistency.is_serial() {
             return Ok(TryExecute::NotHere);
         }
         for command in &commands {
-            if processor.node.coordinator.try_read(command, parameters.consistency, &mut output)?
+            if host.node.coordinator.try_read(command, parameters.consistency, &mut output)?
                 == TryRead::NotHere
             {
                 return Ok(TryExecute::NotHere);
@@ -232,25 +266,35 @@ impl SelectPlan {
                 break;
             }
         }
-        Self::finish(output, statement).map(TryExecute::Done)
+        self.finish(output, statement).map(TryExecute::Done)
     }
 
     /// Executes.
     pub(crate) async fn execute(
         &self,
-        processor: &Processor,
-        statement: &Prepared,
+        host: &Host,
+        statement: &str,
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
         sink: &mut dyn RowSink,
     ) -> Result<Outcome, CqlError> {
         let (commands, mut output) = self.begin(statement, binding, parameters, sink)?;
+        let (coordinator, consistency) = (&host.node.coordinator, parameters.consistency);
+        let is_one = commands.len() <= 1
+            && commands.iter().all(|command| matches!(command.partitions, PartitionSelection::Key(_)));
+        if consistency.is_serial() && !is_one {
+            return invalid(
+                "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time",
+            );
+        }
         let mut commands = VecDeque::from(commands);
         while let Some(command) = commands.pop_front() {
             let now_seconds = command.now_seconds;
-            let read =
-                processor.node.coordinator.read_page(command.clone(), parameters.consistency, CHUNK_BYTES);
-            let page = read.await?;
+            let page = if consistency.is_serial() {
+                coordinator.serial_read(command.clone(), consistency, CHUNK_BYTES).await?
+            } else {
+                coordinator.read_page(command.clone(), consistency, CHUNK_BYTES).await?
+            };
             let shown = page.show(now_seconds, &mut output).map_err(dodona_cluster::ClusterError::from)?;
             if shown.is_break() || output.is_done() {
                 break;
@@ -268,7 +312,7 @@ impl SelectPlan {
                 }
             }
         }
-        Self::finish(output, statement)
+        self.finish(output, statement)
     }
 }
 
@@ -285,115 +329,6 @@ fn check_read_consistency(consistency: Consistency) -> Result<(), CqlError> {
     match consistency {
         Consistency::Any => invalid("ANY ConsistencyLevel is only supported for writes"),
         Consistency::EachQuorum => invalid("EACH_QUORUM ConsistencyLevel is only supported for writes"),
-        Consistency::Serial | Consistency::LocalSerial => not_yet("Reads at SERIAL and LOCAL_SERIAL are"),
         _ => Ok(()),
     }
-}
-
-fn check_distinct(table: &Table, selection: &Selection, restrictions: &Restrictions) -> Result<(), CqlError> {
-    if !restrictions.is_whole_partition() {
-        return invalid(
-            "SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.",
-        );
-    }
-    for wanted in &selection.wanted {
-        if !matches!(wanted.column.kind, ColumnKind::PartitionKey | ColumnKind::Static) {
-            return invalid(format!(
-                "SELECT DISTINCT queries must only request partition key columns and/or static columns (not {})",
-                wanted.column.name
-            ));
-        }
-    }
-    for column in table.partition_key() {
-        if !selection.wanted.iter().any(|wanted| wanted.column.id == column.id)
-            && !restrictions.is_fixed(column)
-        {
-            return invalid(format!(
-                "SELECT DISTINCT queries must request all the partition key columns (missing {})",
-                column.name
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Whether rows are read backwards, and what they must be sorted by afterwards.
-fn ordering(
-    table: &Table,
-    select: &Select,
-    restrictions: &Restrictions,
-    selection: &mut Selection,
-) -> Result<(bool, Vec<(usize, bool)>), CqlError> {
-    if select.order_by.is_empty() {
-        return Ok((false, Vec::new()));
-    }
-    if select.order_by.iter().any(|order| order.ann_of.is_some()) {
-        return not_yet("ORDER BY ... ANN OF is");
-    }
-    if !restrictions.has_partition_keys() {
-        return invalid("ORDER BY is only supported when the partition key is restricted by an EQ or an IN.");
-    }
-    let mut reversed = None;
-    let mut clustering = table.clustering_key();
-    for order in &select.order_by {
-        let column = crate::restrictions::column_of(table, &order.column)?;
-        if column.kind != ColumnKind::Clustering {
-            return invalid(format!(
-                "Order by is currently only supported on the clustered columns of the PRIMARY KEY, got {}",
-                column.name
-            ));
-        }
-        let next = clustering.by_ref().find(|next| next.id == column.id || !restrictions.is_fixed(next));
-        if next.is_none_or(|next| next.id != column.id) {
-            return invalid(
-                "Order by currently only supports the ordering of columns following their declared order in the PRIMARY KEY",
-            );
-        }
-        let against = order.descending != column.descending;
-        if reversed.is_some_and(|reversed| reversed != against) {
-            return invalid("Unsupported order by relation");
-        }
-        reversed = Some(against);
-    }
-    let reversed = reversed.unwrap_or(false);
-    let mut sort = Vec::new();
-    if !restrictions.is_one_partition() {
-        for order in &select.order_by {
-            sort.push((selection.want(table, &order.column)?, order.descending));
-        }
-    }
-    Ok((reversed, sort))
-}
-
-fn group_by(
-    table: &Table,
-    select: &Select,
-    restrictions: &Restrictions,
-    selection: &mut Selection,
-) -> Result<Vec<usize>, CqlError> {
-    let mut places = Vec::new();
-    let mut keys: VecDeque<&Column> = table.partition_key().chain(table.clustering_key()).collect();
-    for selectable in &select.group_by {
-        let Selectable::Column(name) = selectable else {
-            return not_yet("GROUP BY of functions is");
-        };
-        let column = crate::restrictions::column_of(table, name)?;
-        if !matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
-            return invalid(format!(
-                "Group by is currently only supported on the columns of the PRIMARY KEY, got {name}"
-            ));
-        }
-        while let Some(key) = keys.pop_front() {
-            if key.id == column.id {
-                break;
-            }
-            if !restrictions.is_fixed(key) {
-                return invalid(format!(
-                    "Group by currently only support groups of columns following their declared order in the PRIMARY KEY, got {name}"
-                ));
-            }
-        }
-        places.push(selection.want(table, name)?);
-    }
-    Ok(places)
 }

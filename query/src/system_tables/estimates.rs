@@ -35,8 +35,7 @@ fn estimated_tables<'a>(fill: &Fill<'a>) -> Result<Vec<Estimate<'a>>, CqlError> 
             continue;
         }
         for table in keyspace.tables.values() {
-            let statistics =
-                fill.processor.node.engine.table_statistics(table.id).map_err(ClusterError::from)?;
+            let statistics = fill.host.node.engine.table_statistics(table.id).map_err(ClusterError::from)?;
             let partitions = statistics.partitions as f64 + statistics.memtable_partitions as f64;
             let bytes = statistics.uncompressed_bytes as f64 + statistics.memtable_bytes as f64;
             tables.push((table, partitions, bytes));
@@ -72,7 +71,7 @@ fn put_all(
 
 /// The ranges of which this node is the first owner; one that wraps counts as two.
 fn local_parts(fill: &Fill<'_>) -> Vec<Part> {
-    let placement = fill.processor.node.placement();
+    let placement = fill.host.node.placement();
     let mut parts = Vec::new();
     let mut put = |start: Token, end: Token| {
         let width = end.ordinal().wrapping_sub(start.ordinal());

@@ -13,9 +13,10 @@ mod server_view;
 
 use crate::ast::Statement;
 use crate::error::CqlError;
+use crate::host::Host;
 use crate::parser::parse_statement;
-use crate::processor::Processor;
 use crate::statement::schema::builtin_table;
+use crate::system_keyspaces::{DEFINITIONS, Kind};
 use dodona_cluster::node::Builtin;
 use dodona_types::TableId;
 use dodona_types::schema::{Keyspace, Options, Schema, Table};
@@ -24,80 +25,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
+pub use crate::server_view::{ClientView, ServerView};
+pub use crate::system_keyspaces::{
+    is_local_system_keyspace, is_system_keyspace, is_virtual_keyspace, is_volatile,
+};
 pub(crate) use rows::Rows;
-pub use server_view::{ClientView, ServerView};
-
-/// A keyspace and the text of its tables' definitions. The numbers of columns are their places in
-/// the text: durable tables get new columns at the end.
-struct Definition {
-    name: &'static str,
-    kind: Kind,
-    tables: &'static str,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Every node has its own; no statement changes its schema.
-    Local,
-    /// Like local, but in no table of `system_schema`.
-    Virtual,
-    /// Placed on the ring, by `SimpleStrategy` with so many copies until an operator alters that.
-    Distributed(u8),
-}
-
-macro_rules! definition {
-    ($name:literal, $kind:expr) => {
-        Definition { name: $name, kind: $kind, tables: include_str!(concat!("definitions/", $name, ".cql")) }
-    };
-}
-
-const DEFINITIONS: [Definition; 7] = [
-    definition!("system", Kind::Local),
-    definition!("system_schema", Kind::Local),
-    definition!("system_virtual_schema", Kind::Virtual),
-    definition!("system_views", Kind::Virtual),
-    definition!("system_auth", Kind::Distributed(1)),
-    definition!("system_distributed", Kind::Distributed(3)),
-    definition!("system_traces", Kind::Distributed(2)),
-];
-
-/// Local tables that are kept on disk.
-const DURABLE: [&str; 5] =
-    ["batches", "compaction_history", "paxos", "paxos_repair_history", "prepared_statements"];
-
-fn kind_of(keyspace: &str) -> Option<Kind> {
-    // Most names are not the server's.
-    if !keyspace.starts_with("system") {
-        return None;
-    }
-    DEFINITIONS.iter().find(|definition| definition.name == keyspace).map(|definition| definition.kind)
-}
-
-/// True if the server made the keyspace.
-#[must_use]
-pub fn is_system_keyspace(keyspace: &str) -> bool {
-    kind_of(keyspace).is_some()
-}
-
-/// True if every node has the keyspace for itself: nobody may change its schema.
-#[must_use]
-pub fn is_local_system_keyspace(keyspace: &str) -> bool {
-    matches!(kind_of(keyspace), Some(Kind::Local | Kind::Virtual))
-}
-
-/// True if the keyspace is virtual: `system_virtual_schema` describes it, and not `system_schema`.
-#[must_use]
-pub fn is_virtual_keyspace(keyspace: &str) -> bool {
-    kind_of(keyspace) == Some(Kind::Virtual)
-}
-
-/// True if the server makes the table's content: it is kept in memory alone, and not for clients
-/// to change.
-#[must_use]
-pub fn is_volatile(table: &Table) -> bool {
-    is_local_system_keyspace(&table.keyspace)
-        && !(&*table.keyspace == "system" && DURABLE.contains(&&*table.name))
-}
 
 /// The definitions of all keyspaces that every node has, for [`dodona_cluster::Node::start`].
 #[must_use]
@@ -156,20 +88,20 @@ fn id_of(keyspace: &str, table: &str) -> TableId {
 }
 
 /// Makes the content of every table anew that depends on the schema or the ring.
-pub(crate) fn refill(processor: &Processor) -> Result<(), CqlError> {
-    let schema = processor.node.schema();
-    let fill = Fill { processor, schema: &schema, timestamp_micros: processor.node.timestamps.next() };
+pub(crate) fn refill(host: &Host) -> Result<(), CqlError> {
+    let schema = host.node.schema();
+    let fill = Fill { host, schema: &schema, timestamp_micros: host.node.timestamps.next() };
     schema_rows::refill(&fill)?;
     node_rows::refill(&fill)
 }
 
 /// Makes the content of a table anew that is worked out when it is read.
-pub(crate) fn refill_on_read(processor: &Processor, table: &Table) -> Result<(), CqlError> {
-    if kind_of(&table.keyspace).is_none() {
+pub(crate) fn refill_on_read(host: &Host, table: &Table) -> Result<(), CqlError> {
+    if !is_system_keyspace(&table.keyspace) {
         return Ok(());
     }
-    let schema = processor.node.schema();
-    let fill = Fill { processor, schema: &schema, timestamp_micros: processor.node.timestamps.next() };
+    let schema = host.node.schema();
+    let fill = Fill { host, schema: &schema, timestamp_micros: host.node.timestamps.next() };
     match (&*table.keyspace, &*table.name) {
         ("system_views", "clients") => server_view::refill_clients(&fill),
         ("system_views", "settings") => server_view::refill_settings(&fill),
@@ -180,7 +112,7 @@ pub(crate) fn refill_on_read(processor: &Processor, table: &Table) -> Result<(),
 
 /// What content is made of.
 struct Fill<'a> {
-    processor: &'a Processor,
+    host: &'a Host,
     schema: &'a Schema,
     /// The timestamp of every cell.
     timestamp_micros: i64,
@@ -199,7 +131,7 @@ impl Fill<'_> {
         };
         let mut rows = Rows::new(table, self.timestamp_micros);
         put_rows(&mut rows)?;
-        let engine = &self.processor.node.engine;
+        let engine = &self.host.node.engine;
         engine.replace_volatile(table.id, rows.mutations()).map_err(dodona_cluster::ClusterError::from)?;
         Ok(())
     }

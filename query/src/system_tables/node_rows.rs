@@ -17,7 +17,7 @@ const PROTOCOL_VERSION: &str = "5";
 const PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";
 
 pub(super) fn refill(fill: &Fill<'_>) -> Result<(), CqlError> {
-    let placement = fill.processor.node.placement();
+    let placement = fill.host.node.placement();
     let members = placement.ring.members();
     if let Some(local) = members.get(placement.local) {
         put_local(fill, local)?;
@@ -58,7 +58,7 @@ fn common(fill: &Fill<'_>, member: &Member) -> Result<Vec<(&'static str, Vec<u8>
 }
 
 fn put_local(fill: &Fill<'_>, member: &Member) -> Result<(), CqlError> {
-    let generation = i32::try_from(fill.processor.started_at_seconds).unwrap_or(i32::MAX);
+    let generation = i32::try_from(fill.host.started_at_seconds).unwrap_or(i32::MAX);
     fill.replace("system", "local", |rows| {
         let mut values = common(fill, member)?;
         values.extend([
@@ -66,7 +66,7 @@ fn put_local(fill: &Fill<'_>, member: &Member) -> Result<(), CqlError> {
             ("bootstrapped", text("COMPLETED")),
             ("broadcast_address", inet(member.internode.ip())),
             ("broadcast_port", int(member.internode.port().into())),
-            ("cluster_name", text(&fill.processor.node.info.cluster_name)),
+            ("cluster_name", text(&fill.host.node.info.cluster_name)),
             ("cql_version", text(CQL_VERSION)),
             ("gossip_generation", int(generation)),
             ("listen_address", inet(member.internode.ip())),

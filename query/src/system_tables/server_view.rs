@@ -3,40 +3,9 @@
 use super::Fill;
 use super::rows::{bigint, boolean, inet, int, text, text_map};
 use crate::error::CqlError;
-use dodona_types::schema::Options;
-use std::net::SocketAddr;
-
-/// What the server tells of its clients and of itself. It is asked when somebody reads it.
-pub trait ServerView: Send + Sync {
-    /// The clients that are connected.
-    fn clients(&self) -> Vec<ClientView>;
-    /// The settings' names and values; `None` for a setting without a value.
-    fn settings(&self) -> Vec<(String, Option<String>)>;
-}
-
-/// A connected client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientView {
-    /// Where it is.
-    pub address: SocketAddr,
-    /// What its STARTUP said.
-    pub options: Options,
-    /// `established`, `authenticating` or `ready`.
-    pub stage: &'static str,
-    /// The session's keyspace.
-    pub keyspace: Option<String>,
-    /// The version of the native protocol.
-    pub protocol_version: u8,
-    /// Requests so far.
-    pub requests: u64,
-    /// Who logged in; `None` without authentication.
-    pub role: Option<String>,
-    /// The TLS connection's cipher suite and protocol.
-    pub tls: Option<(String, String)>,
-}
 
 pub(super) fn refill_clients(fill: &Fill<'_>) -> Result<(), CqlError> {
-    let Some(server) = fill.processor.server_view.get() else {
+    let Some(server) = fill.host.server_view.get() else {
         return Ok(());
     };
     fill.replace("system_views", "clients", |rows| {
@@ -67,7 +36,7 @@ pub(super) fn refill_clients(fill: &Fill<'_>) -> Result<(), CqlError> {
 }
 
 pub(super) fn refill_settings(fill: &Fill<'_>) -> Result<(), CqlError> {
-    let Some(server) = fill.processor.server_view.get() else {
+    let Some(server) = fill.host.server_view.get() else {
         return Ok(());
     };
     fill.replace("system_views", "settings", |rows| {

@@ -1,6 +1,7 @@
 //! The definitions of the system tables.
 
 use super::*;
+use crate::system_keyspaces::Definition;
 
 /// Tables in the texts.
 fn defined(definition: &Definition) -> usize {

@@ -11,7 +11,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Runs a test with the runtime that a server's thread has.
 pub(crate) fn local(test: impl Future<Output = ()>) {
@@ -34,9 +33,10 @@ pub(crate) enum Answer {
     Done { rows: Vec<Vec<Option<Vec<u8>>>>, warnings: Vec<String>, event: Option<SchemaEvent> },
 }
 
+/// Keeps the rows it is given.
 #[derive(Default)]
-struct Collect {
-    rows: Vec<Vec<Option<Vec<u8>>>>,
+pub(crate) struct Collect {
+    pub(crate) rows: Vec<Vec<Option<Vec<u8>>>>,
     row: Vec<Option<Vec<u8>>>,
 }
 
@@ -68,7 +68,7 @@ impl TestNode {
             num_tokens: 16,
             members: Vec::new(),
             engine: dodona_cluster::EngineSettings::default(),
-            timeouts: Timeouts { read: Duration::from_secs(5), write: Duration::from_secs(2) },
+            timeouts: Timeouts::default(),
         };
         let node = Node::start(env, settings, system_tables::builtin()).unwrap();
         Self { processor: Processor::new(node), session: Session::new(address(1)) }
@@ -124,7 +124,8 @@ impl TestNode {
     }
 }
 
-fn class_and_message(error: &CqlError) -> String {
+/// An error as the recorded answers write it.
+pub(crate) fn class_and_message(error: &CqlError) -> String {
     let class = match error {
         CqlError::Syntax(_) => "Syntax",
         CqlError::Invalid(_) => "Invalid",
@@ -137,6 +138,7 @@ fn class_and_message(error: &CqlError) -> String {
             return format!("AlreadyExists: Table '{keyspace}.{table}' already exists");
         }
         CqlError::Truncate(_) => "Truncate",
+        CqlError::FunctionFailure { .. } => "FunctionFailure",
         _ => "Server",
     };
     format!("{class}: {error}")

@@ -10,7 +10,7 @@ mod operations;
 mod snapshots;
 mod statistics;
 
-use crate::worker::Shared;
+use crate::shared::Shared;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};

@@ -1,7 +1,7 @@
 //! What operators have done to tables.
 
 use super::{Answer, Failed, Target, each_table, on_tables, tables_of};
-use crate::worker::Shared;
+use crate::shared::{Phase, Shared};
 use axum::extract::{Query, State};
 use axum::response::Json;
 use dodona_storage::sstable::verify::Damage;
@@ -9,6 +9,7 @@ use dodona_types::Token;
 use dodona_types::token::TokenRange;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 type Request = (State<Arc<Shared>>, Query<Target>);
 
@@ -133,7 +134,25 @@ pub(super) async fn set_automatic_compaction((State(shared), Query(target)): Req
         .await
 }
 
+/// Ends all connections once what is in flight is answered, takes no others, and brings everything
+/// to the disk. The process goes on for operators, until it is stopped.
 pub(super) async fn drain(State(shared): State<Arc<Shared>>) -> Answer {
+    shared.phase.send_if_modified(|phase| {
+        let serving = *phase == Phase::Serving;
+        if serving {
+            *phase = Phase::Drained;
+        }
+        serving
+    });
+    let gone = async {
+        while !shared.registry.is_empty() {
+            dodona_env::clock::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let seconds = Duration::from_secs(shared.settings.shutdown_seconds);
+    if tokio::time::timeout(seconds, gone).await.is_err() {
+        tracing::warn!("some clients did not take their answers in time");
+    }
     shared.node.drain().await.map_err(|error| Failed::Internal(error.to_string()))?;
     Ok(Json(json!({})))
 }

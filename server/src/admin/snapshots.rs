@@ -1,7 +1,7 @@
 //! Snapshots.
 
 use super::{Answer, Failed, Target, each_table, tables_of};
-use crate::worker::Shared;
+use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
 use dodona_query::create_text::{TextOptions, table_text, types_in_order};

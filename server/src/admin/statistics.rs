@@ -2,7 +2,7 @@
 
 use super::{Answer, Target, tables_of};
 use crate::metrics::gauge;
-use crate::worker::{Phase, Shared};
+use crate::shared::{Phase, Shared};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Json;
@@ -41,10 +41,13 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> String {
 
 pub(super) async fn health(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<Value>) {
     let failure = shared.failure.borrow().clone();
-    let serving = *shared.phase.borrow() == Phase::Serving;
+    let phase = *shared.phase.borrow();
     match failure {
-        None if serving => (StatusCode::OK, Json(json!({ "status": "serving" }))),
-        None => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "stopping" }))),
+        None if phase == Phase::Serving => (StatusCode::OK, Json(json!({ "status": "serving" }))),
+        None => {
+            let status = if phase == Phase::Drained { "drained" } else { "stopping" };
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": status })))
+        }
         Some(reason) => {
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failed", "reason": reason })))
         }

@@ -340,6 +340,11 @@ pub fn tcp(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).unwrap()
 }
 
+/// True if nobody listens there.
+pub fn is_refused(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
 pub fn write_file(path: &std::path::Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }

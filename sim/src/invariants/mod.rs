@@ -1,6 +1,7 @@
 //! The judges: each says whether what was read breaks one promise.
 
 pub mod durability;
+pub mod linearizable;
 pub mod phantom;
 
 use crate::model::{Model, RowId};

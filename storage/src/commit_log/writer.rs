@@ -35,6 +35,8 @@ pub struct CommitLog {
     /// Everything below is on disk.
     synced: AtomicU64,
     waiting: Mutex<Waiting>,
+    /// Held by the one that syncs for [`Self::wait_synced`].
+    syncing: tokio::sync::Mutex<()>,
     /// Positions whose records a full disk did not take.
     lost: Mutex<Vec<Range<u64>>>,
     has_lost: AtomicBool,
@@ -101,6 +103,7 @@ impl CommitLog {
             written: AtomicU64::new(end),
             synced: AtomicU64::new(end),
             waiting: Mutex::default(),
+            syncing: tokio::sync::Mutex::new(()),
             lost: Mutex::new(replayed.gaps(end)),
             has_lost: AtomicBool::new(false),
             env,
@@ -177,6 +180,25 @@ impl CommitLog {
             }
         }
         Ok(())
+    }
+
+    /// Waits until everything below `position` is on disk, whatever the log's mode. Those who wait
+    /// at the same time share a sync.
+    ///
+    /// # Errors
+    /// It could not be written: the disk is full or has failed.
+    pub async fn wait_synced(&self, position: u64) -> Result<()> {
+        while self.synced.load(Acquire) < position {
+            let _alone = self.syncing.lock().await;
+            if self.is_lost(position) {
+                return Err(StorageError::NoSpace);
+            }
+            self.check_failed()?;
+            if self.synced.load(Acquire) < position {
+                self.write_and_sync().await?;
+            }
+        }
+        if self.is_lost(position) { Err(StorageError::NoSpace) } else { Ok(()) }
     }
 
     fn check_failed(&self) -> Result<()> {

@@ -1,9 +1,9 @@
 //! Heals files at the start whose data are whole: footer, filter, statistics and top index can be
 //! made anew of them.
 
-use crate::cache::BlockCache;
 use crate::error::{IoContext, Result};
 use crate::manifest::{Edit, Manifest};
+use crate::sstable::cache::BlockCache;
 use crate::sstable::salvage::salvage_without_index;
 use crate::sstable::{Sstable, SstableId, SstableWriter, Statistics};
 use crate::table::TableSettings;

@@ -4,7 +4,6 @@
 //! switch of a memtable takes that lock alone, so that every memtable covers one exact interval of
 //! the log. Flushes and compactions build new files and publish them: manifest first, view second.
 
-use crate::cache::BlockCache;
 use crate::commit_log::CommitLog;
 use crate::compaction::progress::Progress;
 use crate::compaction::throttle::Throttle;
@@ -15,6 +14,7 @@ use crate::page::{Page, PageBuilder};
 use crate::read::{self, ReadEnd};
 use crate::settings::{EngineSettings, SyncMode};
 use crate::sstable::Sstable;
+use crate::sstable::cache::BlockCache;
 use crate::sstable::reader::Access;
 use crate::table::{TableSettings, TableStore, TableView};
 use arc_swap::ArcSwap;
@@ -198,6 +198,14 @@ impl Engine {
     #[must_use]
     pub fn is_safe(&self, position: u64) -> bool {
         self.log.is_safe(position)
+    }
+
+    /// Waits until a write up to `position` is on disk, whatever the log's mode.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub async fn wait_synced(&self, position: u64) -> Result<()> {
+        self.log.wait_synced(position).await
     }
 
     /// Waits until a write up to `position` counts as safe in the log's mode.

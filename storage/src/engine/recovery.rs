@@ -1,7 +1,6 @@
 //! The start: opens the data directory and replays the commit log. The only place that does.
 
 use super::{Engine, FIRST_SHARD_BITS, Tables};
-use crate::cache::BlockCache;
 use crate::commit_log::writer::prepare_directory;
 use crate::commit_log::{self, CommitLog};
 use crate::compaction::throttle::Throttle;
@@ -9,6 +8,7 @@ use crate::error::{IoContext, Result, StorageError};
 use crate::manifest::{Edit, Manifest};
 use crate::memtable::Memtable;
 use crate::settings::EngineSettings;
+use crate::sstable::cache::BlockCache;
 use crate::sstable::{self, Sstable, SstableId};
 use crate::table::{TableSettings, TableStore, TableView};
 use arc_swap::ArcSwap;

@@ -1,6 +1,7 @@
 //! SSTables: sorted, immutable files of partitions.
 
 pub mod block;
+pub mod cache;
 pub mod compression;
 pub mod cursor;
 pub mod filter;

@@ -84,6 +84,23 @@ func run(host string, port, version int) {
 	if count != 2 {
 		log.Fatalf("the batch wrote %d rows", count)
 	}
+	var applied bool
+	var before int
+	check(session.Query("CREATE TABLE register (key int PRIMARY KEY, value int)").Exec())
+	insert := "INSERT INTO register (key, value) VALUES (?, ?) IF NOT EXISTS"
+	applied, err := session.Query(insert, 1, 10).MapScanCAS(map[string]interface{}{})
+	check(err)
+	existing := map[string]interface{}{}
+	again, err := session.Query(insert, 1, 20).MapScanCAS(existing)
+	check(err)
+	if !applied || again || existing["value"] != 10 {
+		log.Fatalf("conditional inserts: %v %v %v", applied, again, existing)
+	}
+	applied, err = session.Query("UPDATE register SET value = ? WHERE key = ? IF value = ?", 11, 1, 5).ScanCAS(&before)
+	check(err)
+	if applied || before != 10 {
+		log.Fatalf("a conditional update: %v %v", applied, before)
+	}
 	metadata, err := session.KeyspaceMetadata(keyspace)
 	check(err)
 	if len(metadata.Tables["wide"].Columns) != 6 {

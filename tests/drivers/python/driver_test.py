@@ -9,7 +9,7 @@ import ipaddress
 import sys
 import uuid
 
-from cassandra import InvalidRequest, AlreadyExists
+from cassandra import ConsistencyLevel, InvalidRequest, AlreadyExists
 from cassandra.cluster import Cluster, ExecutionProfile, EXEC_PROFILE_DEFAULT
 from cassandra.protocol import SyntaxException
 from cassandra.query import BatchStatement, SimpleStatement
@@ -100,6 +100,26 @@ def batches_and_deletes(session):
     assert not list(session.execute("SELECT * FROM wide"))
 
 
+def conditions(session):
+    session.execute("CREATE TABLE register (key int PRIMARY KEY, value int, owner text)")
+    insert = session.prepare("INSERT INTO register (key, value) VALUES (?, ?) IF NOT EXISTS")
+    first, again = session.execute(insert, (1, 10)), session.execute(insert, (1, 20))
+    assert first.was_applied and not again.was_applied
+    assert again.one().value == 10
+    update = session.prepare("UPDATE register SET value = ? WHERE key = ? IF value = ?")
+    assert session.execute(update, (11, 1, 10)).was_applied
+    refused = session.execute(update, (12, 1, 10))
+    assert not refused.was_applied and refused.one().value == 11
+    batch = BatchStatement()
+    batch.add(update, (13, 1, 11))
+    batch.add(session.prepare("UPDATE register SET owner = ? WHERE key = ?"), ("me", 1))
+    assert session.execute(batch).was_applied
+    serial = SimpleStatement("SELECT value, owner FROM register WHERE key = 1", consistency_level=ConsistencyLevel.SERIAL)
+    assert tuple(session.execute(serial).one()) == (13, "me")
+    assert session.execute("DELETE FROM register WHERE key = 1 IF EXISTS").was_applied
+    assert not session.execute("DELETE FROM register WHERE key = 1 IF EXISTS").was_applied
+
+
 def errors(session, keyspace):
     for statement, error in [
         ("SELECT * FROM nowhere", InvalidRequest),
@@ -124,6 +144,7 @@ def main():
         paging(session)
         metadata(cluster, keyspace)
         batches_and_deletes(session)
+        conditions(session)
         errors(session, keyspace)
         session.execute(f"DROP KEYSPACE {keyspace}")
         cluster.shutdown()

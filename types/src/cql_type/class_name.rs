@@ -260,7 +260,7 @@ impl<'a> Parser<'a> {
 
     fn hex_name(&mut self) -> Result<Arc<str>, ClassNameError> {
         let digits = self.identifier()?;
-        crate::value::hex_to_bytes(digits)
+        crate::hex::hex_to_bytes(digits)
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .map(Arc::from)
             .ok_or_else(|| self.error("expected a name in hexadecimal"))

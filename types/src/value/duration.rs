@@ -77,6 +77,22 @@ impl CqlDuration {
         write_vint(self.nanoseconds, out);
     }
 
+    /// True if the duration goes backwards.
+    #[must_use]
+    pub const fn is_negative(&self) -> bool {
+        self.months < 0 || self.days < 0 || self.nanoseconds < 0
+    }
+
+    /// The duration in the other direction.
+    #[must_use]
+    pub const fn negated(&self) -> Self {
+        Self {
+            months: self.months.wrapping_neg(),
+            days: self.days.wrapping_neg(),
+            nanoseconds: self.nanoseconds.wrapping_neg(),
+        }
+    }
+
     const fn has_mixed_signs(&self) -> bool {
         let any_positive = self.months > 0 || self.days > 0 || self.nanoseconds > 0;
         let any_negative = self.months < 0 || self.days < 0 || self.nanoseconds < 0;
@@ -86,7 +102,7 @@ impl CqlDuration {
 
 impl fmt::Display for CqlDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.months < 0 || self.days < 0 || self.nanoseconds < 0 {
+        if self.is_negative() {
             f.write_str("-")?;
         }
         let mut left = [

@@ -26,8 +26,31 @@ pub fn parse_inet(text: &str) -> Result<IpAddr, ValueError> {
     match bare.parse::<IpAddr>() {
         Ok(IpAddr::V6(v6)) => Ok(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)),
         Ok(address) => Ok(address),
-        Err(_) => Err(ValueError::new(format!("Unable to make inet address from '{text}'"))),
+        Err(_) => match parse_short_v4(bare) {
+            Some(v4) => Ok(IpAddr::V4(v4)),
+            None => Err(ValueError::new(format!("Unable to make inet address from '{text}'"))),
+        },
     }
+}
+
+/// Reads one to three numbers with points between them: the last fills the bytes that are left.
+fn parse_short_v4(text: &str) -> Option<Ipv4Addr> {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<&str> = text.split('.').collect();
+    if parts.len() > 3 || !parts.iter().all(|part| is_number(part)) {
+        return None;
+    }
+    let (last, first) = parts.split_last()?;
+    let last: u32 = last.parse().ok()?;
+    let bytes_left = 4 - first.len();
+    if bytes_left < 4 && last >> (8 * bytes_left) != 0 {
+        return None;
+    }
+    let mut address = last.to_be_bytes();
+    for (place, part) in address.iter_mut().zip(first) {
+        *place = part.parse().ok()?;
+    }
+    Some(Ipv4Addr::from(address))
 }
 
 /// The address that 4 or 16 wire bytes stand for.

@@ -10,9 +10,9 @@ use super::date_time::{parse_date, parse_time, parse_timestamp};
 use super::duration::CqlDuration;
 use super::inet::{encode_inet, parse_inet};
 use super::number::{Decimal, encode_varint};
-use super::validate::is_version_1;
-use super::wire::hex_to_bytes;
+use super::validate::{is_version_1, validate};
 use crate::cql_type::CqlType;
+use crate::hex::hex_to_bytes;
 
 /// The kinds of constants that CQL has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,7 +86,8 @@ impl LiteralKind {
             Self::Boolean => CqlType::Boolean,
             Self::Uuid if text.as_bytes().get(14) == Some(&b'1') => CqlType::Timeuuid,
             Self::Uuid => CqlType::Uuid,
-            Self::Hex => CqlType::Blob,
+            // As Cassandra has it, though blobs are what they are used for.
+            Self::Hex => CqlType::Tinyint,
             Self::Duration => CqlType::Duration,
         }
     }
@@ -106,12 +107,11 @@ impl LiteralKind {
             CqlType::Date | CqlType::Time | CqlType::Timestamp => {
                 matches!(self, Self::String | Self::Integer)
             }
-            CqlType::Tinyint
-            | CqlType::Smallint
-            | CqlType::Int
-            | CqlType::Bigint
-            | CqlType::Counter
-            | CqlType::Varint => self == Self::Integer,
+            // Cassandra takes blobs for bytes.
+            CqlType::Tinyint => matches!(self, Self::Integer | Self::Hex),
+            CqlType::Smallint | CqlType::Int | CqlType::Bigint | CqlType::Counter | CqlType::Varint => {
+                self == Self::Integer
+            }
             CqlType::Float | CqlType::Double | CqlType::Decimal => {
                 matches!(self, Self::Integer | Self::Float)
             }
@@ -155,9 +155,20 @@ pub fn literal_to_wire(
         return Err(LiteralError::WrongKind);
     }
     if kind == LiteralKind::Hex {
-        return Ok(hex_digits(text.get(2..).unwrap_or_default(), out)?);
+        let start = out.len();
+        hex_digits(text.get(2..).unwrap_or_default(), out)?;
+        return Ok(validate(ty, &out[start..])?);
     }
-    Ok(text_to_wire(text, ty, out)?)
+    let start = out.len();
+    text_to_wire(text, ty, out)?;
+    // Digits that stand for no double are not taken for infinity.
+    if *ty == CqlType::Double && text.contains(|c: char| c.is_ascii_digit()) {
+        let is_finite = out[start..].try_into().is_ok_and(|bytes| f64::from_be_bytes(bytes).is_finite());
+        if !is_finite {
+            return Ok(unable("double", text)?);
+        }
+    }
+    Ok(())
 }
 
 fn hex_digits(digits: &str, out: &mut Vec<u8>) -> Result<(), ValueError> {

@@ -6,8 +6,8 @@ use super::date_time::{format_date, format_time, timestamp_text};
 use super::decode::decode;
 use super::inet::format_inet;
 use super::number::{format_double, format_float};
-use super::wire::write_hex;
 use crate::cql_type::{CqlType, quote_identifier};
+use crate::hex::write_hex;
 
 /// The CQL literal of a value, given as its wire bytes; `null` for a null, and for an empty
 /// value of a type whose literals cannot say it.

@@ -40,7 +40,7 @@ pub use literal_out::wire_to_literal;
 pub use number::{Decimal, decode_varint, encode_varint, format_double, format_float};
 pub use validate::validate;
 pub use wire::{
-    hex_to_bytes, read_bytes, read_length, read_unsigned_vint, read_vint, write_bytes, write_hex,
+    elements, map_entries, read_bytes, read_length, read_unsigned_vint, read_vint, write_bytes,
     write_unsigned_vint, write_vint,
 };
 

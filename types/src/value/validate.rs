@@ -2,8 +2,9 @@
 
 use super::ValueError;
 use super::duration::CqlDuration;
-use super::wire::{read_bytes, read_length, read_unsigned_vint, take, write_hex};
+use super::wire::{read_bytes, read_length, read_unsigned_vint, take};
 use crate::cql_type::{CqlType, UserType};
+use crate::hex::write_hex;
 
 type Result = std::result::Result<(), ValueError>;
 

@@ -30,6 +30,20 @@ pub fn read_bytes<'a>(input: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     }
 }
 
+/// The elements of a list's or a set's wire bytes; a null one is none.
+pub fn elements(collection: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = collection;
+    let count = read_length(&mut rest).unwrap_or(0).max(0);
+    (0..count).map_while(move |_| read_bytes(&mut rest))
+}
+
+/// The entries of a map's wire bytes.
+pub fn map_entries(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = map;
+    let count = read_length(&mut rest).unwrap_or(0).max(0);
+    (0..count).map_while(move |_| Some((read_bytes(&mut rest)??, read_bytes(&mut rest)??)))
+}
+
 /// Appends a `[bytes]`; null has the length -1.
 ///
 /// # Errors
@@ -97,28 +111,4 @@ pub fn read_vint(input: &mut &[u8]) -> Option<i64> {
 /// Appends a signed variable-length integer (zigzag).
 pub fn write_vint(value: i64, out: &mut Vec<u8>) {
     write_unsigned_vint(((value << 1) ^ (value >> 63)) as u64, out);
-}
-
-/// The bytes that hexadecimal digits in either case stand for; `None` for anything else.
-#[must_use]
-pub fn hex_to_bytes(digits: &str) -> Option<Vec<u8>> {
-    let digits = digits.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits.chunks_exact(2).map(|pair| Some((hex_digit(pair[0])? << 4) | hex_digit(pair[1])?)).collect()
-}
-
-fn hex_digit(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
-}
-
-/// Appends the bytes as hexadecimal digits in lower case.
-pub fn write_hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.reserve(bytes.len() * 2);
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
 }

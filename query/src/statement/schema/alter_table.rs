@@ -34,7 +34,7 @@ impl Planner<'_> {
                 }
             }
             TableChange::Drop { if_exists, columns, timestamp } => {
-                let at = timestamp.unwrap_or_else(|| self.processor.node.timestamps.next());
+                let at = timestamp.unwrap_or_else(|| self.host.node.timestamps.next());
                 for column in columns {
                     drop_column(&mut table, column, *if_exists, at)?;
                 }

@@ -3,9 +3,9 @@
 use crate::ast::{Describe, DescribeTarget, FunctionName, QualifiedName};
 use crate::create_text::{TextOptions, keyspace_text, table_text, type_text, types_in_order};
 use crate::error::{CqlError, invalid};
+use crate::host::Host;
 use crate::outcome::{ColumnSpec, Outcome, StatementResult};
-use crate::processor::Processor;
-use crate::system_tables::{is_system_keyspace, is_virtual_keyspace};
+use crate::system_keyspaces::{is_system_keyspace, is_virtual_keyspace};
 use dodona_cluster::replication::Replication;
 use dodona_types::cql_type::quote_identifier;
 use dodona_types::schema::{Keyspace, Schema, Table};
@@ -36,12 +36,12 @@ impl DescribePlan {
     }
 
     /// The columns of the answer.
-    pub(super) fn columns(&self, processor: &Processor) -> Vec<ColumnSpec> {
+    pub(super) fn columns(&self, host: &Host) -> Vec<ColumnSpec> {
         let text = |names: &[&str]| names.iter().map(|name| column(name, CqlType::Text)).collect::<Vec<_>>();
         match &self.describe.target {
             DescribeTarget::Cluster => {
                 let mut columns = text(&["cluster", "partitioner", "snitch"]);
-                if self.placed_keyspace(&processor.node.schema()).is_some() {
+                if self.placed_keyspace(&host.node.schema()).is_some() {
                     columns.push(column("range_ownership", range_ownership_type()));
                 }
                 columns
@@ -55,10 +55,10 @@ impl DescribePlan {
         }
     }
 
-    pub(super) fn execute(&self, processor: &Processor, sink: &mut dyn RowSink) -> Result<Outcome, CqlError> {
-        let schema = processor.node.schema();
+    pub(super) fn execute(&self, host: &Host, sink: &mut dyn RowSink) -> Result<Outcome, CqlError> {
+        let schema = host.node.schema();
         if self.describe.target == DescribeTarget::Cluster {
-            self.cluster(processor, &schema, sink)?;
+            self.cluster(host, &schema, sink)?;
         } else {
             let describer = Describer { schema: &schema, plan: self };
             for element in describer.elements()? {
@@ -80,18 +80,13 @@ impl DescribePlan {
         if is_system_keyspace(current) { None } else { schema.keyspace(current) }
     }
 
-    fn cluster(
-        &self,
-        processor: &Processor,
-        schema: &Schema,
-        sink: &mut dyn RowSink,
-    ) -> Result<(), CqlError> {
-        sink.value(Some(processor.node.info.cluster_name.as_bytes()));
+    fn cluster(&self, host: &Host, schema: &Schema, sink: &mut dyn RowSink) -> Result<(), CqlError> {
+        sink.value(Some(host.node.info.cluster_name.as_bytes()));
         sink.value(Some(b"Murmur3Partitioner"));
         // What Cassandra says, whichever snitch it wraps.
         sink.value(Some(b"DynamicEndpointSnitch"));
         if let Some(keyspace) = self.placed_keyspace(schema) {
-            sink.value(Some(&range_ownership(processor, keyspace)?));
+            sink.value(Some(&range_ownership(host, keyspace)?));
         }
         sink.end_row();
         Ok(())
@@ -107,8 +102,8 @@ fn range_ownership_type() -> CqlType {
 }
 
 /// For each range's end the addresses of the nodes that hold it.
-fn range_ownership(processor: &Processor, keyspace: &Keyspace) -> Result<Vec<u8>, CqlError> {
-    let placement = processor.node.placement();
+fn range_ownership(host: &Host, keyspace: &Keyspace) -> Result<Vec<u8>, CqlError> {
+    let placement = host.node.placement();
     let strategy = Replication::from_options(&keyspace.replication).map_err(CqlError::Server)?;
     let members = placement.ring.members();
     let mut owners = BTreeMap::new();

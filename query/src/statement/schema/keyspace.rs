@@ -5,7 +5,7 @@ use super::{Planner, Work, check_modifiable, is_valid_name, replication};
 use crate::ast::{AlterKeyspace, CreateKeyspace, DropKeyspace};
 use crate::error::{CqlError, invalid};
 use crate::outcome::{ChangeKind, ChangeTarget};
-use crate::system_tables::is_local_system_keyspace;
+use crate::system_keyspaces::is_local_system_keyspace;
 use dodona_cluster::metadata::SchemaChange;
 use dodona_types::limits::MAX_NAME_CHARS;
 use dodona_types::schema::{Keyspace, Options};
@@ -100,11 +100,11 @@ impl Planner<'_> {
         options: &[(String, String)],
         previous: Option<&Options>,
     ) -> Result<Options, CqlError> {
-        replication::normalise(keyspace, options, previous, &self.processor.node.placement().ring)
+        replication::normalise(keyspace, options, previous, &self.host.node.placement().ring)
     }
 
     fn warnings(&self, keyspace: &Keyspace, previous: Option<&Options>) -> Vec<String> {
-        let placement = self.processor.node.placement();
+        let placement = self.host.node.placement();
         replication::warnings(&keyspace.name, &keyspace.replication, previous, &placement.ring)
     }
 }

@@ -18,11 +18,10 @@ mod user_type;
 use crate::ast::{QualifiedName, Statement};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::host::Host;
 use crate::outcome::{ChangeKind, ChangeTarget, ColumnSpec, Outcome, SchemaEvent, StatementResult};
-use crate::processor::Processor;
-use crate::session::{Parameters, Session};
 use crate::statement::not_yet;
-use crate::system_tables::{is_local_system_keyspace, is_system_keyspace};
+use crate::system_keyspaces::{is_local_system_keyspace, is_system_keyspace};
 use dodona_cluster::ClusterError;
 use dodona_cluster::metadata::SchemaChange;
 use dodona_types::RowSink;
@@ -47,7 +46,7 @@ pub(crate) enum SchemaPlan {
 
 /// What the statement means, and the columns of its rows if it gives rows.
 pub(crate) fn prepare(
-    processor: &Processor,
+    host: &Host,
     context: &mut Context<'_>,
     statement: &Statement,
 ) -> Result<(SchemaPlan, Option<Vec<ColumnSpec>>), CqlError> {
@@ -70,7 +69,7 @@ pub(crate) fn prepare(
         }
         Statement::Describe(describe) => {
             let plan = describe::DescribePlan::new(describe.clone(), context.default_keyspace.clone());
-            let columns = plan.columns(processor);
+            let columns = plan.columns(host);
             Ok((SchemaPlan::Describe(plan), Some(columns)))
         }
         Statement::CreateIndex(_) | Statement::DropIndex(_) => not_yet("Secondary indexes are"),
@@ -86,35 +85,31 @@ pub(crate) fn prepare(
 
 /// Executes it. Rows (of DESCRIBE) go to `sink`.
 pub(crate) async fn execute(
-    processor: &Processor,
-    _session: &Session,
+    host: &Host,
     plan: &SchemaPlan,
-    _parameters: &Parameters<'_>,
     sink: &mut dyn RowSink,
 ) -> Result<Outcome, CqlError> {
     match plan {
-        SchemaPlan::Change(statement, keyspace) => change(processor, statement, keyspace.as_ref()).await,
-        SchemaPlan::Truncate(plan) => plan.execute(processor).await,
-        SchemaPlan::Describe(plan) => plan.execute(processor, sink),
+        SchemaPlan::Change(statement, keyspace) => change(host, statement, keyspace.as_ref()).await,
+        SchemaPlan::Truncate(plan) => plan.execute(host).await,
+        SchemaPlan::Describe(plan) => plan.execute(host, sink),
     }
 }
 
 async fn change(
-    processor: &Processor,
+    host: &Host,
     statement: &Statement,
     default_keyspace: Option<&Arc<str>>,
 ) -> Result<Outcome, CqlError> {
     for _ in 0..MAX_ATTEMPTS {
-        let schema = processor.node.schema();
-        let planner = Planner { processor, schema: &schema, default_keyspace };
+        let schema = host.node.schema();
+        let planner = Planner { host, schema: &schema, default_keyspace };
         let work = planner.work_out(statement)?;
         let Some(event) = work.event else {
             return Ok(Outcome { result: StatementResult::Void { safe_at: None }, warnings: work.warnings });
         };
-        match processor.node.change_schema(schema.epoch, work.changes).await {
+        match host.node.change_schema(schema.epoch, work.changes).await {
             Ok(_) => {
-                // Whoever asks once this statement has answered must see the change.
-                processor.refresh_system_tables()?;
                 let result = StatementResult::SchemaChange(event);
                 return Ok(Outcome { result, warnings: work.warnings });
             }
@@ -148,7 +143,7 @@ impl Work {
 
 /// Works statements out against one schema.
 struct Planner<'a> {
-    processor: &'a Processor,
+    host: &'a Host,
     schema: &'a Schema,
     default_keyspace: Option<&'a Arc<str>>,
 }

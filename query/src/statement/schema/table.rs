@@ -51,8 +51,8 @@ impl Planner<'_> {
     fn table_id(&self, asked: Option<&str>) -> Result<Uuid, CqlError> {
         let Some(asked) = asked else {
             let mut node = [0; 8];
-            self.processor.random.fill(&mut node);
-            return Ok(timeuuid_with(self.processor.node.timestamps.next(), 0, node));
+            self.host.random.fill(&mut node);
+            return Ok(timeuuid_with(self.host.node.timestamps.next(), 0, node));
         };
         let id = Uuid::parse_str(asked).map_err(|_| CqlError::Config("Invalid table id".into()))?;
         match self.schema.table_by_id(TableId(id)) {

@@ -3,9 +3,9 @@
 use crate::ast::QualifiedName;
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::host::Host;
 use crate::outcome::{Outcome, StatementResult};
-use crate::processor::Processor;
-use crate::system_tables::{is_local_system_keyspace, is_volatile};
+use crate::system_keyspaces::{is_local_system_keyspace, is_volatile};
 use dodona_types::TableId;
 use dodona_types::schema::Table;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ impl TruncatePlan {
         Ok(Self { table })
     }
 
-    pub(super) async fn execute(&self, processor: &Processor) -> Result<Outcome, CqlError> {
-        let node = &processor.node;
+    pub(super) async fn execute(&self, host: &Host) -> Result<Outcome, CqlError> {
+        let node = &host.node;
         // Other nodes would keep their rows.
         if node.placement().ring.members().len() > 1 && !is_local_system_keyspace(&self.table.keyspace) {
             return Err(CqlError::Truncate(

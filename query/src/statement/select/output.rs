@@ -1,17 +1,19 @@
 //! Where the rows of a read go: filtered, grouped, sorted, cut into pages.
 
+mod groups;
+
 use crate::binding::Binding;
 use crate::error::CqlError;
+use crate::functions::Accumulator;
 use crate::paging::PagingState;
 use crate::restrictions::Filter;
 use crate::row_values::RowValues;
-use crate::selection::{AggregateState, Selection, Selector};
+use crate::selection::{Selection, Selector};
 use dodona_types::limits::MAX_PAGE_BYTES;
 use dodona_types::schema::Table;
-use dodona_types::value::{self, wire_to_json, write_json_string};
-use dodona_types::{KeyRef, LiveRow, RowSink, RowVisitor};
+use dodona_types::value::{wire_to_json, write_json_string};
+use dodona_types::{CqlType, KeyRef, LiveRow, RowSink, RowVisitor};
 use smallvec::SmallVec;
-use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 /// Bytes of a partition key that need no allocation.
@@ -24,7 +26,9 @@ pub(super) struct Shape<'a> {
     pub(super) json: bool,
     pub(super) distinct: bool,
     pub(super) sort: &'a [(usize, bool)],
-    pub(super) group_by: &'a [usize],
+    /// The rows come against their order.
+    pub(super) reversed: bool,
+    pub(super) group_by: &'a [(Selector, CqlType)],
     /// A partition without rows but with a static row gives a row.
     pub(super) static_only_rows: bool,
 }
@@ -49,15 +53,17 @@ pub(super) struct Output<'a> {
     more: bool,
     done: bool,
     error: Option<CqlError>,
-    /// The group that is being worked out: its key, its aggregates, its first row's values.
-    group: Option<Group>,
+    /// The group that is being worked out.
+    group: Option<Box<Group<'a>>>,
     sorted: Vec<SortedRow>,
 }
 
-struct Group {
+/// A group: its key, its aggregates, and the values of its first row, which columns outside of
+/// aggregates take.
+struct Group<'a> {
     key: Vec<Option<Vec<u8>>>,
-    states: Vec<AggregateState>,
-    first: Vec<Option<Vec<u8>>>,
+    states: Vec<Accumulator>,
+    first: RowValues<'a>,
 }
 
 struct SortedRow {
@@ -130,7 +136,9 @@ impl<'a> Output<'a> {
         }
         if !self.shape.selection.aggregates.is_empty() || !self.shape.group_by.is_empty() {
             if self.group.is_none() && self.shape.group_by.is_empty() {
-                self.group = Some(self.new_group(Vec::new()));
+                // No row at all: its first has no values.
+                self.values = RowValues::new(self.shape.table, &self.shape.selection.wanted);
+                self.group = Some(Box::new(self.new_group(Vec::new())));
             }
             self.end_group()?;
         }
@@ -158,14 +166,15 @@ impl<'a> Output<'a> {
         if !self.filter.is_empty() && !self.filter.accepts(|column| self.values.value_of(column)) {
             return Ok(ControlFlow::Continue(()));
         }
+        if !self.shape.selection.aggregates.is_empty() || !self.shape.group_by.is_empty() {
+            self.rows_in_partition += 1;
+            self.aggregate()?;
+            return Ok(if self.done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+        }
         if self.partition_left == 0 {
             return Ok(ControlFlow::Continue(()));
         }
         self.rows_in_partition += 1;
-        if !self.shape.selection.aggregates.is_empty() || !self.shape.group_by.is_empty() {
-            self.aggregate()?;
-            return Ok(if self.done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
-        }
         if !self.shape.sort.is_empty() {
             self.partition_left -= 1;
             return self.keep_for_sorting();
@@ -223,13 +232,17 @@ impl<'a> Output<'a> {
             self.sink.end_row();
             return Ok(());
         }
-        let row = self.selected(&[])?;
+        let row = self.selected(&self.values, &[])?;
         self.give_values(&row)
     }
 
-    fn selected(&self, aggregates: &[Option<Vec<u8>>]) -> Result<Vec<Option<Vec<u8>>>, CqlError> {
+    fn selected(
+        &self,
+        values: &RowValues<'_>,
+        aggregates: &[Option<Vec<u8>>],
+    ) -> Result<Vec<Option<Vec<u8>>>, CqlError> {
         let selectors = self.shape.selection.selectors.iter();
-        selectors.map(|selector| selector.value(&self.values, aggregates, self.binding)).collect()
+        selectors.map(|selector| selector.value(values, aggregates, self.binding)).collect()
     }
 
     fn give_values(&mut self, row: &[Option<Vec<u8>>]) -> Result<(), CqlError> {
@@ -257,111 +270,6 @@ impl<'a> Output<'a> {
         }
         out.push('}');
         Ok(out)
-    }
-
-    fn new_group(&self, key: Vec<Option<Vec<u8>>>) -> Group {
-        Group {
-            key,
-            states: vec![AggregateState::default(); self.shape.selection.aggregates.len()],
-            first: Vec::new(),
-        }
-    }
-
-    fn aggregate(&mut self) -> Result<(), CqlError> {
-        let key: Vec<Option<Vec<u8>>> =
-            self.shape.group_by.iter().map(|index| self.values.value(*index).map(<[u8]>::to_vec)).collect();
-        if self.group.as_ref().is_some_and(|group| group.key != key) {
-            self.end_group()?;
-            if self.done {
-                return Ok(());
-            }
-        }
-        if self.group.is_none() {
-            let mut group = self.new_group(key);
-            // Columns outside of aggregates take the values of the group's first row.
-            group.first = self.selected(&[])?;
-            self.group = Some(group);
-        }
-        if let Some(group) = &mut self.group {
-            for (state, aggregate) in group.states.iter_mut().zip(&self.shape.selection.aggregates) {
-                state.take(aggregate, &self.values, self.binding)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn end_group(&mut self) -> Result<(), CqlError> {
-        let Some(group) = self.group.take() else {
-            return Ok(());
-        };
-        if self.rows_left == 0 {
-            return Ok(());
-        }
-        let results = group
-            .states
-            .into_iter()
-            .zip(&self.shape.selection.aggregates)
-            .map(|(state, aggregate)| state.finish(aggregate))
-            .collect::<Result<Vec<_>, _>>()?;
-        let selection = self.shape.selection;
-        let mut row = Vec::with_capacity(selection.selectors.len());
-        for (index, selector) in selection.selectors.iter().enumerate() {
-            row.push(match selector {
-                Selector::Aggregate(_) | Selector::Call(..) => {
-                    selector.value(&self.values, &results, self.binding)?
-                }
-                _ => group.first.get(index).cloned().flatten(),
-            });
-        }
-        self.give_values(&row)?;
-        self.rows_left -= 1;
-        if self.rows_left == 0 {
-            self.done = true;
-        }
-        Ok(())
-    }
-
-    fn keep_for_sorting(&mut self) -> Result<ControlFlow<()>, CqlError> {
-        let by =
-            self.shape.sort.iter().map(|(index, _)| self.values.value(*index).map(<[u8]>::to_vec)).collect();
-        let values = self.selected(&[])?;
-        self.sorted.push(SortedRow { by, values });
-        Ok(ControlFlow::Continue(()))
-    }
-
-    fn give_sorted(&mut self) {
-        if self.sorted.is_empty() {
-            return;
-        }
-        let mut rows = std::mem::take(&mut self.sorted);
-        let types: Vec<_> = self
-            .shape
-            .sort
-            .iter()
-            .map(|(index, descending)| {
-                (self.shape.selection.wanted[*index].column.cql_type.clone(), *descending)
-            })
-            .collect();
-        rows.sort_by(|a, b| {
-            types.iter().zip(a.by.iter().zip(&b.by)).fold(
-                Ordering::Equal,
-                |order, ((ty, descending), (a, b))| {
-                    order.then_with(|| {
-                        let order = match (a, b) {
-                            (Some(a), Some(b)) => value::compare(ty, a, b),
-                            (a, b) => a.is_some().cmp(&b.is_some()),
-                        };
-                        if *descending { order.reverse() } else { order }
-                    })
-                },
-            )
-        });
-        let limit = usize::try_from(self.rows_left).unwrap_or(usize::MAX);
-        for row in rows.into_iter().take(limit) {
-            if let Err(error) = self.give_values(&row.values) {
-                self.error.get_or_insert(error);
-            }
-        }
     }
 }
 

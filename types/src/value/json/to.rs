@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::cql_type::CqlType;
+use crate::hex::write_hex;
 use crate::value::{
     Value, ValueError, decode, format_date, format_double, format_float, format_inet, format_time,
-    format_timestamp, write_hex,
+    format_timestamp,
 };
 
 /// Appends the JSON of a value, given as its wire bytes; null is `null` and an empty value of a

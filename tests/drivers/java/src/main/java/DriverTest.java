@@ -58,6 +58,15 @@ public final class DriverTest {
             }
             require(expected == ROWS, "read " + expected + " rows");
             PreparedStatement small = session.prepare("INSERT INTO " + keyspace + ".wide (bucket, seq) VALUES (?, ?)");
+            session.execute("CREATE TABLE " + keyspace + ".register (key int PRIMARY KEY, value int)");
+            var conditional = session.prepare("INSERT INTO " + keyspace + ".register (key, value) VALUES (?, ?) IF NOT EXISTS");
+            if (!session.execute(conditional.bind(1, 10)).wasApplied()) {
+                throw new AssertionError("a conditional insert was refused");
+            }
+            var refused = session.execute(conditional.bind(1, 20));
+            if (refused.wasApplied() || refused.one().getInt("value") != 10) {
+                throw new AssertionError("a conditional insert was applied twice");
+            }
             session.execute(BatchStatement.newInstance(DefaultBatchType.LOGGED, small.bind("batch", 1), small.bind("batch", 2)));
             long count = session.execute("SELECT count(*) FROM " + keyspace + ".wide WHERE bucket = 'batch'").one().getLong(0);
             require(count == 2, "the batch wrote " + count);

@@ -1,0 +1,56 @@
+//! Which node holds what.
+
+use crate::error::ClusterError;
+use crate::replication::Replication;
+use crate::ring::Ring;
+use dodona_env::collections::HashMap;
+use dodona_storage::StorageError;
+use dodona_types::schema::Schema;
+use dodona_types::{Consistency, TableId};
+use std::sync::Arc;
+
+/// Which node holds what, at one schema. Immutable.
+pub struct Placement {
+    /// The schema, with the keyspaces that every node has.
+    pub schema: Arc<Schema>,
+    /// The ring.
+    pub ring: Ring,
+    /// This node's place among the ring's members.
+    pub local: usize,
+    replication: HashMap<TableId, Arc<Replication>>,
+}
+
+impl Placement {
+    pub(crate) fn new(schema: Arc<Schema>, ring: Ring, local: usize) -> Self {
+        let mut replication = HashMap::default();
+        for keyspace in schema.keyspaces.values() {
+            // What the schema holds was validated when it was created.
+            let strategy =
+                Arc::new(Replication::from_options(&keyspace.replication).unwrap_or(Replication::Local));
+            for table in keyspace.tables.values() {
+                replication.insert(table.id, Arc::clone(&strategy));
+            }
+        }
+        Self { schema, ring, local, replication }
+    }
+
+    pub(crate) fn replication_of(&self, table: TableId) -> Result<&Replication, ClusterError> {
+        self.replication.get(&table).map(AsRef::as_ref).ok_or(StorageError::NoSuchTable(table).into())
+    }
+
+    /// True if this node alone holds the table.
+    ///
+    /// # Errors
+    /// [`ClusterError::Unavailable`] if it alone is too few for the level.
+    pub(crate) fn only_here(&self, table: TableId, consistency: Consistency) -> Result<bool, ClusterError> {
+        let replication = self.replication_of(table)?;
+        if self.ring.members().len() > 1 && *replication != Replication::Local {
+            return Ok(false);
+        }
+        let required = replication.block_for(consistency, &self.ring.members()[self.local].data_center);
+        if required > 1 {
+            return Err(ClusterError::Unavailable { consistency, required, alive: 1 });
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,27 @@
+//! What statements are executed on.
+
+use crate::server_view::ServerView;
+use dodona_cluster::Node;
+use dodona_env::Random;
+use std::sync::{Arc, OnceLock};
+
+/// The node, and what else the execution of a statement draws from.
+pub(crate) struct Host {
+    pub(crate) node: Arc<Node>,
+    pub(crate) random: Random,
+    /// What the server tells of itself, once it has said so.
+    pub(crate) server_view: OnceLock<Box<dyn ServerView>>,
+    /// Seconds since the epoch.
+    pub(crate) started_at_seconds: i64,
+}
+
+impl Host {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self {
+            random: node.env.random.split("query"),
+            server_view: OnceLock::new(),
+            started_at_seconds: node.env.clock.wall_seconds(),
+            node,
+        }
+    }
+}

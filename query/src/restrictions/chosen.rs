@@ -1,0 +1,253 @@
+//! The partitions and rows that conditions choose, once their values are known.
+
+use super::tuple::TupleCondition;
+use super::{RawKeys, Restrictions, narrow};
+use crate::ast::Operator;
+use crate::binding::{Binding, Val};
+use crate::error::{CqlError, invalid};
+use crate::keys;
+use dodona_types::key::{ABOVE, BELOW};
+use dodona_types::read_command::{ClusteringSelection, PartitionRange, RangeBound};
+use dodona_types::schema::Column;
+use dodona_types::value;
+use dodona_types::{ClusteringSlice, Token};
+use smallvec::smallvec;
+use std::borrow::Cow;
+
+impl Restrictions {
+    /// The client's bytes of a clustering key that is given whole, where they must be kept.
+    pub(crate) fn originals(&self, binding: &Binding<'_>) -> Result<Option<Vec<u8>>, CqlError> {
+        let is_lossless = |column: &Column| dodona_types::comparable::is_lossless(&column.cql_type);
+        if self.table.clustering_key().all(is_lossless) {
+            return Ok(None);
+        }
+        if let Some(tuple) = self.exact_tuple() {
+            return self.originals_of_tuple(tuple, binding);
+        }
+        let mut components = Vec::with_capacity(self.clustering.len());
+        for condition in &self.clustering {
+            components.push((
+                &condition.column,
+                condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0),
+            ));
+        }
+        Ok(keys::originals(components.iter().map(|(column, wire)| (*column, &**wire))))
+    }
+
+    fn originals_of_tuple(
+        &self,
+        tuple: &TupleCondition,
+        binding: &Binding<'_>,
+    ) -> Result<Option<Vec<u8>>, CqlError> {
+        let mut components: Vec<(&Column, Cow<'_, [u8]>)> = Vec::new();
+        for condition in &self.clustering {
+            let mut values = condition.operands.evaluate(binding, &condition.column.name)?;
+            components.push((&condition.column, values.swap_remove(0)));
+        }
+        let values = tuple.values(binding)?;
+        let parts = values.first().map_or(Ok(Vec::new()), |value| tuple.parts(value))?;
+        components.extend(tuple.columns.iter().zip(parts.into_iter().map(Cow::Borrowed)));
+        Ok(keys::originals(components.iter().map(|(column, wire)| (*column, &**wire))))
+    }
+
+    /// The raw keys of the partitions, where they are given; without repetition, in the order of
+    /// their components.
+    pub(crate) fn partition_keys(&self, binding: &Binding<'_>) -> Result<RawKeys, CqlError> {
+        let Some(conditions) = &self.partition else {
+            return Ok(RawKeys::new());
+        };
+        let is_alone = conditions.len() == 1;
+        let mut keys: RawKeys = smallvec![Vec::new()];
+        for condition in conditions {
+            let mut values = condition.operands.evaluate(binding, &condition.column.name)?;
+            if values.len() > 1 {
+                let ty = &condition.column.cql_type;
+                values.sort_by(|a, b| value::compare(ty, a, b));
+                values.dedup_by(|a, b| value::compare(ty, a, b).is_eq());
+            }
+            keys = product(keys, &values, |value, key| {
+                keys::put_key_component(value, is_alone, key);
+                Ok(())
+            })?;
+        }
+        keys.iter().try_for_each(|key| keys::check_partition_key(key))?;
+        if !self.token.is_empty() {
+            let range = self.partition_range(binding)?;
+            keys.retain(|key| range.as_ref().is_some_and(|range| range_has(range, Token::of_key(key))));
+        }
+        Ok(keys)
+    }
+
+    /// The range of partitions, where keys are not given.
+    pub(crate) fn partition_range(&self, binding: &Binding<'_>) -> Result<Option<PartitionRange>, CqlError> {
+        let mut range = PartitionRange::all();
+        for (operator, expression) in &self.token {
+            let bytes = match expression.evaluate(binding)? {
+                Val::Bytes(bytes) => bytes,
+                Val::Null => return invalid("Invalid null token value"),
+                Val::Unset => return invalid("Invalid unset token value"),
+            };
+            let Ok(token) = bytes.as_ref().try_into().map(i64::from_be_bytes).map(Token) else {
+                return invalid("Invalid empty token value");
+            };
+            match operator {
+                Operator::Equal => {
+                    tighten_start(&mut range, token, true);
+                    tighten_end(&mut range, token, true);
+                }
+                Operator::Greater => tighten_start(&mut range, token, false),
+                Operator::GreaterOrEqual => tighten_start(&mut range, token, true),
+                Operator::Less if token == Token::MIN => {}
+                Operator::LessOrEqual if token == Token::MIN => {}
+                Operator::Less => tighten_end(&mut range, token, false),
+                _ => tighten_end(&mut range, token, true),
+            }
+        }
+        let empty = matches!((&range.start, &range.end), (RangeBound::Token(start, _), RangeBound::Token(end, _)) if start > end);
+        Ok((!empty).then_some(range))
+    }
+
+    /// The rows of each partition.
+    pub(crate) fn clustering_selection(
+        &self,
+        binding: &Binding<'_>,
+    ) -> Result<ClusteringSelection, CqlError> {
+        let mut prefixes: RawKeys = smallvec![Vec::new()];
+        for condition in &self.clustering {
+            let values = condition.operands.evaluate(binding, &condition.column.name)?;
+            prefixes = product(prefixes, &values, |value, prefix| {
+                keys::put_component(&condition.column, value, prefix)
+            })?;
+        }
+        if let Some(tuple) = self.exact_tuple() {
+            let values = tuple.values(binding)?;
+            let mut names = Vec::with_capacity(prefixes.len() * values.len());
+            for prefix in &prefixes {
+                for value in &values {
+                    let mut name = tuple.encode(prefix, value)?;
+                    keys::end_clustering(&mut name);
+                    names.push(name);
+                }
+            }
+            names.sort_unstable();
+            names.dedup();
+            return Ok(ClusteringSelection::Names(names));
+        }
+        if self.names_whole_clustering() && !self.clustering.is_empty() && self.tuples.is_empty() {
+            prefixes.iter_mut().for_each(keys::end_clustering);
+            prefixes.sort_unstable();
+            prefixes.dedup();
+            return Ok(ClusteringSelection::Names(prefixes.into_vec()));
+        }
+        let mut slices = Vec::with_capacity(prefixes.len());
+        for prefix in prefixes {
+            self.slices_of(&prefix, binding, &mut slices)?;
+        }
+        slices.sort_unstable();
+        slices.dedup();
+        Ok(ClusteringSelection::Slices(slices))
+    }
+
+    fn slices_of(
+        &self,
+        prefix: &[u8],
+        binding: &Binding<'_>,
+        out: &mut Vec<ClusteringSlice>,
+    ) -> Result<(), CqlError> {
+        let bound = |bytes: &[u8], end: u8| [bytes, &[end]].concat();
+        if let Some(tuple) =
+            self.tuples.iter().find(|tuple| matches!(tuple.operator, Operator::Equal | Operator::In))
+        {
+            for value in tuple.values(binding)? {
+                let point = tuple.encode(prefix, &value)?;
+                out.push(ClusteringSlice { start: bound(&point, BELOW), end: bound(&point, ABOVE) });
+            }
+            return Ok(());
+        }
+        let whole = if prefix.is_empty() {
+            ClusteringSlice::all()
+        } else {
+            ClusteringSlice { start: bound(prefix, BELOW), end: bound(prefix, ABOVE) }
+        };
+        let mut slice = whole;
+        for condition in &self.clustering_slice {
+            let value = condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0);
+            let mut point = prefix.to_vec();
+            keys::put_component(&condition.column, &value, &mut point)?;
+            narrow(&mut slice, &point, condition.operator, condition.column.descending);
+        }
+        let mut slices = vec![slice];
+        for tuple in &self.tuples {
+            let value = tuple.values(binding)?.swap_remove(0);
+            slices = tuple.narrow(prefix, &value, &slices)?;
+        }
+        out.extend(slices.into_iter().filter(|slice| !slice.is_empty()));
+        Ok(())
+    }
+}
+
+/// The most partitions, or places in them, that a statement names.
+const MAX_COMBINATIONS: usize = 65_536;
+
+fn too_many_combinations(count: usize) -> String {
+    format!(
+        "The query cannot be completed because it selects {count} combinations of keys - the maximum allowed is {MAX_COMBINATIONS}"
+    )
+}
+
+/// Every prefix with every value behind it.
+fn product(
+    mut prefixes: RawKeys,
+    values: &[Cow<'_, [u8]>],
+    put: impl Fn(&[u8], &mut Vec<u8>) -> Result<(), CqlError>,
+) -> Result<RawKeys, CqlError> {
+    if let [value] = values {
+        prefixes.iter_mut().try_for_each(|prefix| put(value, prefix))?;
+        return Ok(prefixes);
+    }
+    let count = prefixes.len().saturating_mul(values.len());
+    if count > MAX_COMBINATIONS {
+        return invalid(too_many_combinations(count));
+    }
+    let mut longer = RawKeys::with_capacity(prefixes.len() * values.len());
+    for prefix in &prefixes {
+        for value in values {
+            let mut prefix = prefix.clone();
+            put(value, &mut prefix)?;
+            longer.push(prefix);
+        }
+    }
+    Ok(longer)
+}
+
+fn tighten_start(range: &mut PartitionRange, token: Token, inclusive: bool) {
+    let tighter = match &range.start {
+        RangeBound::Token(present, was_inclusive) => (token, !inclusive) > (*present, !*was_inclusive),
+        _ => true,
+    };
+    if tighter {
+        range.start = RangeBound::Token(token, inclusive);
+    }
+}
+
+fn tighten_end(range: &mut PartitionRange, token: Token, inclusive: bool) {
+    let tighter = match &range.end {
+        RangeBound::Token(present, was_inclusive) => (token, inclusive) < (*present, *was_inclusive),
+        _ => true,
+    };
+    if tighter {
+        range.end = RangeBound::Token(token, inclusive);
+    }
+}
+
+fn range_has(range: &PartitionRange, token: Token) -> bool {
+    let after_start = match &range.start {
+        RangeBound::Token(start, inclusive) => token > *start || (*inclusive && token == *start),
+        _ => true,
+    };
+    let before_end = match &range.end {
+        RangeBound::Token(end, inclusive) => token < *end || (*inclusive && token == *end),
+        _ => true,
+    };
+    after_start && before_end
+}

@@ -1,0 +1,331 @@
+//! IF: conditions on what is there before a statement changes it.
+
+use crate::ast::{self, ColumnPart, IfClause, Operand, Operator};
+use crate::binding::{Binding, Val};
+use crate::context::Context;
+use crate::error::{CqlError, invalid};
+use crate::restrictions::column_of;
+use crate::term::{Expression, Receiver};
+use dodona_types::CqlType;
+use dodona_types::schema::{Column, ColumnKind, Table};
+use dodona_types::value::{self, elements, map_entries};
+use std::borrow::Cow;
+
+/// What must hold before a statement has an effect.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Conditions {
+    /// Nothing: the statement is not conditional.
+    #[default]
+    None,
+    /// The row must not be there.
+    NotExists,
+    /// The row must be there.
+    Exists,
+    /// All of these must hold.
+    Columns(Vec<ColumnCondition>),
+}
+
+impl Conditions {
+    /// The conditions of an UPDATE or a DELETE. Those on static columns come last.
+    pub(crate) fn prepare(
+        context: &mut Context<'_>,
+        table: &Table,
+        clause: &IfClause,
+    ) -> Result<Self, CqlError> {
+        match clause {
+            IfClause::None => Ok(Self::None),
+            IfClause::Exists if table.is_counter() => {
+                invalid("Conditional updates are not supported on counter tables")
+            }
+            IfClause::Exists => Ok(Self::Exists),
+            IfClause::Conditions(conditions) => {
+                let prepared = conditions.iter().map(|one| ColumnCondition::prepare(context, table, one));
+                let mut prepared = prepared.collect::<Result<Vec<_>, _>>()?;
+                prepared.sort_by_key(|condition| condition.column.kind == ColumnKind::Static);
+                Ok(Self::Columns(prepared))
+            }
+        }
+    }
+
+    /// True if the statement is conditional.
+    pub(crate) const fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// True if there are conditions on columns, all of them static.
+    pub(crate) fn are_static(&self) -> bool {
+        match self {
+            Self::Columns(conditions) => {
+                conditions.iter().all(|condition| condition.column.kind == ColumnKind::Static)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A part of a column's value.
+#[derive(Clone, Debug)]
+enum Part {
+    Whole,
+    /// An element of a list or an entry of a map.
+    Element(Expression),
+    /// A field of a user-defined type, by its place.
+    Field(usize),
+}
+
+/// What a value is compared with.
+#[derive(Clone, Debug)]
+enum Comparand {
+    One(Expression),
+    Many(Vec<Expression>),
+    /// A list that is bound.
+    ListOf(Expression),
+}
+
+/// A condition on a column.
+#[derive(Clone, Debug)]
+pub(crate) struct ColumnCondition {
+    pub(crate) column: Column,
+    part: Part,
+    /// The type of what is compared.
+    cql_type: CqlType,
+    operator: Operator,
+    comparand: Comparand,
+}
+
+impl ColumnCondition {
+    fn prepare(context: &mut Context<'_>, table: &Table, raw: &ast::Condition) -> Result<Self, CqlError> {
+        let column = column_of(table, &raw.column)?.clone();
+        let name = &column.name;
+        if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
+            return invalid(format!("PRIMARY KEY column '{name}' cannot have IF conditions"));
+        }
+        if column.cql_type == CqlType::Counter {
+            return invalid("Conditions on counters are not supported");
+        }
+        let (part, cql_type) = part_of(context, &column, raw.part.as_ref())?;
+        let receiver = match (raw.operator, &cql_type) {
+            (Operator::Contains, CqlType::List { element, .. } | CqlType::Set { element, .. }) => {
+                Receiver::new(format!("value({name})"), CqlType::clone(element))
+            }
+            (Operator::Contains, CqlType::Map { value, .. }) => {
+                Receiver::new(format!("value({name})"), CqlType::clone(value))
+            }
+            (Operator::ContainsKey, CqlType::Map { key, .. }) => {
+                Receiver::new(format!("key({name})"), CqlType::clone(key))
+            }
+            (Operator::Contains | Operator::ContainsKey, _) => {
+                let kind = if raw.operator == Operator::Contains { "collection" } else { "map" };
+                let operator = raw.operator.text();
+                return invalid(format!("Cannot use {operator} on non-{kind} column {name}"));
+            }
+            _ => Receiver::new(name.clone(), cql_type.clone()),
+        };
+        if cql_type == CqlType::Duration && is_slice(raw.operator) {
+            return invalid("Slice conditions are not supported on durations");
+        }
+        let comparand = match (&raw.operand, raw.operator) {
+            (Operand::One(term), Operator::In) => {
+                let list = CqlType::list(receiver.cql_type, true);
+                Comparand::ListOf(Expression::prepare(
+                    context,
+                    term,
+                    &Receiver::new(format!("in({name})"), list),
+                )?)
+            }
+            (
+                Operand::One(term),
+                Operator::Equal
+                | Operator::NotEqual
+                | Operator::Less
+                | Operator::LessOrEqual
+                | Operator::Greater
+                | Operator::GreaterOrEqual
+                | Operator::Contains
+                | Operator::ContainsKey,
+            ) => Comparand::One(Expression::prepare(context, term, &receiver)?),
+            (Operand::Many(terms), Operator::In) => {
+                let terms = terms.iter().map(|term| Expression::prepare(context, term, &receiver));
+                Comparand::Many(terms.collect::<Result<_, _>>()?)
+            }
+            (_, operator) => {
+                return invalid(format!("{} is not supported in conditions", operator.text()));
+            }
+        };
+        Ok(Self { column, part, cql_type, operator: raw.operator, comparand })
+    }
+
+    /// True if the condition holds where the column has this value.
+    pub(crate) fn holds(&self, current: Option<&[u8]>, binding: &Binding<'_>) -> Result<bool, CqlError> {
+        let found = self.find(current, binding)?;
+        let found = found.as_deref();
+        match &self.comparand {
+            Comparand::One(expression) => {
+                let operand = self.operand(expression, binding)?;
+                self.compare(self.operator, found, operand.as_deref())
+            }
+            Comparand::Many(expressions) => {
+                for expression in expressions {
+                    let operand = self.operand(expression, binding)?;
+                    if self.compare(Operator::Equal, found, operand.as_deref())? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Comparand::ListOf(expression) => {
+                let Some(list) = self.operand(expression, binding)? else {
+                    return invalid("Invalid null list in IN condition");
+                };
+                for operand in elements(&list) {
+                    if self.compare(Operator::Equal, found, operand)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn operand<'a>(
+        &self,
+        expression: &'a Expression,
+        binding: &'a Binding<'_>,
+    ) -> Result<Option<Cow<'a, [u8]>>, CqlError> {
+        match expression.evaluate(binding)? {
+            Val::Bytes(bytes) => Ok(Some(bytes)),
+            Val::Null => Ok(None),
+            Val::Unset => invalid(format!("Invalid 'unset' value in condition on {}", self.column.name)),
+        }
+    }
+
+    /// The value, or the part of it, that is compared.
+    fn find<'a>(
+        &self,
+        current: Option<&'a [u8]>,
+        binding: &Binding<'_>,
+    ) -> Result<Option<Cow<'a, [u8]>>, CqlError> {
+        match (&self.part, &self.column.cql_type) {
+            (Part::Whole, _) => Ok(current.map(Cow::Borrowed)),
+            (Part::Element(key), CqlType::Map { key: key_type, .. }) => {
+                let Some(key) = self.operand(key, binding)? else {
+                    return invalid("Invalid null value for map element access");
+                };
+                let mut entries = map_entries(current.unwrap_or_default());
+                let found = entries.find(|(found, _)| value::compare(key_type, found, &key).is_eq());
+                Ok(found.map(|(_, value)| Cow::Borrowed(value)))
+            }
+            (Part::Element(index), _) => {
+                let Some(index) = self.operand(index, binding)? else {
+                    return invalid("Invalid null value for list element access");
+                };
+                let index = index.as_ref().try_into().map_or(0, i32::from_be_bytes);
+                let Ok(index) = usize::try_from(index) else {
+                    return invalid(format!("Invalid negative list index {index}"));
+                };
+                Ok(elements(current.unwrap_or_default()).nth(index).flatten().map(Cow::Borrowed))
+            }
+            (Part::Field(index), _) => {
+                let mut rest = current.unwrap_or_default();
+                for _ in 0..*index {
+                    if value::read_bytes(&mut rest).is_none() {
+                        return Ok(None);
+                    }
+                }
+                Ok(value::read_bytes(&mut rest).flatten().map(Cow::Borrowed))
+            }
+        }
+    }
+
+    fn compare(
+        &self,
+        operator: Operator,
+        found: Option<&[u8]>,
+        operand: Option<&[u8]>,
+    ) -> Result<bool, CqlError> {
+        let ty = &self.cql_type;
+        // A collection of several cells is null when it is empty.
+        let is_empty = |bytes: &[u8]| elements(bytes).next().is_none();
+        let is_cells = matches!(self.part, Part::Whole)
+            && ty.is_multi_cell()
+            && !matches!(ty, CqlType::UserDefined { .. });
+        let is_membership = matches!(operator, Operator::Contains | Operator::ContainsKey);
+        let operand = operand.filter(|bytes| is_membership || !is_cells || !is_empty(bytes));
+        let Some(operand) = operand else {
+            return match operator {
+                Operator::Equal => Ok(found.is_none()),
+                Operator::NotEqual => Ok(found.is_some()),
+                other => invalid(format!("Invalid comparison with null for operator \"{}\"", other.text())),
+            };
+        };
+        let Some(found) = found else {
+            return Ok(operator == Operator::NotEqual);
+        };
+        if is_membership {
+            return Ok(is_member(ty, operator, found, operand));
+        }
+        let order = value::compare(ty, found, operand);
+        Ok(match operator {
+            Operator::Equal => order.is_eq(),
+            Operator::NotEqual => order.is_ne(),
+            Operator::Less => order.is_lt(),
+            Operator::LessOrEqual => order.is_le(),
+            Operator::Greater => order.is_gt(),
+            Operator::GreaterOrEqual => order.is_ge(),
+            _ => false,
+        })
+    }
+}
+
+const fn is_slice(operator: Operator) -> bool {
+    matches!(operator, Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual)
+}
+
+fn is_member(ty: &CqlType, operator: Operator, found: &[u8], operand: &[u8]) -> bool {
+    match (ty, operator) {
+        (CqlType::Map { key, .. }, Operator::ContainsKey) => {
+            map_entries(found).any(|(found, _)| value::compare(key, found, operand).is_eq())
+        }
+        (CqlType::Map { value: value_type, .. }, _) => {
+            map_entries(found).any(|(_, found)| value::compare(value_type, found, operand).is_eq())
+        }
+        (CqlType::List { element, .. } | CqlType::Set { element, .. }, _) => {
+            elements(found).flatten().any(|found| value::compare(element, found, operand).is_eq())
+        }
+        _ => false,
+    }
+}
+
+fn part_of(
+    context: &mut Context<'_>,
+    column: &Column,
+    part: Option<&ColumnPart>,
+) -> Result<(Part, CqlType), CqlError> {
+    let name = &column.name;
+    match (part, &column.cql_type) {
+        (None, ty) => Ok((Part::Whole, ty.clone())),
+        (Some(ColumnPart::Element(term)), CqlType::List { element, .. }) => {
+            let index = Receiver::new(format!("idx({name})"), CqlType::Int);
+            Ok((Part::Element(Expression::prepare(context, term, &index)?), CqlType::clone(element)))
+        }
+        (Some(ColumnPart::Element(term)), CqlType::Map { key, value, .. }) => {
+            let key = Receiver::new(format!("key({name})"), CqlType::clone(key));
+            Ok((Part::Element(Expression::prepare(context, term, &key)?), CqlType::clone(value)))
+        }
+        (Some(ColumnPart::Element(_)), CqlType::Set { .. }) => {
+            invalid(format!("Invalid element access syntax for set column {name}"))
+        }
+        (Some(ColumnPart::Element(_)), _) => {
+            invalid(format!("Invalid element access syntax for non-collection column {name}"))
+        }
+        (Some(ColumnPart::Field(field)), CqlType::UserDefined { definition, .. }) => {
+            match definition.field_position(field) {
+                Some(index) => Ok((Part::Field(index), definition.fields[index].1.clone())),
+                None => invalid(format!("Unknown field {field} for column {name}")),
+            }
+        }
+        (Some(ColumnPart::Field(_)), _) => {
+            invalid(format!("Invalid field access: column {name} is not of a user-defined type"))
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! Conditional statements, alone and in batches: what they read, whether they apply, and what they
+//! answer.
+
+use super::{Kind, ModificationPlan};
+use crate::binding::Binding;
+use crate::error::{CqlError, invalid};
+use crate::host::Host;
+use crate::outcome::{ColumnSpec, Outcome, StatementResult};
+use crate::row_values::{RowValues, Wanted};
+use crate::session::Parameters;
+use crate::statement::cells::Operation;
+use crate::statement::condition::Conditions;
+use crate::statement::existing::{ExistingLists, WantedLists};
+use crate::statement::json_row::JsonRow;
+use dodona_cluster::coordinator::conditional::Decision;
+use dodona_cluster::{ClusterError, Page};
+use dodona_types::read_command::{
+    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
+};
+use dodona_types::schema::{Column, ColumnKind, Table};
+use dodona_types::{CqlType, KeyRef, LiveRow, MutationBuilder, PartitionKey, RowVisitor};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// The name of the column that says whether a conditional statement had an effect.
+const APPLIED: &str = "[applied]";
+
+/// A row's values, one for each column.
+type Values = Vec<Option<Vec<u8>>>;
+
+/// A statement with its values.
+pub(crate) type Part<'a> = (&'a ModificationPlan, &'a Binding<'a>);
+
+impl ModificationPlan {
+    /// True if the statement has an IF.
+    pub(crate) const fn is_conditional(&self) -> bool {
+        self.conditions.is_some()
+    }
+
+    /// Checks that a conditional statement names one row, or the static row.
+    pub(super) fn check_conditional(&self) -> Result<(), CqlError> {
+        if !self.is_conditional() {
+            return Ok(());
+        }
+        if self.timestamp.is_some() {
+            return invalid("Cannot provide custom timestamp for conditional updates");
+        }
+        let Some(restrictions) = &self.restrictions else { return Ok(()) };
+        let what = if self.kind == Kind::Delete { "deletions" } else { "updates" };
+        if restrictions.has_partition_in() {
+            return invalid(format!("IN on the partition key is not supported with conditional {what}"));
+        }
+        if restrictions.has_clustering_in() {
+            return invalid(format!(
+                "IN on the clustering key columns is not supported with conditional {what}"
+            ));
+        }
+        if self.kind == Kind::Delete && !self.is_static() && !restrictions.names_whole_clustering() {
+            return invalid(
+                "DELETE statements must restrict all PRIMARY KEY columns with equality relations in order to delete non static columns",
+            );
+        }
+        let on_rows = matches!(&self.conditions, Conditions::Columns(_)) && !self.conditions.are_static();
+        if on_rows && !restrictions.names_whole_clustering() {
+            let missing = self.missing_clustering(restrictions);
+            return invalid(format!("Some clustering keys are missing: {missing}"));
+        }
+        Ok(())
+    }
+
+    /// True if the statement changes static columns alone, and names no row.
+    fn is_static(&self) -> bool {
+        let only_static = !self.operations.is_empty()
+            && self.operations.iter().all(|operation| operation.column.kind == ColumnKind::Static);
+        let names_row =
+            self.restrictions.as_ref().is_none_or(|restrictions| restrictions.names_whole_clustering());
+        self.table.has_static_columns() && only_static && !(self.kind == Kind::Insert && names_row)
+    }
+
+    /// True if the statement changes static columns.
+    fn changes_static(&self, binding: &Binding<'_>) -> Result<bool, CqlError> {
+        let is_static = |operation: &Operation| operation.column.kind == ColumnKind::Static;
+        match &self.json {
+            Some(json) => {
+                let row = JsonRow::read(&self.table, &json.document, binding)?;
+                Ok(row.operations(&self.table, json.default_unset).iter().any(is_static))
+            }
+            None => Ok(self.operations.iter().any(is_static)),
+        }
+    }
+
+    /// The only partition that the statement changes.
+    fn only_partition(&self, binding: &Binding<'_>) -> Result<Vec<u8>, CqlError> {
+        let mut keys = self.partition_keys(binding)?;
+        match keys.len() {
+            1 => Ok(keys.swap_remove(0)),
+            _ => invalid("Batch with conditions cannot span multiple partitions"),
+        }
+    }
+
+    /// The row that the statement is about; none for the static row.
+    fn target(&self, binding: &Binding<'_>) -> Result<Option<Vec<u8>>, CqlError> {
+        if self.is_static() {
+            return Ok(None);
+        }
+        let mut rows = match &self.restrictions {
+            Some(restrictions) if restrictions.names_whole_clustering() => {
+                self.rows(restrictions, binding)?
+            }
+            Some(_) => Vec::new(),
+            None => vec![self.json_clustering(binding)?],
+        };
+        Ok(rows.pop())
+    }
+}
+
+/// Executes statements of which at least one has an IF, as one.
+pub(crate) async fn execute(
+    host: &Host,
+    parts: &[Part<'_>],
+    is_batch: bool,
+    parameters: &Parameters<'_>,
+) -> Result<Outcome, CqlError> {
+    let Some((first, binding)) = parts.first() else {
+        return Ok(Outcome::of(StatementResult::Void { safe_at: None }));
+    };
+    check_levels(parameters)?;
+    let request = Request::new(parts, first, binding)?;
+    let command = request.command(binding.now_seconds);
+    let decide = |page: &Page, timestamp_micros| request.decide(page, timestamp_micros);
+    let coordinator = &host.node.coordinator;
+    let (page, applied) = coordinator
+        .conditional_write(&command, parameters.serial_consistency, parameters.consistency, decide)
+        .await?;
+    let (columns, rows) =
+        if applied { (Vec::new(), vec![Vec::new()]) } else { request.shown(&page, is_batch)? };
+    let table = &request.table;
+    let spec = |name: &str, cql_type: CqlType| ColumnSpec {
+        keyspace: Arc::clone(&table.keyspace),
+        table: Arc::clone(&table.name),
+        name: name.into(),
+        cql_type,
+    };
+    let specs = columns.iter().map(|column| spec(&column.name, column.cql_type.clone()));
+    let specs = std::iter::once(spec(APPLIED, CqlType::Boolean)).chain(specs).collect();
+    let flag = Some(vec![u8::from(applied)]);
+    let rows = rows.into_iter().map(|row| std::iter::once(flag.clone()).chain(row).collect()).collect();
+    Ok(Outcome::of(StatementResult::Conditional { columns: specs, rows }))
+}
+
+fn check_levels(parameters: &Parameters<'_>) -> Result<(), CqlError> {
+    if !parameters.serial_consistency.is_serial() {
+        return invalid("Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL");
+    }
+    if parameters.consistency.is_serial() {
+        return invalid(format!(
+            "{} is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is accepted but I don't care how many replicas commit it for non-SERIAL reads\"",
+            parameters.consistency
+        ));
+    }
+    Ok(())
+}
+
+/// Statements on one partition.
+struct Request<'a> {
+    parts: &'a [Part<'a>],
+    table: Arc<Table>,
+    key: Vec<u8>,
+    /// The rows that conditions are on.
+    rows: BTreeSet<Vec<u8>>,
+    /// Rows whose lists are read before they are changed.
+    list_rows: BTreeSet<Vec<u8>>,
+    now_seconds: i64,
+    /// Every column of the table, as SELECT * has them.
+    wanted: Vec<Wanted>,
+}
+
+/// What is there of a partition: a value for each wanted column.
+#[derive(Default)]
+struct Current {
+    static_row: Option<Values>,
+    /// By clustering key, in order.
+    rows: BTreeMap<Vec<u8>, Values>,
+}
+
+impl<'a> Request<'a> {
+    fn new(parts: &'a [Part<'a>], first: &ModificationPlan, binding: &Binding<'_>) -> Result<Self, CqlError> {
+        let table = Arc::clone(&first.table);
+        if parts.iter().any(|(plan, _)| plan.table.id != table.id) {
+            return invalid("Batch with conditions cannot span multiple tables");
+        }
+        let key = first.only_partition(binding)?;
+        let (mut rows, mut list_rows) = (BTreeSet::new(), BTreeSet::new());
+        let mut kinds: BTreeMap<Option<Vec<u8>>, &Conditions> = BTreeMap::new();
+        for (plan, binding) in parts {
+            if plan.only_partition(binding)? != key {
+                return invalid("Batch with conditions cannot span multiple partitions");
+            }
+            if plan.reads_first {
+                list_rows.extend(plan.target(binding)?);
+            }
+            if !plan.is_conditional() {
+                continue;
+            }
+            let target = if plan.conditions.are_static() { None } else { plan.target(binding)? };
+            check_mix(kinds.get(&target).copied(), &plan.conditions)?;
+            kinds.insert(target.clone(), &plan.conditions);
+            rows.extend(plan.target(binding)?);
+        }
+        let others = |kind| {
+            let mut columns: Vec<&Column> = table.columns_of(kind).collect();
+            columns.sort_by(|left, right| left.name.cmp(&right.name));
+            columns
+        };
+        let keys = table.partition_key().chain(table.clustering_key());
+        let columns = keys.chain(others(ColumnKind::Static)).chain(others(ColumnKind::Regular));
+        let wanted = columns.map(|column| Wanted { column: column.clone(), metadata: false }).collect();
+        let now_seconds = binding.now_seconds;
+        Ok(Self { parts, wanted, key, rows, list_rows, now_seconds, table })
+    }
+
+    fn command(&self, now_seconds: i64) -> ReadCommand {
+        let names: BTreeSet<&Vec<u8>> = self.rows.iter().chain(&self.list_rows).collect();
+        // With conditions on the static row alone, the first row says whether the partition exists.
+        let (clustering, rows) = if names.is_empty() {
+            (ClusteringSelection::all(), 1)
+        } else {
+            (ClusteringSelection::Names(names.into_iter().cloned().collect()), u64::MAX)
+        };
+        ReadCommand {
+            table: self.table.id,
+            epoch: self.table.epoch,
+            partitions: PartitionSelection::Key(PartitionKey::new(self.key.clone().into())),
+            clustering,
+            reversed: false,
+            columns: ColumnSelection::All,
+            now_seconds,
+            limits: ReadLimits { rows, per_partition: rows },
+        }
+    }
+
+    fn current(&self, page: &Page) -> Result<Current, CqlError> {
+        let mut collector = Collector {
+            values: RowValues::new(&self.table, &self.wanted),
+            columns: self.wanted.len(),
+            current: Current::default(),
+            error: None,
+        };
+        let _ = page.show(self.now_seconds, &mut collector).map_err(ClusterError::from)?;
+        match collector.error {
+            Some(error) => Err(error),
+            None => Ok(collector.current),
+        }
+    }
+
+    fn decide(&self, page: &Page, timestamp_micros: i64) -> Result<Decision, CqlError> {
+        let current = self.current(page)?;
+        for (plan, binding) in self.parts {
+            if !self.applies(plan, binding, &current)? {
+                return Ok(Decision::Leave);
+            }
+        }
+        let mut builder = MutationBuilder::new();
+        builder.begin(self.table.id, self.table.epoch, &self.key);
+        for (plan, binding) in self.parts {
+            let mut times = plan.times(binding, None)?;
+            // Whatever the statement says: the order of conditional writes is that of their ballots.
+            times.timestamp_micros = timestamp_micros;
+            let lists = self.lists(plan, page)?;
+            plan.fill(binding, &times, &lists, &mut builder)?;
+        }
+        let mutation = if builder.is_empty() { Vec::new() } else { builder.view().bytes().to_vec() };
+        Ok(Decision::Apply(mutation))
+    }
+
+    fn lists(&self, plan: &ModificationPlan, page: &Page) -> Result<ExistingLists, CqlError> {
+        if !plan.reads_first {
+            return Ok(ExistingLists::default());
+        }
+        let lists = plan.operations.iter().filter(|operation| operation.change.reads_first());
+        let columns = lists.map(|operation| operation.column.id).collect();
+        let wanted = WantedLists { key: self.key.clone(), rows: Vec::new(), columns };
+        ExistingLists::of_page(page, &wanted, self.now_seconds)
+    }
+
+    fn applies(
+        &self,
+        plan: &ModificationPlan,
+        binding: &Binding<'_>,
+        current: &Current,
+    ) -> Result<bool, CqlError> {
+        let row = match plan.target(binding)? {
+            Some(clustering) => current.rows.get(&clustering),
+            None => current.static_row.as_ref(),
+        };
+        let exists = row.is_some();
+        let conditions = match &plan.conditions {
+            Conditions::None => return Ok(true),
+            Conditions::NotExists => return Ok(!exists),
+            Conditions::Exists => return Ok(exists),
+            Conditions::Columns(conditions) => conditions,
+        };
+        for condition in conditions {
+            let row =
+                if condition.column.kind == ColumnKind::Static { current.static_row.as_ref() } else { row };
+            let place = self.wanted.iter().position(|wanted| wanted.column.id == condition.column.id);
+            let value = place.and_then(|place| row?[place].as_deref());
+            if !condition.holds(value, binding)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The columns and rows that say why nothing was done.
+    fn shown(&self, page: &Page, is_batch: bool) -> Result<(Vec<Column>, Vec<Values>), CqlError> {
+        let current = self.current(page)?;
+        let places = self.shown_places(is_batch);
+        let is_shown = |clustering: &Vec<u8>| self.rows.is_empty() || self.rows.contains(clustering);
+        let hidden = self.hidden()?;
+        let values = |row: &Values| {
+            let is_hidden = |place: usize| hidden.contains(&self.wanted[place].column.kind);
+            places.iter().map(|place| row[*place].clone().filter(|_| !is_hidden(*place))).collect()
+        };
+        let read = current.rows.iter().filter(|(clustering, _)| is_shown(clustering));
+        let mut rows: Vec<Values> = read.map(|(_, row)| values(row)).collect();
+        if let (true, Some(row)) = (rows.is_empty(), &current.static_row) {
+            rows.push(values(row));
+        }
+        if rows.is_empty() {
+            return Ok((Vec::new(), vec![Vec::new()]));
+        }
+        Ok((places.iter().map(|place| self.wanted[*place].column.clone()).collect(), rows))
+    }
+
+    /// The kinds of columns that IF EXISTS and IF NOT EXISTS do not show: those that no statement
+    /// changes.
+    fn hidden(&self) -> Result<Vec<ColumnKind>, CqlError> {
+        let by_existence =
+            |(plan, _): &Part<'_>| matches!(plan.conditions, Conditions::Exists | Conditions::NotExists);
+        let mut hidden = Vec::new();
+        if self.parts.iter().any(by_existence) {
+            hidden = vec![ColumnKind::Static, ColumnKind::Regular];
+            for (plan, binding) in self.parts {
+                let changes_static = plan.changes_static(binding)?;
+                let changes_rows = !plan.is_static();
+                hidden.retain(|kind| match kind {
+                    ColumnKind::Static => !changes_static,
+                    _ => !changes_rows,
+                });
+            }
+        }
+        Ok(hidden)
+    }
+
+    fn shown_places(&self, is_batch: bool) -> Vec<usize> {
+        let mut columns = Vec::new();
+        for (plan, _) in self.parts {
+            match &plan.conditions {
+                Conditions::None => {}
+                Conditions::Columns(conditions) => {
+                    columns.extend(conditions.iter().map(|condition| condition.column.id));
+                }
+                // Of these nothing is named: everything is shown.
+                Conditions::Exists | Conditions::NotExists => return (0..self.wanted.len()).collect(),
+            }
+        }
+        let is_key =
+            |wanted: &Wanted| matches!(wanted.column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering);
+        let mut places: Vec<usize> =
+            (0..self.wanted.len()).filter(|place| is_batch && is_key(&self.wanted[*place])).collect();
+        for column in columns {
+            let place = self.wanted.iter().position(|wanted| wanted.column.id == column);
+            places.extend(place.filter(|place| !places.contains(place)));
+        }
+        places
+    }
+}
+
+/// Refuses conditions on one row that cannot stand together.
+fn check_mix(before: Option<&Conditions>, now: &Conditions) -> Result<(), CqlError> {
+    match (before, now) {
+        (Some(Conditions::NotExists), Conditions::Exists)
+        | (Some(Conditions::Exists), Conditions::NotExists) => {
+            invalid("Cannot mix IF EXISTS and IF NOT EXISTS conditions for the same row")
+        }
+        (Some(Conditions::NotExists | Conditions::Exists), Conditions::Columns(_))
+        | (Some(Conditions::Columns(_)), Conditions::NotExists | Conditions::Exists) => {
+            invalid("Cannot mix IF conditions and IF NOT EXISTS for the same row")
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Collector<'a> {
+    values: RowValues<'a>,
+    columns: usize,
+    current: Current,
+    error: Option<CqlError>,
+}
+
+impl Collector<'_> {
+    fn snapshot(&self) -> Values {
+        (0..self.columns).map(|place| self.values.value(place).map(<[u8]>::to_vec)).collect()
+    }
+
+    fn note(&mut self, result: Result<(), CqlError>) -> ControlFlow<()> {
+        match result {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.error = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+}
+
+impl RowVisitor for Collector<'_> {
+    fn partition(&mut self, key: KeyRef<'_>, static_row: Option<&LiveRow<'_>>) -> ControlFlow<()> {
+        let entered = self.values.enter_partition(key, static_row);
+        self.note(entered)?;
+        if static_row.is_some() {
+            let entered = self.values.enter_row(None);
+            self.note(entered)?;
+            self.current.static_row = Some(self.snapshot());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
+        let entered = self.values.enter_row(Some((clustering, row)));
+        self.note(entered)?;
+        let values = self.snapshot();
+        self.current.rows.insert(clustering.to_vec(), values);
+        ControlFlow::Continue(())
+    }
+
+    fn partition_end(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Changes of counters.
+
+use super::ModificationPlan;
+use crate::binding::{Binding, Val};
+use crate::error::{CqlError, invalid};
+use crate::host::Host;
+use crate::session::Parameters;
+use crate::statement::cells::{Change, Operation};
+use dodona_cluster::counter::{CounterUpdate, RowKey};
+use dodona_types::schema::ColumnKind;
+use dodona_types::{Consistency, TableId};
+use std::collections::BTreeMap;
+
+/// What is to be added, by table and partition.
+pub(crate) type Updates = BTreeMap<(TableId, Vec<u8>), CounterUpdate>;
+
+impl ModificationPlan {
+    /// True if the statement is on counters.
+    pub(crate) fn is_counter(&self) -> bool {
+        self.table.is_counter()
+    }
+
+    /// True if the statement adds to counters; one that deletes them does not.
+    pub(crate) fn counts(&self) -> bool {
+        self.operations.iter().any(|operation| matches!(operation.change, Change::Count { .. }))
+    }
+
+    /// Adds up what the statement adds.
+    pub(crate) fn collect_counts(
+        &self,
+        binding: &Binding<'_>,
+        updates: &mut Updates,
+    ) -> Result<(), CqlError> {
+        let Some(restrictions) = &self.restrictions else { return Ok(()) };
+        let has_rows = self.operations.iter().any(|operation| operation.column.kind == ColumnKind::Regular);
+        let rows = if has_rows { self.rows(restrictions, binding)? } else { Vec::new() };
+        for key in self.partition_keys(binding)? {
+            let update = updates.entry((self.table.id, key.clone())).or_insert_with(|| CounterUpdate {
+                table: self.table.id,
+                epoch: self.table.epoch,
+                key,
+                rows: BTreeMap::new(),
+            });
+            for operation in &self.operations {
+                let Some(delta) = delta_of(operation, binding)? else { continue };
+                let mut add = |row: RowKey| {
+                    let sum = update.rows.entry(row).or_default().entry(operation.column.id).or_default();
+                    *sum = sum.wrapping_add(delta);
+                };
+                match operation.column.kind {
+                    ColumnKind::Static => add(None),
+                    _ => rows.iter().for_each(|row| add(Some(row.clone()))),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_counter_level(&self, parameters: &Parameters<'_>) -> Result<(), CqlError> {
+        if parameters.consistency == Consistency::Any {
+            return invalid(format!(
+                "Consistency level ANY is not yet supported for counter table {}",
+                self.table.name
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What an operation adds; nothing if its value is not set.
+fn delta_of(operation: &Operation, binding: &Binding<'_>) -> Result<Option<i64>, CqlError> {
+    let Change::Count { delta, negative } = &operation.change else { return Ok(None) };
+    match delta.evaluate(binding)? {
+        Val::Unset => Ok(None),
+        Val::Null => invalid("Invalid null value for counter increment/decrement"),
+        Val::Bytes(bytes) => {
+            let value = bytes.as_ref().try_into().map_or(0, i64::from_be_bytes);
+            if *negative && value == i64::MIN {
+                return invalid(format!(
+                    "The negation of {value} overflows supported counter precision (signed 8 bytes integer)"
+                ));
+            }
+            Ok(Some(if *negative { value.wrapping_neg() } else { value }))
+        }
+    }
+}
+
+/// Makes the changes.
+pub(crate) async fn count(
+    host: &Host,
+    updates: Updates,
+    parameters: &Parameters<'_>,
+) -> Result<(), CqlError> {
+    for update in updates.into_values() {
+        host.node.coordinator.count(&update, parameters.consistency).await?;
+    }
+    Ok(())
+}
