@@ -11,7 +11,7 @@ use syn::visit::Visit;
 const CRATES: &[&str] = &["types", "env", "storage", "cluster", "query", "protocol", "server", "sim", "."];
 
 /// Folders whose circles are still to be opened.
-const NOT_YET: &[&str] = &["query/src/functions", "query/src/parser", "query/src/selection"];
+const NOT_YET: &[&str] = &["query/src/functions", "query/src/selection"];
 
 /// A module's way down from the root of its crate.
 type Place = Vec<String>;

@@ -72,7 +72,7 @@ fn snippet(text: &str, at: &Token<'_>) -> String {
     // Of a string as many characters are shown as it has without quotes, as in Cassandra.
     let shown = match at.kind {
         TokenKind::String if at.text.len() >= 2 => {
-            let count = super::name::string_of(at).chars().count();
+            let count = super::text::string_of(at).chars().count();
             let end = at.text.char_indices().nth(count).map_or(at.text.len(), |(end, _)| end);
             &at.text[..end]
         }

@@ -18,6 +18,7 @@ mod selectable;
 mod statement;
 mod table;
 mod term;
+mod text;
 
 use dodona_types::limits::MAX_NESTING;
 

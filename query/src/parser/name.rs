@@ -1,5 +1,6 @@
 //! Names of all sorts.
 
+use super::text::{string_of, unquote};
 use super::{Parsed, Parser, SyntaxError};
 use crate::ast::{FunctionName, QualifiedName};
 use crate::lexer::{Keyword, KeywordClass, Token, TokenKind};
@@ -42,25 +43,6 @@ pub(super) fn name_of(token: &Token<'_>) -> String {
         unquote(token.text, '"')
     } else {
         token.text.to_ascii_lowercase()
-    }
-}
-
-/// The text between quotes, doubled ones being single.
-fn unquote(text: &str, quote: char) -> String {
-    let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
-    if inner.contains(quote) {
-        inner.replace([quote, quote].iter().collect::<String>().as_str(), &quote.to_string())
-    } else {
-        inner.to_owned()
-    }
-}
-
-/// The text of a string, in quotes or dollars.
-pub(super) fn string_of(token: &Token<'_>) -> String {
-    if token.kind == TokenKind::DollarString {
-        token.text.get(2..token.text.len().saturating_sub(2)).unwrap_or_default().to_owned()
-    } else {
-        unquote(token.text, '\'')
     }
 }
 

@@ -2,7 +2,7 @@
 
 use dodona_types::CqlType;
 
-use super::name::string_of;
+use super::text::string_of;
 use super::{Parsed, Parser, SyntaxError};
 use crate::ast::RawType;
 use crate::lexer::{Keyword, KeywordClass, TokenKind};

@@ -1,6 +1,7 @@
 //! Roles, users, permissions and identities.
 
-use super::name::{is_name, string_of};
+use super::name::is_name;
+use super::text::string_of;
 use super::{Parsed, Parser, SyntaxError};
 use crate::ast::{
     Access, AddIdentity, AlterRole, CreateRole, DropIdentity, DropRole, ListPermissions, ListRoles,

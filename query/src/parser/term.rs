@@ -2,7 +2,8 @@
 
 use dodona_types::value::LiteralKind;
 
-use super::name::{is_name, string_of};
+use super::name::is_name;
+use super::text::string_of;
 use super::{Parsed, Parser};
 use crate::ast::{ArithmeticOperator, BindMarker, Position, Term, TermKind};
 use crate::lexer::{Keyword, TokenKind};

@@ -99,9 +99,8 @@ impl Engine {
     /// A file could not be read.
     pub fn next_compaction(&self) -> Result<Option<Compaction>> {
         let tables = self.tables.load();
-        let first = self.next_table.fetch_add(1, Relaxed);
-        for index in 0..tables.len() {
-            let Some(store) = tables.values().nth((first + index) % tables.len()) else { continue };
+        let first = self.next_table.fetch_add(1, Relaxed) % tables.len().max(1);
+        for store in tables.values().skip(first).chain(tables.values().take(first)) {
             let Some(claimed) = self.choose_compaction(store) else { continue };
             match self.begin_compaction(claimed.0, claimed.1, None) {
                 Err(StorageError::NoSpace) | Ok(None) => {}
