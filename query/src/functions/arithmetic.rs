@@ -1,8 +1,8 @@
 //! `+`, `-`, `*`, `/` and `%` on numbers, dates and durations, and signs.
 
+use super::call::Signature;
 use super::decimal;
 use super::number::{Number, number, wire};
-use super::signature::Signature;
 use super::time::{add_to_date, add_to_timestamp};
 use crate::ast::ArithmeticOperator;
 use crate::error::CqlError;

@@ -1,7 +1,7 @@
 //! Functions of one collection.
 
 use super::aggregate::{Accumulator, AggregateKind};
-use super::native::Native;
+use super::call::Native;
 use crate::error::CqlError;
 use dodona_types::CqlType;
 use dodona_types::value::{elements, map_entries, read_length};

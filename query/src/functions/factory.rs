@@ -1,12 +1,11 @@
 //! Functions whose signature follows from their arguments.
 
 use super::aggregate::AggregateKind;
+use super::argument::{Argument, type_error};
 use super::assignment::{self, Assignment};
+use super::call::{Native, Signature};
 use super::mask::MaskKind;
-use super::native::Native;
 use super::number::is_number;
-use super::resolve::{Argument, type_error};
-use super::signature::Signature;
 use super::vector::Similarity;
 use crate::context::Context;
 use crate::error::{CqlError, invalid};

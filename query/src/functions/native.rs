@@ -1,55 +1,12 @@
 //! What native functions do.
 
-use super::aggregate::AggregateKind;
-use super::mask::MaskKind;
-use super::math::MathFunction;
-use super::signature::Call;
+use super::call::{Call, Native};
 use super::time::{bigint, bound_timeuuid, date_of_millis, floor, millis_of, timeuuid};
-use super::vector::Similarity;
 use super::{arithmetic, cast, collection, mask, math, vector};
-use crate::ast::ArithmeticOperator;
 use crate::binding::Binding;
 use crate::error::CqlError;
 use dodona_types::value::{self, json_to_wire, parse_json, wire_to_json};
 use dodona_types::{CqlType, Token};
-
-/// What a native function does. The name it goes by and the types are the call's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Native {
-    Uuid,
-    Now,
-    CurrentTimestamp,
-    CurrentDate,
-    CurrentTime,
-    MinTimeuuid,
-    MaxTimeuuid,
-    ToDate,
-    ToTimestamp,
-    ToUnixTimestamp,
-    Floor,
-    Token,
-    ToBlob,
-    FromBlob,
-    ToJson,
-    FromJson,
-    Cast,
-    /// Two texts, one behind the other.
-    Concat,
-    Negate,
-    Arithmetic(ArithmeticOperator),
-    Math(MathFunction),
-    MapKeys,
-    MapValues,
-    CollectionCount,
-    CollectionMin,
-    CollectionMax,
-    CollectionSum,
-    CollectionAvg,
-    Similarity(Similarity),
-    Mask(MaskKind),
-    /// Not of one row but of many; a selection works it out.
-    Aggregate(AggregateKind),
-}
 
 impl Call {
     /// The call's value for these arguments.

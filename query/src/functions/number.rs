@@ -6,12 +6,25 @@ use dodona_types::value::{self, Decimal, Value};
 use num_bigint::{BigInt, Sign};
 use num_traits::ToPrimitive;
 
+/// The types of numbers.
+pub(crate) const NUMBERS: [CqlType; 9] = [
+    CqlType::Tinyint,
+    CqlType::Smallint,
+    CqlType::Int,
+    CqlType::Bigint,
+    CqlType::Counter,
+    CqlType::Float,
+    CqlType::Double,
+    CqlType::Decimal,
+    CqlType::Varint,
+];
+
 /// The most digits that a decimal's exponent may stand for when it becomes an integer.
 const MAX_EXPONENT: i64 = 100_000;
 
 /// True for the types of numbers.
 pub(crate) fn is_number(ty: &CqlType) -> bool {
-    super::signature::NUMBERS.contains(ty)
+    NUMBERS.contains(ty)
 }
 
 /// A number of any type.

@@ -1,7 +1,9 @@
 //! Which signature of a function a call means.
 
+use super::argument::{Argument, type_error};
 use super::assignment::{self, Assignment};
-use super::signature::{Call, Family, Signature, family, operator_of};
+use super::call::{Call, Signature};
+use super::signature::{Family, family, operator_of};
 use crate::ast::{ArithmeticOperator, FunctionName, Term, TermKind};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
@@ -9,24 +11,6 @@ use dodona_types::CqlType;
 
 /// The most operators in one term: each may be a level of what is evaluated.
 const MAX_OPERATORS: usize = 128;
-
-/// An argument of a call: a term, or something that is selected.
-pub(crate) trait Argument {
-    /// Its type, if that is known by itself.
-    fn exact_type(&self, context: &Context<'_>) -> Result<Option<CqlType>, CqlError>;
-
-    /// Its type, or for a constant the one it would rather have.
-    fn likely_type(&self, context: &Context<'_>) -> Result<Option<CqlType>, CqlError>;
-
-    /// Whether it may be of a type.
-    fn assignment(&self, context: &Context<'_>, to: &CqlType) -> Assignment;
-
-    /// How many elements a literal in brackets has.
-    fn list_length(&self) -> Option<usize>;
-
-    /// The argument as messages show it.
-    fn text(&self) -> String;
-}
 
 impl Argument for Term {
     fn exact_type(&self, context: &Context<'_>) -> Result<Option<CqlType>, CqlError> {
@@ -48,7 +32,7 @@ impl Argument for Term {
     }
 
     fn assignment(&self, context: &Context<'_>, to: &CqlType) -> Assignment {
-        context.remembered(self, 0, to, || assignment::of_term(context, self, to))
+        context.remembered(self, 0, to, || of_term(context, self, to))
     }
 
     fn list_length(&self) -> Option<usize> {
@@ -215,14 +199,6 @@ fn check_only(
     Ok(())
 }
 
-/// The message about an argument that a function does not take.
-pub(crate) fn type_error(argument: &dyn Argument, index: usize, name: &str, ty: &CqlType) -> String {
-    format!(
-        "Type error: {} cannot be passed as argument {index} of function system.{name} of type {ty}",
-        argument.text()
-    )
-}
-
 fn best<'s>(
     context: &Context<'_>,
     name: &FunctionName,
@@ -298,4 +274,62 @@ fn plain(name: &FunctionName) -> String {
 
 fn listed<'s>(name: &str, signatures: impl Iterator<Item = &'s Signature>) -> String {
     signatures.map(|signature| signature.shown(name).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a term may be of a type.
+pub(crate) fn of_term(context: &Context<'_>, term: &Term, to: &CqlType) -> Assignment {
+    let each = |terms: &[Term], ty: &CqlType| {
+        assignment::of_elements(context, terms.iter().map(|term| term as &dyn Argument), ty)
+    };
+    match (&term.kind, to) {
+        (TermKind::Literal(kind, text), _) => kind.assignment(text, to),
+        (TermKind::Null, CqlType::Counter) => Assignment::Not,
+        (TermKind::Null | TermKind::Marker(_), _) => Assignment::Weak,
+        (TermKind::List(terms), CqlType::Vector { element, dimensions })
+            if terms.len() == usize::from(*dimensions) =>
+        {
+            each(terms, element)
+        }
+        (TermKind::List(terms), CqlType::List { element, .. }) => each(terms, element),
+        (TermKind::Set(terms), CqlType::Set { element, .. }) => each(terms, element),
+        (TermKind::Set(terms), CqlType::Map { .. }) if terms.is_empty() => Assignment::Weak,
+        (TermKind::Map(entries), CqlType::Map { key, value, .. }) => assignment::all(
+            entries.iter().flat_map(|(k, v)| [of_term(context, k, key), of_term(context, v, value)]),
+        ),
+        (TermKind::UserDefined(fields), CqlType::UserDefined { definition, .. }) => {
+            let known = |name: &str| definition.field_position(name).map(|index| &definition.fields[index].1);
+            // A field that there is not is reported when the literal is looked at itself.
+            if fields.iter().all(|(name, field)| {
+                known(name).is_none_or(|ty| of_term(context, field, ty) != Assignment::Not)
+            }) {
+                Assignment::Weak
+            } else {
+                Assignment::Not
+            }
+        }
+        (TermKind::Tuple(terms), CqlType::Tuple(types)) => {
+            let fits = terms.len() <= types.len()
+                && terms
+                    .iter()
+                    .zip(types.iter())
+                    .all(|(term, ty)| of_term(context, term, ty) != Assignment::Not);
+            if fits { Assignment::Weak } else { Assignment::Not }
+        }
+        (TermKind::Tuple(terms), _) if terms.len() == 1 => of_term(context, &terms[0], to),
+        (TermKind::TypeHint(raw, _), _) => {
+            context.hinted_type(raw).map_or(Assignment::Not, |hinted| assignment::of_type(&hinted, to))
+        }
+        (TermKind::Cast(inner, target), _) => match resolve_cast(context, inner, target, Some(to)) {
+            Ok(call) => assignment::of_type(&call.signature.result, to),
+            Err(_) => Assignment::Weak,
+        },
+        (TermKind::Function(..) | TermKind::Negation(_) | TermKind::Arithmetic(..), _) => {
+            match resolve_term(context, term, Some(to)) {
+                Ok(Some(call)) => assignment::of_type(&call.signature.result, to),
+                // What is wrong with the call is said when the call is looked at itself.
+                _ => Assignment::Weak,
+            }
+        }
+        _ => Assignment::Not,
+    }
 }

@@ -1,9 +1,9 @@
 //! The types of what is selected, before it is prepared.
 
 use super::metadata;
-use super::names::column_name;
+use super::names::{column_name, counts_rows};
 use super::path::{self, PathTypes};
-use crate::ast::{FunctionName, Selectable, Term, TermKind};
+use crate::ast::{FunctionName, Selectable};
 use crate::context::Context;
 use crate::error::CqlError;
 use crate::functions::{
@@ -11,14 +11,6 @@ use crate::functions::{
 };
 use crate::restrictions::column_of;
 use dodona_types::CqlType;
-
-/// Calls of `count` with a constant count rows.
-pub(super) fn counts_rows(name: &FunctionName, arguments: &[Selectable]) -> bool {
-    let is_native = name.keyspace.as_deref().is_none_or(|keyspace| keyspace == "system");
-    is_native
-        && name.name == "count"
-        && matches!(arguments, [Selectable::Term(Term { kind: TermKind::Literal(..), .. })])
-}
 
 /// The start of a chain of operators: its first operand and those behind it.
 pub(super) struct Prefix<'s>(

@@ -1,8 +1,8 @@
 //! Checks what a SELECT selects and makes selectors of it.
 
-use super::argument::{Prefix, counts_rows, resolve_selectable, unknown_function};
+use super::argument::{Prefix, resolve_selectable, unknown_function};
 use super::metadata::{self, Part};
-use super::names::column_name;
+use super::names::{column_name, counts_rows};
 use super::path::{Steps, walk};
 use super::{Aggregate, Selector};
 use crate::ast::{ArithmeticOperator, MetadataFunction, PathStep, Selectable, Term};

@@ -1,6 +1,6 @@
 //! The names of a result's columns, as Cassandra makes them.
 
-use crate::ast::{MetadataFunction, PathStep, Selectable, Term};
+use crate::ast::{FunctionName, MetadataFunction, PathStep, Selectable, Term, TermKind};
 
 /// The function's name.
 pub(super) const fn metadata_name(function: MetadataFunction) -> &'static str {
@@ -25,9 +25,7 @@ pub(super) fn column_name(selectable: &Selectable) -> String {
         Selectable::Metadata(function, inner) => {
             format!("{}({})", metadata_name(*function), column_name(inner))
         }
-        Selectable::Function(name, arguments) if super::argument::counts_rows(name, arguments) => {
-            "count".into()
-        }
+        Selectable::Function(name, arguments) if counts_rows(name, arguments) => "count".into(),
         Selectable::Function(name, arguments) => {
             let keyspace = name.keyspace.as_deref().unwrap_or("system");
             // These go by one name, whichever they are called by.
@@ -62,4 +60,12 @@ pub(super) fn column_name(selectable: &Selectable) -> String {
             std::iter::once(column_name(first)).chain(rest).collect()
         }
     }
+}
+
+/// Calls of `count` with a constant count rows.
+pub(super) fn counts_rows(name: &FunctionName, arguments: &[Selectable]) -> bool {
+    let is_native = name.keyspace.as_deref().is_none_or(|keyspace| keyspace == "system");
+    is_native
+        && name.name == "count"
+        && matches!(arguments, [Selectable::Term(Term { kind: TermKind::Literal(..), .. })])
 }

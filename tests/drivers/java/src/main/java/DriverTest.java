@@ -63,8 +63,8 @@ public final class DriverTest {
             if (!session.execute(conditional.bind(1, 10)).wasApplied()) {
                 throw new AssertionError("a conditional insert was refused");
             }
-            var refused = session.execute(conditional.bind(1, 20));
-            if (refused.wasApplied() || refused.one().getInt("value") != 10) {
+            var again = session.execute(conditional.bind(1, 20));
+            if (again.wasApplied() || again.one().getInt("value") != 10) {
                 throw new AssertionError("a conditional insert was applied twice");
             }
             session.execute(BatchStatement.newInstance(DefaultBatchType.LOGGED, small.bind("batch", 1), small.bind("batch", 2)));
