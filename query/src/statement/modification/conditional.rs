@@ -57,7 +57,8 @@ impl ModificationPlan {
             ));
         }
         let is_part = !restrictions.names_whole_clustering();
-        if self.kind == Kind::Delete && self.conditions.has_regular() && is_part {
+        if self.kind == Kind::Delete && self.conditions.has_regular() && self.changes_only_static() && is_part
+        {
             return invalid(
                 "DELETE statements must restrict all PRIMARY KEY columns with equality relations in order to use IF condition on non static columns",
             );
@@ -74,13 +75,17 @@ impl ModificationPlan {
         Ok(())
     }
 
+    fn changes_only_static(&self) -> bool {
+        !self.operations.is_empty()
+            && self.operations.iter().all(|operation| operation.column.kind == ColumnKind::Static)
+    }
+
     /// True if the statement is about static columns alone, and names no row.
     fn is_static(&self) -> bool {
         if self.conditions.has_regular() {
             return false;
         }
-        let only_static = !self.operations.is_empty()
-            && self.operations.iter().all(|operation| operation.column.kind == ColumnKind::Static);
+        let only_static = self.changes_only_static();
         let names_row =
             self.restrictions.as_ref().is_none_or(|restrictions| restrictions.names_whole_clustering());
         self.table.has_static_columns() && only_static && !(self.kind == Kind::Insert && names_row)
