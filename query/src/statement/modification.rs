@@ -58,6 +58,8 @@ pub(crate) struct ModificationPlan {
     ttl: Option<Expression>,
     /// A list must be read before it is changed.
     reads_first: bool,
+    is_counter: bool,
+    counts: bool,
     conditions: Conditions,
 }
 

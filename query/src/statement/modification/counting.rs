@@ -16,13 +16,13 @@ pub(crate) type Updates = BTreeMap<(TableId, Vec<u8>), CounterUpdate>;
 
 impl ModificationPlan {
     /// True if the statement is on counters.
-    pub(crate) fn is_counter(&self) -> bool {
-        self.table.is_counter()
+    pub(crate) const fn is_counter(&self) -> bool {
+        self.is_counter
     }
 
     /// True if the statement adds to counters; one that deletes them does not.
-    pub(crate) fn counts(&self) -> bool {
-        self.operations.iter().any(|operation| matches!(operation.change, Change::Count { .. }))
+    pub(crate) const fn counts(&self) -> bool {
+        self.counts
     }
 
     /// Adds up what the statement adds.

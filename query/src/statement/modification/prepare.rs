@@ -7,7 +7,7 @@ use crate::ast::{
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::restrictions::{Purpose, Restrictions, column_of};
-use crate::statement::cells::Operation;
+use crate::statement::cells::{Change, Operation};
 use crate::statement::change::{change_of, deletion_of};
 use crate::statement::condition::Conditions;
 use crate::term::{Expression, Receiver};
@@ -51,6 +51,8 @@ impl ModificationPlan {
             timestamp: attribute(&attributes.timestamp, "[timestamp]", CqlType::Bigint)?,
             ttl: attribute(&attributes.ttl, "[ttl]", CqlType::Int)?,
             reads_first: false,
+            is_counter: table.is_counter(),
+            counts: false,
             conditions: Conditions::None,
         })
     }
@@ -157,6 +159,8 @@ impl ModificationPlan {
     fn finish(mut self) -> Result<Self, CqlError> {
         self.operations.sort_by_key(|operation| operation.column.id);
         self.reads_first = self.operations.iter().any(|operation| operation.change.reads_first());
+        self.counts =
+            self.operations.iter().any(|operation| matches!(operation.change, Change::Count { .. }));
         self.check_conditional()?;
         let Some(restrictions) = &self.restrictions else {
             return Ok(self);
