@@ -13,6 +13,7 @@
 pub mod coordinator;
 pub mod counter;
 pub mod error;
+pub mod liveness;
 pub mod message;
 pub mod metadata;
 pub mod node;

@@ -37,6 +37,22 @@ pub enum Body {
     PaxosAnswer(Vec<u8>),
     /// Lead a change of counters: the level (u8), and a [`crate::counter::CounterUpdate`].
     Count(Vec<u8>),
+    /// A message of gossip (`gossip`).
+    Gossip(Vec<u8>),
+    /// Its answer; empty if there is none.
+    Gossiped(Vec<u8>),
+    /// A request about the metadata log ([`crate::metadata`]).
+    Metadata(Vec<u8>),
+    /// Its answer.
+    MetadataAnswer(Vec<u8>),
+    /// Execute a read command and send a digest of what it finds.
+    Digest(Vec<u8>),
+    /// The digest.
+    Digested(Vec<u8>),
+    /// Send a part of a range of a table (`streaming`).
+    Stream(Vec<u8>),
+    /// The part.
+    Streamed(Vec<u8>),
 }
 
 /// A message.
@@ -65,6 +81,14 @@ impl Message {
             Body::Paxos(bytes) => (6, bytes),
             Body::PaxosAnswer(bytes) => (7, bytes),
             Body::Count(bytes) => (8, bytes),
+            Body::Gossip(bytes) => (9, bytes),
+            Body::Gossiped(bytes) => (10, bytes),
+            Body::Metadata(bytes) => (11, bytes),
+            Body::MetadataAnswer(bytes) => (12, bytes),
+            Body::Digest(bytes) => (13, bytes),
+            Body::Digested(bytes) => (14, bytes),
+            Body::Stream(bytes) => (15, bytes),
+            Body::Streamed(bytes) => (16, bytes),
         };
         out.push(verb);
         out.extend_from_slice(&self.id.to_le_bytes());
@@ -118,6 +142,14 @@ impl Message {
             6 => Body::Paxos(rest.to_vec()),
             7 => Body::PaxosAnswer(rest.to_vec()),
             8 => Body::Count(rest.to_vec()),
+            9 => Body::Gossip(rest.to_vec()),
+            10 => Body::Gossiped(rest.to_vec()),
+            11 => Body::Metadata(rest.to_vec()),
+            12 => Body::MetadataAnswer(rest.to_vec()),
+            13 => Body::Digest(rest.to_vec()),
+            14 => Body::Digested(rest.to_vec()),
+            15 => Body::Stream(rest.to_vec()),
+            16 => Body::Streamed(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, deadline_micros, body })

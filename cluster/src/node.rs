@@ -9,7 +9,7 @@ use crate::metadata::{Entry, MetadataLog, SchemaChange};
 use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::replication::Replication;
-use crate::ring::{Member, Ring, even_tokens};
+use crate::ring::{Member, Ring, Status, even_tokens};
 use crate::timestamp::Timestamps;
 use crate::transport::{self, Handler, Peers};
 use arc_swap::ArcSwap;
@@ -412,6 +412,7 @@ fn ring_of(settings: &NodeSettings, host: Uuid) -> (Ring, usize) {
     if settings.members.is_empty() {
         let member = Member {
             host,
+            status: Status::Normal,
             data_center: settings.data_center.clone(),
             rack: settings.rack.clone(),
             internode: settings.internode,

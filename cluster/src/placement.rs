@@ -2,19 +2,21 @@
 
 use crate::error::ClusterError;
 use crate::replication::Replication;
-use crate::ring::Ring;
+use crate::ring::{MemberIndex, Ring};
 use dodona_env::collections::HashMap;
 use dodona_storage::StorageError;
 use dodona_types::schema::Schema;
-use dodona_types::{Consistency, TableId};
+use dodona_types::{Consistency, TableId, Token};
 use std::sync::Arc;
 
 /// Which node holds what, at one schema. Immutable.
 pub struct Placement {
     /// The schema, with the keyspaces that every node has.
     pub schema: Arc<Schema>,
-    /// The ring.
+    /// The ring as it is.
     pub ring: Ring,
+    /// The ring as it will be, while a member joins or leaves; its members are those of `ring`.
+    pub to_come: Option<Ring>,
     /// This node's place among the ring's members.
     pub local: usize,
     replication: HashMap<TableId, Arc<Replication>>,
@@ -31,7 +33,29 @@ impl Placement {
                 replication.insert(table.id, Arc::clone(&strategy));
             }
         }
-        Self { schema, ring, local, replication }
+        let to_come = ring.is_changing().then(|| ring.to_come());
+        Self { schema, ring, to_come, local, replication }
+    }
+
+    /// The members that hold a token of a table, in the order in which they are met on the ring.
+    ///
+    /// # Errors
+    /// The table is not known.
+    pub fn replicas(&self, table: TableId, token: Token) -> Result<Vec<MemberIndex>, ClusterError> {
+        Ok(self.replication_of(table)?.replicas(&self.ring, token, self.local))
+    }
+
+    /// The members that will hold a token of a table and do not yet: they are written to besides the
+    /// replicas, and not read.
+    ///
+    /// # Errors
+    /// The table is not known.
+    pub fn pending(&self, table: TableId, token: Token) -> Result<Vec<MemberIndex>, ClusterError> {
+        let Some(to_come) = &self.to_come else { return Ok(Vec::new()) };
+        let present = self.replicas(table, token)?;
+        let mut pending = self.replication_of(table)?.replicas(to_come, token, self.local);
+        pending.retain(|member| !present.contains(member));
+        Ok(pending)
     }
 
     pub(crate) fn replication_of(&self, table: TableId) -> Result<&Replication, ClusterError> {

@@ -88,9 +88,7 @@ impl Handler for Replica {
                 }
                 // The node's coordinator does that.
                 Body::Count(_) => return Body::Failed("no leader of counters".into()),
-                Body::Mutated | Body::Found(_) | Body::Failed(_) | Body::PaxosAnswer(_) => {
-                    return Body::Failed("not a request".into());
-                }
+                _ => return Body::Failed("not a request to a replica".into()),
             };
             answer.unwrap_or_else(|error| Body::Failed(error.to_string()))
         })

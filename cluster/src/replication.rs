@@ -183,20 +183,21 @@ fn network_topology(ring: &Ring, token: Token, factors: &BTreeMap<String, u32>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::{Member, even_tokens};
+    use crate::ring::{Member, Status, even_tokens};
     use std::net::SocketAddr;
     use uuid::Uuid;
 
     fn ring(racks: &[&str]) -> Ring {
         let member = |(index, rack): (usize, &&str)| Member {
             host: Uuid::from_u128(index as u128),
+            status: Status::Normal,
             data_center: "dc1".into(),
             rack: (*rack).into(),
             internode: SocketAddr::from(([127, 0, 0, 1], 7000)),
             native: SocketAddr::from(([127, 0, 0, 1], 9042)),
             tokens: even_tokens(racks.len(), index, 8),
         };
-        Ring::new(racks.iter().enumerate().map(member).collect())
+        Ring::new(racks.iter().enumerate().map(member).collect::<Vec<_>>())
     }
 
     #[test]

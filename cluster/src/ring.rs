@@ -2,14 +2,30 @@
 
 use dodona_types::Token;
 use dodona_types::token::TokenRange;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use uuid::Uuid;
 
+/// How far a member is with joining or leaving.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// It fetches what it will hold, and is written to already.
+    Joining,
+    /// It holds its ranges.
+    #[default]
+    Normal,
+    /// It hands on what it holds, and is read and written until that is done.
+    Leaving,
+}
+
 /// A member of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its host id.
     pub host: Uuid,
+    /// How far it is with joining or leaving.
+    pub status: Status,
     /// Its data centre.
     pub data_center: String,
     /// Its rack.
@@ -28,22 +44,40 @@ pub type MemberIndex = usize;
 /// Members and their tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Ring {
-    members: Vec<Member>,
+    members: Arc<[Member]>,
     /// Ends of ranges, sorted, each with the owner of the range.
     tokens: Vec<(Token, MemberIndex)>,
 }
 
 impl Ring {
-    /// The ring of these members.
+    /// The ring of these members as it is: those that join own nothing yet.
     #[must_use]
-    pub fn new(members: Vec<Member>) -> Self {
+    pub fn new(members: impl Into<Arc<[Member]>>) -> Self {
+        Self::of(members.into(), |status| status != Status::Joining)
+    }
+
+    /// The ring as it will be once those that join have joined and those that leave are gone; the
+    /// members and their places are the same.
+    #[must_use]
+    pub fn to_come(&self) -> Self {
+        Self::of(Arc::clone(&self.members), |status| status != Status::Leaving)
+    }
+
+    fn of(members: Arc<[Member]>, owns: impl Fn(Status) -> bool) -> Self {
         let mut tokens: Vec<(Token, MemberIndex)> = members
             .iter()
             .enumerate()
+            .filter(|(_, member)| owns(member.status))
             .flat_map(|(index, member)| member.tokens.iter().map(move |token| (*token, index)))
             .collect();
         tokens.sort_unstable();
         Self { members, tokens }
+    }
+
+    /// True if a member joins or leaves.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.members.iter().any(|member| member.status != Status::Normal)
     }
 
     /// All members.
@@ -92,13 +126,14 @@ mod tests {
     fn even_tokens_give_every_node_the_same_share() {
         let member = |index| Member {
             host: Uuid::from_u128(index as u128),
+            status: Status::Normal,
             data_center: "dc1".into(),
             rack: "r1".into(),
             internode: SocketAddr::from(([127, 0, 0, 1], 7000)),
             native: SocketAddr::from(([127, 0, 0, 1], 9042)),
             tokens: even_tokens(3, index, 16),
         };
-        let ring = Ring::new((0..3).map(member).collect());
+        let ring = Ring::new((0..3).map(member).collect::<Vec<_>>());
         let mut shares = [0u128; 3];
         for range in ring.ranges() {
             let owner = ring.walk(range.end).next().unwrap();

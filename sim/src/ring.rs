@@ -12,7 +12,7 @@ use crate::net::SimNet;
 use crate::trace::Trace;
 use crate::world::{PARTITIONS, ROWS, builtin, create_table, mutation, read_partition, seen};
 use dodona_cluster::coordinator::Timeouts;
-use dodona_cluster::ring::{Member, even_tokens};
+use dodona_cluster::ring::{Member, Status, even_tokens};
 use dodona_cluster::{Node, NodeSettings};
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
 use dodona_storage::{EngineSettings, SyncMode};
@@ -180,6 +180,7 @@ impl Host {
                 let internode = SocketAddr::new(turmoil::lookup(*name), PORT);
                 Member {
                     host: Uuid::from_u128(index as u128 + 1),
+                    status: Status::Normal,
                     data_center: "dc1".into(),
                     rack: format!("r{index}"),
                     internode,

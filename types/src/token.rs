@@ -1,9 +1,10 @@
 //! Tokens: Cassandra's Murmur3 partitioner and ranges of its ring.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A position on the ring (Cassandra `Murmur3Partitioner.LongToken`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Token(pub i64);
 
 impl Token {
