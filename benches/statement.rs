@@ -45,6 +45,7 @@ impl Bench {
             native: address(9042),
             internode: address(7000),
             num_tokens: 16,
+            seeds: Vec::new(),
             members: Vec::new(),
             engine: EngineSettings::default(),
             timeouts: Timeouts::default(),

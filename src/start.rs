@@ -78,6 +78,21 @@ pub struct StartArgs {
     /// Port on which other nodes connect [default: 7000]
     #[arg(long)]
     internode_port: Option<u16>,
+    /// Where nodes of the cluster may be found: addresses, with a port if it is not --internode-port
+    #[arg(long, value_delimiter = ',')]
+    seeds: Option<Vec<String>>,
+    /// Let nodes talk to each other without TLS on an address that other machines reach
+    #[arg(long)]
+    allow_plain_internode: bool,
+    /// The node's data centre [default: datacenter1]
+    #[arg(long = "dc")]
+    data_center: Option<String>,
+    /// The node's rack [default: rack1]
+    #[arg(long)]
+    rack: Option<String>,
+    /// Address for administration and metrics [default: 127.0.0.1]
+    #[arg(long)]
+    admin_listen: Option<IpAddr>,
     /// Port for administration and metrics; 0 takes a free one [default: 7199]
     #[arg(long)]
     admin_port: Option<u16>,
@@ -130,6 +145,10 @@ impl StartArgs {
             listen,
             port,
             internode_port,
+            seeds,
+            data_center,
+            rack,
+            admin_listen,
             admin_port,
             cores,
             cluster_name,
@@ -138,6 +157,7 @@ impl StartArgs {
         );
         settings.advertise = self.advertise.or(settings.advertise);
         settings.allow_anonymous |= self.allow_anonymous;
+        settings.allow_plain_internode |= self.allow_plain_internode;
         if let Some(sync) = self.commit_log_sync {
             settings.commit_log_sync = match sync {
                 SyncArg::Periodic => CommitLogSync::Periodic,
@@ -196,7 +216,9 @@ pub fn run(args: &StartArgs) -> Result<(), RunError> {
 }
 
 fn start_log(settings: &Settings) -> Result<(), RunError> {
-    let filter = EnvFilter::builder().parse(&settings.log_level).map_err(RunError::LogLevel)?;
+    // What agrees on the metadata log tells of every step at `info`; a filter that names it goes before.
+    let directives = format!("openraft=warn,{}", settings.log_level);
+    let filter = EnvFilter::builder().parse(directives).map_err(RunError::LogLevel)?;
     let log = tracing_subscriber::fmt()
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)

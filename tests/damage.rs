@@ -45,6 +45,7 @@ fn start(directory: &Path) -> Result<Arc<Processor>, String> {
         native: address(9042),
         internode: address(7000),
         num_tokens: 4,
+        seeds: Vec::new(),
         members: Vec::new(),
         engine: EngineSettings { segment_bytes: 16 << 10, ..EngineSettings::default() },
         timeouts: Timeouts::default(),

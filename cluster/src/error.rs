@@ -97,6 +97,10 @@ pub enum ClusterError {
     /// The schema has changed since the change was worked out.
     #[error("the schema changed at the same time: try again")]
     SchemaConflict,
+    /// Too few of the members that vote on the metadata log answer: schema and membership cannot
+    /// change now. What was asked for may still come.
+    #[error("the schema and the membership cannot be changed now: {0}")]
+    NoMetadataQuorum(String),
     /// The request cannot be served as it is.
     #[error("{0}")]
     Invalid(String),

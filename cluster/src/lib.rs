@@ -1,7 +1,8 @@
 //! The cluster: which node holds what, and how a request reaches enough of them.
 //!
 //! * [`node`] starts a node from its [`dodona_env::Env`] and settings.
-//! * [`metadata`] is the log of schema changes; [`ring`] and [`replication`] place partitions, and
+//! * [`metadata`] is the log of what schema and members are, that members agree on; [`membership`] is
+//!   how a node becomes one; [`ring`] and [`replication`] place partitions, and
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`paxos`] orders conditional writes,
@@ -13,7 +14,9 @@
 pub mod coordinator;
 pub mod counter;
 pub mod error;
+pub mod identity;
 pub mod liveness;
+pub mod membership;
 pub mod message;
 pub mod metadata;
 pub mod node;
@@ -22,6 +25,7 @@ pub mod placement;
 pub mod replica;
 pub mod replication;
 pub mod ring;
+pub mod table_settings;
 pub mod timestamp;
 pub mod transport;
 

@@ -1,16 +1,17 @@
 //! Messages between nodes.
 //!
 //! ```text
-//! frame   := length u32, crc32c u32 of the rest, version u16, verb u8, id u64, deadline µs i64, body
+//! frame   := length u32, crc32c u32 of the rest, version u16, verb u8, id u64, patience µs u64, body
 //! ```
 //! Integers are little-endian; `length` counts everything behind the checksum. An answer carries
-//! the id of its request. The deadline is wall time on the sender's clock, for information.
+//! the id of its request. Patience is how long the sender waits for an answer: what would come later need
+//! not be done.
 
 use crate::error::ClusterError;
 use dodona_types::codec::Reader;
 
 /// The version that is spoken.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The longest frame that is accepted, in bytes.
 pub const MAX_FRAME_BYTES: usize = 64 << 20;
 /// Bytes before what `length` counts.
@@ -37,6 +38,8 @@ pub enum Body {
     PaxosAnswer(Vec<u8>),
     /// Lead a change of counters: the level (u8), and a [`crate::counter::CounterUpdate`].
     Count(Vec<u8>),
+    /// Who speaks on a connection ([`crate::transport::Introduction`]).
+    Hello(Vec<u8>),
     /// A message of gossip (`gossip`).
     Gossip(Vec<u8>),
     /// Its answer; empty if there is none.
@@ -60,8 +63,8 @@ pub enum Body {
 pub struct Message {
     /// Pairs an answer with its request.
     pub id: u64,
-    /// Until when the answer matters, in microseconds since the epoch.
-    pub deadline_micros: i64,
+    /// How long the answer matters, in microseconds since the request was sent.
+    pub patience_micros: u64,
     /// What it asks or answers.
     pub body: Body,
 }
@@ -81,6 +84,7 @@ impl Message {
             Body::Paxos(bytes) => (6, bytes),
             Body::PaxosAnswer(bytes) => (7, bytes),
             Body::Count(bytes) => (8, bytes),
+            Body::Hello(bytes) => (17, bytes),
             Body::Gossip(bytes) => (9, bytes),
             Body::Gossiped(bytes) => (10, bytes),
             Body::Metadata(bytes) => (11, bytes),
@@ -92,7 +96,7 @@ impl Message {
         };
         out.push(verb);
         out.extend_from_slice(&self.id.to_le_bytes());
-        out.extend_from_slice(&self.deadline_micros.to_le_bytes());
+        out.extend_from_slice(&self.patience_micros.to_le_bytes());
         out.extend_from_slice(body);
         let length = (out.len() - start - PREFIX_BYTES) as u32;
         let crc = crc32c::crc32c(&out[start + PREFIX_BYTES..]);
@@ -131,7 +135,7 @@ impl Message {
         }
         let verb = reader.u8().map_err(malformed)?;
         let id = reader.u64().map_err(malformed)?;
-        let deadline_micros = reader.i64().map_err(malformed)?;
+        let patience_micros = reader.u64().map_err(malformed)?;
         let rest = reader.remaining();
         let body = match verb {
             1 => Body::Mutate(rest.to_vec()),
@@ -150,9 +154,10 @@ impl Message {
             14 => Body::Digested(rest.to_vec()),
             15 => Body::Stream(rest.to_vec()),
             16 => Body::Streamed(rest.to_vec()),
+            17 => Body::Hello(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
-        Ok(Self { id, deadline_micros, body })
+        Ok(Self { id, patience_micros, body })
     }
 }
 
@@ -164,16 +169,16 @@ mod tests {
     #[test]
     fn a_frame_has_these_bytes() {
         let mut out = Vec::new();
-        Message { id: 3, deadline_micros: 5, body: Body::Read(vec![0xab]) }.encode(&mut out);
+        Message { id: 3, patience_micros: 5, body: Body::Read(vec![0xab]) }.encode(&mut out);
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(&hex[..8], "14000000");
-        assert_eq!(&hex[16..], "01000303000000000000000500000000000000ab");
+        assert_eq!(&hex[16..], "02000303000000000000000500000000000000ab");
     }
 
     proptest! {
         #[test]
-        fn frames_round_trip_and_flipped_bits_are_noticed(id: u64, deadline: i64, body: Vec<u8>, bit: usize) {
-            let message = Message { id, deadline_micros: deadline, body: Body::Mutate(body) };
+        fn frames_round_trip_and_flipped_bits_are_noticed(id: u64, patience: u64, body: Vec<u8>, bit: usize) {
+            let message = Message { id, patience_micros: patience, body: Body::Mutate(body) };
             let mut out = Vec::new();
             message.encode(&mut out);
             let (length, crc) = Message::prefix(out[..8].try_into().unwrap()).unwrap();

@@ -3,36 +3,35 @@
 use crate::coordinator::{Coordinator, Local, Timeouts};
 use crate::counter::Leader;
 use crate::error::ClusterError;
+use crate::identity::Identity;
 use crate::message::Body;
-use crate::metadata::local::LocalLog;
-use crate::metadata::{Entry, MetadataLog, SchemaChange};
+use crate::metadata::log::{ReplicatedLog, ask};
+use crate::metadata::message::{Answer, Request, decode, encode};
+use crate::metadata::store::Store;
+use crate::metadata::{Change, Metadata, MetadataLog, Outcome, SchemaChange};
 use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::replication::Replication;
-use crate::ring::{Member, Ring, Status, even_tokens};
+use crate::ring::{Member, Status, even_tokens};
+use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
-use crate::transport::{self, Handler, Peers};
+use crate::transport::{self, Handler, Introduction, Peer, Peers};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_env::net::BoxFuture;
-use dodona_storage::compaction::CompactionSettings;
-use dodona_storage::sstable::WriterOptions;
-use dodona_storage::sstable::compression::Compression;
-use dodona_storage::sstable::statistics::StoredColumn;
-use dodona_storage::{Engine, EngineSettings, Maintained, Recovered, StorageError, TableSettings};
+use dodona_storage::{Engine, EngineSettings, Maintained, Recovered, StorageError};
 use dodona_types::TableId;
-use dodona_types::schema::{Keyspace, Options, Schema, Table};
-use serde::{Deserialize, Serialize};
+use dodona_types::schema::{Keyspace, Schema};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use uuid::Uuid;
 
-const IDENTITY_FILE: &str = "node.json";
 /// How often idle maintenance looks for work.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
+/// How long a change of the schema waits for the other nodes that are alive.
+const AGREEMENT: Duration = Duration::from_secs(5);
 
 /// Settings of a node: plain data.
 #[derive(Clone, Debug)]
@@ -49,38 +48,16 @@ pub struct NodeSettings {
     pub internode: SocketAddr,
     /// Tokens of a node.
     pub num_tokens: usize,
-    /// All members, this node among them (known by its `internode` address); empty for a node
-    /// that is alone.
+    /// Where nodes of the cluster may be found by a node that is new. A node whose own address is the
+    /// first begins a cluster if no other knows one; one without seeds begins a cluster at once.
+    pub seeds: Vec<SocketAddr>,
+    /// The members to begin a cluster with, this node among them (known by its `internode` address);
+    /// empty to begin it alone, and for others to join.
     pub members: Vec<Member>,
     /// The engine's settings.
     pub engine: EngineSettings,
     /// How long a coordinator waits.
     pub timeouts: Timeouts,
-}
-
-/// Who the node is; kept in the data directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// The node.
-    pub host: Uuid,
-    /// The cluster.
-    pub cluster: Uuid,
-}
-
-/// The identity as its file has it.
-#[derive(Serialize, Deserialize)]
-struct IdentityFile {
-    #[serde(flatten)]
-    identity: Identity,
-    /// Absent in files of the first versions.
-    checksum: Option<String>,
-}
-
-impl Identity {
-    fn checksum(&self) -> String {
-        let bytes = [self.host.into_bytes(), self.cluster.into_bytes()].concat();
-        format!("{:08x}", crc32c::crc32c(&bytes))
-    }
 }
 
 /// What the node tells of itself.
@@ -117,37 +94,44 @@ pub struct Node {
     pub timestamps: Arc<Timestamps>,
     /// How the start found the data directory.
     pub recovered: Recovered,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) metadata: Arc<ReplicatedLog>,
     placement: Arc<ArcSwap<Placement>>,
-    metadata: Arc<dyn MetadataLog>,
     builtin: Builtin,
-    /// Held while the schema changes.
-    schema_change: tokio::sync::Mutex<()>,
+    /// The version of the metadata that is applied to the engine.
+    applied: parking_lot::Mutex<u64>,
     schema_epoch: watch::Sender<u64>,
+    members_version: watch::Sender<u64>,
     failure: watch::Sender<Option<String>>,
     replica: Arc<Replica>,
-    internode: SocketAddr,
+    settings: NodeSettings,
 }
 
 impl Node {
-    /// Starts a node: reads who it is, its schema and its data. [`Self::spawn_workers`] comes next.
+    /// Starts a node: reads who it is, its schema and its data; in a new data directory it begins a
+    /// cluster (see [`crate::membership::enter`] for one that joins). [`Self::spawn_workers`] comes
+    /// next.
     ///
     /// # Errors
     /// The data directory is in use, damaged or of a newer format; the operating system refuses.
     pub fn start(env: Env, settings: NodeSettings, builtin: Builtin) -> Result<Arc<Self>, ClusterError> {
-        let identity = identity(&env)?;
-        let metadata: Arc<dyn MetadataLog> = Arc::new(LocalLog::open(Arc::clone(&env.disk), env.tasks)?);
-        let schema = Arc::new(with_builtin(&metadata.schema(), &builtin));
+        let identity = identity(&env, &settings)?;
+        let store = Arc::new(open_store(&env, &settings, &identity)?);
+        let metadata = store.metadata();
+        let member = metadata.member(identity.host).cloned().ok_or_else(|| removed(&identity))?;
+        check_place(&settings, &member)?;
+        let schema = Arc::new(with_builtin(&metadata.schema, &builtin));
         let tables = schema
             .tables()
             .map(|table| table_settings(table, builtin.volatile.contains(&table.id)))
             .collect::<Result<Vec<_>, _>>()?;
         let (engine, recovered) = Engine::open(env.clone(), settings.engine.clone(), identity.host, tables)?;
         let engine = Arc::new(engine);
-        let (ring, local) = ring_of(&settings, identity.host);
-        let member = ring.members()[local].clone();
-        let placement = Arc::new(ArcSwap::from_pointee(Placement::new(Arc::clone(&schema), ring, local)));
+        let placement = Placement::of(Arc::clone(&schema), &metadata, identity.host);
+        let placement = Arc::new(ArcSwap::from_pointee(placement.ok_or_else(|| removed(&identity))?));
         let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement)));
-        let peers = Arc::new(Peers::new(env.clone()));
+        let introduction = Introduction { cluster: identity.cluster, host: identity.host };
+        let peers = Arc::new(Peers::new(env.clone(), introduction));
         let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
         let coordinator = Coordinator::new(
             env.clone(),
@@ -156,25 +140,28 @@ impl Node {
                 replica: Arc::clone(&replica),
                 leader: Leader::new(env.clone(), Arc::clone(&engine), identity.host),
             },
-            peers,
+            Arc::clone(&peers),
             Arc::clone(&placement),
             settings.timeouts,
             Arc::clone(&timestamps),
         );
+        let log = ReplicatedLog::new(env.clone(), Arc::clone(&peers), store, identity.host);
         Ok(Arc::new(Self {
             timestamps,
-            info: NodeInfo { identity, cluster_name: settings.cluster_name, member },
+            info: NodeInfo { identity, cluster_name: settings.cluster_name.clone(), member },
             engine,
             coordinator,
             recovered,
+            peers,
+            metadata: Arc::new(log),
             placement,
-            metadata,
             builtin,
-            schema_change: tokio::sync::Mutex::new(()),
+            applied: parking_lot::Mutex::new(metadata.version),
             schema_epoch: watch::channel(schema.epoch).0,
+            members_version: watch::channel(metadata.members_version).0,
             failure: watch::channel(None).0,
             replica,
-            internode: settings.internode,
+            settings,
             env,
         }))
     }
@@ -203,24 +190,29 @@ impl Node {
         self.schema_epoch.subscribe()
     }
 
+    /// The version at which members last changed, and news of it.
+    #[must_use]
+    pub fn watch_members(&self) -> watch::Receiver<u64> {
+        self.members_version.subscribe()
+    }
+
     /// Why the node had to stop, once it had to.
     #[must_use]
     pub fn watch_failure(&self) -> watch::Receiver<Option<String>> {
         self.failure.subscribe()
     }
 
-    /// Changes the schema: appends an entry to the metadata log, and applies it here. Returns the
-    /// new schema.
+    /// Changes the schema: appends to the metadata log, applies it here, and waits for the other nodes
+    /// that are alive to have applied it, for a while. Returns the new schema.
     ///
     /// # Errors
     /// [`ClusterError::SchemaConflict`] if the schema is no longer at `expected_epoch`: work the
-    /// change out again. Else the entry could not be written.
+    /// change out again. [`ClusterError::NoMetadataQuorum`] if it may come or not.
     pub async fn change_schema(
         &self,
         expected_epoch: u64,
         changes: Vec<SchemaChange>,
     ) -> Result<Arc<Schema>, ClusterError> {
-        let _alone = self.schema_change.lock().await;
         for change in &changes {
             if let SchemaChange::PutTable(table) = change {
                 table_settings(table, false)?;
@@ -229,13 +221,49 @@ impl Node {
                 Replication::from_options(&keyspace.replication).map_err(ClusterError::Invalid)?;
             }
         }
-        let schema = self.metadata.append(Entry { expected_epoch, changes }).await?;
-        let schema = Arc::new(with_builtin(&schema, &self.builtin));
-        self.apply_schema(&schema)?;
-        Ok(schema)
+        match self.metadata.append(Change::Schema { expected_epoch, changes }).await? {
+            Outcome::Applied(version) => {
+                self.catch_up()?;
+                self.agree(version).await;
+                Ok(self.schema())
+            }
+            Outcome::Conflict => Err(ClusterError::SchemaConflict),
+            Outcome::Busy(reason) | Outcome::Refused(reason) => Err(ClusterError::Invalid(reason)),
+        }
     }
 
-    fn apply_schema(&self, schema: &Arc<Schema>) -> Result<(), ClusterError> {
+    /// Waits until all members that answer have applied a version.
+    async fn agree(&self, version: u64) {
+        let placement = self.placement();
+        let others = placement.ring.members().iter().filter(|member| member.host != self.info.identity.host);
+        let asked = others.map(|member| {
+            let (peers, address) = (Arc::clone(&self.peers), member.internode);
+            async move { ask(&peers, address, &Request::Reach(version), AGREEMENT).await }
+        });
+        for answer in futures_util::future::join_all(asked).await {
+            if let Err(error) = answer {
+                tracing::info!(%error, "a member has not applied a change of the schema yet");
+            }
+        }
+    }
+
+    /// Brings the engine and the placement to what the metadata log has.
+    ///
+    /// # Errors
+    /// The engine cannot take it.
+    pub(crate) fn catch_up(&self) -> Result<(), ClusterError> {
+        let mut applied = self.applied.lock();
+        let metadata = self.metadata.metadata();
+        if metadata.version <= *applied {
+            return Ok(());
+        }
+        self.apply(&metadata)?;
+        *applied = metadata.version;
+        Ok(())
+    }
+
+    fn apply(&self, metadata: &Metadata) -> Result<(), ClusterError> {
+        let schema = Arc::new(with_builtin(&metadata.schema, &self.builtin));
         let before = self.placement.load_full();
         for table in schema.tables() {
             let unchanged = before
@@ -246,7 +274,10 @@ impl Node {
                 self.engine.put_table(table_settings(table, self.builtin.volatile.contains(&table.id))?)?;
             }
         }
-        let placement = Placement::new(Arc::clone(schema), before.ring.clone(), before.local);
+        let Some(placement) = Placement::of(Arc::clone(&schema), metadata, self.info.identity.host) else {
+            self.fail(&removed(&self.info.identity).to_string());
+            return Ok(());
+        };
         self.placement.store(Arc::new(placement));
         let present: BTreeSet<TableId> = schema.tables().map(|table| table.id).collect();
         for table in self.engine.table_ids() {
@@ -254,7 +285,9 @@ impl Node {
                 self.engine.drop_table(table)?;
             }
         }
-        self.schema_epoch.send_replace(schema.epoch);
+        self.schema_epoch.send_if_modified(|epoch| std::mem::replace(epoch, schema.epoch) != schema.epoch);
+        let version = metadata.members_version;
+        self.members_version.send_if_modified(|known| std::mem::replace(known, version) != version);
         Ok(())
     }
 
@@ -269,8 +302,22 @@ impl Node {
         for _ in 0..self.engine.settings().concurrent_compactors.max(1) {
             self.env.tasks.spawn_local(Arc::clone(self).compact());
         }
-        if self.placement.load().ring.members().len() > 1 {
-            self.env.tasks.spawn_local(Arc::clone(self).serve_peers());
+        self.env.tasks.spawn_local(Arc::clone(&self.metadata).run());
+        self.env.tasks.spawn_local(Arc::clone(self).follow_metadata());
+        if let Some(internode) = self.settings.listens_to_peers() {
+            self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));
+        }
+    }
+
+    async fn follow_metadata(self: Arc<Self>) {
+        let mut version = self.metadata.watch();
+        loop {
+            if let Err(error) = self.catch_up() {
+                return self.fail(&format!("a change of the metadata cannot be applied: {error}"));
+            }
+            if version.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -335,11 +382,24 @@ impl Node {
         }
     }
 
-    async fn serve_peers(self: Arc<Self>) {
-        match transport::serve(self.env.clone(), self.internode, self.clone()).await {
+    async fn serve_peers(self: Arc<Self>, address: SocketAddr) {
+        match transport::serve(self.env.clone(), address, self.peers.introduction(), self.clone()).await {
             Ok(service) => service.await,
-            Err(error) => self.fail(&format!("cannot listen for peers on {}: {error}", self.internode)),
+            Err(error) if self.is_alone() => {
+                tracing::warn!(%address, %error, "peers cannot connect: no other node can join this one");
+            }
+            Err(error) => self.fail(&format!("cannot listen for peers on {address}: {error}")),
         }
+    }
+
+    /// True if the node is the only one of its cluster, and was told of no other.
+    fn is_alone(&self) -> bool {
+        self.settings.seeds.is_empty() && self.placement.load().ring.members().len() == 1
+    }
+
+    /// Where other nodes and clients reach this node, by its settings.
+    pub(crate) const fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        (self.settings.internode, self.settings.native)
     }
 
     /// Notes that the node cannot go on: whoever runs it must stop it.
@@ -362,68 +422,123 @@ impl Node {
 }
 
 impl Handler for Node {
-    fn handle(self: Arc<Self>, body: Body) -> BoxFuture<'static, Body> {
+    fn handle(self: Arc<Self>, from: Peer, body: Body) -> BoxFuture<'static, Body> {
         Box::pin(async move {
             match body {
+                Body::Metadata(request) => Body::MetadataAnswer(encode(&self.answer(&request).await)),
+                _ if !from.is_of_this_cluster => Body::Failed("this is another cluster".into()),
                 Body::Count(request) => match self.coordinator.count_for_peer(&request).await {
                     Ok(()) => Body::Mutated,
                     Err(error) => Body::Failed(error.to_string()),
                 },
-                body => Arc::clone(&self.replica).handle(body).await,
+                body => Arc::clone(&self.replica).handle(from, body).await,
             }
         })
     }
 }
 
-fn identity(env: &Env) -> Result<Identity, ClusterError> {
-    let io = |action: &'static str, error: std::io::Error| StorageError::Io {
-        action,
-        path: IDENTITY_FILE.into(),
-        source: Arc::new(error),
-    };
-    match env.disk.read(IDENTITY_FILE) {
-        Ok(bytes) => {
-            let damaged = |reason: String| StorageError::Corrupt {
-                path: IDENTITY_FILE.into(),
-                offset: 0,
-                reason: format!("not a node's identity: {reason}"),
-            };
-            let file: IdentityFile =
-                serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-            match file.checksum {
-                Some(checksum) if checksum != file.identity.checksum() => {
-                    Err(damaged("the checksum does not match".into()).into())
+impl Node {
+    async fn answer(&self, request: &[u8]) -> Answer {
+        let request: Request = match decode(request) {
+            Ok(request) => request,
+            Err(error) => return Answer::Failed(error.to_string()),
+        };
+        match request {
+            Request::Who => Answer::Cluster(self.info.identity.cluster, self.info.cluster_name.clone()),
+            Request::Join(member, tokens) => self.take_in(*member, tokens).await,
+            request => {
+                let reaches = matches!(request, Request::Reach(_));
+                let answer = self.metadata.handle(request).await;
+                // Whoever asks relies on it being in use.
+                match answer {
+                    Some(Answer::Version(version)) if reaches => match self.catch_up() {
+                        Ok(()) => Answer::Version(version),
+                        Err(error) => Answer::Failed(error.to_string()),
+                    },
+                    Some(answer) => answer,
+                    None => Answer::Failed("not a request".into()),
                 }
-                _ => Ok(file.identity),
             }
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let identity = Identity { host: env.random.uuid_v4(), cluster: env.random.uuid_v4() };
-            let file = IdentityFile { checksum: Some(identity.checksum()), identity: identity.clone() };
-            let json = serde_json::to_vec_pretty(&file).unwrap_or_default();
-            env.disk.replace(IDENTITY_FILE, &json).map_err(|error| io("writing", error))?;
-            Ok(identity)
-        }
-        Err(error) => Err(io("reading", error).into()),
     }
 }
 
-fn ring_of(settings: &NodeSettings, host: Uuid) -> (Ring, usize) {
-    if settings.members.is_empty() {
-        let member = Member {
-            host,
-            status: Status::Normal,
-            data_center: settings.data_center.clone(),
-            rack: settings.rack.clone(),
-            internode: settings.internode,
-            native: settings.native,
-            tokens: even_tokens(1, 0, settings.num_tokens),
-        };
-        return (Ring::new(vec![member]), 0);
+/// Who the node is; in a new data directory it begins a cluster.
+fn identity(env: &Env, settings: &NodeSettings) -> Result<Identity, ClusterError> {
+    if let Some(identity) = Identity::read(&*env.disk)? {
+        return Ok(identity);
     }
-    let local =
-        settings.members.iter().position(|member| member.internode == settings.internode).unwrap_or(0);
-    (Ring::new(settings.members.clone()), local)
+    let given = settings.members.iter().find(|member| member.internode == settings.internode);
+    let identity = Identity {
+        host: given.map_or_else(|| env.random.uuid_v4(), |member| member.host),
+        // Those who begin a cluster together agree on its id without a word.
+        cluster: settings.members.first().map_or_else(|| env.random.uuid_v4(), |first| first.host),
+    };
+    identity.write(&*env.disk)?;
+    Ok(identity)
+}
+
+/// Opens the metadata log, or begins the one of a new cluster.
+fn open_store(env: &Env, settings: &NodeSettings, identity: &Identity) -> Result<Store, ClusterError> {
+    let disk = Arc::clone(&env.disk);
+    let alone = |schema| Metadata::of_members([settings.first_member(identity)], schema);
+    if Store::exists(&*disk)? {
+        let store = Store::open(disk, alone)?;
+        store.relocate(identity.host, settings.internode, settings.native)?;
+        return Ok(store);
+    }
+    if settings.members.is_empty() {
+        return Store::create(disk, alone(Schema::default()), &[1], true);
+    }
+    let metadata = Metadata::of_members(settings.members.iter().cloned(), Schema::default());
+    let voters: Vec<u64> = metadata.members.keys().copied().take(crate::metadata::MAX_VOTERS).collect();
+    Store::create(disk, metadata, &voters, false)
+}
+
+fn removed(identity: &Identity) -> ClusterError {
+    ClusterError::Invalid(format!(
+        "the node {} was removed from its cluster: to take it in again, start it with an empty data directory",
+        identity.host
+    ))
+}
+
+/// A node stays where it is: its data are placed by it.
+fn check_place(settings: &NodeSettings, member: &Member) -> Result<(), ClusterError> {
+    let (data_center, rack) = (&settings.data_center, &settings.rack);
+    if (data_center, rack) == (&member.data_center, &member.rack) {
+        return Ok(());
+    }
+    Err(ClusterError::Invalid(format!(
+        "this node is in data centre `{}`, rack `{}`, and cannot start in `{data_center}`, `{rack}`: set \
+         data_center and rack back, or let it join anew with an empty data directory",
+        member.data_center, member.rack
+    )))
+}
+
+impl NodeSettings {
+    /// This node as the first member of a cluster.
+    fn first_member(&self, identity: &Identity) -> Member {
+        let tokens = even_tokens(1, 0, self.num_tokens);
+        Member { status: Status::Normal, ..self.member(identity.host, tokens) }
+    }
+
+    /// This node as a member that is new.
+    pub(crate) fn member(&self, host: uuid::Uuid, tokens: Vec<dodona_types::Token>) -> Member {
+        Member {
+            host,
+            status: Status::Joining,
+            data_center: self.data_center.clone(),
+            rack: self.rack.clone(),
+            internode: self.internode,
+            native: self.native,
+            tokens,
+        }
+    }
+
+    /// Where peers are listened to; not at all without an address for it.
+    fn listens_to_peers(&self) -> Option<SocketAddr> {
+        (self.internode.port() != 0).then_some(self.internode)
+    }
 }
 
 /// The schema with the keyspaces that every node has. What the log says of one of these is its
@@ -439,70 +554,4 @@ fn with_builtin(schema: &Schema, builtin: &Builtin) -> Schema {
         schema.keyspaces.insert(keyspace.name.clone(), Arc::new(keyspace));
     }
     schema
-}
-
-/// What the engine needs to know of a table.
-///
-/// # Errors
-/// An option of the table is not valid.
-pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, ClusterError> {
-    let params = &table.params;
-    let columns = table.columns.iter().map(|column| StoredColumn {
-        id: column.id.0,
-        name: column.name.to_string(),
-        cql_type: column.cql_type.to_string(),
-    });
-    let flush_period = params.memtable_flush_period_in_ms;
-    Ok(TableSettings {
-        id: table.id,
-        name: format!("{}.{}", table.keyspace, table.name),
-        columns: columns.collect(),
-        gc_grace_seconds: params.gc_grace_seconds,
-        writer: WriterOptions {
-            compression: compression(&params.compression).map_err(ClusterError::Invalid)?,
-            block_bytes: block_bytes(&params.compression).map_err(ClusterError::Invalid)?,
-            filter_false_positives: params.bloom_filter_fp_chance,
-        },
-        compaction: CompactionSettings::from_options(&params.compaction).map_err(ClusterError::Invalid)?,
-        flush_period: (flush_period > 0).then(|| Duration::from_millis(flush_period.into())),
-        volatile,
-    })
-}
-
-/// The compression that `WITH compression = {...}` asks for.
-///
-/// # Errors
-/// What is wrong, as Cassandra says it.
-pub fn compression(options: &Options) -> Result<Compression, String> {
-    if options.get("enabled").is_some_and(|enabled| enabled.eq_ignore_ascii_case("false")) {
-        return Ok(Compression::None);
-    }
-    let Some(class) = options.get("class") else {
-        return Ok(Compression::None);
-    };
-    match class.rsplit('.').next().unwrap_or_default() {
-        "" | "NoopCompressor" => Ok(Compression::None),
-        "LZ4Compressor" => Ok(Compression::Lz4),
-        "ZstdCompressor" => {
-            let level = options.get("compression_level").map_or(Ok(3), |level| level.parse());
-            level
-                .map(Compression::Zstd)
-                .map_err(|_| "Invalid value for compression_level of ZstdCompressor".into())
-        }
-        other @ ("SnappyCompressor" | "DeflateCompressor") => {
-            Err(format!("{other} is not supported yet: use LZ4Compressor or ZstdCompressor"))
-        }
-        _ => Err(format!("Could not create Compression for type {class}")),
-    }
-}
-
-fn block_bytes(options: &Options) -> Result<usize, String> {
-    let Some(text) = options.get("chunk_length_in_kb") else {
-        return Ok(16 << 10);
-    };
-    let kib: usize = text.parse().map_err(|_| format!("Invalid value for chunk_length_in_kb: {text}"))?;
-    if !kib.is_power_of_two() {
-        return Err("chunk_length_in_kb must be a power of 2".into());
-    }
-    Ok((kib << 10).clamp(4 << 10, 1 << 20))
 }

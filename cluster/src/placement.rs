@@ -1,13 +1,15 @@
 //! Which node holds what.
 
 use crate::error::ClusterError;
+use crate::metadata::Metadata;
 use crate::replication::Replication;
-use crate::ring::{MemberIndex, Ring};
+use crate::ring::{Member, MemberIndex, Ring};
 use dodona_env::collections::HashMap;
 use dodona_storage::StorageError;
 use dodona_types::schema::Schema;
 use dodona_types::{Consistency, TableId, Token};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Which node holds what, at one schema. Immutable.
 pub struct Placement {
@@ -19,11 +21,20 @@ pub struct Placement {
     pub to_come: Option<Ring>,
     /// This node's place among the ring's members.
     pub local: usize,
+    /// The version of the metadata at which members last changed.
+    pub version: u64,
     replication: HashMap<TableId, Arc<Replication>>,
 }
 
 impl Placement {
-    pub(crate) fn new(schema: Arc<Schema>, ring: Ring, local: usize) -> Self {
+    /// The placement of the metadata, for the member `host`. None if it is no member.
+    pub(crate) fn of(schema: Arc<Schema>, metadata: &Metadata, host: Uuid) -> Option<Self> {
+        let members: Vec<Member> = metadata.members.values().cloned().collect();
+        let local = members.iter().position(|member| member.host == host)?;
+        Some(Self::new(schema, Ring::new(members), local, metadata.members_version))
+    }
+
+    fn new(schema: Arc<Schema>, ring: Ring, local: usize, version: u64) -> Self {
         let mut replication = HashMap::default();
         for keyspace in schema.keyspaces.values() {
             // What the schema holds was validated when it was created.
@@ -34,7 +45,7 @@ impl Placement {
             }
         }
         let to_come = ring.is_changing().then(|| ring.to_come());
-        Self { schema, ring, to_come, local, replication }
+        Self { schema, ring, to_come, local, version, replication }
     }
 
     /// The members that hold a token of a table, in the order in which they are met on the ring.

@@ -6,7 +6,7 @@ use crate::paxos::acceptor::Acceptor;
 use crate::paxos::message::Request;
 use crate::paxos::state::Answer;
 use crate::placement::Placement;
-use crate::transport::Handler;
+use crate::transport::{Handler, Peer};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_env::net::BoxFuture;
@@ -68,7 +68,7 @@ impl Replica {
 }
 
 impl Handler for Replica {
-    fn handle(self: Arc<Self>, body: Body) -> BoxFuture<'static, Body> {
+    fn handle(self: Arc<Self>, _: Peer, body: Body) -> BoxFuture<'static, Body> {
         Box::pin(async move {
             let answer = match body {
                 Body::Mutate(mutation) => self.mutate(&mutation).await.map(|()| Body::Mutated),

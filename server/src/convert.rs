@@ -237,7 +237,9 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
                 data_present: *data_present,
             }
         }
-        ClusterError::SchemaConflict | ClusterError::Peer(_) => ErrorBody::ServerError,
+        ClusterError::SchemaConflict | ClusterError::NoMetadataQuorum(_) | ClusterError::Peer(_) => {
+            ErrorBody::ServerError
+        }
         ClusterError::Invalid(_) => ErrorBody::Invalid,
         ClusterError::Storage(error) => storage_error(error, failing),
     };

@@ -60,6 +60,12 @@ pub struct Settings {
     pub advertise: Option<IpAddr>,
     /// Port on which other nodes connect, at the same address.
     pub internode_port: u16,
+    /// Where nodes of the cluster may be found by a node that is new: addresses, with a port if it is
+    /// not `internode_port`. A node that is the first of its own seeds begins a cluster if no other
+    /// knows one; a node without seeds begins one at once.
+    pub seeds: Vec<String>,
+    /// Let nodes talk to each other without TLS on an address that other machines reach.
+    pub allow_plain_internode: bool,
     /// Address of the HTTP service for administration and metrics (`/metrics`, `/health`).
     pub admin_listen: IpAddr,
     /// Port of the HTTP service for administration and metrics; 0 takes a free one.
@@ -125,6 +131,8 @@ impl Default for Settings {
             port: 9042,
             advertise: None,
             internode_port: 7000,
+            seeds: Vec::new(),
+            allow_plain_internode: false,
             admin_listen: Ipv4Addr::LOCALHOST.into(),
             admin_port: 7199,
             cluster_name: "Test Cluster".into(),
@@ -223,6 +231,13 @@ impl Settings {
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return conflict("tls_certificate and tls_key go together: set both or none".into());
         }
+        if !self.seed_addresses()?.is_empty() && !self.serves_peers() {
+            return conflict(format!(
+                "nodes would talk to each other on {} without TLS: set allow_plain_internode = true \
+                 (--allow-plain-internode) if that network is yours alone",
+                self.advertise.unwrap_or(self.listen)
+            ));
+        }
         if self.num_tokens == 0 {
             return conflict("num_tokens must be 1 or more".into());
         }
@@ -247,8 +262,9 @@ impl Settings {
             data_center: self.data_center.clone(),
             rack: self.rack.clone(),
             native: SocketAddr::new(address, port),
-            internode: SocketAddr::new(address, self.internode_port),
+            internode: SocketAddr::new(address, if self.serves_peers() { self.internode_port } else { 0 }),
             num_tokens: self.num_tokens,
+            seeds: self.seed_addresses().unwrap_or_default(),
             members: Vec::new(),
             engine: self.engine(),
             timeouts: Timeouts {
@@ -257,6 +273,29 @@ impl Settings {
                 contention: Duration::from_millis(self.cas_contention_timeout_ms),
             },
         }
+    }
+
+    /// Plain traffic between nodes stays on this machine, unless the operator says otherwise.
+    fn serves_peers(&self) -> bool {
+        self.allow_plain_internode || self.advertise.unwrap_or(self.listen).is_loopback()
+    }
+
+    /// The seeds' addresses.
+    ///
+    /// # Errors
+    /// One is no address.
+    fn seed_addresses(&self) -> Result<Vec<SocketAddr>, SettingsError> {
+        let address = |text: &String| {
+            let with_port = text.parse::<SocketAddr>();
+            let parsed =
+                with_port.or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, self.internode_port)));
+            parsed.map_err(|_| {
+                SettingsError::Conflict(format!(
+                    "seeds: `{text}` is no address (as 10.0.0.1 or 10.0.0.1:7000)"
+                ))
+            })
+        };
+        self.seeds.iter().map(address).collect()
     }
 
     fn engine(&self) -> EngineSettings {

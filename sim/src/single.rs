@@ -103,6 +103,7 @@ impl Scenario {
             native: address,
             internode: address,
             num_tokens: 4,
+            seeds: Vec::new(),
             members: Vec::new(),
             engine: EngineSettings {
                 sync_mode: self.mode,

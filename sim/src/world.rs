@@ -90,8 +90,11 @@ pub async fn create_table(node: &Node, replication_factor: u32) -> Result<(), Cl
         SchemaChange::PutTable(Box::new(table)),
         SchemaChange::PutTable(Box::new(counters)),
     ];
-    let changed = node.change_schema(schema.epoch, changes).await;
-    changed.map(drop)
+    match node.change_schema(schema.epoch, changes).await {
+        // Another node was first, with the same tables.
+        Err(ClusterError::SchemaConflict) => Ok(()),
+        changed => changed.map(drop),
+    }
 }
 
 /// The table that Paxos keeps its state in, and nothing else of what every node has.

@@ -66,6 +66,7 @@ impl TestNode {
             native: address(9042),
             internode: address(7000),
             num_tokens: 16,
+            seeds: Vec::new(),
             members: Vec::new(),
             engine: dodona_cluster::EngineSettings::default(),
             timeouts: Timeouts::default(),

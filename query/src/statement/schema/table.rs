@@ -304,7 +304,7 @@ pub(super) fn check_table(table: &Table) -> Result<(), CqlError> {
             name.len()
         )));
     }
-    match dodona_cluster::node::table_settings(table, false) {
+    match dodona_cluster::table_settings::table_settings(table, false) {
         Ok(_) => Ok(()),
         Err(error) => Err(CqlError::Config(error.to_string())),
     }

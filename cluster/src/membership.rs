@@ -1,0 +1,166 @@
+//! How a node becomes a member of a cluster.
+//!
+//! A new node asks its seeds which cluster they are of ([`enter`]) and has one of them take it in
+//! (`Node::take_in`): from then on it is in the metadata log as joining, and is written to. It
+//! fetches what it will hold, and says so in the log: from then on it is read ([`Node::settle`]).
+//! Every step is found in the log again after a crash of any party.
+
+use crate::error::ClusterError;
+use crate::identity::Identity;
+use crate::metadata::log::ask;
+use crate::metadata::message::{Answer, Request};
+use crate::metadata::store::Store;
+use crate::metadata::{Change, MetadataLog, Outcome};
+use crate::node::{Node, NodeSettings};
+use crate::ring::{Member, Status};
+use crate::transport::{Introduction, Peers};
+use dodona_env::Env;
+use dodona_types::Token;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a seed may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long the first seed looks for others that know a cluster before it begins one.
+const LOOK: Duration = Duration::from_millis(500);
+/// The pause before another try.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Tries to choose tokens while other members change.
+const TRIES: usize = 20;
+
+/// Makes a new node a member of its seeds' cluster. Does nothing for a node that is a member
+/// already, or that is to begin a cluster. Waits for seeds that do not answer.
+///
+/// # Errors
+/// The cluster has another name, or does not take the node in; the disk fails.
+pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterError> {
+    let known = Identity::read(&*env.disk)?;
+    if settings.seeds.is_empty() || !settings.members.is_empty() || Store::exists(&*env.disk)? {
+        return Ok(());
+    }
+    let host = known.as_ref().map_or_else(|| env.random.uuid_v4(), |identity| identity.host);
+    let peers = Peers::new(env.clone(), Introduction { cluster: Uuid::nil(), host });
+    let seeds: Vec<SocketAddr> =
+        settings.seeds.iter().copied().filter(|seed| *seed != settings.internode).collect();
+    let begins = settings.seeds.first() == Some(&settings.internode);
+    let mut told = false;
+    let (seed, cluster, name) = loop {
+        let patience = if begins { LOOK } else { ANSWER };
+        match find(&peers, &seeds, patience).await {
+            Some(found) => break found,
+            None if begins => return Ok(()),
+            None => {}
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::info!(?seeds, "waiting for a seed that knows the cluster");
+        }
+        dodona_env::clock::sleep(PAUSE).await;
+    };
+    if name != settings.cluster_name {
+        return Err(ClusterError::Invalid(format!(
+            "the cluster of {seed} is called `{name}`, not `{}`: correct cluster_name or the seeds",
+            settings.cluster_name
+        )));
+    }
+    Identity { host, cluster }.write(&*env.disk)?;
+    join(env, settings, &peers, host, &seeds).await
+}
+
+/// The first seed that answers, its cluster's id and name.
+async fn find(peers: &Peers, seeds: &[SocketAddr], patience: Duration) -> Option<(SocketAddr, Uuid, String)> {
+    for seed in seeds {
+        if let Ok(Answer::Cluster(id, name)) = ask(peers, *seed, &Request::Who, patience).await {
+            return Some((*seed, id, name));
+        }
+    }
+    None
+}
+
+async fn join(
+    env: &Env,
+    settings: &NodeSettings,
+    peers: &Peers,
+    host: Uuid,
+    seeds: &[SocketAddr],
+) -> Result<(), ClusterError> {
+    for seed in seeds.iter().cycle() {
+        let request = Request::Join(Box::new(settings.member(host, Vec::new())), settings.num_tokens);
+        match ask(peers, *seed, &request, 2 * ANSWER).await {
+            Ok(Answer::Joined(_, metadata)) => {
+                Store::create(Arc::clone(&env.disk), (*metadata).clone(), &[], false)?;
+                return Ok(());
+            }
+            Ok(Answer::Refused(reason)) => {
+                return Err(ClusterError::Invalid(format!("{seed} does not take this node in: {reason}")));
+            }
+            Ok(Answer::Failed(reason)) => tracing::info!(%seed, reason, "joining has to wait"),
+            Ok(_) => tracing::warn!(%seed, "an answer to another request"),
+            Err(error) => tracing::info!(%seed, %error, "a seed does not take this node in yet"),
+        }
+        dodona_env::clock::sleep(PAUSE).await;
+    }
+    Err(ClusterError::Invalid("there is no seed to join by but this node itself".into()))
+}
+
+impl Node {
+    /// Takes a new member in, with tokens that balance the ring.
+    pub(crate) async fn take_in(&self, member: Member, tokens: usize) -> Answer {
+        for _ in 0..TRIES {
+            let metadata = self.metadata.metadata();
+            if let Some(known) = metadata.member(member.host) {
+                if known.status == Status::Joining && known.internode == member.internode {
+                    return Answer::Joined(self.info.identity.cluster, metadata);
+                }
+                return Answer::Refused(format!("{} is a member already", member.host));
+            }
+            let tokens = self.choose_tokens(&member, tokens);
+            let member = Box::new(Member { tokens, status: Status::Joining, ..member.clone() });
+            let change = Change::Join { expected: metadata.members_version, member };
+            match self.metadata.append(change).await {
+                Ok(Outcome::Applied(_) | Outcome::Conflict) => {}
+                Ok(Outcome::Busy(reason)) => return Answer::Failed(reason),
+                Ok(Outcome::Refused(reason)) => return Answer::Refused(reason),
+                Err(error) => return Answer::Failed(error.to_string()),
+            }
+        }
+        Answer::Failed("members change all the time".into())
+    }
+
+    fn choose_tokens(&self, _: &Member, count: usize) -> Vec<Token> {
+        let random = self.env.random.split("tokens");
+        (0..count).map(|_| Token(random.next_u64().cast_signed())).collect()
+    }
+
+    /// Completes what the log says of this node: one that joins fetches its data and becomes a full
+    /// member; one whose address has changed says so.
+    ///
+    /// # Errors
+    /// Others do not answer.
+    pub async fn settle(&self) -> Result<(), ClusterError> {
+        let host = self.info.identity.host;
+        let metadata = self.metadata.metadata();
+        let Some(member) = metadata.member(host) else { return Ok(()) };
+        let (internode, native) = self.addresses();
+        if (member.internode, member.native) != (internode, native) {
+            self.change_members(Change::Moved { host, internode, native }).await?;
+        }
+        if member.status == Status::Joining {
+            self.change_members(Change::Joined(host)).await?;
+        }
+        Ok(())
+    }
+
+    /// Appends a change of the membership, and uses what comes of it.
+    ///
+    /// # Errors
+    /// It is refused, or the log has no quorum.
+    pub(crate) async fn change_members(&self, change: Change) -> Result<(), ClusterError> {
+        match self.metadata.append(change).await? {
+            Outcome::Applied(_) => self.catch_up(),
+            Outcome::Conflict => Err(ClusterError::Invalid("members change at the same time".into())),
+            Outcome::Busy(reason) | Outcome::Refused(reason) => Err(ClusterError::Invalid(reason)),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What members ask each other about the metadata log. The payload of a
+//! [`crate::message::Body::Metadata`] is a [`Request`], of its answer an [`Answer`], both as JSON.
+
+use super::state::{Change, Metadata, Outcome};
+use super::types::{self, TypeConfig};
+use crate::error::ClusterError;
+use crate::ring::Member;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Raft: entries of the leader.
+    Append(openraft::raft::AppendEntriesRequest<TypeConfig>),
+    /// Raft: a candidate wants a vote.
+    Vote(openraft::raft::VoteRequest<TypeConfig>),
+    /// Raft: a candidate asks whether it would get one.
+    PreVote(openraft::raft::VoteRequest<TypeConfig>),
+    /// Raft: the whole metadata, for a voter that is far behind.
+    Snapshot(types::Vote, types::SnapshotMeta, Arc<Metadata>),
+    /// Append a change, as the leader.
+    Change(Change),
+    /// Send the metadata, if they are newer than this version.
+    Pull(u64),
+    /// Answer once at least this version is applied.
+    Reach(u64),
+    /// Which cluster is this?
+    Who,
+    /// Take a new member in, whose tokens are yet to be chosen.
+    Join(Box<Member>, usize),
+}
+
+/// An answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// To [`Request::Append`].
+    Append(openraft::raft::AppendEntriesResponse<TypeConfig>),
+    /// To [`Request::Vote`] and [`Request::PreVote`].
+    Vote(openraft::raft::VoteResponse<TypeConfig>),
+    /// To [`Request::Snapshot`].
+    Snapshot(openraft::raft::SnapshotResponse<TypeConfig>),
+    /// To [`Request::Change`].
+    Changed(Outcome),
+    /// To [`Request::Change`]: another member leads, if it is known which.
+    NotLeader(Option<u64>),
+    /// To [`Request::Pull`]: newer metadata.
+    Metadata(Arc<Metadata>),
+    /// To [`Request::Pull`] and [`Request::Reach`]: this version is applied.
+    Version(u64),
+    /// To [`Request::Who`]: the cluster's id and name.
+    Cluster(Uuid, String),
+    /// To [`Request::Join`]: the metadata with the new member.
+    Joined(Uuid, Arc<Metadata>),
+    /// It could not be done now, and why.
+    Failed(String),
+    /// It cannot be done, and why.
+    Refused(String),
+}
+
+/// The bytes of a request or an answer.
+#[must_use]
+pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+    // What these types hold has a form in JSON.
+    serde_json::to_vec(message).unwrap_or_default()
+}
+
+/// A request or an answer of these bytes.
+///
+/// # Errors
+/// They are none, or one of a newer version.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ClusterError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ClusterError::Peer(format!("a message about the metadata log: {error}")))
+}

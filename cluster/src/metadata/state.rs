@@ -1,0 +1,260 @@
+//! What the log's changes come to, and how each is applied.
+
+use super::schema_change::{self, SchemaChange};
+use crate::ring::{Member, Status};
+use dodona_types::Token;
+use dodona_types::schema::Schema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use uuid::Uuid;
+
+/// A change of the metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// Changes definitions, all or none.
+    Schema {
+        /// The epoch of the schema that the changes were worked out against.
+        expected_epoch: u64,
+        /// The changes.
+        changes: Vec<SchemaChange>,
+    },
+    /// Takes a member in that fetches its data from now on.
+    Join {
+        /// The version at which members last changed when the tokens were chosen.
+        expected: u64,
+        /// The member.
+        member: Box<Member>,
+    },
+    /// The member has its data, and owns its ranges.
+    Joined(Uuid),
+    /// The member begins to hand on what it holds.
+    Leave(Uuid),
+    /// The member goes on as if it had never begun to leave.
+    Stay(Uuid),
+    /// The member is gone, or is given up.
+    Remove(Uuid),
+    /// The member is reached elsewhere, or has other tokens ahead.
+    Moved {
+        /// The member.
+        host: Uuid,
+        /// Where other nodes reach it.
+        internode: SocketAddr,
+        /// Where clients reach it.
+        native: SocketAddr,
+    },
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Schema { changes, .. } => write!(formatter, "{} changes of the schema", changes.len()),
+            Self::Join { member, .. } => write!(formatter, "{} joins", member.host),
+            Self::Joined(host) => write!(formatter, "{host} has joined"),
+            Self::Leave(host) => write!(formatter, "{host} leaves"),
+            Self::Stay(host) => write!(formatter, "{host} stays"),
+            Self::Remove(host) => write!(formatter, "{host} is removed"),
+            Self::Moved { host, internode, .. } => write!(formatter, "{host} is at {internode}"),
+        }
+    }
+}
+
+/// What came of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It is applied: this is the version.
+    Applied(u64),
+    /// What it was worked out against has changed: work it out again.
+    Conflict,
+    /// It cannot be applied now, and why.
+    Busy(String),
+    /// It cannot be applied, and why.
+    Refused(String),
+}
+
+/// What all changes come to. Immutable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The number of changes that led here.
+    pub version: u64,
+    /// The schema, without the keyspaces that every node has.
+    pub schema: Schema,
+    /// Members by their numbers, which are never used again.
+    pub members: BTreeMap<u64, Member>,
+    /// The version at which members last changed.
+    pub members_version: u64,
+    /// The number of the last member that was taken in.
+    pub last_number: u64,
+}
+
+impl Metadata {
+    /// The metadata of a cluster of these members, to begin with.
+    #[must_use]
+    pub fn of_members(members: impl IntoIterator<Item = Member>, schema: Schema) -> Self {
+        let members: BTreeMap<u64, Member> = (1..).zip(members).collect();
+        let last_number = members.len() as u64;
+        Self { version: 1, schema, members, members_version: 1, last_number }
+    }
+
+    /// The number of the member with this host id.
+    #[must_use]
+    pub fn number_of(&self, host: Uuid) -> Option<u64> {
+        self.members.iter().find(|(_, member)| member.host == host).map(|(number, _)| *number)
+    }
+
+    /// The member with this host id.
+    #[must_use]
+    pub fn member(&self, host: Uuid) -> Option<&Member> {
+        self.members.values().find(|member| member.host == host)
+    }
+
+    /// The metadata behind a change.
+    ///
+    /// # Errors
+    /// What came of it, if it is not applied.
+    pub fn apply(&self, change: &Change) -> Result<Self, Outcome> {
+        let mut next = self.clone();
+        next.version += 1;
+        match change {
+            Change::Schema { expected_epoch, changes } => {
+                next.schema = schema_change::apply(&self.schema, *expected_epoch, changes).map_err(
+                    |error| match error {
+                        crate::ClusterError::SchemaConflict => Outcome::Conflict,
+                        error => Outcome::Refused(error.to_string()),
+                    },
+                )?;
+                return Ok(next);
+            }
+            Change::Join { expected, member } => {
+                if *expected != self.members_version {
+                    return Err(Outcome::Conflict);
+                }
+                self.refuse_join(member)?;
+                next.last_number += 1;
+                next.members.insert(next.last_number, Member::clone(member));
+            }
+            Change::Joined(host) => next.set_status(*host, Status::Joining, Status::Normal)?,
+            Change::Leave(host) => {
+                self.refuse_while_changing(*host)?;
+                next.set_status(*host, Status::Normal, Status::Leaving)?;
+            }
+            Change::Stay(host) => next.set_status(*host, Status::Leaving, Status::Normal)?,
+            Change::Remove(host) => {
+                let number = self.known(*host)?;
+                let owners = self.members.values().filter(|member| member.status != Status::Joining);
+                if owners.count() == 1 && self.members[&number].status != Status::Joining {
+                    return Err(Outcome::Refused(format!("{host} is the only member that holds data")));
+                }
+                next.members.remove(&number);
+            }
+            Change::Moved { host, internode, native } => {
+                let number = self.known(*host)?;
+                self.refuse_address(*host, *internode)?;
+                if let Some(member) = next.members.get_mut(&number) {
+                    (member.internode, member.native) = (*internode, *native);
+                }
+            }
+        }
+        next.members_version = next.version;
+        Ok(next)
+    }
+
+    fn known(&self, host: Uuid) -> Result<u64, Outcome> {
+        self.number_of(host).ok_or_else(|| Outcome::Refused(format!("{host} is not a member")))
+    }
+
+    fn refuse_address(&self, host: Uuid, internode: SocketAddr) -> Result<(), Outcome> {
+        let taken = self.members.values().find(|member| member.internode == internode && member.host != host);
+        taken.map_or(Ok(()), |member| {
+            Err(Outcome::Refused(format!(
+                "{internode} is the address of {}: if that node has lost its data, remove it first \
+                 (nodetool removenode {})",
+                member.host, member.host
+            )))
+        })
+    }
+
+    fn refuse_join(&self, member: &Member) -> Result<(), Outcome> {
+        if self.number_of(member.host).is_some() {
+            return Err(Outcome::Refused(format!("{} is a member already", member.host)));
+        }
+        self.refuse_address(member.host, member.internode)?;
+        self.refuse_while_changing(member.host)?;
+        let taken = |token: &Token| self.members.values().any(|other| other.tokens.contains(token));
+        match member.tokens.iter().find(|token| taken(token)) {
+            Some(token) => Err(Outcome::Refused(format!("the token {token} is taken"))),
+            None => Ok(()),
+        }
+    }
+
+    /// One member joins or leaves at a time: so each knows from whom it takes what.
+    fn refuse_while_changing(&self, host: Uuid) -> Result<(), Outcome> {
+        let mut changing = self.members.values().filter(|member| member.status != Status::Normal);
+        changing.find(|member| member.host != host).map_or(Ok(()), |member| {
+            let (host, status) = (member.host, member.status);
+            Err(Outcome::Busy(format!("{host} is {status:?}: one member joins or leaves at a time")))
+        })
+    }
+
+    fn set_status(&mut self, host: Uuid, from: Status, to: Status) -> Result<(), Outcome> {
+        let number = self.known(host)?;
+        let member = self.members.get_mut(&number).filter(|member| member.status == from);
+        let member = member.ok_or_else(|| Outcome::Refused(format!("{host} is not {from:?}")))?;
+        member.status = to;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(number: u8, status: Status) -> Member {
+        Member {
+            host: Uuid::from_u128(number.into()),
+            status,
+            data_center: "dc1".into(),
+            rack: "r1".into(),
+            internode: SocketAddr::from(([127, 0, 0, number], 7000)),
+            native: SocketAddr::from(([127, 0, 0, number], 9042)),
+            tokens: vec![Token(i64::from(number))],
+        }
+    }
+
+    fn join(metadata: &Metadata, number: u8) -> Result<Metadata, Outcome> {
+        let member = Box::new(member(number, Status::Joining));
+        metadata.apply(&Change::Join { expected: metadata.members_version, member })
+    }
+
+    #[test]
+    fn members_join_one_at_a_time_and_numbers_are_never_used_again() {
+        let one = Metadata::of_members([member(1, Status::Normal)], Schema::default());
+        let two = join(&one, 2).unwrap();
+        assert!(matches!(join(&two, 3), Err(Outcome::Busy(_))));
+        let host = Uuid::from_u128(2);
+        let joined = two.apply(&Change::Joined(host)).unwrap();
+        assert_eq!(joined.member(host).unwrap().status, Status::Normal);
+        let gone = joined.apply(&Change::Remove(host)).unwrap();
+        let three = join(&gone, 3).unwrap();
+        assert_eq!(three.number_of(Uuid::from_u128(3)), Some(3));
+        assert_eq!((one.version, three.version, three.members_version), (1, 5, 5));
+    }
+
+    #[test]
+    fn what_was_worked_out_against_other_members_conflicts() {
+        let one = Metadata::of_members([member(1, Status::Normal)], Schema::default());
+        let member = Box::new(member(2, Status::Joining));
+        assert_eq!(one.apply(&Change::Join { expected: 0, member }), Err(Outcome::Conflict));
+    }
+
+    #[test]
+    fn the_last_owner_cannot_be_removed_and_an_address_is_taken_once() {
+        let one = Metadata::of_members([member(1, Status::Normal)], Schema::default());
+        assert!(matches!(one.apply(&Change::Remove(Uuid::from_u128(1))), Err(Outcome::Refused(_))));
+        let mut other = member(2, Status::Joining);
+        other.internode = one.members[&1].internode;
+        let change = Change::Join { expected: 1, member: Box::new(other) };
+        assert!(matches!(one.apply(&change), Err(Outcome::Refused(_))));
+    }
+}

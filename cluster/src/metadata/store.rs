@@ -1,0 +1,410 @@
+//! What a member keeps of the metadata log: a [`dodona_storage::journal`].
+//!
+//! The first record of a file is a [`Base`], each further one a [`Record`]. Every start writes a new
+//! file with what it found, and so does a node that runs when the file has become long or a full
+//! disk did not take a record. Files of versions 1 and 2 are those of nodes that were alone: a
+//! schema, then changes of it.
+
+use super::schema_change::{self, SchemaChange};
+use super::state::{Metadata, Outcome};
+use super::types::{Entry, LogId, SnapshotMeta, StoredMembership, Vote};
+use crate::error::ClusterError;
+use crate::ring::Member;
+use dodona_env::Disk;
+use dodona_storage::StorageError;
+use dodona_storage::journal::{self, Format, Journal};
+use dodona_types::schema::Schema;
+use openraft::entry::RaftEntry;
+use openraft::{EntryPayload, Membership};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+const DIRECTORY: &str = "metadata";
+const FILE: &str = "metadata/log";
+const FORMAT: Format = Format { magic: *b"DODONAML", version: 3, marked_since: 2, name: "the metadata log" };
+
+/// Everything, at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Base {
+    /// What is applied.
+    metadata: Arc<Metadata>,
+    /// The last entry that is applied.
+    applied: Option<LogId>,
+    /// Who votes, by what is applied.
+    voters: StoredMembership,
+    /// The last vote that was given.
+    vote: Option<Vote>,
+    /// The last entry that is no longer kept.
+    purged: Option<LogId>,
+    /// Entries behind it.
+    entries: Vec<Entry>,
+}
+
+/// What happened since.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Record {
+    Vote(Vote),
+    Entries(Vec<Entry>),
+    /// Entries behind this index do not count any more.
+    Truncated(Option<u64>),
+    Applied(LogId),
+    Purged(LogId),
+}
+
+/// An entry of files of the first versions.
+#[derive(Deserialize)]
+struct EntryBefore {
+    expected_epoch: u64,
+    changes: Vec<SchemaChange>,
+}
+
+/// The log on a disk, and what it comes to.
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    kept: Mutex<Kept>,
+    version: watch::Sender<u64>,
+}
+
+struct Kept {
+    base: Base,
+    entries: BTreeMap<u64, Entry>,
+    journal: Journal,
+}
+
+fn failed(action: &'static str, path: &str, source: io::Error) -> ClusterError {
+    StorageError::Io { action, path: path.to_owned(), source: Arc::new(source) }.into()
+}
+
+/// An error of the store as Raft takes it.
+pub(super) fn for_raft(error: ClusterError) -> io::Error {
+    io::Error::other(error)
+}
+
+impl Store {
+    /// True if there is a log on the disk.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn exists(disk: &dyn Disk) -> Result<bool, ClusterError> {
+        match disk.list(DIRECTORY) {
+            Ok(names) => Ok(names.iter().any(|name| name == "log")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed("listing", DIRECTORY, error)),
+        }
+    }
+
+    /// Begins a log: of a new cluster whose members all vote, the first of them to lead if
+    /// `leads`; or, without voters, of a member that pulls what others agree on.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        metadata: Metadata,
+        voters: &[u64],
+        leads: bool,
+    ) -> Result<Self, ClusterError> {
+        disk.create_dir_all(DIRECTORY).map_err(|error| failed("creating", DIRECTORY, error))?;
+        Self::begin_with(disk, base_of(metadata, voters, leads))
+    }
+
+    /// Reads the log. `upgrade` gives the metadata around the schema of a node that was alone and
+    /// kept its log in a file of the first versions.
+    ///
+    /// # Errors
+    /// The operating system's; the log is damaged or of a newer version.
+    pub fn open(disk: Arc<dyn Disk>, upgrade: impl FnOnce(Schema) -> Metadata) -> Result<Self, ClusterError> {
+        let bytes = disk.read(FILE).map_err(|error| failed("reading", FILE, error))?;
+        let records = journal::read(&FORMAT, FILE, &bytes)?;
+        let base = if bytes[8..10] == [3, 0] {
+            read_base(&records)?
+        } else {
+            base_of(upgrade(read_schema(&records)?), &[1], true)
+        };
+        Self::begin_with(disk, base)
+    }
+
+    fn begin_with(disk: Arc<dyn Disk>, mut base: Base) -> Result<Self, ClusterError> {
+        let journal = begin(&*disk, &base)?;
+        let entries = std::mem::take(&mut base.entries);
+        let entries = entries.into_iter().map(|entry| (entry.log_id().index, entry)).collect();
+        let version = watch::channel(base.metadata.version).0;
+        Ok(Self { disk, kept: Mutex::new(Kept { base, entries, journal }), version })
+    }
+
+    /// Notes where a node that is the only member is reached now: nobody else has the log, so that
+    /// this needs no entry. What others know changes by [`super::Change::Moved`].
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn relocate(
+        &self,
+        host: Uuid,
+        internode: SocketAddr,
+        native: SocketAddr,
+    ) -> Result<(), ClusterError> {
+        let mut kept = self.kept.lock();
+        let base = &kept.base;
+        let alone = base.metadata.members.len() == 1 && base.voters.voter_ids().count() <= 1;
+        let there = |member: &Member| (member.internode, member.native) == (internode, native);
+        if !alone || base.metadata.member(host).is_none_or(there) {
+            return Ok(());
+        }
+        let mut metadata = Metadata::clone(&base.metadata);
+        for member in metadata.members.values_mut() {
+            (member.internode, member.native) = (internode, native);
+        }
+        let base = Base { metadata: Arc::new(metadata), ..base.clone() };
+        // Whoever votes later gets all of it, not the entries that led there.
+        if let Some(applied) = base.applied {
+            kept.purge(applied);
+        }
+        let base = Base { purged: kept.base.purged, ..base };
+        self.rewrite(&mut kept, base)
+    }
+
+    /// What is applied.
+    #[must_use]
+    pub fn metadata(&self) -> Arc<Metadata> {
+        Arc::clone(&self.kept.lock().base.metadata)
+    }
+
+    /// The version of what is applied, and news of it.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// True if this member has a part in the agreement, or had one.
+    #[must_use]
+    pub fn is_voter(&self) -> bool {
+        let kept = self.kept.lock();
+        kept.base.vote.is_some() || kept.base.applied.is_some() || !kept.entries.is_empty()
+    }
+
+    /// Takes over newer metadata that another member has applied. Only for members that do not vote.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn replace(&self, metadata: Arc<Metadata>) -> Result<(), ClusterError> {
+        let mut kept = self.kept.lock();
+        if metadata.version <= kept.base.metadata.version {
+            return Ok(());
+        }
+        let base = Base { metadata, ..kept.base.clone() };
+        self.rewrite(&mut kept, base)
+    }
+
+    pub(super) fn vote(&self) -> Option<Vote> {
+        self.kept.lock().base.vote
+    }
+
+    pub(super) fn save_vote(&self, vote: Vote) -> Result<(), ClusterError> {
+        let mut kept = self.kept.lock();
+        self.append_record(&mut kept, &Record::Vote(vote), true)?;
+        kept.base.vote = Some(vote);
+        Ok(())
+    }
+
+    /// The last entry that is no longer kept, and the last one that is known.
+    pub(super) fn bounds(&self) -> (Option<LogId>, Option<LogId>) {
+        let kept = self.kept.lock();
+        let last = kept.entries.last_key_value().map(|(_, entry)| entry.log_id());
+        (kept.base.purged, last.or(kept.base.purged))
+    }
+
+    pub(super) fn entries(&self, range: impl std::ops::RangeBounds<u64>) -> Vec<Entry> {
+        self.kept.lock().entries.range(range).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    pub(super) fn append(&self, entries: Vec<Entry>) -> Result<(), ClusterError> {
+        let mut kept = self.kept.lock();
+        let record = Record::Entries(entries);
+        self.append_record(&mut kept, &record, true)?;
+        if let Record::Entries(entries) = record {
+            kept.entries.extend(entries.into_iter().map(|entry| (entry.log_id().index, entry)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn truncate_after(&self, last: Option<u64>) -> Result<(), ClusterError> {
+        let mut kept = self.kept.lock();
+        self.append_record(&mut kept, &Record::Truncated(last), true)?;
+        kept.truncate_after(last);
+        Ok(())
+    }
+
+    pub(super) fn purge(&self, upto: LogId) -> Result<(), ClusterError> {
+        let mut kept = self.kept.lock();
+        // If it is lost, more entries are kept than need be.
+        self.append_record(&mut kept, &Record::Purged(upto), false)?;
+        kept.purge(upto);
+        Ok(())
+    }
+
+    pub(super) fn applied(&self) -> (Option<LogId>, StoredMembership) {
+        let kept = self.kept.lock();
+        (kept.base.applied, kept.base.voters.clone())
+    }
+
+    /// Who votes, by what is applied.
+    #[must_use]
+    pub fn applied_voters(&self) -> BTreeSet<u64> {
+        self.kept.lock().base.voters.voter_ids().collect()
+    }
+
+    /// Applies entries, makes that durable, and tells of it: so a start never knows less than what
+    /// has been used. Returns what came of each.
+    pub(super) fn apply(&self, entries: &[Entry]) -> Result<Vec<Outcome>, ClusterError> {
+        let mut kept = self.kept.lock();
+        let Some(last) = entries.last() else { return Ok(Vec::new()) };
+        let mut base = kept.base.clone();
+        let outcomes = entries.iter().map(|entry| apply_entry(&mut base, entry)).collect();
+        self.append_record(&mut kept, &Record::Applied(last.log_id()), true)?;
+        kept.base = base;
+        self.version.send_replace(kept.base.metadata.version);
+        Ok(outcomes)
+    }
+
+    /// Replaces everything that is applied by a snapshot.
+    pub(super) fn install(&self, meta: &SnapshotMeta, metadata: Arc<Metadata>) -> Result<(), ClusterError> {
+        let mut kept = self.kept.lock();
+        let base = Base {
+            metadata,
+            applied: meta.last_log_id,
+            voters: meta.last_membership.clone(),
+            ..kept.base.clone()
+        };
+        self.rewrite(&mut kept, base)
+    }
+
+    fn append_record(&self, kept: &mut Kept, record: &Record, sync: bool) -> Result<(), ClusterError> {
+        if kept.journal.needs_successor() {
+            let base = kept.base.clone();
+            self.rewrite(kept, base)?;
+        }
+        Ok(kept.journal.append(&serde_json::to_vec(record).unwrap_or_default(), sync)?)
+    }
+
+    fn rewrite(&self, kept: &mut Kept, base: Base) -> Result<(), ClusterError> {
+        let mut whole = base.clone();
+        whole.entries = kept.entries.values().cloned().collect();
+        kept.journal = begin(&*self.disk, &whole)?;
+        kept.base = base;
+        self.version.send_replace(kept.base.metadata.version);
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn truncate_after(&mut self, last: Option<u64>) {
+        match last {
+            Some(last) => drop(self.entries.split_off(&(last + 1))),
+            None => self.entries.clear(),
+        }
+    }
+
+    fn purge(&mut self, upto: LogId) {
+        self.entries = self.entries.split_off(&(upto.index + 1));
+        self.base.purged = Some(upto);
+    }
+}
+
+/// The metadata of a new log, as the entry that all of `voters` are taken to have applied.
+fn base_of(metadata: Metadata, voters: &[u64], leads: bool) -> Base {
+    let first = (!voters.is_empty()).then(|| LogId::new_term_index(1, 1));
+    let membership = Membership::new_with_defaults(
+        if voters.is_empty() { Vec::new() } else { vec![voters.iter().copied().collect()] },
+        [],
+    );
+    Base {
+        metadata: Arc::new(metadata),
+        applied: first,
+        voters: StoredMembership::new(first, membership),
+        vote: leads.then(|| Vote::new_committed(1, voters.first().copied().unwrap_or(1))),
+        purged: first,
+        entries: Vec::new(),
+    }
+}
+
+fn apply_entry(base: &mut Base, entry: &Entry) -> Outcome {
+    base.applied = Some(entry.log_id());
+    match &entry.payload {
+        EntryPayload::Blank => {}
+        EntryPayload::Membership(membership) => {
+            base.voters = StoredMembership::new(base.applied, membership.clone());
+        }
+        EntryPayload::Normal(change) => match base.metadata.apply(change) {
+            Ok(metadata) => base.metadata = Arc::new(metadata),
+            Err(outcome) => return outcome,
+        },
+    }
+    Outcome::Applied(base.metadata.version)
+}
+
+/// Writes a file under another name, and renames it once it is durable. The writer goes on under
+/// the new name.
+fn begin(disk: &dyn Disk, base: &Base) -> Result<Journal, ClusterError> {
+    let temporary = format!("{FILE}.tmp");
+    let payload = serde_json::to_vec(base).unwrap_or_default();
+    let mut journal = Journal::begin(disk, &FORMAT, &temporary, [payload])?;
+    disk.rename(&temporary, FILE).map_err(|error| failed("renaming", &temporary, error))?;
+    disk.sync_dir(DIRECTORY).map_err(|error| failed("syncing", DIRECTORY, error))?;
+    journal.renamed(FILE);
+    Ok(journal)
+}
+
+fn damaged(at: u64, reason: impl ToString) -> ClusterError {
+    StorageError::Corrupt { path: FILE.into(), offset: at, reason: reason.to_string() }.into()
+}
+
+fn read_base(records: &[(u64, &[u8])]) -> Result<Base, ClusterError> {
+    let ((at, first), rest) = records.split_first().ok_or_else(|| damaged(0, "there is no metadata"))?;
+    let mut base: Base = serde_json::from_slice(first).map_err(|error| damaged(*at, error))?;
+    let mut entries: BTreeMap<u64, Entry> =
+        std::mem::take(&mut base.entries).into_iter().map(|entry| (entry.log_id().index, entry)).collect();
+    for (at, payload) in rest {
+        let record: Record = serde_json::from_slice(payload).map_err(|error| damaged(*at, error))?;
+        match record {
+            Record::Vote(vote) => base.vote = Some(vote),
+            Record::Entries(new) => {
+                entries.extend(new.into_iter().map(|entry| (entry.log_id().index, entry)));
+            }
+            Record::Truncated(Some(last)) => drop(entries.split_off(&(last + 1))),
+            Record::Truncated(None) => entries.clear(),
+            Record::Applied(upto) => {
+                let next = base.applied.map_or(0, |applied| applied.index + 1);
+                for (_, entry) in entries.range(next..=upto.index) {
+                    // What came of it was told when it was applied first.
+                    let _ = apply_entry(&mut base, entry);
+                }
+                if base.applied != Some(upto) {
+                    return Err(damaged(*at, "entries are missing that were applied"));
+                }
+            }
+            Record::Purged(upto) => {
+                entries = entries.split_off(&(upto.index + 1));
+                base.purged = Some(upto);
+            }
+        }
+    }
+    base.entries = entries.into_values().collect();
+    Ok(base)
+}
+
+/// The schema in a file of the first versions.
+fn read_schema(records: &[(u64, &[u8])]) -> Result<Schema, ClusterError> {
+    let ((at, first), rest) = records.split_first().ok_or_else(|| damaged(0, "there is no schema"))?;
+    let mut schema = serde_json::from_slice(first).map_err(|error| damaged(*at, error))?;
+    for (at, payload) in rest {
+        let entry: EntryBefore = serde_json::from_slice(payload).map_err(|error| damaged(*at, error))?;
+        schema = schema_change::apply(&schema, entry.expected_epoch, &entry.changes)?;
+    }
+    Ok(schema)
+}

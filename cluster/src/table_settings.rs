@@ -1,0 +1,76 @@
+//! What the engine is told of a table, from the options that its users gave it.
+
+use crate::error::ClusterError;
+use dodona_storage::TableSettings;
+use dodona_storage::compaction::CompactionSettings;
+use dodona_storage::sstable::WriterOptions;
+use dodona_storage::sstable::compression::Compression;
+use dodona_storage::sstable::statistics::StoredColumn;
+use dodona_types::schema::{Options, Table};
+use std::time::Duration;
+
+/// What the engine needs to know of a table.
+///
+/// # Errors
+/// An option of the table is not valid.
+pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, ClusterError> {
+    let params = &table.params;
+    let columns = table.columns.iter().map(|column| StoredColumn {
+        id: column.id.0,
+        name: column.name.to_string(),
+        cql_type: column.cql_type.to_string(),
+    });
+    let flush_period = params.memtable_flush_period_in_ms;
+    Ok(TableSettings {
+        id: table.id,
+        name: format!("{}.{}", table.keyspace, table.name),
+        columns: columns.collect(),
+        gc_grace_seconds: params.gc_grace_seconds,
+        writer: WriterOptions {
+            compression: compression(&params.compression).map_err(ClusterError::Invalid)?,
+            block_bytes: block_bytes(&params.compression).map_err(ClusterError::Invalid)?,
+            filter_false_positives: params.bloom_filter_fp_chance,
+        },
+        compaction: CompactionSettings::from_options(&params.compaction).map_err(ClusterError::Invalid)?,
+        flush_period: (flush_period > 0).then(|| Duration::from_millis(flush_period.into())),
+        volatile,
+    })
+}
+
+/// The compression that `WITH compression = {...}` asks for.
+///
+/// # Errors
+/// What is wrong, as Cassandra says it.
+pub fn compression(options: &Options) -> Result<Compression, String> {
+    if options.get("enabled").is_some_and(|enabled| enabled.eq_ignore_ascii_case("false")) {
+        return Ok(Compression::None);
+    }
+    let Some(class) = options.get("class") else {
+        return Ok(Compression::None);
+    };
+    match class.rsplit('.').next().unwrap_or_default() {
+        "" | "NoopCompressor" => Ok(Compression::None),
+        "LZ4Compressor" => Ok(Compression::Lz4),
+        "ZstdCompressor" => {
+            let level = options.get("compression_level").map_or(Ok(3), |level| level.parse());
+            level
+                .map(Compression::Zstd)
+                .map_err(|_| "Invalid value for compression_level of ZstdCompressor".into())
+        }
+        other @ ("SnappyCompressor" | "DeflateCompressor") => {
+            Err(format!("{other} is not supported yet: use LZ4Compressor or ZstdCompressor"))
+        }
+        _ => Err(format!("Could not create Compression for type {class}")),
+    }
+}
+
+fn block_bytes(options: &Options) -> Result<usize, String> {
+    let Some(text) = options.get("chunk_length_in_kb") else {
+        return Ok(16 << 10);
+    };
+    let kib: usize = text.parse().map_err(|_| format!("Invalid value for chunk_length_in_kb: {text}"))?;
+    if !kib.is_power_of_two() {
+        return Err("chunk_length_in_kb must be a power of 2".into());
+    }
+    Ok((kib << 10).clamp(4 << 10, 1 << 20))
+}
