@@ -13,6 +13,7 @@
 pub mod coordinator;
 pub mod counter;
 pub mod error;
+pub mod gossip;
 pub mod liveness;
 pub mod message;
 pub mod metadata;
