@@ -10,6 +10,7 @@
 //! It does not know CQL text.
 #![forbid(unsafe_code)]
 
+pub mod allocation;
 pub mod coordinator;
 pub mod counter;
 pub mod error;
