@@ -11,9 +11,11 @@
 //! It does not know CQL text.
 #![forbid(unsafe_code)]
 
+pub mod allocation;
 pub mod coordinator;
 pub mod counter;
 pub mod error;
+pub mod gossip;
 pub mod identity;
 pub mod liveness;
 pub mod membership;
