@@ -1,8 +1,10 @@
 //! A node: starts from an environment and settings, and holds what requests need.
 
-use crate::coordinator::{Coordinator, Local, Timeouts};
+use crate::coordinator::hint_sink::NoHints;
+use crate::coordinator::{Coordinator, Local, Others, Timeouts};
 use crate::counter::Leader;
 use crate::error::ClusterError;
+use crate::liveness::AllAlive;
 use crate::message::Body;
 use crate::metadata::local::LocalLog;
 use crate::metadata::{Entry, MetadataLog, SchemaChange};
@@ -156,7 +158,7 @@ impl Node {
                 replica: Arc::clone(&replica),
                 leader: Leader::new(env.clone(), Arc::clone(&engine), identity.host),
             },
-            peers,
+            Others { peers, liveness: Arc::new(AllAlive), hints: Arc::new(NoHints) },
             Arc::clone(&placement),
             settings.timeouts,
             Arc::clone(&timestamps),

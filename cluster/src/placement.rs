@@ -73,7 +73,7 @@ impl Placement {
         }
         let required = replication.block_for(consistency, &self.ring.members()[self.local].data_center);
         if required > 1 {
-            return Err(ClusterError::Unavailable { consistency, required, alive: 1 });
+            return Err(ClusterError::Unavailable { consistency, required, alive: 1, data_center: None });
         }
         Ok(true)
     }
