@@ -8,7 +8,10 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error)]
 pub enum ClusterError {
     /// Too few replicas are alive: nothing was sent.
-    #[error("Cannot achieve consistency level {consistency}")]
+    #[error(
+        "Cannot achieve consistency level {consistency}{}",
+        data_center.as_ref().map_or_else(String::new, |name| format!(" in DC {name}"))
+    )]
     Unavailable {
         /// The level asked for.
         consistency: Consistency,
@@ -16,6 +19,8 @@ pub enum ClusterError {
         required: u32,
         /// Replicas alive.
         alive: u32,
+        /// The data centre that has too few, if only one was counted.
+        data_center: Option<String>,
     },
     /// Too few replicas acknowledged a write in time: it may or may not be applied.
     #[error("Operation timed out - received only {received} responses.")]

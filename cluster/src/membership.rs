@@ -5,6 +5,7 @@
 //! fetches what it will hold, and says so in the log: from then on it is read ([`Node::settle`]).
 //! Every step is found in the log again after a crash of any party.
 
+use crate::allocation::tokens_for;
 use crate::error::ClusterError;
 use crate::identity::Identity;
 use crate::metadata::log::ask;
@@ -15,7 +16,6 @@ use crate::node::{Node, NodeSettings};
 use crate::ring::{Member, Status};
 use crate::transport::{Introduction, Peers};
 use dodona_env::Env;
-use dodona_types::Token;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(500);
 /// The pause before another try.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Copies that tokens are balanced for, as `allocate_tokens_for_local_replication_factor` has it.
+const REPLICATION_FACTOR: usize = 3;
 /// Tries to choose tokens while other members change.
 const TRIES: usize = 20;
 
@@ -115,7 +117,9 @@ impl Node {
                 }
                 return Answer::Refused(format!("{} is a member already", member.host));
             }
-            let tokens = self.choose_tokens(&member, tokens);
+            let members: Vec<Member> = metadata.members.values().cloned().collect();
+            let (data_center, rack) = (&member.data_center, &member.rack);
+            let tokens = tokens_for(&members, data_center, rack, tokens, REPLICATION_FACTOR);
             let member = Box::new(Member { tokens, status: Status::Joining, ..member.clone() });
             let change = Change::Join { expected: metadata.members_version, member };
             match self.metadata.append(change).await {
@@ -126,11 +130,6 @@ impl Node {
             }
         }
         Answer::Failed("members change all the time".into())
-    }
-
-    fn choose_tokens(&self, _: &Member, count: usize) -> Vec<Token> {
-        let random = self.env.random.split("tokens");
-        (0..count).map(|_| Token(random.next_u64().cast_signed())).collect()
     }
 
     /// Completes what the log says of this node: one that joins fetches its data and becomes a full

@@ -1,8 +1,12 @@
 //! A node: starts from an environment and settings, and holds what requests need.
 
-use crate::coordinator::{Coordinator, Local, Timeouts};
+use crate::coordinator::hint_sink::NoHints;
+use crate::coordinator::{Coordinator, Local, Others, Timeouts};
 use crate::counter::Leader;
 use crate::error::ClusterError;
+use crate::gossip::protocol::GossipSettings;
+use crate::gossip::state::Key;
+use crate::gossip::worker::Gossiper;
 use crate::identity::Identity;
 use crate::message::Body;
 use crate::metadata::log::{ReplicatedLog, ask};
@@ -30,6 +34,8 @@ use tokio::sync::watch;
 
 /// How often idle maintenance looks for work.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
+/// The release that nodes say they are of: the one that clients are told.
+pub const RELEASE_VERSION: &str = "5.0.6";
 /// How long a change of the schema waits for the other nodes that are alive.
 const AGREEMENT: Duration = Duration::from_secs(5);
 
@@ -94,6 +100,8 @@ pub struct Node {
     pub timestamps: Arc<Timestamps>,
     /// How the start found the data directory.
     pub recovered: Recovered,
+    /// Tells who is alive, and what members say of themselves.
+    pub gossiper: Arc<Gossiper>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) metadata: Arc<ReplicatedLog>,
     placement: Arc<ArcSwap<Placement>>,
@@ -132,6 +140,8 @@ impl Node {
         let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement)));
         let introduction = Introduction { cluster: identity.cluster, host: identity.host };
         let peers = Arc::new(Peers::new(env.clone(), introduction));
+        let gossiper = gossiper(&env, &settings, &identity, &peers)?;
+        tell_of(&gossiper, &member);
         let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
         let coordinator = Coordinator::new(
             env.clone(),
@@ -140,7 +150,7 @@ impl Node {
                 replica: Arc::clone(&replica),
                 leader: Leader::new(env.clone(), Arc::clone(&engine), identity.host),
             },
-            Arc::clone(&peers),
+            Others { peers: Arc::clone(&peers), liveness: gossiper.live(), hints: Arc::new(NoHints) },
             Arc::clone(&placement),
             settings.timeouts,
             Arc::clone(&timestamps),
@@ -153,6 +163,7 @@ impl Node {
             coordinator,
             recovered,
             peers,
+            gossiper,
             metadata: Arc::new(log),
             placement,
             builtin,
@@ -279,6 +290,7 @@ impl Node {
             return Ok(());
         };
         self.placement.store(Arc::new(placement));
+        self.gossip_of(metadata);
         let present: BTreeSet<TableId> = schema.tables().map(|table| table.id).collect();
         for table in self.engine.table_ids() {
             if !present.contains(&table) {
@@ -304,6 +316,8 @@ impl Node {
         }
         self.env.tasks.spawn_local(Arc::clone(&self.metadata).run());
         self.env.tasks.spawn_local(Arc::clone(self).follow_metadata());
+        self.gossip_of(&self.metadata.metadata());
+        self.env.tasks.spawn_local(Arc::clone(&self.gossiper).run());
         if let Some(internode) = self.settings.listens_to_peers() {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));
         }
@@ -402,6 +416,21 @@ impl Node {
         (self.settings.internode, self.settings.native)
     }
 
+    /// Gossip is with members, and tells of this one what the metadata say.
+    fn gossip_of(&self, metadata: &Metadata) {
+        let members: Vec<_> =
+            metadata.members.values().map(|member| (member.host, member.internode)).collect();
+        let known = self.gossiper.endpoints();
+        for endpoint in known.iter().filter(|known| members.iter().all(|(host, _)| *host != known.host)) {
+            self.gossiper.forget(endpoint.host);
+        }
+        self.gossiper.set_members(&members);
+        if let Some(member) = metadata.member(self.info.identity.host) {
+            tell_of(&self.gossiper, member);
+        }
+        self.gossiper.set(Key::SCHEMA, metadata.schema.version().to_string());
+    }
+
     /// Notes that the node cannot go on: whoever runs it must stop it.
     fn fail(&self, reason: &str) {
         tracing::error!(reason, "the node must stop");
@@ -417,6 +446,7 @@ impl Node {
         let drained =
             self.env.tasks.blocking(move || engine.flush_all().and_then(|()| engine.sync_log())).await;
         drained.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        self.gossiper.shut_down().await;
         self.coordinator.end().await
     }
 }
@@ -427,6 +457,7 @@ impl Handler for Node {
             match body {
                 Body::Metadata(request) => Body::MetadataAnswer(encode(&self.answer(&request).await)),
                 _ if !from.is_of_this_cluster => Body::Failed("this is another cluster".into()),
+                Body::Gossip(message) => Body::Gossiped(self.gossiper.answer(&message)),
                 Body::Count(request) => match self.coordinator.count_for_peer(&request).await {
                     Ok(()) => Body::Mutated,
                     Err(error) => Body::Failed(error.to_string()),
@@ -460,6 +491,43 @@ impl Node {
                 }
             }
         }
+    }
+}
+
+fn gossiper(
+    env: &Env,
+    settings: &NodeSettings,
+    identity: &Identity,
+    peers: &Arc<Peers>,
+) -> Result<Arc<Gossiper>, ClusterError> {
+    let settings = GossipSettings {
+        cluster: identity.cluster,
+        host: identity.host,
+        address: settings.internode,
+        seeds: settings.seeds.clone(),
+    };
+    Gossiper::new(env.clone(), Arc::clone(peers), settings)
+}
+
+/// What a member tells of itself.
+fn tell_of(gossiper: &Gossiper, member: &Member) {
+    let status = match member.status {
+        Status::Joining => "BOOT",
+        Status::Normal => "NORMAL",
+        Status::Leaving => "LEAVING",
+    };
+    let first = member.tokens.first().map_or_else(String::new, ToString::to_string);
+    for (key, value) in [
+        (Key::STATUS, format!("{status},{first}")),
+        (Key::DC, member.data_center.clone()),
+        (Key::RACK, member.rack.clone()),
+        (Key::RELEASE_VERSION, RELEASE_VERSION.to_owned()),
+        (Key::INTERNAL_ADDRESS, member.internode.to_string()),
+        (Key::NATIVE_ADDRESS, member.native.to_string()),
+        (Key::NET_VERSION, crate::message::VERSION.to_string()),
+        (Key::HOST_ID, member.host.to_string()),
+    ] {
+        gossiper.set(key, value);
     }
 }
 

@@ -34,7 +34,7 @@ impl Placement {
         Some(Self::new(schema, Ring::new(members), local, metadata.members_version))
     }
 
-    fn new(schema: Arc<Schema>, ring: Ring, local: usize, version: u64) -> Self {
+    pub(crate) fn new(schema: Arc<Schema>, ring: Ring, local: usize, version: u64) -> Self {
         let mut replication = HashMap::default();
         for keyspace in schema.keyspaces.values() {
             // What the schema holds was validated when it was created.
@@ -84,7 +84,7 @@ impl Placement {
         }
         let required = replication.block_for(consistency, &self.ring.members()[self.local].data_center);
         if required > 1 {
-            return Err(ClusterError::Unavailable { consistency, required, alive: 1 });
+            return Err(ClusterError::Unavailable { consistency, required, alive: 1, data_center: None });
         }
         Ok(true)
     }

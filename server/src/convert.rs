@@ -187,7 +187,7 @@ pub(crate) fn error_response(error: &CqlError, failing: Failing) -> ErrorRespons
 pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResponse {
     let write_type = failing.write.unwrap_or(WriteType::Simple);
     let body = match error {
-        ClusterError::Unavailable { consistency, required, alive } => {
+        ClusterError::Unavailable { consistency, required, alive, .. } => {
             ErrorBody::Unavailable { consistency: *consistency, required: int(*required), alive: int(*alive) }
         }
         ClusterError::WriteTimeout { consistency, received, block_for } => ErrorBody::WriteTimeout {

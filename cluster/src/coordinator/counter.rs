@@ -1,29 +1,55 @@
 //! Changes of counters: one replica leads each.
 
+use super::Coordinator;
 use super::plan::Plan;
-use super::{Coordinator, expect_mutated};
+use super::write::expect_mutated;
 use crate::counter::CounterUpdate;
 use crate::error::ClusterError;
 use crate::message::Body;
-use dodona_types::{Consistency, Token};
+use dodona_storage::StorageError;
+use dodona_types::{Consistency, MutationView, Token};
 
 impl Coordinator {
     /// Adds to counters, and returns once as many replicas have it as the level asks for.
     ///
     /// # Errors
-    /// Too few replicas exist or answer in time: the change may be made or not, and making it again
-    /// may make it twice.
+    /// Too few replicas are alive or answer in time: the change may be made or not, and making it
+    /// again may make it twice.
     pub async fn count(&self, update: &CounterUpdate, consistency: Consistency) -> Result<(), ClusterError> {
-        let plan = self.plan(update.table, Token::of_key(&update.key), consistency)?;
-        if let (false, Some(leader)) =
-            (plan.replicas.iter().any(|replica| replica.local), plan.replicas.first())
-        {
-            let mut body = vec![consistency as u8];
-            body.extend_from_slice(&update.encode());
-            let asked = self.peers.ask(leader.internode, Body::Count(body), self.timeouts.write).await;
-            return expect_mutated(asked);
+        let token = Token::of_key(&update.key);
+        let plan = self.plan(update.table, token, consistency)?;
+        let mut leaders: Vec<_> =
+            plan.replicas.iter().filter(|target| target.alive && !target.pending).collect();
+        leaders.sort_by_cached_key(|target| {
+            (!target.local, !target.near, self.latencies.estimate_micros(target.host))
+        });
+        let block_for = plan.block_for;
+        let Some(leader) = leaders.first() else {
+            // Enough of those to come may be alive, but none of them can count.
+            let alive = 0;
+            return Err(ClusterError::Unavailable {
+                consistency,
+                required: block_for,
+                alive,
+                data_center: None,
+            });
+        };
+        if leader.local {
+            return self.lead(&plan, update).await;
         }
-        self.lead(&plan, update).await
+        let mut body = vec![consistency as u8];
+        body.extend_from_slice(&update.encode());
+        let asked = self.peers.ask(leader.internode, Body::Count(body), self.timeouts.write).await;
+        expect_mutated(asked).map_err(|error| match error {
+            ClusterError::Peer(_) => ClusterError::WriteTimeout { consistency, received: 0, block_for },
+            error => ClusterError::WriteFailure {
+                consistency,
+                received: 0,
+                block_for,
+                failures: 1,
+                reason: error.to_string(),
+            },
+        })
     }
 
     /// Does what the coordinator of another node asks of this replica.
@@ -44,7 +70,8 @@ impl Coordinator {
         if plan.only_local() {
             return self.wait_safe(position).await;
         }
-        // Here it is applied again, which changes nothing.
-        self.write_one(plan, &mutation).await
+        // Here it is applied again, which changes nothing; a hint of the sum may be, too.
+        let view = MutationView::parse(&mutation).map_err(StorageError::from)?;
+        self.write_planned(std::slice::from_ref(plan), &[view]).await
     }
 }

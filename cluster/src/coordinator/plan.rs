@@ -1,17 +1,43 @@
 //! Which replicas a request goes to, and how many must answer.
 
+use super::latency::Latencies;
 use crate::error::ClusterError;
+use crate::liveness::Liveness;
 use crate::placement::Placement;
+use crate::replication::Replication;
+use crate::ring::MemberIndex;
 use dodona_types::{Consistency, TableId, Token};
 use std::net::SocketAddr;
+use uuid::Uuid;
 
-/// A replica that a request goes to.
+/// A replica that a request concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// Its host id.
+    pub host: Uuid,
+    /// Its place among the ring's members.
+    pub member: MemberIndex,
     /// True for this node.
     pub local: bool,
     /// Where it is reached.
     pub internode: SocketAddr,
+    /// True in this node's data centre.
+    pub near: bool,
+    /// Its data centre's place in [`Plan::shares`], if that has any.
+    pub share: usize,
+    /// True if it is believed to answer.
+    pub alive: bool,
+    /// True if it will hold the partition and does not yet.
+    pub pending: bool,
+}
+
+/// How many of a data centre's replicas must answer at EACH_QUORUM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The data centre.
+    pub data_center: String,
+    /// How many.
+    pub block_for: u32,
 }
 
 /// Where a request goes.
@@ -19,59 +45,187 @@ pub struct Target {
 pub struct Plan {
     /// The level asked for.
     pub consistency: Consistency,
-    /// The replicas.
+    /// The replicas. For a read those that may be asked, the best first.
     pub replicas: Vec<Target>,
     /// How many must answer.
     pub block_for: u32,
+    /// What each data centre must answer, at EACH_QUORUM of a strategy that knows them.
+    pub shares: Vec<Share>,
 }
 
-impl Plan {
-    /// The plan for a partition of a table.
+/// What a plan is made of.
+#[derive(Clone, Copy)]
+pub struct Planner<'a> {
+    /// Who holds what.
+    pub placement: &'a Placement,
+    /// Who answers.
+    pub liveness: &'a dyn Liveness,
+    /// True if a hint may stand for a replica at level ANY.
+    pub keeps_hints: bool,
+    /// True if dead replicas count as alive: a defect for simulations.
+    pub counts_dead: bool,
+}
+
+/// True if only answers from this node's data centre count.
+const fn is_near_only(consistency: Consistency) -> bool {
+    matches!(consistency, Consistency::LocalOne | Consistency::LocalQuorum | Consistency::LocalSerial)
+}
+
+impl Planner<'_> {
+    /// The plan of a write: to all replicas, and to those to come (Cassandra
+    /// `ConsistencyLevel.blockForWrite`, `ReplicaPlans.forWrite`).
     ///
     /// # Errors
-    /// [`ClusterError::Unavailable`] if there are too few replicas for the level.
-    pub fn new(
-        placement: &Placement,
+    /// [`ClusterError::Unavailable`] if too few of them are alive for the level.
+    pub fn write(
+        &self,
         table: TableId,
         token: Token,
         consistency: Consistency,
-    ) -> Result<Self, ClusterError> {
-        let replication = placement.replication_of(table)?;
-        let members = placement.ring.members();
-        let replicas: Vec<Target> = replication
-            .replicas(&placement.ring, token, placement.local)
-            .into_iter()
-            .filter(|index| {
-                // Elsewhere others may agree on something else at the same time.
-                consistency != Consistency::LocalSerial
-                    || members[*index].data_center == members[placement.local].data_center
-            })
-            .map(|index| Target { local: index == placement.local, internode: members[index].internode })
-            .collect();
-        let required = replication.block_for(consistency, &members[placement.local].data_center);
-        let alive = replicas.len() as u32;
-        if alive < required {
-            return Err(ClusterError::Unavailable { consistency, required, alive });
+    ) -> Result<Plan, ClusterError> {
+        let mut plan = self.replicas(table, token, consistency)?;
+        for member in self.placement.pending(table, token)? {
+            let target = Target { pending: true, ..self.target(member, &plan.shares) };
+            if consistency == Consistency::LocalSerial && !target.near {
+                continue;
+            }
+            if consistency != Consistency::Any && (target.near || !is_near_only(consistency)) {
+                plan.block_for += 1;
+            }
+            if let Some(share) = plan.shares.get_mut(target.share) {
+                share.block_for += 1;
+            }
+            plan.replicas.push(target);
         }
-        Ok(Self { consistency, replicas, block_for: required })
+        if consistency == Consistency::Any && self.keeps_hints {
+            return Ok(plan);
+        }
+        self.assure(plan)
     }
 
+    /// The plan of a read of one partition: of replicas that are alive, this node first, then those
+    /// of its data centre, then the fastest.
+    ///
+    /// # Errors
+    /// [`ClusterError::Unavailable`] if too few of them are alive for the level.
+    pub fn read(
+        &self,
+        table: TableId,
+        token: Token,
+        consistency: Consistency,
+        latencies: &Latencies,
+    ) -> Result<Plan, ClusterError> {
+        let mut plan = self.assure(self.replicas(table, token, consistency)?)?;
+        plan.replicas.retain(|target| target.alive && (target.near || !is_near_only(consistency)));
+        if plan.replicas.len() > 1 {
+            plan.replicas.sort_by_cached_key(|target| {
+                (!target.local, !target.near, latencies.estimate_micros(target.host))
+            });
+        }
+        Ok(plan)
+    }
+
+    /// For a read over many partitions: every member is asked, and as many may stay silent as
+    /// each partition's level allows.
+    pub fn ask_all_members(&self, plan: &mut Plan) {
+        let silent = (plan.replicas.len() as u32).saturating_sub(plan.block_for);
+        plan.replicas =
+            (0..self.placement.ring.members().len()).map(|member| self.target(member, &[])).collect();
+        plan.block_for = (plan.replicas.len() as u32).saturating_sub(silent).max(1);
+    }
+
+    fn replicas(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {
+        let Placement { ring, local, .. } = self.placement;
+        let replication = self.placement.replication_of(table)?;
+        let shares = shares(replication, consistency);
+        let mut replicas: Vec<Target> = replication
+            .replicas(ring, token, *local)
+            .into_iter()
+            .map(|member| self.target(member, &shares))
+            .collect();
+        if consistency == Consistency::LocalSerial {
+            // Elsewhere others may agree on something else at the same time.
+            replicas.retain(|target| target.near);
+        }
+        let block_for = replication.block_for(consistency, &ring.members()[*local].data_center);
+        Ok(Plan { consistency, replicas, block_for, shares })
+    }
+
+    fn target(&self, index: MemberIndex, shares: &[Share]) -> Target {
+        let Placement { ring, local, .. } = self.placement;
+        let (member, here) = (&ring.members()[index], &ring.members()[*local]);
+        let is_local = index == *local;
+        Target {
+            host: member.host,
+            member: index,
+            local: is_local,
+            internode: member.internode,
+            near: is_local || member.data_center == here.data_center,
+            share: shares.iter().position(|share| share.data_center == member.data_center).unwrap_or(0),
+            alive: is_local || self.counts_dead || self.liveness.is_alive(member.host),
+            pending: false,
+        }
+    }
+
+    /// Refuses a plan that cannot succeed (Cassandra `assureSufficientLiveReplicas`).
+    fn assure(&self, plan: Plan) -> Result<Plan, ClusterError> {
+        let Plan { consistency, block_for, .. } = plan;
+        let alive = |counts: &dyn Fn(&Target) -> bool| {
+            plan.replicas.iter().filter(|target| target.alive && counts(target)).count() as u32
+        };
+        let unavailable = |required, alive, data_center| {
+            Err(ClusterError::Unavailable { consistency, required, alive, data_center })
+        };
+        for (index, share) in plan.shares.iter().enumerate() {
+            let there = alive(&|target| target.share == index);
+            // Those to come are needed by the sum alone.
+            let pending = plan.replicas.iter().filter(|target| target.pending && target.share == index);
+            let required = share.block_for.saturating_sub(pending.count() as u32);
+            if there < required {
+                return unavailable(required, there, Some(share.data_center.clone()));
+            }
+        }
+        let alive = alive(&|target| plan.counts(target));
+        // One near replica serves, whatever is to come.
+        let required = if consistency == Consistency::LocalOne { 1 } else { block_for };
+        if alive < required {
+            return unavailable(required, alive, None);
+        }
+        Ok(plan)
+    }
+}
+
+fn shares(replication: &Replication, consistency: Consistency) -> Vec<Share> {
+    match (replication, consistency) {
+        (Replication::NetworkTopology { factors }, Consistency::EachQuorum) => factors
+            .iter()
+            .filter(|(_, factor)| **factor > 0)
+            .map(|(name, factor)| Share { data_center: name.clone(), block_for: factor / 2 + 1 })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+impl Plan {
     /// True if this node is the only replica.
     #[must_use]
     pub fn only_local(&self) -> bool {
         matches!(self.replicas.as_slice(), [Target { local: true, .. }])
     }
 
-    /// For a read over many partitions: every member is asked, and as many may stay silent as
-    /// each partition's level allows.
-    pub fn ask_all_members(&mut self, placement: &Placement) {
-        let silent = self.replicas.len() as u32 - self.block_for;
-        let members = placement.ring.members();
-        self.replicas = members
-            .iter()
-            .enumerate()
-            .map(|(index, member)| Target { local: index == placement.local, internode: member.internode })
-            .collect();
-        self.block_for = (members.len() as u32).saturating_sub(silent).max(1);
+    /// True if an answer of this replica counts for the level.
+    #[must_use]
+    pub const fn counts(&self, target: &Target) -> bool {
+        target.near || !is_near_only(self.consistency)
+    }
+
+    /// The replicas whose answers count.
+    #[must_use]
+    pub fn candidates(&self) -> u32 {
+        self.replicas.iter().filter(|target| self.counts(target)).count() as u32
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

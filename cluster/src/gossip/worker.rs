@@ -86,7 +86,7 @@ impl Gossiper {
 
     /// The answer to a peer's message; empty if there is none.
     #[must_use]
-    pub fn handle(&self, message: &[u8]) -> Vec<u8> {
+    pub fn answer(&self, message: &[u8]) -> Vec<u8> {
         match Message::decode(message) {
             Ok(message) => self.receive(message).map(|answer| answer.encode()).unwrap_or_default(),
             Err(error) => {
@@ -169,13 +169,13 @@ impl Gossiper {
 mod tests {
     use super::*;
     use crate::liveness::Liveness;
-    use crate::transport::{Handler, serve};
+    use crate::transport::{Handler, Introduction, Peer, serve};
     use dodona_env::net::BoxFuture;
 
     impl Handler for Gossiper {
-        fn handle(self: Arc<Self>, body: Body) -> BoxFuture<'static, Body> {
+        fn handle(self: Arc<Self>, _: Peer, body: Body) -> BoxFuture<'static, Body> {
             let Body::Gossip(message) = body else { panic!("{body:?}") };
-            let answer = Self::handle(&self, &message);
+            let answer = self.answer(&message);
             Box::pin(async move { Body::Gossiped(answer) })
         }
     }
@@ -187,13 +187,14 @@ mod tests {
     /// A node that listens on a port of its own.
     async fn gossiper(folder: &std::path::Path, index: u16, ports: &[SocketAddr]) -> Arc<Gossiper> {
         let env = dodona_env::os::env(&folder.join(index.to_string())).unwrap();
-        let peers = Arc::new(Peers::new(env.clone()));
         let (cluster, address) = (Uuid::from_u128(9), ports[usize::from(index)]);
+        let introduction = Introduction { cluster, host: host(index) };
+        let peers = Arc::new(Peers::new(env.clone(), introduction));
         let settings = GossipSettings { cluster, host: host(index), address, seeds: vec![ports[0]] };
         let gossiper = Gossiper::new(env.clone(), peers, settings).unwrap();
         let members: Vec<_> = (0..3).map(|index| (host(index), ports[usize::from(index)])).collect();
         gossiper.set_members(&members);
-        let service = serve(env.clone(), address, gossiper.clone()).await.unwrap();
+        let service = serve(env.clone(), address, introduction, gossiper.clone()).await.unwrap();
         env.tasks.spawn_local(service);
         env.tasks.spawn_local(Arc::clone(&gossiper).run());
         gossiper

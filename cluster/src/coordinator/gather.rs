@@ -1,0 +1,95 @@
+//! Counts answers of replicas, and turns too few of them into the error that clients are told.
+
+use super::plan::{Plan, Target};
+use crate::error::ClusterError;
+
+/// The answers to one request so far.
+pub(super) struct Gather<'a> {
+    plan: &'a Plan,
+    received: u32,
+    /// Answers from each data centre of the plan's shares.
+    by_share: Vec<u32>,
+    failures: u32,
+    reason: Option<String>,
+}
+
+impl<'a> Gather<'a> {
+    pub(super) fn new(plan: &'a Plan) -> Self {
+        Self { plan, received: 0, by_share: vec![0; plan.shares.len()], failures: 0, reason: None }
+    }
+
+    /// Takes an answer.
+    pub(super) fn take(&mut self, target: &Target) {
+        if self.plan.counts(target) {
+            self.received += 1;
+            if let Some(count) = self.by_share.get_mut(target.share) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// Takes an error: a replica that is not reached is one that did not answer; one that says no
+    /// has failed.
+    pub(super) fn fail(&mut self, target: &Target, error: &ClusterError) {
+        if !matches!(error, ClusterError::Peer(_)) && self.plan.counts(target) {
+            self.failures += 1;
+            self.reason.get_or_insert_with(|| error.to_string());
+        }
+    }
+
+    /// Answers that count: of a data centre no more than it must give.
+    pub(super) fn received(&self) -> u32 {
+        if self.by_share.is_empty() {
+            return self.received;
+        }
+        self.by_share.iter().zip(&self.plan.shares).map(|(count, share)| (*count).min(share.block_for)).sum()
+    }
+
+    /// True once the level is reached.
+    pub(super) fn is_enough(&self) -> bool {
+        self.received() >= self.plan.block_for
+    }
+
+    /// True once so many replicas have failed that the level cannot be reached.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.failures > 0 && self.plan.block_for + self.failures > self.plan.candidates()
+    }
+
+    /// The end of a write (Cassandra `AbstractWriteResponseHandler.get`).
+    pub(super) fn write_result(self) -> Result<(), ClusterError> {
+        if self.is_enough() {
+            return Ok(());
+        }
+        let (hopeless, received) = (self.is_hopeless(), self.received());
+        let Self { plan: Plan { consistency, block_for, .. }, failures, reason, .. } = self;
+        let (consistency, block_for) = (*consistency, *block_for);
+        match reason {
+            Some(reason) if hopeless => {
+                Err(ClusterError::WriteFailure { consistency, received, block_for, failures, reason })
+            }
+            _ => Err(ClusterError::WriteTimeout { consistency, received, block_for }),
+        }
+    }
+
+    /// The end of a read (Cassandra `ReadCallback.awaitResults`): `data_present` says whether the
+    /// data themselves are among the answers.
+    pub(super) fn read_result(self, data_present: bool) -> Result<(), ClusterError> {
+        if self.is_enough() && data_present {
+            return Ok(());
+        }
+        let received = self.received();
+        let Self { plan: Plan { consistency, block_for, .. }, failures, reason, .. } = self;
+        let (consistency, block_for) = (*consistency, *block_for);
+        match reason {
+            Some(reason) => Err(ClusterError::ReadFailure {
+                consistency,
+                received,
+                block_for,
+                failures,
+                reason,
+                data_present,
+            }),
+            None => Err(ClusterError::ReadTimeout { consistency, received, block_for, data_present }),
+        }
+    }
+}

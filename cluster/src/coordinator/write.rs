@@ -1,0 +1,174 @@
+//! Writes: to all replicas that are alive, until enough of them have acknowledged. The others, and
+//! those that do not answer in time, get hints.
+
+use super::Coordinator;
+use super::gather::Gather;
+use super::plan::{Plan, Target};
+use crate::error::ClusterError;
+use crate::message::Body;
+use dodona_storage::StorageError;
+use dodona_types::{Consistency, MutationView};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What came of a try to write at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryWrite {
+    /// Applied; acknowledge it once [`Coordinator::wait_safe`] has returned for this position.
+    Applied(u64),
+    /// It takes other nodes, or must wait: use [`Coordinator::write`].
+    NotHere,
+}
+
+/// A replica's word on one of several mutations.
+struct Word {
+    mutation: usize,
+    target: Target,
+    said: Result<(), ClusterError>,
+}
+
+impl Coordinator {
+    /// Applies mutations at once, if this node is the only replica of each of them and memtables
+    /// have room. Several mutations are one record of the commit log.
+    ///
+    /// # Errors
+    /// Too few replicas exist for the level; the engine does not take the write.
+    pub fn try_write(
+        &self,
+        mutations: &[MutationView<'_>],
+        consistency: Consistency,
+    ) -> Result<TryWrite, ClusterError> {
+        let placement = self.placement.load();
+        for mutation in mutations {
+            if !placement.only_here(mutation.table, consistency)? {
+                return Ok(TryWrite::NotHere);
+            }
+        }
+        if self.engine.must_wait() {
+            return Ok(TryWrite::NotHere);
+        }
+        Ok(TryWrite::Applied(self.engine.apply(mutations)?))
+    }
+
+    /// Writes encoded mutations, all at the same time, and returns once enough replicas have each.
+    ///
+    /// # Errors
+    /// Too few replicas are alive, answer in time, or take the write.
+    pub async fn write(&self, mutations: &[Vec<u8>], consistency: Consistency) -> Result<(), ClusterError> {
+        let views = mutations.iter().map(|bytes| MutationView::parse(bytes)).collect::<Result<Vec<_>, _>>();
+        let views = views.map_err(StorageError::from)?;
+        let plans = {
+            let placement = self.placement.load();
+            let planner = self.planner(&placement);
+            let plan = |view: &MutationView<'_>| planner.write(view.table, view.key.token, consistency);
+            views.iter().map(plan).collect::<Result<Vec<_>, _>>()?
+        };
+        if plans.iter().all(Plan::only_local) {
+            self.engine.wait_for_room().await;
+            let position = self.engine.apply(&views)?;
+            return self.wait_safe(position).await;
+        }
+        self.write_planned(&plans, &views).await
+    }
+
+    /// Brings each mutation where its plan says. The slowest decides.
+    pub(super) async fn write_planned(
+        &self,
+        plans: &[Plan],
+        mutations: &[MutationView<'_>],
+    ) -> Result<(), ClusterError> {
+        let (words, mut said) =
+            mpsc::channel(plans.iter().map(|plan| plan.replicas.len()).sum::<usize>().max(1));
+        let mut gathers: Vec<Gather<'_>> = plans.iter().map(Gather::new).collect();
+        let mut here = Vec::new();
+        for (index, (plan, mutation)) in plans.iter().zip(mutations).enumerate() {
+            for target in &plan.replicas {
+                if target.local {
+                    here.push((index, *target));
+                } else if target.alive {
+                    self.send_mutation(index, *target, mutation.bytes(), words.clone());
+                } else {
+                    self.hints.hint(target.host, mutation.bytes());
+                    if plan.consistency == Consistency::Any && self.hints.keeps() {
+                        gathers[index].take(target);
+                    }
+                }
+            }
+        }
+        self.apply_here(here, mutations, words).await;
+        let gathered = async {
+            while gathers.iter().any(|gather| !gather.is_enough()) {
+                let Some(Word { mutation, target, said }) = said.recv().await else { break };
+                let hinted = matches!(said, Err(ClusterError::Peer(_))) && self.hints.keeps();
+                match said {
+                    Ok(()) => gathers[mutation].take(&target),
+                    Err(_) if hinted && plans[mutation].consistency == Consistency::Any => {
+                        gathers[mutation].take(&target);
+                    }
+                    Err(error) => gathers[mutation].fail(&target, &error),
+                }
+                if gathers[mutation].is_hopeless() {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(self.timeouts.write, gathered).await;
+        // What is hopeless decides, whatever else is still to come.
+        gathers.sort_by_key(|gather| !gather.is_hopeless());
+        gathers.into_iter().try_for_each(Gather::write_result)
+    }
+
+    /// Applies what this node is a replica of, as one record of the commit log.
+    async fn apply_here(
+        &self,
+        here: Vec<(usize, Target)>,
+        mutations: &[MutationView<'_>],
+        words: mpsc::Sender<Word>,
+    ) {
+        if here.is_empty() {
+            return;
+        }
+        let views: Vec<MutationView<'_>> = here.iter().map(|(index, _)| mutations[*index]).collect();
+        let applied = match tokio::time::timeout(self.timeouts.write, self.engine.wait_for_room()).await {
+            Ok(()) => self.engine.apply(&views).map_err(ClusterError::from),
+            Err(_) => return,
+        };
+        let engine = Arc::clone(&self.engine);
+        self.env.tasks.spawn_local(async move {
+            let said = match applied {
+                Ok(position) => engine.wait_safe(position).await.map_err(ClusterError::from),
+                Err(error) => Err(error),
+            };
+            for (mutation, target) in here {
+                // The coordinator may have enough answers already.
+                let _ = words.send(Word { mutation, target, said: said.clone() }).await;
+            }
+        });
+    }
+
+    fn send_mutation(&self, index: usize, target: Target, mutation: &[u8], words: mpsc::Sender<Word>) {
+        let (peers, hints, latencies) =
+            (Arc::clone(&self.peers), Arc::clone(&self.hints), Arc::clone(&self.latencies));
+        let (clock, timeout) = (Arc::clone(&self.env.clock), self.timeouts.write);
+        let mutation = mutation.to_vec();
+        self.env.tasks.spawn_local(async move {
+            let asked_at = clock.mono();
+            let asked = peers.ask(target.internode, Body::Mutate(mutation.clone()), timeout).await;
+            latencies.note(target.host, clock.mono().saturating_sub(asked_at));
+            let said = expect_mutated(asked);
+            if matches!(said, Err(ClusterError::Peer(_))) {
+                hints.hint(target.host, &mutation);
+            }
+            // The coordinator may have enough answers already.
+            let _ = words.send(Word { mutation: index, target, said }).await;
+        });
+    }
+}
+
+pub(super) fn expect_mutated(answer: Result<Body, ClusterError>) -> Result<(), ClusterError> {
+    match answer? {
+        Body::Mutated => Ok(()),
+        Body::Failed(reason) => Err(ClusterError::Invalid(reason)),
+        _ => Err(ClusterError::Peer("an answer to another request".into())),
+    }
+}
