@@ -28,7 +28,7 @@ pub struct Processor {
     host: Host,
     prepared: PreparedStatements,
     /// The schema epoch that the system tables show.
-    shown_epoch: Mutex<Option<u64>>,
+    shown: Mutex<Option<(u64, u64)>>,
 }
 
 impl Processor {
@@ -38,7 +38,7 @@ impl Processor {
         let processor = Arc::new(Self {
             host: Host::new(node),
             prepared: PreparedStatements::default(),
-            shown_epoch: Mutex::new(None),
+            shown: Mutex::new(None),
         });
         if let Err(error) = processor.refresh_system_tables() {
             tracing::error!(%error, "the system tables could not be filled");
@@ -54,7 +54,16 @@ impl Processor {
 
     async fn follow_schema(self: Arc<Self>) {
         let mut epochs = self.host.node.watch_schema();
-        while epochs.changed().await.is_ok() {
+        let mut members = self.host.node.watch_members();
+        loop {
+            let alive = tokio::select! {
+                biased;
+                changed = epochs.changed() => changed.is_ok(),
+                changed = members.changed() => changed.is_ok(),
+            };
+            if !alive {
+                return;
+            }
             if let Err(error) = self.refresh_system_tables() {
                 tracing::error!(%error, "the system tables could not be filled");
             }
@@ -66,14 +75,18 @@ impl Processor {
         let _ = self.host.server_view.set(view);
     }
 
-    /// Brings the tables that show the schema and the ring up to the present schema.
-    fn refresh_system_tables(&self) -> Result<(), CqlError> {
-        // Held meanwhile, so that no older schema is shown after a newer one.
-        let mut shown = self.shown_epoch.lock();
-        let epoch = self.host.node.schema_epoch();
-        if *shown != Some(epoch) {
+    /// Brings the tables that show the schema and the ring up to what they are now.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn refresh_system_tables(&self) -> Result<(), CqlError> {
+        // Held meanwhile, so that nothing older is shown after something newer.
+        let mut shown = self.shown.lock();
+        let placement = self.host.node.placement();
+        let present = Some((placement.schema.epoch, placement.version));
+        if *shown != present {
             system_tables::refill(&self.host)?;
-            *shown = Some(epoch);
+            *shown = present;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::answers::{NoRows, failing, write_prepared, write_result};
 use crate::client::{Answer, Client, Closing};
-use crate::convert::{BoundValues, batch_kind, cluster_error, error_response, parameters, schema_change};
+use crate::convert::{BoundValues, batch_kind, cluster_error, error_response, parameters};
 use crate::outbound::insert_warnings;
 use crate::record::State;
 use crate::statements::Cached;
@@ -10,7 +10,7 @@ use crate::trace;
 use crate::worker::Worker;
 use bytes::BytesMut;
 use dodona_protocol::request::{Batch, QueryParameters};
-use dodona_protocol::response::{AuthSuccess, Event};
+use dodona_protocol::response::AuthSuccess;
 use dodona_protocol::{
     ErrorBody, ErrorResponse, Extras, Flags, Header, Request, ResponseWriter, RowsOptions, WriteType,
 };
@@ -136,10 +136,6 @@ impl Deferred<'_> {
                 ResponseWriter::new(out, encoding).void(self.stream, &self.extras());
             }
             result => {
-                if let StatementResult::SchemaChange(event) = result {
-                    // Nobody may be listening.
-                    let _ = self.worker.shared.events.send(Event::Schema(schema_change(event)));
-                }
                 write_result(ResponseWriter::new(out, encoding), self.stream, &self.extras(), result);
             }
         }

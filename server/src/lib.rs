@@ -16,6 +16,7 @@ mod answers;
 mod auth;
 mod buffers;
 mod client;
+mod cluster_events;
 mod connection;
 mod convert;
 mod deferred;

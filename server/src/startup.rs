@@ -6,6 +6,7 @@
 use crate::admin;
 use crate::admission::Admission;
 use crate::auth::Authenticator;
+use crate::cluster_events;
 use crate::connection;
 use crate::events::{self, MAX_EVENTS};
 use crate::metrics::Metrics;
@@ -15,6 +16,7 @@ use crate::shared::{Phase, Shared};
 use crate::tls;
 use crate::told::Told;
 use crate::worker::Worker;
+use dodona_cluster::gossip::state::Key;
 use dodona_cluster::{ClusterError, Node, membership};
 use dodona_env::net::{Accepted, Listener};
 use dodona_env::{Env, os};
@@ -241,6 +243,9 @@ impl Opened {
         let Self { shared, clients, native, operators, admin, queues, own_queue, mut others } = self;
         let tasks = shared.node.env.tasks;
         tasks.spawn_local(follow_failure(Arc::clone(&shared)));
+        tasks.spawn_local(cluster_events::follow_schema(Arc::clone(&shared)));
+        tasks.spawn_local(cluster_events::follow_members(Arc::clone(&shared)));
+        shared.node.gossiper.set(Key::RPC_READY, "true");
         tasks.spawn_local(admin::serve(Arc::clone(&shared), operators));
         tasks.spawn_local(accept(Arc::clone(&shared), clients, queues));
         let started = Started { native, admin, shared: Arc::clone(&shared) };

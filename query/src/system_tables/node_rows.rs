@@ -4,7 +4,7 @@
 use super::rows::{inet, int, text, texts};
 use super::{Fill, uuid};
 use crate::error::CqlError;
-use dodona_cluster::ring::Member;
+use dodona_cluster::ring::{Member, Status};
 use std::collections::BTreeSet;
 
 /// The version of Cassandra that Dodona is compatible with, as clients are told.
@@ -22,8 +22,11 @@ pub(super) fn refill(fill: &Fill<'_>) -> Result<(), CqlError> {
     if let Some(local) = members.get(placement.local) {
         put_local(fill, local)?;
     }
-    let peers =
-        || members.iter().enumerate().filter(|(index, _)| *index != placement.local).map(|(_, peer)| peer);
+    let is_peer = |(index, peer): &(usize, &Member)| {
+        // Who still fetches its data is not for clients yet.
+        *index != placement.local && peer.status != Status::Joining
+    };
+    let peers = || members.iter().enumerate().filter(is_peer).map(|(_, peer)| peer);
     fill.replace("system", "peers", |rows| {
         peers().try_for_each(|peer| {
             let mut values = common(fill, peer)?;

@@ -6,6 +6,8 @@ use crate::shared::{Phase, Shared};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Json;
+use dodona_cluster::gossip::state::Key;
+use dodona_cluster::ring::Status;
 use dodona_storage::Engine;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -61,20 +63,32 @@ pub(super) async fn version() -> Json<Value> {
 pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let placement = shared.node.placement();
     let load = disk_bytes(&shared.node.engine);
+    let endpoints = shared.node.gossiper.endpoints();
+    let known = |host| endpoints.iter().find(|endpoint| endpoint.host == host);
+    let own = shared.node.info.identity.host;
     let members: Vec<Value> = placement
         .ring
         .members()
         .iter()
         .enumerate()
         .map(|(index, member)| {
+            let alive = member.host == own || known(member.host).is_some_and(|endpoint| endpoint.alive);
+            let told = known(member.host).and_then(|endpoint| endpoint.state.as_ref()?.value(Key::LOAD));
+            let load =
+                if index == placement.local { Some(load) } else { told.and_then(|load| load.parse().ok()) };
+            let doing = match member.status {
+                Status::Normal => 'N',
+                Status::Joining => 'J',
+                Status::Leaving => 'L',
+            };
             json!({
                 "address": member.native.ip(),
                 "host_id": member.host,
                 "data_center": member.data_center,
                 "rack": member.rack,
                 "tokens": member.tokens.len(),
-                "load_bytes": (index == placement.local).then_some(load),
-                "status": "UN",
+                "load_bytes": load,
+                "status": format!("{}{doing}", if alive { 'U' } else { 'D' }),
             })
         })
         .collect();
