@@ -15,6 +15,7 @@ pub mod coordinator;
 pub mod counter;
 pub mod error;
 pub mod gossip;
+pub mod hints;
 pub mod liveness;
 pub mod message;
 pub mod metadata;
