@@ -12,6 +12,7 @@
 
 use dodona_env::DiskReader;
 use dodona_types::codec::{DecodeError, Reader};
+use std::borrow::Cow;
 use std::io;
 use uuid::Uuid;
 
@@ -31,13 +32,13 @@ const END: u8 = 2;
 
 /// A write that a replica missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hint {
+pub struct Hint<'a> {
     /// When it was made, in seconds since the epoch.
     pub written_seconds: i64,
     /// The table's `gc_grace_seconds` then.
     pub gc_grace_seconds: u32,
     /// The mutation.
-    pub mutation: Vec<u8>,
+    pub mutation: Cow<'a, [u8]>,
 }
 
 /// What a file's header says.
@@ -101,7 +102,8 @@ impl Header {
 }
 
 /// Appends the record of a hint.
-pub fn put_hint(out: &mut Vec<u8>, written_seconds: i64, gc_grace_seconds: u32, mutation: &[u8]) {
+pub fn put_hint(out: &mut Vec<u8>, hint: &Hint<'_>) {
+    let Hint { written_seconds, gc_grace_seconds, mutation } = hint;
     put_record(out, &[&[HINT], &written_seconds.to_le_bytes(), &gc_grace_seconds.to_le_bytes(), mutation]);
 }
 
@@ -143,7 +145,11 @@ pub enum Next {
 ///
 /// # Errors
 /// The operating system's.
-pub fn read(file: &dyn DiskReader, offset: u64, chunk_bytes: usize) -> io::Result<(Vec<Hint>, Next)> {
+pub fn read(
+    file: &dyn DiskReader,
+    offset: u64,
+    chunk_bytes: usize,
+) -> io::Result<(Vec<Hint<'static>>, Next)> {
     let end = file.len()?;
     let left = end.saturating_sub(offset);
     let mut chunk = read_exact(file, offset, left.min(chunk_bytes.max(END_BYTES) as u64))?;
@@ -189,7 +195,7 @@ fn read_exact(file: &dyn DiskReader, offset: u64, length: u64) -> io::Result<Vec
 }
 
 enum Record {
-    Hint(Hint),
+    Hint(Hint<'static>),
     End,
 }
 
@@ -209,7 +215,7 @@ fn record(bytes: &[u8], position: u64) -> Option<Record> {
     match reader.u8().ok()? {
         HINT => {
             let (written_seconds, gc_grace_seconds) = (reader.i64().ok()?, reader.u32().ok()?);
-            let mutation = reader.remaining().to_vec();
+            let mutation = Cow::Owned(reader.remaining().to_vec());
             Some(Record::Hint(Hint { written_seconds, gc_grace_seconds, mutation }))
         }
         END => (reader.u64().ok()? == position).then_some(Record::End),

@@ -23,7 +23,8 @@ impl DiskReader for Bytes {
 fn file(mutations: &[Vec<u8>], has_end: bool) -> Vec<u8> {
     let mut out = Header { target: Uuid::from_u128(1), created_seconds: 5 }.encode();
     for mutation in mutations {
-        put_hint(&mut out, 7, 9, mutation);
+        let mutation = mutation.into();
+        put_hint(&mut out, &Hint { written_seconds: 7, gc_grace_seconds: 9, mutation });
     }
     if has_end {
         let offset = out.len() as u64;
@@ -37,7 +38,7 @@ fn read_all(bytes: Vec<u8>, chunk_bytes: usize) -> (Vec<Vec<u8>>, Next) {
     let (file, mut offset, mut all) = (Bytes(bytes), HEADER_BYTES as u64, Vec::new());
     loop {
         let (hints, next) = read(&file, offset, chunk_bytes).unwrap();
-        all.extend(hints.into_iter().map(|hint| hint.mutation));
+        all.extend(hints.into_iter().map(|hint| hint.mutation.into_owned()));
         match next {
             Next::At(next) => {
                 assert!(next > offset);

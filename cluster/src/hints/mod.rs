@@ -5,7 +5,8 @@
 //! repair brings instead. When the target is alive, its files are delivered in the order in which
 //! they were written and removed one by one. A hint may be delivered twice: mutations are idempotent.
 //!
-//! * [`format`] is the bytes of a file; [`store`] holds what waits; [`replay`] delivers it.
+//! * [`settings`] are the bounds; [`format`] is the bytes of a file; [`store`] keeps hints and
+//!   [`replay`] delivers them.
 //!
 //! A hint is not kept, or not delivered, once it is older than its table's `gc_grace_seconds`: the
 //! tombstone of what it writes may be purged by then. None is kept for a target whose oldest hint
@@ -13,6 +14,9 @@
 
 pub mod format;
 pub mod replay;
+pub mod settings;
 pub mod store;
+mod waiting;
 
-pub use store::{Counts, GcGrace, HintSettings, Hints, Pending};
+pub use settings::{Counts, GcGrace, HintSettings, Pending};
+pub use store::Hints;

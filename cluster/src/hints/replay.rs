@@ -1,7 +1,8 @@
 //! Delivers the hints of a target that is alive.
 
 use super::format::{self, Hint, Next};
-use super::store::{HintFile, Hints, Inner, failed};
+use super::store::{Hints, Inner, failed};
+use super::waiting::HintFile;
 use crate::error::ClusterError;
 use crate::message::Body;
 use crate::transport::Peers;
@@ -28,7 +29,7 @@ struct Delivering<'a> {
 
 impl Drop for Delivering<'_> {
     fn drop(&mut self) {
-        self.inner.end_delivery(self.target);
+        self.inner.waiting.lock().end_delivery(self.target);
     }
 }
 
@@ -46,17 +47,18 @@ impl Hints {
         address: SocketAddr,
         peers: &Peers,
     ) -> Result<u64, ClusterError> {
-        if !self.inner.begin_delivery(target) {
+        if !self.inner.waiting.lock().begin_delivery(target) {
             return Ok(0);
         }
         let delivering = Delivering { inner: &self.inner, target };
         // Hints that come from now on are left to the next delivery: it ends.
         let below = self.blocking(move |inner| inner.sync(Some(target))).await??;
         let mut delivered = 0;
-        while let Some((file, offset)) = delivering.inner.oldest(target, below) {
+        loop {
+            let oldest = delivering.inner.waiting.lock().oldest(target, below);
+            let Some((file, offset)) = oldest else { return Ok(delivered) };
             delivered += self.deliver_file(target, &file, offset, address, peers).await?;
         }
-        Ok(delivered)
     }
 
     async fn deliver_file(
@@ -88,17 +90,17 @@ impl Hints {
                     let removed = self.blocking(move |inner| inner.env.disk.remove(&path)).await?;
                     // It comes again after a restart, which does no harm.
                     removed.unwrap_or_else(|error| tracing::warn!(%error, file.path, "it is not removed"));
-                    self.inner.take_oldest(target, file);
+                    self.inner.waiting.lock().take_oldest(target, file.number);
                     return Ok(delivered);
                 }
                 Next::Damaged(at) => {
                     let path = file.path.clone();
                     self.blocking(move |inner| inner.set_aside(&path, at, "a hint does not fit")).await?;
-                    self.inner.take_oldest(target, file);
+                    self.inner.waiting.lock().take_oldest(target, file.number);
                     return Ok(delivered);
                 }
             }
-            self.inner.advance(target, offset);
+            self.inner.waiting.lock().advance(target, file.number, offset);
             let rate = self.inner.settings.delivered_bytes_per_second.max(1);
             let due = Duration::from_secs_f64(bytes as f64 / rate as f64);
             let took = self.inner.env.clock.mono().saturating_sub(started);
@@ -107,10 +109,18 @@ impl Hints {
     }
 
     /// Sends hints, those that are too old left out. Returns how many the target took.
-    async fn send(&self, hints: Vec<Hint>, address: SocketAddr, peers: &Peers) -> Result<u64, ClusterError> {
+    async fn send(
+        &self,
+        hints: Vec<Hint<'_>>,
+        address: SocketAddr,
+        peers: &Peers,
+    ) -> Result<u64, ClusterError> {
         let read = hints.len();
-        let live: Vec<Vec<u8>> =
-            hints.into_iter().filter(|hint| self.is_live(hint)).map(|hint| hint.mutation).collect();
+        let live: Vec<Vec<u8>> = hints
+            .into_iter()
+            .filter(|hint| self.is_live(hint))
+            .map(|hint| hint.mutation.into_owned())
+            .collect();
         self.inner.counters.expired.fetch_add((read - live.len()) as u64, Relaxed);
         let delivered = live.len() as u64;
         let mut left = live.into_iter();
@@ -136,7 +146,7 @@ impl Hints {
     }
 
     /// True if no tombstone that covers the hint can have been purged, and its table is there.
-    fn is_live(&self, hint: &Hint) -> bool {
+    fn is_live(&self, hint: &Hint<'_>) -> bool {
         let table = MutationView::parse(&hint.mutation).map(|view| view.table);
         let Some(present) = table.ok().and_then(|table| (self.inner.gc_grace)(table)) else { return false };
         let gc_grace = i64::from(present.min(hint.gc_grace_seconds));

@@ -1,4 +1,4 @@
-use super::super::store::{Counts, HintSettings};
+use super::super::settings::{Counts, HintSettings};
 use super::*;
 use crate::transport::{Handler, serve};
 use dodona_env::Env;
@@ -160,10 +160,16 @@ fn what_is_too_old_or_of_a_dropped_table_is_not_delivered() {
         world.hints.inner.env.disk.create_dir_all("hints").unwrap();
         let now = world.env.clock.wall_seconds();
         let mut file = format::Header { target: TARGET, created_seconds: now }.encode();
-        format::put_hint(&mut file, now - 864_000, 900_000, &mutation(TABLE, 1));
-        format::put_hint(&mut file, now - 500, 400, &mutation(TABLE, 2));
-        format::put_hint(&mut file, now, 864_000, &mutation(DROPPED, 3));
-        format::put_hint(&mut file, now - 500, 600, &mutation(TABLE, 4));
+        let hints_made = [
+            (now - 864_000, 900_000, mutation(TABLE, 1)),
+            (now - 500, 400, mutation(TABLE, 2)),
+            (now, 864_000, mutation(DROPPED, 3)),
+            (now - 500, 600, mutation(TABLE, 4)),
+        ];
+        for (written_seconds, gc_grace_seconds, mutation) in hints_made {
+            let mutation = mutation.into();
+            format::put_hint(&mut file, &Hint { written_seconds, gc_grace_seconds, mutation });
+        }
         world.env.disk.replace("hints/x.9.hints", &file).unwrap();
         world.hints = hints(&world.env);
         assert_eq!(world.deliver().await.unwrap(), 1);
@@ -194,9 +200,9 @@ fn a_damaged_file_is_set_aside_and_the_others_are_delivered() {
 fn one_delivery_to_a_target_runs_at_a_time() {
     run(async |world| {
         world.write(0..3);
-        assert!(world.hints.inner.begin_delivery(TARGET));
+        assert!(world.hints.inner.waiting.lock().begin_delivery(TARGET));
         assert_eq!(world.deliver().await.unwrap(), 0);
-        world.hints.inner.end_delivery(TARGET);
+        world.hints.inner.waiting.lock().end_delivery(TARGET);
         assert_eq!(world.deliver().await.unwrap(), 3);
     });
 }

@@ -1,8 +1,9 @@
 use super::*;
 use dodona_env::Clock;
-use dodona_types::MutationBuilder;
+use dodona_types::{MutationBuilder, TableId};
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 const TABLE: TableId = TableId(Uuid::from_u128(7));
 const TARGET: Uuid = Uuid::from_u128(2);
