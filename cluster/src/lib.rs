@@ -6,7 +6,8 @@
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`paxos`] orders conditional writes,
-//!   [`counter`] counts; [`transport`] carries them between nodes as [`message`]s.
+//!   [`counter`] counts; [`hints`] keep what replicas missed; [`gossip`] tells who is alive;
+//!   [`transport`] carries them between nodes as [`message`]s.
 //!
 //! It does not know CQL text.
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod coordinator;
 pub mod counter;
 pub mod error;
 pub mod gossip;
+pub mod hints;
 pub mod identity;
 pub mod liveness;
 pub mod membership;

@@ -1,13 +1,14 @@
 //! A node: starts from an environment and settings, and holds what requests need.
 
-use crate::coordinator::hint_sink::NoHints;
 use crate::coordinator::{Coordinator, Local, Others, Timeouts};
 use crate::counter::Leader;
 use crate::error::ClusterError;
 use crate::gossip::protocol::GossipSettings;
 use crate::gossip::state::Key;
 use crate::gossip::worker::Gossiper;
+use crate::hints::{HintSettings, Hints};
 use crate::identity::Identity;
+use crate::liveness::Liveness;
 use crate::message::Body;
 use crate::metadata::log::{ReplicatedLog, ask};
 use crate::metadata::message::{Answer, Request, decode, encode};
@@ -36,6 +37,9 @@ use tokio::sync::watch;
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
 /// The release that nodes say they are of: the one that clients are told.
 pub const RELEASE_VERSION: &str = "5.0.6";
+/// How often it is looked whom hints can be delivered to, and how long news may gather.
+const HINT_PERIOD: Duration = Duration::from_secs(10);
+const HINT_PAUSE: Duration = Duration::from_millis(500);
 /// How long a change of the schema waits for the other nodes that are alive.
 const AGREEMENT: Duration = Duration::from_secs(5);
 
@@ -102,6 +106,8 @@ pub struct Node {
     pub recovered: Recovered,
     /// Tells who is alive, and what members say of themselves.
     pub gossiper: Arc<Gossiper>,
+    /// What other members have missed.
+    pub hints: Hints,
     pub(crate) peers: Arc<Peers>,
     pub(crate) metadata: Arc<ReplicatedLog>,
     placement: Arc<ArcSwap<Placement>>,
@@ -140,6 +146,10 @@ impl Node {
         let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement)));
         let introduction = Introduction { cluster: identity.cluster, host: identity.host };
         let peers = Arc::new(Peers::new(env.clone(), introduction));
+        let tables = Arc::clone(&placement);
+        let gc_grace =
+            move |id| tables.load().schema.table_by_id(id).map(|table| table.params.gc_grace_seconds);
+        let hints = Hints::open(env.clone(), HintSettings::default(), Arc::new(gc_grace))?;
         let gossiper = gossiper(&env, &settings, &identity, &peers)?;
         tell_of(&gossiper, &member);
         let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
@@ -150,7 +160,7 @@ impl Node {
                 replica: Arc::clone(&replica),
                 leader: Leader::new(env.clone(), Arc::clone(&engine), identity.host),
             },
-            Others { peers: Arc::clone(&peers), liveness: gossiper.live(), hints: Arc::new(NoHints) },
+            Others { peers: Arc::clone(&peers), liveness: gossiper.live(), hints: Arc::new(hints.clone()) },
             Arc::clone(&placement),
             settings.timeouts,
             Arc::clone(&timestamps),
@@ -164,6 +174,7 @@ impl Node {
             recovered,
             peers,
             gossiper,
+            hints,
             metadata: Arc::new(log),
             placement,
             builtin,
@@ -318,6 +329,8 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(self).follow_metadata());
         self.gossip_of(&self.metadata.metadata());
         self.env.tasks.spawn_local(Arc::clone(&self.gossiper).run());
+        self.env.tasks.spawn_local(self.hints.clone().run());
+        self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
         if let Some(internode) = self.settings.listens_to_peers() {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));
         }
@@ -396,6 +409,34 @@ impl Node {
         }
     }
 
+    /// Delivers hints to whoever is alive: soon after it is, and again where that did not work.
+    async fn deliver_hints(self: Arc<Self>) {
+        let mut events = self.gossiper.subscribe();
+        loop {
+            let placement = self.placement();
+            let live = self.gossiper.live();
+            for target in self.hints.pending().into_keys() {
+                match placement.ring.member(target) {
+                    None => self.hints.forget(target),
+                    Some(member) if live.is_alive(target) => {
+                        let (node, address) = (Arc::clone(&self), member.internode);
+                        self.env.tasks.spawn_local(async move {
+                            match node.hints.deliver(target, address, &node.peers).await {
+                                Ok(0) => {}
+                                Ok(hints) => tracing::info!(%target, hints, "hints were delivered"),
+                                Err(error) => tracing::info!(%target, %error, "hints wait on"),
+                            }
+                        });
+                    }
+                    Some(_) => {}
+                }
+            }
+            // Any news is a reason to look again.
+            let _ = tokio::time::timeout(HINT_PERIOD, events.recv()).await;
+            dodona_env::clock::sleep(HINT_PAUSE).await;
+        }
+    }
+
     async fn serve_peers(self: Arc<Self>, address: SocketAddr) {
         match transport::serve(self.env.clone(), address, self.peers.introduction(), self.clone()).await {
             Ok(service) => service.await,
@@ -446,6 +487,9 @@ impl Node {
         let drained =
             self.env.tasks.blocking(move || engine.flush_all().and_then(|()| engine.sync_log())).await;
         drained.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        let hints = self.hints.clone();
+        let synced = self.env.tasks.blocking(move || hints.sync()).await;
+        synced.map_err(|error| ClusterError::Invalid(error.to_string()))??;
         self.gossiper.shut_down().await;
         self.coordinator.end().await
     }

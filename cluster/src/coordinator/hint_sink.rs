@@ -1,5 +1,6 @@
 //! Where a coordinator leaves what a replica has missed.
 
+use crate::hints::Hints;
 use uuid::Uuid;
 
 /// Takes mutations for members that did not take them themselves.
@@ -21,5 +22,12 @@ impl HintSink for NoHints {
 
     fn keeps(&self) -> bool {
         false
+    }
+}
+
+impl HintSink for Hints {
+    fn hint(&self, host: Uuid, mutation: &[u8]) {
+        // What is refused is counted.
+        let _ = self.write(host, mutation);
     }
 }

@@ -1,0 +1,187 @@
+//! Delivers the hints of a target that is alive.
+
+use super::format::{self, Hint, Next};
+use super::store::{Hints, Inner, failed};
+use super::waiting::HintFile;
+use crate::error::ClusterError;
+use crate::message::Body;
+use crate::transport::Peers;
+use dodona_types::MutationView;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Bytes of hints that are read and sent at a time.
+const CHUNK_BYTES: usize = 128 << 10;
+/// Hints that are under way at the same time.
+const AT_ONCE: usize = 64;
+
+/// A delivery that is under way.
+struct Delivering<'a> {
+    inner: &'a Inner,
+    target: Uuid,
+}
+
+impl Drop for Delivering<'_> {
+    fn drop(&mut self) {
+        self.inner.waiting.lock().end_delivery(self.target);
+    }
+}
+
+impl Hints {
+    /// Delivers what waits for a target, the oldest first, at a limited rate, and removes what is
+    /// delivered. Returns how many hints the target took. It ends at once if another delivery to the
+    /// target is under way.
+    ///
+    /// # Errors
+    /// The target did not take a hint: that one and the later ones are kept, and the next delivery
+    /// goes on there. Or the operating system refuses.
+    pub async fn deliver(
+        &self,
+        target: Uuid,
+        address: SocketAddr,
+        peers: &Peers,
+    ) -> Result<u64, ClusterError> {
+        if !self.inner.waiting.lock().begin_delivery(target) {
+            return Ok(0);
+        }
+        let delivering = Delivering { inner: &self.inner, target };
+        // Hints that come from now on are left to the next delivery: it ends.
+        let below = self.blocking(move |inner| inner.sync(Some(target))).await??;
+        let mut delivered = 0;
+        loop {
+            let oldest = delivering.inner.waiting.lock().oldest(target, below);
+            let Some((file, offset)) = oldest else { return Ok(delivered) };
+            delivered += self.deliver_file(target, &file, offset, address, peers).await?;
+        }
+    }
+
+    async fn deliver_file(
+        &self,
+        target: Uuid,
+        file: &HintFile,
+        mut offset: u64,
+        address: SocketAddr,
+        peers: &Peers,
+    ) -> Result<u64, ClusterError> {
+        let mut delivered = 0;
+        loop {
+            let started = self.inner.env.clock.mono();
+            let path = file.path.clone();
+            let (hints, next) = self
+                .blocking(move |inner| {
+                    let reader =
+                        inner.env.disk.open(&path).map_err(|error| failed("opening", &path, error))?;
+                    format::read(&*reader, offset, CHUNK_BYTES)
+                        .map_err(|error| failed("reading", &path, error))
+                })
+                .await??;
+            let bytes: usize = hints.iter().map(|hint| hint.mutation.len()).sum();
+            delivered += self.send(hints, address, peers).await?;
+            match next {
+                Next::At(next) => offset = next,
+                Next::End => {
+                    let path = file.path.clone();
+                    let removed = self.blocking(move |inner| inner.env.disk.remove(&path)).await?;
+                    // It comes again after a restart, which does no harm.
+                    removed.unwrap_or_else(|error| tracing::warn!(%error, file.path, "it is not removed"));
+                    self.inner.waiting.lock().take_oldest(target, file.number);
+                    return Ok(delivered);
+                }
+                Next::Damaged(at) => {
+                    let path = file.path.clone();
+                    self.blocking(move |inner| inner.set_aside(&path, at, "a hint does not fit")).await?;
+                    self.inner.waiting.lock().take_oldest(target, file.number);
+                    return Ok(delivered);
+                }
+            }
+            self.inner.waiting.lock().advance(target, file.number, offset);
+            let rate = self.inner.settings.delivered_bytes_per_second.max(1);
+            let due = Duration::from_secs_f64(bytes as f64 / rate as f64);
+            let took = self.inner.env.clock.mono().saturating_sub(started);
+            dodona_env::clock::sleep(due.saturating_sub(took)).await;
+        }
+    }
+
+    /// Sends hints, those that are too old left out. Returns how many the target took.
+    async fn send(
+        &self,
+        hints: Vec<Hint<'_>>,
+        address: SocketAddr,
+        peers: &Peers,
+    ) -> Result<u64, ClusterError> {
+        let read = hints.len();
+        let live: Vec<Vec<u8>> = hints
+            .into_iter()
+            .filter(|hint| self.is_live(hint))
+            .map(|hint| hint.mutation.into_owned())
+            .collect();
+        self.inner.counters.expired.fetch_add((read - live.len()) as u64, Relaxed);
+        let delivered = live.len() as u64;
+        let mut left = live.into_iter();
+        loop {
+            let some: Vec<_> = left
+                .by_ref()
+                .take(AT_ONCE)
+                .map(|mutation| {
+                    Box::pin(peers.ask(address, Body::Mutate(mutation), self.inner.settings.timeout))
+                })
+                .collect();
+            if some.is_empty() {
+                return Ok(delivered);
+            }
+            for answer in all(some).await {
+                match answer? {
+                    Body::Mutated => drop(self.inner.counters.delivered.fetch_add(1, Relaxed)),
+                    Body::Failed(reason) => return Err(ClusterError::Peer(reason)),
+                    _ => return Err(ClusterError::Peer("an answer to a hint that is none".into())),
+                }
+            }
+        }
+    }
+
+    /// True if no tombstone that covers the hint can have been purged, and its table is there.
+    fn is_live(&self, hint: &Hint<'_>) -> bool {
+        let table = MutationView::parse(&hint.mutation).map(|view| view.table);
+        let Some(present) = table.ok().and_then(|table| (self.inner.gc_grace)(table)) else { return false };
+        let gc_grace = i64::from(present.min(hint.gc_grace_seconds));
+        self.inner.env.clock.wall_seconds() < hint.written_seconds.saturating_add(gc_grace)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> Result<T, ClusterError> {
+        let inner = Arc::clone(&self.inner);
+        let done = self.inner.env.tasks.blocking(move || work(&inner)).await;
+        done.map_err(|error| ClusterError::Invalid(error.to_string()))
+    }
+}
+
+/// Waits for all of them; their results are in their order.
+async fn all<F: Future>(futures: Vec<Pin<Box<F>>>) -> Vec<F::Output> {
+    let mut results: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    let mut futures: Vec<Option<Pin<Box<F>>>> = futures.into_iter().map(Some).collect();
+    poll_fn(|context| {
+        for (future, result) in futures.iter_mut().zip(&mut results) {
+            if let Some(running) = future
+                && let Poll::Ready(done) = running.as_mut().poll(context)
+            {
+                *result = Some(done);
+                *future = None;
+            }
+        }
+        if futures.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

@@ -1,0 +1,210 @@
+use super::super::settings::{Counts, HintSettings};
+use super::*;
+use crate::transport::{Handler, Introduction, Peer, serve};
+use dodona_env::Env;
+use dodona_env::net::BoxFuture;
+use dodona_types::{MutationBuilder, TableId};
+use parking_lot::Mutex;
+use std::path::Path;
+
+const TABLE: TableId = TableId(Uuid::from_u128(7));
+const DROPPED: TableId = TableId(Uuid::from_u128(8));
+const TARGET: Uuid = Uuid::from_u128(2);
+
+/// A member that notes the keys of what it is given.
+#[derive(Default)]
+struct Member {
+    keys: Mutex<Vec<u8>>,
+    /// It refuses this key.
+    refused: Mutex<Option<u8>>,
+    /// Where it makes a hint whenever it gets one.
+    makes_hints: Mutex<Option<Hints>>,
+}
+
+impl Handler for Member {
+    fn handle(self: Arc<Self>, _: Peer, body: Body) -> BoxFuture<'static, Body> {
+        let Body::Mutate(mutation) = body else { panic!("{body:?}") };
+        let key = MutationView::parse(&mutation).unwrap().key.bytes[0];
+        let answer = if *self.refused.lock() == Some(key) {
+            Body::Failed("no".into())
+        } else {
+            self.keys.lock().push(key);
+            if let Some(hints) = &*self.makes_hints.lock() {
+                assert!(hints.write(TARGET, &mutation));
+                hints.sync().unwrap();
+            }
+            Body::Mutated
+        };
+        Box::pin(async move { answer })
+    }
+}
+
+struct World {
+    env: Env,
+    hints: Hints,
+    member: Arc<Member>,
+    address: SocketAddr,
+    peers: Peers,
+}
+
+impl World {
+    async fn new(folder: &Path) -> Self {
+        let env = dodona_env::os::env(folder).unwrap();
+        let member = Arc::new(Member::default());
+        let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let cluster = Uuid::from_u128(9);
+        let there = Introduction { cluster, host: TARGET };
+        env.tasks.spawn_local(serve(env.clone(), address, there, member.clone()).await.unwrap());
+        let peers = Peers::new(env.clone(), Introduction { cluster, host: Uuid::from_u128(1) });
+        Self { hints: hints(&env), env, member, address, peers }
+    }
+
+    fn write(&self, keys: impl IntoIterator<Item = u8>) {
+        for key in keys {
+            assert!(self.hints.write(TARGET, &mutation(TABLE, key)));
+        }
+    }
+
+    async fn deliver(&self) -> Result<u64, ClusterError> {
+        self.hints.deliver(TARGET, self.address, &self.peers).await
+    }
+
+    fn keys(&self) -> Vec<u8> {
+        std::mem::take(&mut self.member.keys.lock())
+    }
+}
+
+fn hints(env: &Env) -> Hints {
+    let settings = HintSettings { delivered_bytes_per_second: 1 << 40, ..HintSettings::default() };
+    let gc_grace = Arc::new(|table| (table == TABLE).then_some(864_000));
+    Hints::open(env.clone(), settings, gc_grace).unwrap()
+}
+
+fn mutation(table: TableId, key: u8) -> Vec<u8> {
+    let mut builder = MutationBuilder::new();
+    builder.begin(table, 1, &[key; 3_000]);
+    builder.view().bytes().to_vec()
+}
+
+fn run<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async { test(World::new(folder.path()).await).await });
+}
+
+#[test]
+fn hints_are_delivered_in_their_order_and_their_files_removed() {
+    run(async |world| {
+        assert_eq!(world.deliver().await.unwrap(), 0);
+        world.write(0..100);
+        world.hints.sync().unwrap();
+        world.write(100..200);
+        assert_eq!(world.deliver().await.unwrap(), 200);
+        assert_eq!(world.keys(), (0..200).collect::<Vec<u8>>());
+        assert!(world.hints.pending().is_empty());
+        assert!(world.env.disk.list("hints").unwrap().is_empty());
+        assert_eq!(world.hints.counts(), Counts { written: 200, delivered: 200, ..Counts::default() });
+    });
+}
+
+#[test]
+fn a_delivery_stops_where_the_target_fails_and_the_next_one_goes_on_there() {
+    run(async |world| {
+        world.write(0..200);
+        *world.member.refused.lock() = Some(150);
+        assert!(world.deliver().await.is_err());
+        let first = world.keys();
+        assert!(first.starts_with(&(0..100).collect::<Vec<u8>>()) && first.len() < 199);
+        *world.member.refused.lock() = None;
+        let delivered = world.deliver().await.unwrap();
+        let second = world.keys();
+        assert_eq!(second.last(), Some(&199));
+        assert!(second[0] > 40 && second[0] <= 150 && second.len() as u64 == delivered, "{second:?}");
+    });
+}
+
+#[test]
+fn a_delivery_that_a_restart_ended_goes_on_after_it() {
+    run(async |mut world| {
+        for keys in [0..10, 10..20] {
+            world.write(keys);
+            world.hints.inner.sync(Some(TARGET)).unwrap();
+        }
+        *world.member.refused.lock() = Some(15);
+        assert!(world.deliver().await.is_err());
+        world.keys();
+        *world.member.refused.lock() = None;
+        world.hints = hints(&world.env);
+        assert_eq!(world.deliver().await.unwrap(), 10);
+        assert_eq!(world.keys(), (10..20).collect::<Vec<u8>>());
+    });
+}
+
+#[test]
+fn hints_made_meanwhile_are_left_to_the_next_delivery() {
+    run(async |world| {
+        world.write(0..5);
+        *world.member.makes_hints.lock() = Some(world.hints.clone());
+        assert_eq!(world.deliver().await.unwrap(), 5);
+        *world.member.makes_hints.lock() = None;
+        world.keys();
+        assert_eq!(world.deliver().await.unwrap(), 5);
+        assert_eq!(world.keys(), (0..5).collect::<Vec<u8>>());
+        assert!(world.hints.pending().is_empty());
+    });
+}
+
+#[test]
+fn what_is_too_old_or_of_a_dropped_table_is_not_delivered() {
+    run(async |mut world| {
+        world.hints.inner.env.disk.create_dir_all("hints").unwrap();
+        let now = world.env.clock.wall_seconds();
+        let mut file = format::Header { target: TARGET, created_seconds: now }.encode();
+        let hints_made = [
+            (now - 864_000, 900_000, mutation(TABLE, 1)),
+            (now - 500, 400, mutation(TABLE, 2)),
+            (now, 864_000, mutation(DROPPED, 3)),
+            (now - 500, 600, mutation(TABLE, 4)),
+        ];
+        for (written_seconds, gc_grace_seconds, mutation) in hints_made {
+            let mutation = mutation.into();
+            format::put_hint(&mut file, &Hint { written_seconds, gc_grace_seconds, mutation });
+        }
+        world.env.disk.replace("hints/x.9.hints", &file).unwrap();
+        world.hints = hints(&world.env);
+        assert_eq!(world.deliver().await.unwrap(), 1);
+        assert_eq!((world.keys(), world.hints.counts().expired), (vec![4], 3));
+    });
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_the_others_are_delivered() {
+    run(async |mut world| {
+        for keys in [0..3, 3..6, 6..9] {
+            world.write(keys);
+            world.hints.inner.sync(Some(TARGET)).unwrap();
+        }
+        let paths = world.env.disk.list("hints").unwrap();
+        let path = format!("hints/{}", paths[1]);
+        let mut bytes = world.env.disk.read(&path).unwrap();
+        bytes[5_000] ^= 1;
+        world.env.disk.replace(&path, &bytes).unwrap();
+        world.hints = hints(&world.env);
+        assert_eq!(world.deliver().await.unwrap(), 7);
+        assert_eq!((world.keys(), world.hints.counts().damaged_files), (vec![0, 1, 2, 3, 6, 7, 8], 1));
+        assert_eq!(world.env.disk.list("hints").unwrap(), [format!("{}.damaged", paths[1])]);
+    });
+}
+
+#[test]
+fn one_delivery_to_a_target_runs_at_a_time() {
+    run(async |world| {
+        world.write(0..3);
+        assert!(world.hints.inner.waiting.lock().begin_delivery(TARGET));
+        assert_eq!(world.deliver().await.unwrap(), 0);
+        world.hints.inner.waiting.lock().end_delivery(TARGET);
+        assert_eq!(world.deliver().await.unwrap(), 3);
+    });
+}

@@ -1,0 +1,272 @@
+//! Keeps hints: in memory first, then in files of the folder `hints/`.
+
+use super::format::{self, BadHeader, HEADER_BYTES, Header, Hint};
+use super::settings::{Counters, Counts, GcGrace, HintSettings, Pending};
+use super::waiting::{HintFile, Waiting};
+use crate::error::ClusterError;
+use dodona_env::Env;
+use dodona_env::disk::DiskWriter;
+use dodona_storage::StorageError;
+use dodona_types::MutationView;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+const FOLDER: &str = "hints";
+const SUFFIX: &str = ".hints";
+
+/// A file that takes hints.
+struct OpenFile {
+    number: u64,
+    path: String,
+    writer: Arc<dyn DiskWriter>,
+    bytes: u64,
+    is_dirty: bool,
+}
+
+/// The hints that wait on a node. Clones are the same.
+#[derive(Clone)]
+pub struct Hints {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) env: Env,
+    pub(super) settings: HintSettings,
+    pub(super) gc_grace: GcGrace,
+    pub(super) counters: Counters,
+    /// Held for moments only.
+    pub(super) waiting: Mutex<Waiting>,
+    /// The files that take hints, by target; held while the disk works, taken before `waiting`.
+    open: Mutex<BTreeMap<Uuid, OpenFile>>,
+    is_full: Notify,
+}
+
+pub(super) fn failed(action: &'static str, path: &str, source: io::Error) -> StorageError {
+    StorageError::Io { action, path: path.to_owned(), source: Arc::new(source) }
+}
+
+impl Hints {
+    /// The hints that an earlier life of the node left, and those to come. [`Self::run`] has to be
+    /// spawned.
+    ///
+    /// # Errors
+    /// The operating system refuses, or a newer version left hints.
+    pub fn open(env: Env, settings: HintSettings, gc_grace: GcGrace) -> Result<Self, ClusterError> {
+        env.disk.create_dir_all(FOLDER).map_err(|error| failed("creating", FOLDER, error))?;
+        let inner = Inner {
+            env,
+            settings,
+            gc_grace,
+            counters: Counters::default(),
+            waiting: Mutex::default(),
+            open: Mutex::default(),
+            is_full: Notify::new(),
+        };
+        inner.find_files()?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Keeps a mutation for a member that missed it. False if it is not kept: too much waits, or the
+    /// member has been away for too long, or the table is dropped.
+    #[must_use]
+    pub fn write(&self, target: Uuid, mutation: &[u8]) -> bool {
+        let is_kept = self.inner.write(target, mutation);
+        let Counters { written, refused, .. } = &self.inner.counters;
+        let counter = if is_kept { written } else { refused };
+        counter.fetch_add(1, Relaxed);
+        is_kept
+    }
+
+    /// Writes what is in memory to files, and syncs it. It waits for the disk.
+    ///
+    /// # Errors
+    /// The operating system's, the first of them. Hints that the disk did not take are counted as
+    /// lost; those that come later go to another file.
+    pub fn sync(&self) -> Result<(), ClusterError> {
+        self.inner.sync(None).map(drop).map_err(ClusterError::from)
+    }
+
+    /// Writes and syncs once a period, and sooner when much waits in memory, for ever.
+    pub async fn run(self) {
+        loop {
+            let period = self.inner.settings.sync_period;
+            // Either is a reason.
+            let _ = tokio::time::timeout(period, self.inner.is_full.notified()).await;
+            let hints = self.clone();
+            let synced = self.inner.env.tasks.blocking(move || hints.sync()).await;
+            if let Ok(Err(error)) = synced {
+                tracing::error!(%error, "hints could not be written");
+            }
+        }
+    }
+
+    /// What waits, by target.
+    #[must_use]
+    pub fn pending(&self) -> BTreeMap<Uuid, Pending> {
+        self.inner.waiting.lock().pending()
+    }
+
+    /// What has happened since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.inner.counters.read()
+    }
+
+    /// Drops what waits for a member that is no more. Its files go with the next sync.
+    pub fn forget(&self, target: Uuid) {
+        self.inner.waiting.lock().forget(target);
+    }
+}
+
+impl Inner {
+    fn find_files(&self) -> Result<(), ClusterError> {
+        let disk = &self.env.disk;
+        let mut waiting = self.waiting.lock();
+        for name in disk.list(FOLDER).map_err(|error| failed("listing", FOLDER, error))? {
+            let path = format!("{FOLDER}/{name}");
+            let number = name.strip_suffix(SUFFIX).and_then(|name| name.split('.').next_back()?.parse().ok());
+            let Some(number) = number else { continue };
+            waiting.skip_number(number);
+            let read = || {
+                let reader = disk.open(&path)?;
+                let bytes = reader.len()?;
+                let mut header = vec![0; HEADER_BYTES.min(bytes as usize)];
+                reader.read_at(0, &mut header)?;
+                Ok((bytes, Header::decode(&header)))
+            };
+            let (bytes, header) = read().map_err(|error| failed("reading", &path, error))?;
+            match header {
+                Ok(Header { target, created_seconds }) => {
+                    waiting.add_file(target, HintFile { path, number, created_seconds, bytes });
+                }
+                Err(BadHeader::Torn) => waiting.remove(path),
+                Err(BadHeader::Newer(found)) => {
+                    return Err(StorageError::NewerFormat { path, found, supported: format::VERSION }.into());
+                }
+                Err(BadHeader::Damaged(reason)) => self.set_aside(&path, 0, reason),
+            }
+        }
+        Ok(())
+    }
+
+    /// Names a damaged file, and takes it out of the way for somebody to look at.
+    pub(super) fn set_aside(&self, path: &str, offset: u64, reason: &str) {
+        tracing::error!(path, offset, reason, "a file of hints is damaged and set aside: repair the member");
+        self.counters.damaged_files.fetch_add(1, Relaxed);
+        let disk = &self.env.disk;
+        let renamed = disk.rename(path, &format!("{path}.damaged")).and_then(|()| disk.sync_dir(FOLDER));
+        if let Err(error) = renamed {
+            tracing::error!(%error, path, "it could not be renamed");
+        }
+    }
+
+    fn write(&self, target: Uuid, mutation: &[u8]) -> bool {
+        let Ok(table) = MutationView::parse(mutation).map(|view| view.table) else { return false };
+        let Some(gc_grace_seconds) = (self.gc_grace)(table) else { return false };
+        let written_seconds = self.env.clock.wall_seconds();
+        let hint = Hint { written_seconds, gc_grace_seconds, mutation: mutation.into() };
+        let mut waiting = self.waiting.lock();
+        let is_kept = waiting.put(target, &hint, &self.settings);
+        if is_kept && waiting.is_filling(&self.settings) {
+            self.is_full.notify_one();
+        }
+        is_kept
+    }
+
+    /// Writes and syncs everything, and ends the file of a target, so that it can be read. Returns the
+    /// number below which that target's files have ended.
+    pub(super) fn sync(&self, to_end: Option<Uuid>) -> Result<u64, StorageError> {
+        let mut open = self.open.lock();
+        let (buffered, to_remove) = {
+            let mut waiting = self.waiting.lock();
+            // The others were forgotten.
+            open.retain(|target, file| waiting.lists(*target, file.number));
+            (waiting.buffered(), waiting.take_removed())
+        };
+        let mut result = Ok(());
+        for target in buffered {
+            result = result.and(self.flush(&mut open, target));
+        }
+        let mut kept = BTreeMap::new();
+        for (target, mut file) in std::mem::take(&mut *open) {
+            let is_to_end = to_end == Some(target) || file.bytes > self.settings.file_bytes;
+            match self.bring_to_disk(target, &mut file, is_to_end) {
+                Ok(()) if is_to_end => {}
+                Ok(()) => drop(kept.insert(target, file)),
+                // What is on disk of it is unknown: the next hints go to another file.
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        *open = kept;
+        for path in to_remove {
+            // What is still there is found again by the next start.
+            let _ = self.env.disk.remove(&path);
+        }
+        result.map(|()| self.waiting.lock().next_number())
+    }
+
+    /// Appends a target's hints in memory to its file.
+    fn flush(&self, open: &mut BTreeMap<Uuid, OpenFile>, target: Uuid) -> Result<(), StorageError> {
+        let Some(buffer) = self.waiting.lock().take_buffer(target) else { return Ok(()) };
+        let appended = match open.remove(&target) {
+            Some(file) => Ok(file),
+            None => self.begin_file(target, buffer.since_seconds),
+        }
+        .and_then(|mut file| {
+            file.writer.append(&buffer.records).map_err(|error| failed("writing", &file.path, error))?;
+            self.grow(target, &mut file, buffer.records.len() as u64);
+            open.insert(target, file);
+            Ok(())
+        });
+        if appended.is_err() {
+            self.counters.lost.fetch_add(buffer.hints, Relaxed);
+        }
+        appended
+    }
+
+    fn begin_file(&self, target: Uuid, created_seconds: i64) -> Result<OpenFile, StorageError> {
+        let number = self.waiting.lock().take_number();
+        let path = format!("{FOLDER}/{target}.{number:010}{SUFFIX}");
+        let writer = self.env.disk.create(&path).map_err(|error| failed("creating", &path, error))?;
+        let mut file = OpenFile { number, path, writer, bytes: 0, is_dirty: true };
+        let header = Header { target, created_seconds }.encode();
+        let written = file.writer.append(&header).and_then(|()| self.env.disk.sync_dir(FOLDER));
+        if let Err(error) = written {
+            self.waiting.lock().remove(file.path.clone());
+            return Err(failed("writing", &file.path, error));
+        }
+        let path = file.path.clone();
+        self.waiting.lock().begin_file(target, HintFile { path, number, created_seconds, bytes: 0 });
+        self.grow(target, &mut file, HEADER_BYTES as u64);
+        Ok(file)
+    }
+
+    fn grow(&self, target: Uuid, file: &mut OpenFile, bytes: u64) {
+        file.bytes += bytes;
+        file.is_dirty = true;
+        self.waiting.lock().grow(target, file.number, bytes);
+    }
+
+    fn bring_to_disk(&self, target: Uuid, file: &mut OpenFile, is_to_end: bool) -> Result<(), StorageError> {
+        if file.is_dirty {
+            file.writer.sync().map_err(|error| failed("syncing", &file.path, error))?;
+            file.is_dirty = false;
+        }
+        if is_to_end {
+            let mut end = Vec::new();
+            format::put_end(&mut end, file.bytes);
+            file.writer.append(&end).map_err(|error| failed("writing", &file.path, error))?;
+            self.grow(target, file, end.len() as u64);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
