@@ -6,11 +6,14 @@
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`paxos`] orders conditional writes,
 //!   [`counter`] counts; [`transport`] carries them between nodes as [`message`]s.
+//! * [`gossip`] tells who is alive; [`allocation`] chooses the tokens of those that join; [`hints`] keep
+//!   what a member missed, [`batch_log`] what a batch has still to do.
 //!
 //! It does not know CQL text.
 #![forbid(unsafe_code)]
 
 pub mod allocation;
+pub mod batch_log;
 pub mod coordinator;
 pub mod counter;
 pub mod error;
