@@ -6,13 +6,15 @@
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`paxos`] orders conditional writes,
-//!   [`counter`] counts; [`hints`] keep what replicas missed; [`gossip`] tells who is alive;
+//!   [`counter`] counts; [`hints`] keep what replicas missed, [`batch_log`] what
+//!   is to happen as a whole; [`gossip`] tells who is alive;
 //!   [`transport`] carries them between nodes as [`message`]s.
 //!
 //! It does not know CQL text.
 #![forbid(unsafe_code)]
 
 pub mod allocation;
+pub mod batch_log;
 pub mod coordinator;
 pub mod counter;
 pub mod error;

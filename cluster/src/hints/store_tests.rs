@@ -1,8 +1,8 @@
 use super::*;
-use dodona_env::Clock;
+use dodona_env::{Clock, Disk, DiskReader};
 use dodona_types::{MutationBuilder, TableId};
 use std::path::Path;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::time::Duration;
 
 const TABLE: TableId = TableId(Uuid::from_u128(7));
@@ -151,4 +151,108 @@ fn a_start_sorts_out_headers_that_are_none() {
     let env = dodona_env::os::env(folder.path()).unwrap();
     let error = Hints::open(env, HintSettings::default(), Arc::new(|_| None)).err().unwrap();
     assert!(error.to_string().contains("x.7.hints has format version 9"), "{error}");
+}
+
+/// A disk that is full while its flag is set; a part of what is appended lands on it all the same.
+struct FullDisk(Arc<dyn Disk>, Arc<AtomicBool>);
+
+struct FullWriter(Arc<dyn DiskWriter>, Arc<AtomicBool>);
+
+impl DiskWriter for FullWriter {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.1.load(Relaxed) {
+            self.0.append(&bytes[..bytes.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.append(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+impl Disk for FullDisk {
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskWriter>> {
+        Ok(Arc::new(FullWriter(self.0.create(path)?, Arc::clone(&self.1))))
+    }
+
+    fn overwrite(&self, path: &str) -> io::Result<Arc<dyn DiskWriter>> {
+        self.0.overwrite(path)
+    }
+
+    fn open(&self, path: &str) -> io::Result<Arc<dyn DiskReader>> {
+        self.0.open(path)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn hard_link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.hard_link(from, to)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn remove_dir_all(&self, path: &str) -> io::Result<()> {
+        self.0.remove_dir_all(path)
+    }
+
+    fn create_dir_all(&self, path: &str) -> io::Result<()> {
+        self.0.create_dir_all(path)
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        self.0.list(path)
+    }
+
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        self.0.sync_dir(path)
+    }
+
+    fn lock(&self, path: &str) -> io::Result<Box<dyn Send + Sync>> {
+        self.0.lock(path)
+    }
+
+    fn available_bytes(&self) -> io::Result<u64> {
+        self.0.available_bytes()
+    }
+}
+
+/// All mutations of the files, in their order.
+fn kept(hints: &Hints) -> Vec<Vec<u8>> {
+    let read = |name: String| {
+        let file = hints.inner.env.disk.open(&format!("{FOLDER}/{name}")).unwrap();
+        let (hints, next) = format::read(&*file, HEADER_BYTES as u64, 1 << 20).unwrap();
+        assert_eq!(next, format::Next::End);
+        hints.into_iter().map(|hint| hint.mutation.into_owned())
+    };
+    files(hints).into_iter().flat_map(read).collect()
+}
+
+#[test]
+fn what_a_full_disk_does_not_take_is_counted_and_later_hints_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_full = Arc::new(AtomicBool::new(false));
+    let env = dodona_env::os::env(folder.path()).unwrap();
+    let env = Env { disk: Arc::new(FullDisk(Arc::clone(&env.disk), Arc::clone(&is_full))), ..env };
+    let hints = Hints::open(env, HintSettings::default(), Arc::new(|_| Some(864_000))).unwrap();
+    let write = |key: &[u8]| assert!(hints.write(TARGET, &mutation(TABLE, key)));
+    write(b"a");
+    hints.sync().unwrap();
+    is_full.store(true, Relaxed);
+    for lost in [b"b", b"c"] {
+        write(lost);
+        assert!(hints.sync().is_err());
+    }
+    is_full.store(false, Relaxed);
+    write(b"d");
+    hints.sync().unwrap();
+    assert_eq!(kept(&hints), [mutation(TABLE, b"a"), mutation(TABLE, b"d")]);
+    assert_eq!((hints.counts().lost, hints.pending()[&TARGET].files), (2, 2));
+    let again = open(folder.path());
+    assert_eq!(again.pending()[&TARGET].files, 2);
 }
