@@ -12,11 +12,27 @@ use dodona_env::Env;
 use dodona_env::net::BoxFuture;
 use dodona_storage::{Engine, StorageError};
 use dodona_types::MutationView;
+use dodona_types::codec::{DecodeError, Reader, put_varint};
 use dodona_types::read_command::ReadCommand;
 use std::sync::Arc;
 
-/// The most bytes that an answer to a read may have.
-pub const MAX_ANSWER_BYTES: usize = 32 << 20;
+/// An answer to a read stops once it has so many bytes that count, and says how far it goes.
+pub const MAX_ANSWER_BYTES: usize = 8 << 20;
+
+/// The body of a request for data or a digest: the most bytes (varint), and the command.
+#[must_use]
+pub fn encode_read(command: &ReadCommand, max_bytes: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(80);
+    put_varint(&mut out, max_bytes as u64);
+    out.extend_from_slice(&command.encode());
+    out
+}
+
+fn decode_read(bytes: &[u8]) -> Result<(ReadCommand, usize), DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let max_bytes = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
+    Ok((ReadCommand::decode(reader.remaining())?, max_bytes))
+}
 
 /// The local engine as peers see it.
 pub struct Replica {
@@ -56,14 +72,24 @@ impl Replica {
         self.engine.wait_safe(position).await
     }
 
-    /// Executes a read, and gives what it finds as mutations.
+    /// Executes a read, and gives what it finds ([`dodona_storage::reconcile::answer`]).
     ///
     /// # Errors
     /// The engine could not read.
-    pub async fn read(&self, command: ReadCommand) -> Result<Vec<u8>, StorageError> {
-        let engine = Arc::clone(&self.engine);
-        let read = self.env.tasks.blocking(move || engine.read_mutations(&command, MAX_ANSWER_BYTES)).await;
+    pub async fn read(&self, command: ReadCommand, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+        let (engine, max_bytes) = (Arc::clone(&self.engine), max_bytes.min(MAX_ANSWER_BYTES));
+        let read = self.env.tasks.blocking(move || engine.read_answer(&command, max_bytes)).await;
         read.map_err(|error| StorageError::LogFailed(error.to_string()))?
+    }
+
+    /// Executes a read, and gives a digest of what it finds.
+    ///
+    /// # Errors
+    /// The engine could not read.
+    pub async fn digest(&self, command: ReadCommand, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+        let (engine, max_bytes) = (Arc::clone(&self.engine), max_bytes.min(MAX_ANSWER_BYTES));
+        let read = self.env.tasks.blocking(move || engine.read_digest(&command, max_bytes)).await;
+        read.map_err(|error| StorageError::LogFailed(error.to_string()))?.map(|digest| digest.to_vec())
     }
 }
 
@@ -72,8 +98,12 @@ impl Handler for Replica {
         Box::pin(async move {
             let answer = match body {
                 Body::Mutate(mutation) => self.mutate(&mutation).await.map(|()| Body::Mutated),
-                Body::Read(command) => match ReadCommand::decode(&command) {
-                    Ok(command) => self.read(command).await.map(Body::Found),
+                Body::Read(request) => match decode_read(&request) {
+                    Ok((command, max_bytes)) => self.read(command, max_bytes).await.map(Body::Found),
+                    Err(error) => Err(error.into()),
+                },
+                Body::Digest(request) => match decode_read(&request) {
+                    Ok((command, max_bytes)) => self.digest(command, max_bytes).await.map(Body::Digested),
                     Err(error) => Err(error.into()),
                 },
                 Body::Paxos(request) => {

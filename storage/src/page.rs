@@ -54,6 +54,12 @@ impl PageBuilder {
         Page { bytes: self.bytes, stopped_at: position }
     }
 
+    /// Bytes that it still takes.
+    #[must_use]
+    pub const fn bytes_left(&self) -> usize {
+        self.max_bytes.saturating_sub(self.bytes.len())
+    }
+
     fn flow(&mut self) -> ControlFlow<()> {
         if self.bytes.len() >= self.max_bytes {
             self.full = true;

@@ -10,6 +10,7 @@ use crate::source::Source;
 use crate::sstable::cursor::SstableSource;
 use crate::sstable::reader::Access;
 use crate::table::TableView;
+use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::read_command::{ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand};
 use dodona_types::row::RowView;
 use dodona_types::{ClusteringSlice, KeyRef, LiveRow, PartitionKey, RowVisitor};
@@ -103,11 +104,6 @@ pub fn sources_of_range(view: &TableView, range: &PartitionRange, access: Access
     sources.extend(sstables.map(Source::Sstable));
     sources.iter_mut().try_for_each(|source| source.seek(&range.start))?;
     Ok(sources)
-}
-
-/// The slices of a selection, in order.
-pub(crate) fn forward_slices(selection: &ClusteringSelection) -> Vec<ClusteringSlice> {
-    Slices::new(selection, false).map(Cow::into_owned).collect()
 }
 
 /// The rows of one partition, slice by slice in the direction of a read.
@@ -290,14 +286,14 @@ struct PartitionRows<'a> {
 }
 
 /// The slices of a selection, in the direction of the read.
-struct Slices<'a> {
+pub(crate) struct Slices<'a> {
     selection: &'a ClusteringSelection,
     reversed: bool,
     taken: usize,
 }
 
 impl<'a> Slices<'a> {
-    const fn new(selection: &'a ClusteringSelection, reversed: bool) -> Self {
+    pub(crate) const fn new(selection: &'a ClusteringSelection, reversed: bool) -> Self {
         Self { selection, reversed, taken: 0 }
     }
 }
@@ -315,8 +311,12 @@ impl<'a> Iterator for Slices<'a> {
         match self.selection {
             ClusteringSelection::Slices(slices) => slices.get(index).map(Cow::Borrowed),
             ClusteringSelection::Names(names) => names.get(index).map(|name| {
-                let end = [name.as_slice(), &[0]].concat();
-                Cow::Owned(ClusteringSlice { start: name.clone(), end })
+                // Bounds on both sides of the row, and not the row itself.
+                let (mut start, mut end) = (name.clone(), name.clone());
+                if let (Some(low), Some(high)) = (start.last_mut(), end.last_mut()) {
+                    (*low, *high) = (BELOW, ABOVE);
+                }
+                Cow::Owned(ClusteringSlice { start, end })
             }),
         }
     }

@@ -4,13 +4,18 @@
 //! Where this node is the only replica, a request is executed at once on the caller's turn
 //! ([`Coordinator::try_write`], [`Coordinator::try_read`]); everything else is asynchronous.
 
+mod asking;
 pub mod conditional;
 mod counter;
 mod gather;
 pub mod hint_sink;
 mod latency;
 pub mod plan;
+mod range;
 mod read;
+mod repair;
+pub mod speculate;
+mod tables;
 mod write;
 
 pub use read::TryRead;
@@ -32,6 +37,7 @@ use latency::Latencies;
 use plan::{Plan, Planner};
 use std::sync::Arc;
 use std::time::Duration;
+use tables::Tables;
 
 /// How long a coordinator waits for replicas.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +77,7 @@ pub struct Coordinator {
     liveness: Arc<dyn Liveness>,
     hints: Arc<dyn HintSink>,
     latencies: Arc<Latencies>,
+    tables: Tables,
 }
 
 /// What a coordinator uses of its own node.
@@ -121,6 +128,7 @@ impl Coordinator {
             liveness,
             hints,
             latencies,
+            tables: Tables::default(),
         }
     }
 

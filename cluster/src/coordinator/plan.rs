@@ -125,15 +125,6 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// For a read over many partitions: every member is asked, and as many may stay silent as
-    /// each partition's level allows.
-    pub fn ask_all_members(&self, plan: &mut Plan) {
-        let silent = (plan.replicas.len() as u32).saturating_sub(plan.block_for);
-        plan.replicas =
-            (0..self.placement.ring.members().len()).map(|member| self.target(member, &[])).collect();
-        plan.block_for = (plan.replicas.len() as u32).saturating_sub(silent).max(1);
-    }
-
     fn replicas(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {
         let Placement { ring, local, .. } = self.placement;
         let replication = self.placement.replication_of(table)?;

@@ -1,16 +1,17 @@
-//! Reads: of all replicas, until enough of them have answered.
+//! Reads: data of one replica and digests of as many others as the level asks for. Where these
+//! differ, data of all of them, merged; the client is answered once each has what it lacked
+//! (blocking read repair).
 
 use super::Coordinator;
-use super::gather::Gather;
+use super::asking::{Asking, Got, Want};
 use super::plan::Plan;
+use super::tables::TableReads;
 use crate::error::ClusterError;
-use crate::message::Body;
-use dodona_storage::reconcile::merge_answers;
+use dodona_storage::reconcile::{Answer, Assembly, DigestRules, MergedAnswers};
 use dodona_storage::{Page, StorageError};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
-use dodona_types::{Consistency, RowVisitor, Token};
+use dodona_types::{Consistency, RowVisitor};
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// What came of a try to read at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub enum TryRead {
     /// It takes other nodes or the disk: forget what was shown, and use [`Coordinator::read_page`].
     NotHere,
 }
+
+/// The least that replicas are asked for when a page is nearly full, in bytes.
+const LEAST_BYTES: usize = 4 << 10;
 
 impl Coordinator {
     /// Executes a read at once and shows its rows where they lie, if this node holds them all.
@@ -45,81 +49,125 @@ impl Coordinator {
     /// Reads a page of at most about `max_bytes`.
     ///
     /// # Errors
-    /// Too few replicas exist, answer in time, or can read.
+    /// Too few replicas are alive, answer in time, or can read.
     pub async fn read_page(
         &self,
         command: ReadCommand,
         consistency: Consistency,
         max_bytes: usize,
     ) -> Result<Page, ClusterError> {
-        let token = match &command.partitions {
-            PartitionSelection::Key(key) => key.token(),
-            PartitionSelection::Range(_) => Token::MIN,
-        };
         let placement = self.placement.load_full();
+        let PartitionSelection::Key(key) = &command.partitions else {
+            return self.read_range(&placement, command, consistency, max_bytes).await;
+        };
         let planner = self.planner(&placement);
-        let mut plan = planner.read(command.table, token, consistency, &self.latencies)?;
-        if plan.only_local() {
-            let engine = Arc::clone(&self.engine);
-            let read = self.env.tasks.blocking(move || engine.read_page(&command, max_bytes)).await;
-            return Ok(read.map_err(|error| ClusterError::Invalid(error.to_string()))??);
+        let plan = planner.read(command.table, key.token(), consistency, &self.latencies)?;
+        if plan.block_for == 1 && plan.replicas.first().is_some_and(|target| target.local) {
+            let read = self.read_here(command.clone(), max_bytes).await;
+            if read.is_ok() || plan.only_local() {
+                return read;
+            }
         }
-        if matches!(command.partitions, PartitionSelection::Range(_)) {
-            planner.ask_all_members(&mut plan);
-        }
-        self.read_from_replicas(&plan, command, max_bytes).await
+        let table = self.tables.get(&placement.schema, command.table)?;
+        let mut assembly = Assembly::new(command.limits, command.now_seconds, max_bytes);
+        assembly.begin(command);
+        self.fill(&mut assembly, &plan, &table, Want::Digest).await?;
+        Ok(assembly.finish())
     }
 
-    async fn read_from_replicas(
+    /// Reads what this node holds.
+    pub(super) async fn read_here(
         &self,
-        plan: &Plan,
         command: ReadCommand,
         max_bytes: usize,
     ) -> Result<Page, ClusterError> {
-        let (answers, mut answered) = mpsc::channel(plan.replicas.len().max(1));
-        let encoded = command.encode();
-        for replica in plan.replicas.iter().copied() {
-            let (answers, encoded) = (answers.clone(), encoded.clone());
-            let (local, peers, timeout) =
-                (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.read);
-            let (address, command) = ((!replica.local).then_some(replica.internode), command.clone());
-            self.env.tasks.spawn_local(async move {
-                let answer = match address {
-                    None => local.read(command).await.map_err(ClusterError::from),
-                    Some(peer) => expect_found(peers.ask(peer, Body::Read(encoded), timeout).await),
-                };
-                // The coordinator may have enough answers already.
-                let _ = answers.send((replica, answer)).await;
-            });
+        let engine = Arc::clone(&self.engine);
+        let read = self.env.tasks.blocking(move || engine.read_page(&command, max_bytes)).await;
+        Ok(read.map_err(|error| ClusterError::Invalid(error.to_string()))??)
+    }
+
+    /// Asks until the present command of a page is done, or the page is full.
+    pub(super) async fn fill(
+        &self,
+        assembly: &mut Assembly,
+        plan: &Plan,
+        table: &TableReads,
+        others: Want,
+    ) -> Result<(), ClusterError> {
+        while let Some(command) = assembly.next_command() {
+            let max_bytes = assembly.bytes_left().max(LEAST_BYTES);
+            let answers = self.read_round(plan, table, &command, max_bytes, others).await?;
+            assembly.take(&command, &answers)?;
         }
-        drop(answers);
-        let mut gather = Gather::new(plan);
-        let mut found = Vec::new();
-        let gathered = async {
-            while !gather.is_enough() {
-                match answered.recv().await {
-                    Some((target, Ok(answer))) => {
-                        gather.take(&target);
-                        found.push(answer);
-                    }
-                    Some((target, Err(error))) => gather.fail(&target, &error),
-                    None => break,
-                }
-            }
+        Ok(())
+    }
+
+    /// What the replicas that the level asks for hold, as far as all of them have answered. They
+    /// agree on it afterwards.
+    pub(super) async fn read_round(
+        &self,
+        plan: &Plan,
+        table: &TableReads,
+        command: &ReadCommand,
+        max_bytes: usize,
+        others: Want,
+    ) -> Result<MergedAnswers, ClusterError> {
+        let clock = &self.env.clock;
+        let begun = clock.mono();
+        let patience = table.policy.patience(&table.times, self.timeouts.read / 2);
+        let mut asking = Asking::new(self, plan, command, max_bytes);
+        asking.ask_first(plan.block_for as usize, others);
+        asking.gather(others, patience).await?;
+        table.times.note(clock.mono().saturating_sub(begun));
+        let rules = DigestRules {
+            ignores_deletions: self.env.mutants.has("digest-ignores-deletions"),
+            ..DigestRules::new(command.now_seconds, table.gc_grace_seconds)
         };
-        let _ = tokio::time::timeout(self.timeouts.read, gathered).await;
-        gather.read_result(!found.is_empty())?;
-        if self.env.mutants.has("read-first-answer-only") {
-            found.truncate(1);
+        let one_is_enough = agree(&asking.got, rules)?
+            || self.env.mutants.has("read-first-answer-only")
+            || (others == Want::Digest && self.env.mutants.has("read-stops-at-first-answer-of-mismatch"));
+        if !one_is_enough {
+            asking.ask_for_data();
+            asking.gather(Want::Data, patience).await?;
         }
-        Ok(merge_answers(&command, &found, max_bytes)?)
+        let data = asking.got.iter().filter_map(|(place, got)| match got {
+            Got::Data(bytes) => Some((*place, bytes)),
+            Got::Digest(_) => None,
+        });
+        let mut answers = Vec::new();
+        for (place, bytes) in data.take(if one_is_enough { 1 } else { usize::MAX }) {
+            answers.push((place, Answer::parse(bytes).map_err(StorageError::from)?));
+        }
+        let only: Vec<Answer<'_>> = answers.iter().map(|(_, answer)| answer.clone()).collect();
+        let mut merged = MergedAnswers::new(command, &only)?;
+        if self.env.mutants.has("short-read-trusts-limit") {
+            merged.stops = false;
+            merged.parts.iter_mut().for_each(|part| part.covered = None);
+        }
+        if !one_is_enough && table.repairs && !self.env.mutants.has("read-repair-skips") {
+            self.repair(plan, command, &merged, &answers).await?;
+        }
+        Ok(merged)
     }
 }
 
-fn expect_found(answer: Result<Body, ClusterError>) -> Result<Vec<u8>, ClusterError> {
-    match answer? {
-        Body::Found(found) => Ok(found),
-        Body::Failed(reason) => Err(ClusterError::Invalid(reason)),
-        _ => Err(ClusterError::Peer("an answer to another request".into())),
+/// True if all answers say the same, as far as digests tell.
+fn agree(got: &[(usize, Got)], rules: DigestRules) -> Result<bool, ClusterError> {
+    if got.len() < 2 {
+        return Ok(true);
     }
+    let mut first: Option<Vec<u8>> = None;
+    for (_, got) in got {
+        let digest = match got {
+            Got::Digest(digest) => digest.clone(),
+            Got::Data(bytes) => {
+                let answer = Answer::parse(bytes).map_err(StorageError::from)?;
+                answer.digest(rules)?.finish().to_vec()
+            }
+        };
+        if *first.get_or_insert_with(|| digest.clone()) != digest {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

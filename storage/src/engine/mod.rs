@@ -12,6 +12,8 @@ use crate::manifest::{Edit, Manifest};
 use crate::memtable::Memtable;
 use crate::page::{Page, PageBuilder};
 use crate::read::{self, ReadEnd};
+use crate::reconcile::digest::DIGEST_BYTES;
+use crate::reconcile::{self, DigestRules};
 use crate::settings::{EngineSettings, SyncMode};
 use crate::sstable::Sstable;
 use crate::sstable::cache::BlockCache;
@@ -238,13 +240,34 @@ impl Engine {
         Ok(page.finish())
     }
 
-    /// Reads what a coordinator that asks several replicas merges: see [`crate::reconcile`].
+    /// Reads what a coordinator that asks several replicas merges: see [`crate::reconcile::answer`].
+    /// Stops once it has about `max_bytes`.
     ///
     /// # Errors
-    /// A file is damaged or cannot be read, the table is not known, or the answer is too long.
-    pub fn read_mutations(&self, command: &ReadCommand, max_bytes: usize) -> Result<Vec<u8>> {
-        let view = self.store(command.table)?.view.load_full();
-        crate::reconcile::read_mutations(&view, command, max_bytes)
+    /// A file is damaged or cannot be read, or the table is not known.
+    pub fn read_answer(&self, command: &ReadCommand, max_bytes: usize) -> Result<Vec<u8>> {
+        let store = self.store(command.table)?;
+        let rules = self.digest_rules(&store, command);
+        let view = store.view.load_full();
+        reconcile::read_answer(&view, command, rules, max_bytes, true).map(|(answer, _)| answer)
+    }
+
+    /// The digest of what [`Self::read_answer`] gives.
+    ///
+    /// # Errors
+    /// A file is damaged or cannot be read, or the table is not known.
+    pub fn read_digest(&self, command: &ReadCommand, max_bytes: usize) -> Result<[u8; DIGEST_BYTES]> {
+        let store = self.store(command.table)?;
+        let rules = self.digest_rules(&store, command);
+        let view = store.view.load_full();
+        reconcile::read_answer(&view, command, rules, max_bytes, false).map(|(_, digest)| digest.finish())
+    }
+
+    fn digest_rules(&self, store: &TableStore, command: &ReadCommand) -> DigestRules {
+        DigestRules {
+            ignores_deletions: self.env.mutants.has("digest-ignores-deletions"),
+            ..DigestRules::new(command.now_seconds, store.settings.load().gc_grace_seconds)
+        }
     }
 
     /// Brings the commit log to the disk: to be called once a period in the periodic mode.

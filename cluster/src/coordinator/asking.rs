@@ -1,0 +1,186 @@
+//! Asks replicas for data or digests, and others in place of those that fail or are slow.
+
+use super::Coordinator;
+use super::gather::Gather;
+use super::plan::Plan;
+use crate::error::ClusterError;
+use crate::message::Body;
+use crate::replica::encode_read;
+use dodona_types::read_command::ReadCommand;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// What a replica is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// What it holds.
+    Data,
+    /// A digest of that.
+    Digest,
+}
+
+/// What a replica gave.
+pub(super) enum Got {
+    /// What it holds.
+    Data(Vec<u8>),
+    /// A digest of that.
+    Digest(Vec<u8>),
+}
+
+/// What came of asking the replica of this place in the plan.
+type Reply = (usize, Result<Got, ClusterError>);
+
+/// Requests for one command that are under way.
+pub(super) struct Asking<'a> {
+    coordinator: &'a Coordinator,
+    plan: &'a Plan,
+    command: &'a ReadCommand,
+    max_bytes: usize,
+    replies: mpsc::UnboundedSender<Reply>,
+    replied: mpsc::UnboundedReceiver<Reply>,
+    under_way: usize,
+    /// Nobody was asked from this place of the plan on.
+    next: usize,
+    gather: Gather<'a>,
+    /// What came, by place in the plan.
+    pub(super) got: Vec<(usize, Got)>,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn new(
+        coordinator: &'a Coordinator,
+        plan: &'a Plan,
+        command: &'a ReadCommand,
+        max_bytes: usize,
+    ) -> Self {
+        let (replies, replied) = mpsc::unbounded_channel();
+        let gather = Gather::new(plan);
+        Self {
+            coordinator,
+            plan,
+            command,
+            max_bytes,
+            replies,
+            replied,
+            under_way: 0,
+            next: 0,
+            gather,
+            got: Vec::new(),
+        }
+    }
+
+    fn has_data(&self) -> bool {
+        self.got.iter().any(|(_, got)| matches!(got, Got::Data(_)))
+    }
+
+    /// Asks the first replicas of the plan: one for data, the others for `others`.
+    pub(super) fn ask_first(&mut self, count: usize, others: Want) {
+        for place in 0..count.min(self.plan.replicas.len()) {
+            self.ask(place, if place == 0 { Want::Data } else { others });
+        }
+    }
+
+    /// Asks those that gave a digest for what they hold.
+    pub(super) fn ask_for_data(&mut self) {
+        self.gather = Gather::new(self.plan);
+        let (data, digests): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.got).into_iter().partition(|(_, got)| matches!(got, Got::Data(_)));
+        for (place, _) in &data {
+            self.gather.take(&self.plan.replicas[*place]);
+        }
+        self.got = data;
+        for (place, _) in digests {
+            self.ask(place, Want::Data);
+        }
+    }
+
+    fn ask(&mut self, place: usize, want: Want) {
+        self.next = self.next.max(place + 1);
+        self.under_way += 1;
+        let (coordinator, target) = (self.coordinator, self.plan.replicas[place]);
+        let (local, peers) = (Arc::clone(&coordinator.replica), Arc::clone(&coordinator.peers));
+        let (latencies, clock) = (Arc::clone(&coordinator.latencies), Arc::clone(&coordinator.env.clock));
+        let (timeout, max_bytes) = (coordinator.timeouts.read, self.max_bytes);
+        let (command, replies) = (self.command.clone(), self.replies.clone());
+        coordinator.env.tasks.spawn_local(async move {
+            let said = if target.local {
+                let said = match want {
+                    Want::Data => local.read(command, max_bytes).await.map(Got::Data),
+                    Want::Digest => local.digest(command, max_bytes).await.map(Got::Digest),
+                };
+                said.map_err(ClusterError::from)
+            } else {
+                let request = encode_read(&command, max_bytes);
+                let body = match want {
+                    Want::Data => Body::Read(request),
+                    Want::Digest => Body::Digest(request),
+                };
+                let asked_at = clock.mono();
+                let answer = peers.ask(target.internode, body, timeout).await;
+                latencies.note(target.host, clock.mono().saturating_sub(asked_at));
+                expect(answer, want)
+            };
+            // The coordinator may have enough answers already.
+            let _ = replies.send((place, said));
+        });
+    }
+
+    /// Asks a replica that was not asked yet; for data, if none have come.
+    fn ask_another(&mut self, otherwise: Want) {
+        if self.next < self.plan.replicas.len() {
+            let want = if self.has_data() { otherwise } else { Want::Data };
+            self.ask(self.next, want);
+        }
+    }
+
+    /// Waits until as many have answered as the level asks for, data among them. One that fails is
+    /// replaced at once; when `patience` is over, one more is asked.
+    ///
+    /// # Errors
+    /// Too few have answered in time.
+    pub(super) async fn gather(
+        &mut self,
+        otherwise: Want,
+        mut patience: Option<Duration>,
+    ) -> Result<(), ClusterError> {
+        let clock = Arc::clone(&self.coordinator.env.clock);
+        let (begun, timeout) = (clock.mono(), self.coordinator.timeouts.read);
+        while !(self.gather.is_enough() && self.has_data()) && self.under_way > 0 {
+            let elapsed = clock.mono().saturating_sub(begun);
+            let wait = patience.unwrap_or(timeout).min(timeout).saturating_sub(elapsed);
+            match tokio::time::timeout(wait, self.replied.recv()).await {
+                Ok(Some((place, said))) => {
+                    self.under_way -= 1;
+                    match said {
+                        Ok(got) => {
+                            self.gather.take(&self.plan.replicas[place]);
+                            self.got.push((place, got));
+                        }
+                        Err(error) => {
+                            self.gather.fail(&self.plan.replicas[place], &error);
+                            self.ask_another(otherwise);
+                        }
+                    }
+                }
+                Ok(None) => break,
+                Err(_) if patience.is_some_and(|patience| patience < timeout) => {
+                    patience = None;
+                    self.ask_another(otherwise);
+                }
+                Err(_) => break,
+            }
+        }
+        let data_present = self.has_data();
+        std::mem::replace(&mut self.gather, Gather::new(self.plan)).read_result(data_present)
+    }
+}
+
+fn expect(answer: Result<Body, ClusterError>, want: Want) -> Result<Got, ClusterError> {
+    match (answer?, want) {
+        (Body::Found(found), Want::Data) => Ok(Got::Data(found)),
+        (Body::Digested(digest), Want::Digest) => Ok(Got::Digest(digest)),
+        (Body::Failed(reason), _) => Err(ClusterError::Invalid(reason)),
+        _ => Err(ClusterError::Peer("an answer to another request".into())),
+    }
+}

@@ -1,0 +1,70 @@
+//! Blocking read repair: replicas that were read are brought what they lack before the client is
+//! answered, so that no later read at the same level sees less (Cassandra `BlockingReadRepair`).
+
+use super::Coordinator;
+use super::plan::Plan;
+use super::write::expect_mutated;
+use crate::error::ClusterError;
+use crate::message::Body;
+use dodona_storage::reconcile::{Answer, MergedAnswers};
+use dodona_types::read_command::ReadCommand;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+impl Coordinator {
+    /// Brings each replica what its answer lacks of all answers, and waits until as many as the level
+    /// asks for lack nothing.
+    ///
+    /// # Errors
+    /// Too few have taken it in time.
+    pub(super) async fn repair(
+        &self,
+        plan: &Plan,
+        command: &ReadCommand,
+        merged: &MergedAnswers,
+        answers: &[(usize, Answer<'_>)],
+    ) -> Result<(), ClusterError> {
+        let (repaired, mut repairs) = mpsc::unbounded_channel();
+        let mut whole = 0;
+        for (place, answer) in answers {
+            let lacking = merged.lacking(command, answer)?;
+            if lacking.is_empty() {
+                whole += 1;
+                continue;
+            }
+            let (target, repaired) = (plan.replicas[*place], repaired.clone());
+            let (local, peers, timeout) =
+                (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.write);
+            self.env.tasks.spawn_local(async move {
+                for mutation in lacking {
+                    let taken = if target.local {
+                        local.mutate(&mutation).await.map_err(ClusterError::from)
+                    } else {
+                        expect_mutated(peers.ask(target.internode, Body::Mutate(mutation), timeout).await)
+                    };
+                    if taken.is_err() {
+                        return;
+                    }
+                }
+                // The coordinator may have enough already.
+                let _ = repaired.send(());
+            });
+        }
+        drop(repaired);
+        let waiting = async {
+            while whole < plan.block_for && repairs.recv().await.is_some() {
+                whole += 1;
+            }
+        };
+        let _ = tokio::time::timeout(self.timeouts.write, waiting).await;
+        if whole < plan.block_for {
+            return Err(ClusterError::ReadTimeout {
+                consistency: plan.consistency,
+                received: whole,
+                block_for: plan.block_for,
+                data_present: true,
+            });
+        }
+        Ok(())
+    }
+}
