@@ -24,6 +24,7 @@ use crate::transport::{self, Handler, Introduction, Peer, Peers};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_env::net::BoxFuture;
+use dodona_env::watch;
 use dodona_storage::{Engine, EngineSettings, Maintained, Recovered, StorageError};
 use dodona_types::TableId;
 use dodona_types::schema::{Keyspace, Schema};
@@ -31,7 +32,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How often idle maintenance looks for work.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);

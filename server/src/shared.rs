@@ -7,10 +7,11 @@ use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::told::Told;
 use dodona_cluster::Node;
+use dodona_env::watch;
 use dodona_protocol::response::Event;
 use dodona_query::Processor;
 use std::sync::Arc;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 /// How far a server is from its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

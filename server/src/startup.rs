@@ -19,7 +19,7 @@ use crate::worker::Worker;
 use dodona_cluster::gossip::state::Key;
 use dodona_cluster::{ClusterError, Node, membership};
 use dodona_env::net::{Accepted, Listener};
-use dodona_env::{Env, os};
+use dodona_env::{Env, os, watch};
 use dodona_query::{CqlError, Processor, system_tables};
 use std::io;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::LocalSet;
 
 /// How long to wait after the operating system had no room for another connection.

@@ -13,6 +13,7 @@ use crate::message::Body;
 use crate::ring::Status;
 use crate::transport::Peers;
 use dodona_env::net::BoxFuture;
+use dodona_env::watch;
 use dodona_env::{Env, Random};
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, EmptyNode, SnapshotPolicy};
@@ -21,7 +22,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 /// How long a change may take before whoever asked for it is told that it may come or not.

@@ -11,6 +11,7 @@ use super::types::{Entry, LogId, SnapshotMeta, StoredMembership, Vote};
 use crate::error::ClusterError;
 use crate::ring::Member;
 use dodona_env::Disk;
+use dodona_env::watch;
 use dodona_storage::StorageError;
 use dodona_storage::journal::{self, Format, Journal};
 use dodona_types::schema::Schema;
@@ -22,7 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 const DIRECTORY: &str = "metadata";
