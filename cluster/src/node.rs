@@ -18,6 +18,7 @@ use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::ring::{Member, Status, even_tokens};
+use crate::streaming::Progress;
 use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
 use crate::transport::{self, Handler, Introduction, Peer, Peers};
@@ -117,7 +118,9 @@ pub struct Node {
     schema_epoch: watch::Sender<u64>,
     members_version: watch::Sender<u64>,
     failure: watch::Sender<Option<String>>,
-    replica: Arc<Replica>,
+    pub(crate) replica: Arc<Replica>,
+    /// What was fetched from others.
+    pub streaming: Progress,
     settings: NodeSettings,
 }
 
@@ -183,6 +186,7 @@ impl Node {
             members_version: watch::channel(metadata.members_version).0,
             failure: watch::channel(None).0,
             replica,
+            streaming: Progress::default(),
             settings,
             env,
         }))
@@ -521,6 +525,10 @@ impl Node {
         match request {
             Request::Who => Answer::Cluster(self.info.identity.cluster, self.info.cluster_name.clone()),
             Request::Join(member, tokens) => self.take_in(*member, tokens).await,
+            Request::Fetch => match self.fetch().await {
+                Ok(()) => Answer::Version(self.metadata.metadata().version),
+                Err(error) => Answer::Failed(error.to_string()),
+            },
             request => {
                 let reaches = matches!(request, Request::Reach(_));
                 let answer = self.metadata.handle(request).await;
@@ -557,8 +565,8 @@ fn gossiper(
 fn tell_of(gossiper: &Gossiper, member: &Member) {
     let status = match member.status {
         Status::Joining => "BOOT",
-        Status::Normal => "NORMAL",
-        Status::Leaving => "LEAVING",
+        Status::Arriving | Status::Normal => "NORMAL",
+        Status::Leaving | Status::Departing => "LEAVING",
     };
     let first = member.tokens.first().map_or_else(String::new, ToString::to_string);
     for (key, value) in [

@@ -60,6 +60,11 @@ impl Replica {
         self.acceptor.handle(request, table.params.gc_grace_seconds).await
     }
 
+    /// The acceptor of this node.
+    pub(crate) const fn acceptor(&self) -> &Acceptor {
+        &self.acceptor
+    }
+
     /// Applies a mutation, and returns once it is safe.
     ///
     /// # Errors
@@ -104,6 +109,11 @@ impl Handler for Replica {
                 },
                 Body::Digest(request) => match decode_read(&request) {
                     Ok((command, max_bytes)) => self.digest(command, max_bytes).await.map(Body::Digested),
+                    Err(error) => Err(error.into()),
+                },
+                // As a read, but apart from those that clients wait for.
+                Body::Stream(request) => match decode_read(&request) {
+                    Ok((command, max_bytes)) => self.read(command, max_bytes).await.map(Body::Streamed),
                     Err(error) => Err(error.into()),
                 },
                 Body::Paxos(request) => {

@@ -73,7 +73,7 @@ impl Replication {
     pub fn replicas(&self, ring: &Ring, token: Token, local: MemberIndex) -> Vec<MemberIndex> {
         match self {
             Self::Local => vec![local],
-            Self::Everywhere => (0..ring.members().len()).collect(),
+            Self::Everywhere => ring.owners(),
             Self::Simple { factor } => {
                 let mut replicas = Vec::new();
                 for owner in ring.walk(token) {

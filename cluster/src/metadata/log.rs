@@ -66,7 +66,7 @@ impl ReplicatedLog {
     }
 
     async fn tend(&self) -> Result<(), ClusterError> {
-        if !self.store.is_voter() {
+        if !self.takes_part() {
             return self.pull().await;
         }
         let raft = self.raft().await?;
@@ -74,6 +74,17 @@ impl ReplicatedLog {
             self.tend_voters(&raft).await?;
         }
         Ok(())
+    }
+
+    fn takes_part(&self) -> bool {
+        let number = self.store.metadata().number_of(self.host);
+        number.is_some_and(|number| self.store.takes_part(number))
+    }
+
+    /// True if the member of this number votes, by what is applied here.
+    #[must_use]
+    pub fn votes(&self, number: u64) -> bool {
+        self.store.applied_voters().contains(&number)
     }
 
     /// Raft, which is started on this thread if it does not run, and again if the disk had been full.
@@ -140,7 +151,6 @@ impl ReplicatedLog {
     async fn pull_from(&self, address: SocketAddr) -> Result<(), ClusterError> {
         let version = self.store.metadata().version;
         if let Answer::Metadata(metadata) = ask(&self.peers, address, &Request::Pull(version), ANSWER).await?
-            && !self.store.is_voter()
         {
             let store = Arc::clone(&self.store);
             let replaced = self.env.tasks.blocking(move || store.replace(metadata)).await;
@@ -173,7 +183,7 @@ impl ReplicatedLog {
         let tries = async {
             loop {
                 let metadata = self.store.metadata();
-                let asked = if self.store.is_voter() && leader.is_none() {
+                let asked = if self.takes_part() && leader.is_none() {
                     self.append_here(change.clone()).await
                 } else {
                     self.append_at(&metadata, leader.take(), change.clone()).await
@@ -238,7 +248,7 @@ impl ReplicatedLog {
                 let asked = async { Ok(raft?.install_full_snapshot(vote, snapshot).await) };
                 of_raft(scoped(&self.random, asked).await, Answer::Snapshot)
             }
-            Request::Change(_) if !self.store.is_voter() => Answer::NotLeader(None),
+            Request::Change(_) if !self.takes_part() => Answer::NotLeader(None),
             Request::Change(change) => match self.append_here(change).await {
                 Ok(Ok(outcome)) => Answer::Changed(outcome),
                 Ok(Err(leader)) => Answer::NotLeader(leader),
@@ -256,7 +266,7 @@ impl ReplicatedLog {
                 Ok(()) => Answer::Version(self.store.metadata().version),
                 Err(error) => Answer::Failed(error.to_string()),
             },
-            Request::Who | Request::Join(..) => return None,
+            Request::Who | Request::Fetch | Request::Join(..) => return None,
         };
         Some(answer)
     }
@@ -286,7 +296,7 @@ impl MetadataLog for ReplicatedLog {
             let mut news = self.store.watch();
             let reached = async {
                 while *news.borrow_and_update() < version {
-                    if !self.store.is_voter() {
+                    if !self.takes_part() {
                         // Another member is asked next time.
                         let _ = self.pull().await;
                     }

@@ -28,6 +28,8 @@ pub enum Request {
     Reach(u64),
     /// Which cluster is this?
     Who,
+    /// Fetch what this member is to hold by the change that is under way, and answer once it has.
+    Fetch,
     /// Take a new member in, whose tokens are yet to be chosen.
     Join(Box<Member>, usize),
 }

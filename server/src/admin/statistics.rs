@@ -78,8 +78,8 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
                 if index == placement.local { Some(load) } else { told.and_then(|load| load.parse().ok()) };
             let doing = match member.status {
                 Status::Normal => 'N',
-                Status::Joining => 'J',
-                Status::Leaving => 'L',
+                Status::Joining | Status::Arriving => 'J',
+                Status::Leaving | Status::Departing => 'L',
             };
             json!({
                 "address": member.native.ip(),
