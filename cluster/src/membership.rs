@@ -229,7 +229,7 @@ impl Node {
                 Err(ClusterError::Peer(reason)) => tracing::info!(reason, "fetching has to wait"),
                 Err(error) => return Err(error),
             }
-            dodona_env::clock::sleep(10 * PAUSE).await;
+            dodona_env::clock::sleep(2 * PAUSE).await;
         }
     }
 

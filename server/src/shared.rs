@@ -2,6 +2,7 @@
 
 use crate::admission::Admission;
 use crate::auth::Authenticator;
+use crate::errands::Errands;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::settings::Settings;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) processor: Arc<Processor>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) errands: Errands,
     pub(crate) metrics: Metrics,
     pub(crate) authenticator: Authenticator,
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,

@@ -8,6 +8,7 @@ use crate::admission::Admission;
 use crate::auth::Authenticator;
 use crate::cluster_events;
 use crate::connection;
+use crate::errands;
 use crate::events::{self, MAX_EVENTS};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, View};
@@ -171,9 +172,12 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     let authenticator = Authenticator::new(settings.authenticator);
     authenticator.prepare(&node, &processor).await?;
     processor.load_statements().await?;
+    let (errands, inbox) = errands::channel();
+    node.env.tasks.spawn_local(inbox.serve(node.env.tasks));
     let shared = Arc::new(Shared {
         admission: Admission::new(settings.max_bytes_in_flight, settings.max_bytes_in_flight_per_connection),
         registry,
+        errands,
         metrics: Metrics::new(cores),
         settings,
         node,
