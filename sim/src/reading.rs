@@ -45,6 +45,13 @@ pub struct Known {
     read_all: Mutex<usize>,
 }
 
+impl Known {
+    /// A node loses power.
+    pub fn power_cut(&self) {
+        self.promises.lock().power_cut();
+    }
+}
+
 /// A client on a node.
 pub struct Client {
     /// The node that it asks.
@@ -213,7 +220,7 @@ impl Client {
         if reads_all {
             // Both replicas have it now.
             for (row, (timestamp, _)) in shown {
-                promises.promise(row, timestamp, Reach::EveryRead);
+                promises.show(&promised, row, timestamp);
             }
         }
         Ok(true)

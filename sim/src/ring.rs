@@ -121,6 +121,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 // Mostly one, at times several at the same moment.
                 let count = [1, 1, 2, 3][random.below(4) as usize];
                 let first = random.below(3) as usize;
+                shared.read.power_cut();
                 down = (0..count).map(|next| (first + next) % 3).collect();
                 shared.trace.note(&format!("crash {down:?}"));
                 for node in &down {

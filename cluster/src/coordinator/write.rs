@@ -175,3 +175,7 @@ pub(super) fn expect_mutated(answer: Result<Body, ClusterError>) -> Result<(), C
         _ => Err(ClusterError::Peer("an answer to another request".into())),
     }
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;

@@ -26,10 +26,18 @@ struct Attempt {
 #[derive(Default)]
 pub struct Promises {
     rows: BTreeMap<RowId, Vec<Attempt>>,
+    /// What reads of all replicas have shown since a node last lost power.
+    shown: BTreeMap<RowId, i64>,
+    power_cuts: u64,
 }
 
 /// What a read must see of each row: to be taken before it begins.
-pub type Promised = BTreeMap<RowId, i64>;
+pub struct Promised {
+    written: BTreeMap<RowId, i64>,
+    /// Holds as long as no node loses power: what was shown may be in memory alone.
+    shown: BTreeMap<RowId, i64>,
+    power_cuts: u64,
+}
 
 impl Promises {
     /// Notes an attempt before it is made.
@@ -53,7 +61,22 @@ impl Promises {
         let newest = |attempts: &Vec<Attempt>| {
             attempts.iter().filter(|attempt| attempt.reach >= least).map(|attempt| attempt.timestamp).max()
         };
-        self.rows.iter().filter_map(|(row, attempts)| Some((*row, newest(attempts)?))).collect()
+        let written = self.rows.iter().filter_map(|(row, attempts)| Some((*row, newest(attempts)?)));
+        Promised { written: written.collect(), shown: self.shown.clone(), power_cuts: self.power_cuts }
+    }
+
+    /// Notes what a read of all replicas has shown of a row: all have it now.
+    pub fn show(&mut self, promised: &Promised, row: RowId, timestamp: i64) {
+        if promised.power_cuts == self.power_cuts {
+            let shown = self.shown.entry(row).or_insert(timestamp);
+            *shown = (*shown).max(timestamp);
+        }
+    }
+
+    /// A node loses power, and with it what nobody was told to be safe.
+    pub fn power_cut(&mut self) {
+        self.power_cuts += 1;
+        self.shown.clear();
     }
 
     /// Judges what a read showed of a row.
@@ -69,7 +92,8 @@ impl Promises {
         {
             return Err(format!("row {row:?} shows value {value} of {timestamp}, which nobody wrote"));
         }
-        let Some(promised) = promised.get(&row) else { return Ok(()) };
+        let shown = promised.shown.get(&row).filter(|_| promised.power_cuts == self.power_cuts);
+        let Some(promised) = shown.max(promised.written.get(&row)) else { return Ok(()) };
         let kept = match seen {
             Some((timestamp, _)) => timestamp >= *promised,
             None => attempts
@@ -101,6 +125,10 @@ mod tests {
         assert!(promises.judge(&all, row, Some((7, 70))).is_ok());
         assert!(promises.judge(&one, row, Some((7, 71))).is_err(), "nobody wrote that");
         assert!(promises.judge(&one, row, None).is_err());
+        promises.show(&one, row, 7);
+        assert!(promises.judge(&promises.promised(false), row, Some((5, 50))).is_err(), "7 was shown");
+        promises.power_cut();
+        assert!(promises.judge(&promises.promised(false), row, Some((5, 50))).is_ok());
         promises.attempt(row, 8, Action::Delete);
         assert!(promises.judge(&all, row, None).is_ok(), "the deletion may have happened");
     }
