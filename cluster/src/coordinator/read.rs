@@ -121,6 +121,7 @@ impl Coordinator {
         table.times.note(clock.mono().saturating_sub(begun));
         let rules = DigestRules {
             ignores_deletions: self.env.mutants.has("digest-ignores-deletions"),
+            ignores_values: self.env.mutants.has("digest-ignores-values"),
             ..DigestRules::new(command.now_seconds, table.gc_grace_seconds)
         };
         let one_is_enough = agree(&asking.got, rules)?
@@ -143,6 +144,9 @@ impl Coordinator {
         if self.env.mutants.has("short-read-trusts-limit") {
             merged.stops = false;
             merged.parts.iter_mut().for_each(|part| part.covered = None);
+        }
+        if self.env.mutants.has("range-read-ends-with-its-answer") {
+            merged.stops = false;
         }
         if !one_is_enough && table.repairs && !self.env.mutants.has("read-repair-skips") {
             self.repair(plan, command, &merged, &answers).await?;

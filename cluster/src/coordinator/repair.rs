@@ -7,7 +7,10 @@ use super::write::expect_mutated;
 use crate::error::ClusterError;
 use crate::message::Body;
 use dodona_storage::reconcile::{Answer, MergedAnswers};
+use dodona_types::MutationView;
+use dodona_types::mutation::Fragment;
 use dodona_types::read_command::ReadCommand;
+use dodona_types::row::RowView;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -27,7 +30,10 @@ impl Coordinator {
         let (repaired, mut repairs) = mpsc::unbounded_channel();
         let mut whole = 0;
         for (place, answer) in answers {
-            let lacking = merged.lacking(command, answer)?;
+            let mut lacking = merged.lacking(command, answer)?;
+            if self.env.mutants.has("read-repair-forgets-deletions") {
+                lacking.retain(|mutation| !deletes(mutation));
+            }
             if lacking.is_empty() {
                 whole += 1;
                 continue;
@@ -67,4 +73,15 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+/// True if a mutation deletes a partition, rows of a slice, or a row.
+fn deletes(mutation: &[u8]) -> bool {
+    let view = MutationView::parse(mutation).into_iter();
+    view.flat_map(|view| view.fragments()).flatten().any(|fragment| match fragment {
+        Fragment::PartitionDeletion(_) | Fragment::RangeDeletion(..) => true,
+        Fragment::Row(_, row) | Fragment::StaticRow(row) => {
+            RowView::parse(row).is_ok_and(|row| !row.header.deletion.is_none())
+        }
+    })
 }

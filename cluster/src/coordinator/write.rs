@@ -80,6 +80,9 @@ impl Coordinator {
         let (words, mut said) =
             mpsc::channel(plans.iter().map(|plan| plan.replicas.len()).sum::<usize>().max(1));
         let mut gathers: Vec<Gather<'_>> = plans.iter().map(Gather::new).collect();
+        if self.env.mutants.has("write-level-counts-one-less") {
+            gathers.iter_mut().for_each(Gather::spare_one);
+        }
         let mut here = Vec::new();
         for (index, (plan, mutation)) in plans.iter().zip(mutations).enumerate() {
             for target in &plan.replicas {
@@ -172,3 +175,7 @@ pub(super) fn expect_mutated(answer: Result<Body, ClusterError>) -> Result<(), C
         _ => Err(ClusterError::Peer("an answer to another request".into())),
     }
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;
