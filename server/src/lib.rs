@@ -24,6 +24,7 @@ mod dispatch;
 mod events;
 mod inbound;
 mod internal;
+mod load;
 mod metrics;
 mod outbound;
 mod record;
