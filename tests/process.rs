@@ -154,6 +154,43 @@ fn operators_find_what_they_know() {
 }
 
 #[test]
+fn operators_see_the_cluster_that_a_node_is_in() {
+    let node = Node::start(&["--memory", "--cluster-name", "bronze"]);
+    assert!(node.nodetool(&["status"]).contains(" 100.0% "));
+    assert!(node.shell(SCHEMA).status.success());
+    let status = node.nodetool(&["status", "ks"]);
+    assert!(status.contains("Owns (effective)") && status.contains(" 100.0% "), "{status}");
+    let (failed, message) = node.nodetool_fails(&["status", "system"]);
+    assert!(failed && message.contains("system"), "{message}");
+    let other = "CREATE KEYSPACE two WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 2}";
+    assert!(node.shell(other).status.success());
+    let status = node.nodetool(&["status"]);
+    assert!(status.contains(" ? ") && status.contains("Note: Non-system keyspaces don't"), "{status}");
+    assert_eq!(node.nodetool(&["ring"]).matches("127.0.0.1").count(), 16);
+    let gossip = node.nodetool(&["gossipinfo"]);
+    assert!(gossip.starts_with("/127.0.0.1:7000\n  generation:"), "{gossip}");
+    assert!(
+        ["  STATUS_WITH_PORT:", "  LOAD:", "  SCHEMA:"].iter().all(|key| gossip.contains(key)),
+        "{gossip}"
+    );
+    let described = node.nodetool(&["describecluster"]);
+    let expected = [
+        "Name: bronze\n",
+        ": [127.0.0.1]\n",
+        "datacenter1 #Nodes: 1 #Down: 0\n",
+        "ks -> Replication class: SimpleStrategy {replication_factor=1}\n",
+    ];
+    assert!(expected.iter().all(|text| described.contains(text)), "{described}");
+    assert_eq!(node.nodetool(&["describering", "ks"]).matches("endpoints:[127.0.0.1], rpc").count(), 16);
+    assert_eq!(node.nodetool(&["getendpoints", "ks", "t", "-7"]), "127.0.0.1\n");
+    let (failed, message) = node.nodetool_fails(&["getendpoints", "ks", "t", "seven"]);
+    assert!(failed && message.contains("seven"), "{message}");
+    assert!(node.nodetool(&["netstats"]).starts_with("Mode: NORMAL\nNo hints wait.\n"));
+    assert_eq!(node.nodetool(&["statusgossip"]), "running\n");
+    assert_eq!(node.nodetool(&["statushandoff"]), "Hinted handoff is running\n");
+}
+
+#[test]
 fn snapshots_are_taken_listed_and_cleared() {
     let directory = tempfile::tempdir().unwrap();
     let node = Node::on(directory.path());

@@ -17,6 +17,7 @@ pub mod create_text;
 pub mod error;
 mod functions;
 mod host;
+pub mod key_text;
 mod keys;
 pub mod lexer;
 pub mod outcome;

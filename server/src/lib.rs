@@ -25,6 +25,7 @@ mod errands;
 mod events;
 mod inbound;
 mod internal;
+mod load;
 mod metrics;
 mod outbound;
 mod record;

@@ -10,6 +10,7 @@ use crate::cluster_events;
 use crate::connection;
 use crate::errands;
 use crate::events::{self, MAX_EVENTS};
+use crate::load;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, View};
 use crate::settings::{Settings, SettingsError};
@@ -250,6 +251,7 @@ impl Opened {
         tasks.spawn_local(cluster_events::follow_schema(Arc::clone(&shared)));
         tasks.spawn_local(cluster_events::follow_members(Arc::clone(&shared)));
         shared.node.gossiper.set(Key::RPC_READY, "true");
+        tasks.spawn_local(load::publish(Arc::clone(&shared)));
         tasks.spawn_local(admin::serve(Arc::clone(&shared), operators));
         tasks.spawn_local(accept(Arc::clone(&shared), clients, queues));
         let started = Started { native, admin, shared: Arc::clone(&shared) };

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_types, reason = "the outermost layer of the binary: it talks to a real socket")]
 
 mod client;
+mod cluster_report;
 mod report;
 
 use clap::{Args, Subcommand};
@@ -30,8 +31,39 @@ pub struct NodetoolArgs {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 enum NodetoolCommand {
-    /// The nodes of the cluster
-    Status,
+    /// The nodes of the cluster, and what each owns of a keyspace
+    Status {
+        /// Keyspace [default: all, if they are replicated alike]
+        keyspace: Option<String>,
+    },
+    /// The tokens of the cluster
+    Ring {
+        /// Keyspace [default: all, if they are replicated alike]
+        keyspace: Option<String>,
+    },
+    /// What nodes say of themselves
+    Gossipinfo,
+    /// Whether the node gossips
+    Statusgossip,
+    /// Whether the node keeps hints for others
+    Statushandoff,
+    /// What the node does with others, and what waits for them
+    Netstats,
+    /// The ranges of tokens of a keyspace, and who holds each
+    Describering {
+        /// Keyspace
+        keyspace: String,
+    },
+    /// Who holds a partition
+    Getendpoints {
+        /// Keyspace
+        keyspace: String,
+        /// Table
+        table: String,
+        /// The partition key as text; components are set apart by `:`
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+    },
     /// What the node is and holds
     Info,
     /// Write memtables to files
@@ -177,8 +209,23 @@ pub enum NodetoolError {
 /// The node does not answer, or refuses.
 pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
     let get = |path: &str| call(args, "GET", path);
+    let of = |what: &str, keyspace: &Option<String>| {
+        format!("{what}{}", query(&[("keyspace", keyspace.as_deref())]))
+    };
     let text = match &args.command {
-        NodetoolCommand::Status => report::status(&get("status")?),
+        NodetoolCommand::Status { keyspace } => cluster_report::status(&get(&of("status", keyspace))?),
+        NodetoolCommand::Ring { keyspace } => cluster_report::ring(&get(&of("status", keyspace))?),
+        NodetoolCommand::Gossipinfo => cluster_report::gossip(&get("gossip")?),
+        NodetoolCommand::Statusgossip => cluster_report::gossip_status(&get("gossip")?).into(),
+        NodetoolCommand::Statushandoff => cluster_report::hand_off_status(&get("network")?).into(),
+        NodetoolCommand::Netstats => cluster_report::network(&get("network")?),
+        NodetoolCommand::Describering { keyspace } => {
+            cluster_report::ranges(&get(&format!("ranges{}", query(&[("keyspace", Some(keyspace))])))?)
+        }
+        NodetoolCommand::Getendpoints { keyspace, table, key } => {
+            let parts = [("keyspace", Some(&**keyspace)), ("table", Some(&**table)), ("key", Some(&**key))];
+            cluster_report::endpoints(&get(&format!("endpoints{}", query(&parts)))?)
+        }
         NodetoolCommand::Info => report::info(&get("info")?),
         NodetoolCommand::Tablestats(tables) => {
             report::table_statistics(&get(&format!("tablestats{}", tables.query()))?)
@@ -187,7 +234,7 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         NodetoolCommand::Version => {
             format!("ReleaseVersion: {}\n", report::string(&get("version")?["release_version"]))
         }
-        NodetoolCommand::Describecluster => report::cluster(&get("cluster")?),
+        NodetoolCommand::Describecluster => cluster_report::cluster(&get("cluster")?),
         NodetoolCommand::Listsnapshots => report::snapshots(&get("snapshots")?),
         NodetoolCommand::Getcompactionthroughput { precise } => {
             throughput(&get("compactionthroughput")?, *precise)

@@ -12,7 +12,7 @@ pub(super) fn number(value: &Value) -> u64 {
 }
 
 /// Bytes in the unit that people read, as Cassandra's `FileUtils.stringifyFileSize`.
-fn bytes(value: &Value) -> String {
+pub(super) fn bytes(value: &Value) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let Some(count) = value.as_u64() else {
         return "?".into();
@@ -22,44 +22,6 @@ fn bytes(value: &Value) -> String {
     }
     let power = (count.ilog2() / 10).min(4) as usize;
     format!("{:.2} {}", count as f64 / (1_u64 << (10 * power)) as f64, UNITS[power - 1])
-}
-
-pub(super) fn status(answer: &Value) -> String {
-    let mut members = answer["members"].as_array().cloned().unwrap_or_default();
-    members.sort_by_key(|member| string(&member["data_center"]));
-    let width = |name: &str, least: usize| {
-        members.iter().map(|member| string(&member[name]).len()).max().unwrap_or(0).max(least)
-    };
-    let (address_width, rack_width) = (width("address", 9), width("rack", 5));
-    let mut out = String::new();
-    let mut data_center = None;
-    for member in &members {
-        let here = string(&member["data_center"]);
-        if data_center.as_ref() != Some(&here) {
-            let title = format!("Datacenter: {here}");
-            let _ = writeln!(out, "{title}\n{}", "=".repeat(title.len()));
-            let _ = writeln!(out, "Status=Up/Down\n|/ State=Normal/Leaving/Joining/Moving");
-            let _ = writeln!(
-                out,
-                "--  {:address_width$}  {:10}  {:6}  {:16}  {:36}  {:rack_width$}",
-                "Address", "Load", "Tokens", "Owns (effective)", "Host ID", "Rack"
-            );
-            data_center = Some(here);
-        }
-        let owns = if members.len() == 1 { "100.0%" } else { "?" };
-        let _ = writeln!(
-            out,
-            "{}  {:address_width$}  {:10}  {:<6}  {owns:16}  {:36}  {:rack_width$}",
-            string(&member["status"]),
-            string(&member["address"]),
-            bytes(&member["load_bytes"]),
-            number(&member["tokens"]),
-            string(&member["host_id"]),
-            string(&member["rack"]),
-        );
-    }
-    out.push('\n');
-    out
 }
 
 pub(super) fn info(answer: &Value) -> String {
@@ -152,19 +114,8 @@ pub(super) fn compaction_statistics(answer: &Value) -> String {
     out
 }
 
-pub(super) fn cluster(answer: &Value) -> String {
-    format!(
-        "Cluster Information:\n\tName: {}\n\tPartitioner: {}\n\tCluster ID: {}\n\tNodes: {}\n\tSchema epoch: {}\n",
-        string(&answer["name"]),
-        string(&answer["partitioner"]),
-        string(&answer["cluster_id"]),
-        string(&answer["members"]),
-        string(&answer["schema_epoch"]),
-    )
-}
-
 /// The elements of an array in an answer.
-fn list(value: &Value) -> &[Value] {
+pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -290,15 +241,6 @@ mod tests {
         assert_eq!(bytes(&json!(3_u64 << 40)), "3.00 TiB");
         assert_eq!(bytes(&json!(u64::MAX)), "16777216.00 TiB");
         assert_eq!(bytes(&Value::Null), "?");
-    }
-
-    #[test]
-    fn the_status_has_a_heading_for_each_data_centre() {
-        let member =
-            |dc: &str| json!({ "address": "127.0.0.1", "data_center": dc, "rack": "r", "status": "UN" });
-        let text = status(&json!({ "members": [member("b"), member("a"), member("b")] }));
-        assert_eq!(text.matches("Datacenter: ").count(), 2);
-        assert_eq!(text.matches("UN  127.0.0.1").count(), 3);
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! The service for operators: HTTP with JSON, metrics in the text format of Prometheus.
 //!
-//! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `tablestats`,
-//! `compactionstats`, `cluster`, `snapshots`, `compactionthroughput`, `autocompaction`; `POST` below
+//! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `cluster`, `gossip`,
+//! `ranges`, `endpoints`, `network`, `tablestats`, `compactionstats`, `snapshots`,
+//! `compactionthroughput`, `autocompaction`; `POST` below
 //! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
 //! `clearsnapshot`, `compactionthroughput`, `autocompaction`, `stop`, `drain`,
 //! `decommission`, `removenode`. Which tables are meant,
 //! and the rest, is in the query: see [`Target`].
 
+mod cluster;
 mod membership;
 mod operations;
+mod ownership;
 mod snapshots;
 mod statistics;
 
@@ -40,9 +43,13 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: Box<dyn Listener>) {
 fn api() -> Router<Arc<Shared>> {
     Router::new()
         .route("/version", get(statistics::version))
-        .route("/status", get(statistics::status))
+        .route("/status", get(cluster::status))
         .route("/info", get(statistics::info))
-        .route("/cluster", get(statistics::cluster))
+        .route("/cluster", get(cluster::cluster))
+        .route("/gossip", get(cluster::gossip))
+        .route("/ranges", get(cluster::ranges))
+        .route("/endpoints", get(cluster::endpoints))
+        .route("/network", get(cluster::network))
         .route("/tablestats", get(statistics::table_statistics))
         .route("/compactionstats", get(statistics::compaction_statistics))
         .route("/flush", post(operations::flush))
@@ -96,6 +103,8 @@ impl axum::serve::Listener for Operators {
 struct Target {
     keyspace: Option<String>,
     table: Option<String>,
+    /// A partition key, as text.
+    key: Option<String>,
     /// The name of a snapshot.
     tag: Option<String>,
     /// The first and the last token of a range.

@@ -1,14 +1,12 @@
 //! What the node is and holds.
 
 use super::{Answer, Target, tables_of};
+use crate::load::disk_bytes;
 use crate::metrics::gauge;
 use crate::shared::{Phase, Shared};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Json;
-use dodona_cluster::gossip::state::Key;
-use dodona_cluster::ring::Status;
-use dodona_storage::Engine;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -60,41 +58,6 @@ pub(super) async fn version() -> Json<Value> {
     Json(json!({ "dodona": env!("CARGO_PKG_VERSION"), "release_version": RELEASE_VERSION }))
 }
 
-pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    let placement = shared.node.placement();
-    let load = disk_bytes(&shared.node.engine);
-    let endpoints = shared.node.gossiper.endpoints();
-    let known = |host| endpoints.iter().find(|endpoint| endpoint.host == host);
-    let own = shared.node.info.identity.host;
-    let members: Vec<Value> = placement
-        .ring
-        .members()
-        .iter()
-        .enumerate()
-        .map(|(index, member)| {
-            let alive = member.host == own || known(member.host).is_some_and(|endpoint| endpoint.alive);
-            let told = known(member.host).and_then(|endpoint| endpoint.state.as_ref()?.value(Key::LOAD));
-            let load =
-                if index == placement.local { Some(load) } else { told.and_then(|load| load.parse().ok()) };
-            let doing = match member.status {
-                Status::Normal => 'N',
-                Status::Joining | Status::Arriving => 'J',
-                Status::Leaving | Status::Departing => 'L',
-            };
-            json!({
-                "address": member.native.ip(),
-                "host_id": member.host,
-                "data_center": member.data_center,
-                "rack": member.rack,
-                "tokens": member.tokens.len(),
-                "load_bytes": load,
-                "status": format!("{}{doing}", if alive { 'U' } else { 'D' }),
-            })
-        })
-        .collect();
-    Json(json!({ "members": members }))
-}
-
 pub(super) async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let (node, engine) = (&shared.node, &shared.node.engine);
     let (cache_bytes, hits, misses) = engine.cache_statistics();
@@ -111,18 +74,6 @@ pub(super) async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "block_cache": { "bytes": cache_bytes, "capacity": engine.settings().block_cache_bytes,
                          "hits": hits, "misses": misses },
         "connections": shared.metrics.sum(|core| core.connections.get()),
-    }))
-}
-
-pub(super) async fn cluster(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    let node = &shared.node;
-    let members = node.placement().ring.members().len();
-    Json(json!({
-        "name": node.info.cluster_name,
-        "cluster_id": node.info.identity.cluster,
-        "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
-        "schema_epoch": node.schema_epoch(),
-        "members": members,
     }))
 }
 
@@ -166,9 +117,4 @@ pub(super) async fn compaction_statistics(State(shared): State<Arc<Shared>>) -> 
         })
         .collect();
     Json(json!({ "running": running, "completed": completed, "flushed": flushed }))
-}
-
-fn disk_bytes(engine: &Engine) -> u64 {
-    let bytes = |table| engine.table_statistics(table).map_or(0, |statistics| statistics.disk_bytes);
-    engine.table_ids().into_iter().map(bytes).sum()
 }
