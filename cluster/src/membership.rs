@@ -263,8 +263,10 @@ impl Node {
             }
         }
         let number = metadata.number_of(leaver);
-        while number.is_some_and(|number| self.metadata.votes(number)) {
-            dodona_env::clock::sleep(PAUSE).await;
+        if let Some(number) = number {
+            while self.metadata.votes(number).await {
+                dodona_env::clock::sleep(PAUSE).await;
+            }
         }
         Ok(())
     }

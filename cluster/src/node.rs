@@ -32,6 +32,7 @@ use dodona_types::schema::{Keyspace, Schema};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// How often idle maintenance looks for work.
@@ -115,6 +116,8 @@ pub struct Node {
     builtin: Builtin,
     /// The version of the metadata that is applied to the engine.
     applied: parking_lot::Mutex<u64>,
+    /// It was a member and is none any more, as it should be.
+    has_left: AtomicBool,
     schema_epoch: watch::Sender<u64>,
     members_version: watch::Sender<u64>,
     failure: watch::Sender<Option<String>>,
@@ -182,6 +185,7 @@ impl Node {
             placement,
             builtin,
             applied: parking_lot::Mutex::new(metadata.version),
+            has_left: AtomicBool::new(false),
             schema_epoch: watch::channel(schema.epoch).0,
             members_version: watch::channel(metadata.members_version).0,
             failure: watch::channel(None).0,
@@ -214,6 +218,12 @@ impl Node {
     #[must_use]
     pub fn watch_schema(&self) -> watch::Receiver<u64> {
         self.schema_epoch.subscribe()
+    }
+
+    /// True once the node has left its cluster. It serves nobody then.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Relaxed)
     }
 
     /// The version at which members last changed, and news of it.
@@ -301,7 +311,14 @@ impl Node {
             }
         }
         let Some(placement) = Placement::of(Arc::clone(&schema), metadata, self.info.identity.host) else {
-            self.fail(&removed(&self.info.identity).to_string());
+            match before.ring.members()[before.local].status {
+                // Others have what it held: it has nothing to do any more.
+                Status::Departing => {
+                    self.has_left.store(true, Relaxed);
+                    tracing::info!("the node has left its cluster");
+                }
+                _ => self.fail(&removed(&self.info.identity).to_string()),
+            }
             return Ok(());
         };
         self.placement.store(Arc::new(placement));

@@ -150,7 +150,7 @@ enum NodetoolCommand {
     Compactionstats,
     /// Bring everything to the disk
     Drain,
-    /// Take the node out of the cluster once others have what it holds; it stops then
+    /// Take the node out of the cluster once others have what it holds; then it can be stopped
     Decommission,
     /// Take a node that is down out of the cluster
     Removenode {

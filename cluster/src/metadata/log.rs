@@ -66,14 +66,14 @@ impl ReplicatedLog {
     }
 
     async fn tend(&self) -> Result<(), ClusterError> {
-        if !self.takes_part() {
-            return self.pull().await;
+        if self.takes_part() {
+            let raft = self.raft().await?;
+            if raft.is_leader() {
+                return self.tend_voters(&raft).await;
+            }
         }
-        let raft = self.raft().await?;
-        if raft.is_leader() {
-            self.tend_voters(&raft).await?;
-        }
-        Ok(())
+        // One that was voted out is not told so, and one that votes may be cut off from the leader.
+        self.pull().await
     }
 
     fn takes_part(&self) -> bool {
@@ -81,10 +81,17 @@ impl ReplicatedLog {
         number.is_some_and(|number| self.store.takes_part(number))
     }
 
-    /// True if the member of this number votes, by what is applied here.
-    #[must_use]
-    pub fn votes(&self, number: u64) -> bool {
-        self.store.applied_voters().contains(&number)
+    /// True if the member of this number votes, as far as others know: one that was voted out is not
+    /// told so.
+    pub async fn votes(&self, number: u64) -> bool {
+        let metadata = self.store.metadata();
+        for (_, address) in self.others(&metadata).filter(|(other, _)| *other != number) {
+            if let Ok(Answer::Votes(false)) = ask(&self.peers, address, &Request::Votes(number), ANSWER).await
+            {
+                return false;
+            }
+        }
+        metadata.number_of(self.host) == Some(number) || self.store.applied_voters().contains(&number)
     }
 
     /// Raft, which is started on this thread if it does not run, and again if the disk had been full.
@@ -178,12 +185,12 @@ impl ReplicatedLog {
     }
 
     async fn append_anywhere(&self, change: Change) -> Result<Outcome, ClusterError> {
-        let mut leader = None;
+        let (mut leader, mut elsewhere) = (None, false);
         let mut last = no_quorum();
         let tries = async {
             loop {
                 let metadata = self.store.metadata();
-                let asked = if self.takes_part() && leader.is_none() {
+                let asked = if self.takes_part() && leader.is_none() && !elsewhere {
                     self.append_here(change.clone()).await
                 } else {
                     self.append_at(&metadata, leader.take(), change.clone()).await
@@ -197,6 +204,8 @@ impl ReplicatedLog {
                     Ok(Err(_)) => {}
                     Err(error) => last = error,
                 }
+                // Others may know more of who leads.
+                elsewhere = !elsewhere;
                 dodona_env::clock::sleep(PAUSE).await;
             }
         };
@@ -254,6 +263,7 @@ impl ReplicatedLog {
                 Ok(Err(leader)) => Answer::NotLeader(leader),
                 Err(error) => Answer::Failed(error.to_string()),
             },
+            Request::Votes(number) => Answer::Votes(self.store.applied_voters().contains(&number)),
             Request::Pull(version) => {
                 let metadata = self.store.metadata();
                 if metadata.version > version {
@@ -296,11 +306,10 @@ impl MetadataLog for ReplicatedLog {
             let mut news = self.store.watch();
             let reached = async {
                 while *news.borrow_and_update() < version {
-                    if !self.takes_part() {
+                    if !self.takes_part() || tokio::time::timeout(PAUSE, news.changed()).await.is_err() {
                         // Another member is asked next time.
                         let _ = self.pull().await;
                     }
-                    let _ = tokio::time::timeout(PAUSE, news.changed()).await;
                 }
             };
             tokio::time::timeout(ANSWER, reached).await.map_err(|_| no_quorum())

@@ -1,6 +1,6 @@
 //! What operators do with the members of the cluster.
 
-use super::{Answer, Failed, Target};
+use super::{Answer, Failed, Target, operations};
 use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
@@ -12,10 +12,12 @@ use uuid::Uuid;
 
 type Request = (State<Arc<Shared>>, Query<Target>);
 
-/// Takes this node out of the cluster, once others have what it holds. It stops then.
+/// Takes this node out of the cluster, once others have what it holds. Then it serves operators alone,
+/// until it is stopped.
 pub(super) async fn decommission(State(shared): State<Arc<Shared>>) -> Answer {
     let host = shared.node.info.identity.host;
-    take_out(shared, host).await
+    take_out(Arc::clone(&shared), host).await?;
+    operations::drain(State(shared)).await
 }
 
 /// Takes a member that is down out of the cluster.
