@@ -26,18 +26,28 @@ pub enum TryRead {
 const LEAST_BYTES: usize = 4 << 10;
 
 impl Coordinator {
-    /// Executes a read at once and shows its rows where they lie, if this node holds them all.
+    /// Executes a read at once and shows its rows where they lie, if this node holds them all and
+    /// the level asks for no other.
     ///
     /// # Errors
-    /// Too few replicas exist for the level; a file is damaged.
+    /// Too few replicas exist for the level; a file is damaged that no other node has.
     pub fn try_read(
         &self,
         command: &ReadCommand,
         consistency: Consistency,
         visitor: &mut dyn RowVisitor,
     ) -> Result<TryRead, ClusterError> {
-        if !self.placement.load().only_here(command.table, consistency)? {
-            return Ok(TryRead::NotHere);
+        let placement = self.placement.load();
+        if !placement.only_here(command.table, consistency)? {
+            let (PartitionSelection::Key(key), Consistency::One | Consistency::LocalOne) =
+                (&command.partitions, consistency)
+            else {
+                return Ok(TryRead::NotHere);
+            };
+            let is_here = placement.replicas(command.table, key.token())?.contains(&placement.local);
+            // If this one cannot, others may.
+            let is_shown = is_here && self.engine.try_read(command, visitor).is_ok();
+            return Ok(if is_shown { TryRead::Shown } else { TryRead::NotHere });
         }
         match self.engine.try_read(command, visitor) {
             Ok(_) => Ok(TryRead::Shown),
