@@ -522,6 +522,10 @@ impl Handler for Node {
             match body {
                 Body::Metadata(request) => Body::MetadataAnswer(encode(&self.answer(&request).await)),
                 _ if !from.is_of_this_cluster => Body::Failed("this is another cluster".into()),
+                // Whoever was chosen by them may not be a replica any more, or not the only one.
+                _ if from.members != 0 && from.members < self.placement.load().version => {
+                    Body::Stale(self.placement.load().version.to_le_bytes().to_vec())
+                }
                 Body::Gossip(message) => Body::Gossiped(self.gossiper.answer(&message)),
                 Body::Count(request) => match self.coordinator.count_for_peer(&request).await {
                     Ok(()) => Body::Mutated,

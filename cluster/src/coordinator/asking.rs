@@ -101,7 +101,7 @@ impl<'a> Asking<'a> {
         let (coordinator, target) = (self.coordinator, self.plan.replicas[place]);
         let (local, peers) = (Arc::clone(&coordinator.replica), Arc::clone(&coordinator.peers));
         let (latencies, clock) = (Arc::clone(&coordinator.latencies), Arc::clone(&coordinator.env.clock));
-        let (timeout, max_bytes) = (coordinator.timeouts.read, self.max_bytes);
+        let (timeout, max_bytes, members) = (coordinator.timeouts.read, self.max_bytes, self.plan.members);
         let (command, replies) = (self.command.clone(), self.replies.clone());
         coordinator.env.tasks.spawn_local(async move {
             let said = if target.local {
@@ -117,7 +117,7 @@ impl<'a> Asking<'a> {
                     Want::Digest => Body::Digest(request),
                 };
                 let asked_at = clock.mono();
-                let answer = peers.ask(target.internode, body, timeout).await;
+                let answer = peers.ask_chosen(members, target.internode, body, timeout).await;
                 latencies.note(target.host, clock.mono().saturating_sub(asked_at));
                 expect(answer, want)
             };
@@ -157,6 +157,7 @@ impl<'a> Asking<'a> {
                             self.gather.take(&self.plan.replicas[place]);
                             self.got.push((place, got));
                         }
+                        Err(error @ ClusterError::Stale(_)) => return Err(error),
                         Err(error) => {
                             self.gather.fail(&self.plan.replicas[place], &error);
                             self.ask_another(otherwise);

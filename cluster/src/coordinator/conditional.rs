@@ -324,16 +324,18 @@ impl Proposer<'_> {
             let request =
                 Request { step, table: self.table, key: self.key.clone(), proposal: proposal.clone() };
             let answers = answers.clone();
-            let (local, peers, timeout) = (
+            let (local, peers, timeout, members) = (
                 Arc::clone(&self.coordinator.replica),
                 Arc::clone(&self.coordinator.peers),
                 self.coordinator.timeouts.write,
+                self.plan.members,
             );
             self.coordinator.env.tasks.spawn_local(async move {
                 let answer = if replica.local {
                     local.paxos(request).await
                 } else {
-                    match peers.ask(replica.internode, Body::Paxos(request.encode()), timeout).await {
+                    let body = Body::Paxos(request.encode());
+                    match peers.ask_chosen(members, replica.internode, body, timeout).await {
                         Ok(Body::PaxosAnswer(bytes)) => Answer::decode(&bytes),
                         Ok(Body::Failed(reason)) => Err(ClusterError::Invalid(reason)),
                         Ok(_) => Err(ClusterError::Peer("an answer to another request".into())),

@@ -66,6 +66,20 @@ impl Coordinator {
         consistency: Consistency,
         max_bytes: usize,
     ) -> Result<Page, ClusterError> {
+        loop {
+            match self.try_read_page(command.clone(), consistency, max_bytes).await {
+                Err(ClusterError::Stale(version)) => self.follow_members(version).await?,
+                read => return read,
+            }
+        }
+    }
+
+    async fn try_read_page(
+        &self,
+        command: ReadCommand,
+        consistency: Consistency,
+        max_bytes: usize,
+    ) -> Result<Page, ClusterError> {
         let placement = self.placement.load_full();
         let PartitionSelection::Key(key) = &command.partitions else {
             return self.read_range(&placement, command, consistency, max_bytes).await;

@@ -41,12 +41,14 @@ impl Coordinator {
             let (target, repaired) = (plan.replicas[*place], repaired.clone());
             let (local, peers, timeout) =
                 (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.write);
+            let members = plan.members;
             self.env.tasks.spawn_local(async move {
                 for mutation in lacking {
                     let taken = if target.local {
                         local.mutate(&mutation).await.map_err(ClusterError::from)
                     } else {
-                        expect_mutated(peers.ask(target.internode, Body::Mutate(mutation), timeout).await)
+                        let body = Body::Mutate(mutation);
+                        expect_mutated(peers.ask_chosen(members, target.internode, body, timeout).await)
                     };
                     if taken.is_err() {
                         return;

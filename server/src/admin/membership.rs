@@ -16,7 +16,7 @@ type Request = (State<Arc<Shared>>, Query<Target>);
 /// until it is stopped.
 pub(super) async fn decommission(State(shared): State<Arc<Shared>>) -> Answer {
     let host = shared.node.info.identity.host;
-    take_out(Arc::clone(&shared), host).await?;
+    drop(take_out(Arc::clone(&shared), host).await?);
     operations::drain(State(shared)).await
 }
 
