@@ -42,6 +42,8 @@ pub(super) struct Asking<'a> {
     under_way: usize,
     /// Nobody was asked from this place of the plan on.
     next: usize,
+    /// Digests differed: only data count.
+    only_data: bool,
     gather: Gather<'a>,
     /// What came, by place in the plan.
     pub(super) got: Vec<(usize, Got)>,
@@ -65,6 +67,7 @@ impl<'a> Asking<'a> {
             replied,
             under_way: 0,
             next: 0,
+            only_data: false,
             gather,
             got: Vec::new(),
         }
@@ -83,6 +86,7 @@ impl<'a> Asking<'a> {
 
     /// Asks those that gave a digest for what they hold.
     pub(super) fn ask_for_data(&mut self) {
+        self.only_data = true;
         self.gather = Gather::new(self.plan);
         let (data, digests): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.got).into_iter().partition(|(_, got)| matches!(got, Got::Data(_)));
@@ -153,6 +157,8 @@ impl<'a> Asking<'a> {
                 Ok(Some((place, said))) => {
                     self.under_way -= 1;
                     match said {
+                        // It was asked before digests differed.
+                        Ok(Got::Digest(_)) if self.only_data => self.ask(place, Want::Data),
                         Ok(got) => {
                             self.gather.take(&self.plan.replicas[place]);
                             self.got.push((place, got));
