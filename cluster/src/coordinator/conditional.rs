@@ -311,7 +311,8 @@ impl Proposer<'_> {
         Ok(())
     }
 
-    /// Sends a request to some of the replicas. Answers come as they come.
+    /// Sends a request to some of the replicas. Answers come as they come. Who misses what was chosen
+    /// gets a hint, as with any other write.
     fn ask(
         &self,
         step: Step,
@@ -324,16 +325,25 @@ impl Proposer<'_> {
             let request =
                 Request { step, table: self.table, key: self.key.clone(), proposal: proposal.clone() };
             let answers = answers.clone();
-            let (local, peers, timeout) = (
+            let (local, peers, hints, timeout) = (
                 Arc::clone(&self.coordinator.replica),
                 Arc::clone(&self.coordinator.peers),
+                Arc::clone(&self.coordinator.hints),
                 self.coordinator.timeouts.write,
             );
             self.coordinator.env.tasks.spawn_local(async move {
                 let answer = if replica.local {
                     local.paxos(request).await
                 } else {
-                    match peers.ask(replica.internode, Body::Paxos(request.encode()), timeout).await {
+                    let asked = peers.ask(replica.internode, Body::Paxos(request.encode()), timeout).await;
+                    let chosen = &request.proposal.mutation;
+                    if step == Step::Commit
+                        && !chosen.is_empty()
+                        && matches!(asked, Err(ClusterError::Peer(_)))
+                    {
+                        hints.hint(replica.host, chosen);
+                    }
+                    match asked {
                         Ok(Body::PaxosAnswer(bytes)) => Answer::decode(&bytes),
                         Ok(Body::Failed(reason)) => Err(ClusterError::Invalid(reason)),
                         Ok(_) => Err(ClusterError::Peer("an answer to another request".into())),
