@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use dodona::bench::{self, BenchArgs};
+use dodona::cluster::{self, ClusterArgs};
 use dodona::dataset::{self, DatasetArgs};
 use dodona::nodetool::{self, NodetoolArgs};
 use dodona::shell::{self, ShellArgs};
@@ -26,6 +27,8 @@ enum Command {
     Shell(Box<ShellArgs>),
     /// Administration of a running node
     Nodetool(Box<NodetoolArgs>),
+    /// Several nodes on this machine
+    Cluster(ClusterArgs),
     /// Load a node and measure it
     Bench(Box<BenchArgs>),
     /// Rows of mixed types made from a seed, to load and to compare
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Some(Command::Start(args)) => start::run(&args).map_err(|error| error.to_string()),
         Some(Command::Shell(args)) => shell::run(&args).map_err(|error| error.to_string()),
         Some(Command::Nodetool(args)) => nodetool::run(&args).map_err(|error| error.to_string()),
+        Some(Command::Cluster(args)) => cluster::run(&args).map_err(|error| error.to_string()),
         Some(Command::Bench(args)) => bench::run(&args).map_err(|error| error.to_string()),
         Some(Command::Dataset(args)) => dataset::run(&args).map_err(|error| error.to_string()),
     };

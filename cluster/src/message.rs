@@ -39,6 +39,8 @@ pub enum Body {
     PaxosAnswer(Vec<u8>),
     /// Lead a change of counters: the level (u8), and a [`crate::counter::CounterUpdate`].
     Count(Vec<u8>),
+    /// Remove all rows of a table (its id, 16 bytes). The answer is [`Body::Mutated`].
+    Truncate(Vec<u8>),
     /// The receiver was chosen by members of an earlier version than this one (u64).
     Stale(Vec<u8>),
     /// Who speaks on a connection ([`crate::transport::Introduction`]).
@@ -91,6 +93,7 @@ impl Message {
             Body::Count(bytes) => (8, bytes),
             Body::Hello(bytes) => (17, bytes),
             Body::Stale(bytes) => (18, bytes),
+            Body::Truncate(bytes) => (19, bytes),
             Body::Gossip(bytes) => (9, bytes),
             Body::Gossiped(bytes) => (10, bytes),
             Body::Metadata(bytes) => (11, bytes),
@@ -164,6 +167,7 @@ impl Message {
             16 => Body::Streamed(rest.to_vec()),
             17 => Body::Hello(rest.to_vec()),
             18 => Body::Stale(rest.to_vec()),
+            19 => Body::Truncate(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, body })

@@ -1,14 +1,11 @@
 //! Requests to a node's administration service.
 
-use super::{NodetoolArgs, NodetoolError};
+use super::NodetoolError;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
-
-/// How long to wait for an answer: compactions take their time.
-const PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// The query of a URL.
 pub(super) fn query(parts: &[(&str, Option<&str>)]) -> String {
@@ -36,11 +33,17 @@ fn escaped(text: &str) -> String {
 }
 
 /// One request over a connection of its own, which the node closes after its answer.
-pub(super) fn call(args: &NodetoolArgs, method: &str, path: &str) -> Result<Value, NodetoolError> {
-    let address = format!("{}:{}", args.host, args.port);
+pub(crate) fn call(
+    host: &str,
+    port: u16,
+    patience: Duration,
+    method: &str,
+    path: &str,
+) -> Result<Value, NodetoolError> {
+    let address = format!("{host}:{port}");
     let failed = |error| NodetoolError::Connect(address.clone(), error);
-    let mut stream = TcpStream::connect((args.host.as_str(), args.port)).map_err(failed)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    let mut stream = TcpStream::connect((host, port)).map_err(failed)?;
+    stream.set_read_timeout(Some(patience)).map_err(failed)?;
     let request = format!("{method} /api/v1/{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = String::new();

@@ -2,14 +2,18 @@
 //! shape of Cassandra's nodetool.
 #![allow(clippy::disallowed_types, reason = "the outermost layer of the binary: it talks to a real socket")]
 
-mod client;
+pub(crate) mod client;
 mod cluster_report;
 mod report;
 
 use clap::{Args, Subcommand};
 use client::{call, query};
 use serde_json::Value;
+use std::time::Duration;
 use thiserror::Error;
+
+/// How long to wait for an answer: compactions take their time.
+const PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// Arguments of `dodona nodetool`.
 #[derive(Clone, Debug, Args)]
@@ -208,7 +212,8 @@ pub enum NodetoolError {
 /// # Errors
 /// The node does not answer, or refuses.
 pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
-    let get = |path: &str| call(args, "GET", path);
+    let ask = |method: &str, path: &str| call(&args.host, args.port, PATIENCE, method, path);
+    let get = |path: &str| ask("GET", path);
     let of = |what: &str, keyspace: &Option<String>| {
         format!("{what}{}", query(&[("keyspace", keyspace.as_deref())]))
     };
@@ -242,7 +247,7 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         NodetoolCommand::Statusautocompaction { all, tables } => {
             report::automatic_compaction(&get(&format!("autocompaction{}", tables.query()))?, *all)
         }
-        command => change(command, &|path| call(args, "POST", path))?,
+        command => change(command, &|path| ask("POST", path))?,
     };
     crate::output::print(&text);
     Ok(())

@@ -311,7 +311,8 @@ impl Proposer<'_> {
         Ok(())
     }
 
-    /// Sends a request to some of the replicas. Answers come as they come.
+    /// Sends a request to some of the replicas. Answers come as they come. Who misses what was chosen
+    /// gets a hint, as with any other write.
     fn ask(
         &self,
         step: Step,
@@ -324,9 +325,10 @@ impl Proposer<'_> {
             let request =
                 Request { step, table: self.table, key: self.key.clone(), proposal: proposal.clone() };
             let answers = answers.clone();
-            let (local, peers, timeout, members) = (
+            let (local, peers, hints, timeout, members) = (
                 Arc::clone(&self.coordinator.replica),
                 Arc::clone(&self.coordinator.peers),
+                Arc::clone(&self.coordinator.hints),
                 self.coordinator.timeouts.write,
                 self.plan.members,
             );
@@ -335,7 +337,15 @@ impl Proposer<'_> {
                     local.paxos(request).await
                 } else {
                     let body = Body::Paxos(request.encode());
-                    match peers.ask_chosen(members, replica.internode, body, timeout).await {
+                    let asked = peers.ask_chosen(members, replica.internode, body, timeout).await;
+                    let chosen = &request.proposal.mutation;
+                    if step == Step::Commit
+                        && !chosen.is_empty()
+                        && matches!(asked, Err(ClusterError::Peer(_)))
+                    {
+                        hints.hint(replica.host, chosen);
+                    }
+                    match asked {
                         Ok(Body::PaxosAnswer(bytes)) => Answer::decode(&bytes),
                         Ok(Body::Failed(reason)) => Err(ClusterError::Invalid(reason)),
                         Ok(_) => Err(ClusterError::Peer("an answer to another request".into())),

@@ -16,6 +16,7 @@ mod read;
 mod repair;
 pub mod speculate;
 mod tables;
+mod truncate;
 mod write;
 
 pub use read::TryRead;
