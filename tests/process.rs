@@ -109,6 +109,11 @@ fn a_start_that_cannot_work_says_what_to_do() {
     let data = directory.path().to_str().unwrap();
     let in_use = failed(&["--data", data, "--port", "0", "--admin-port", "0"]);
     assert!(in_use.contains("in use by another process"), "{in_use}");
+    // It has left the running node's files alone.
+    assert!(node.shell(SCHEMA).status.success());
+    drop(node);
+    let node = Node::on(directory.path());
+    assert!(node.shell("SELECT * FROM ks.t").status.success(), "what was defined is there again");
     let missing = failed(&["--config", "/nowhere/dodona.toml"]);
     assert!(missing.contains("/nowhere/dodona.toml"), "{missing}");
 }

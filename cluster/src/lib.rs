@@ -16,6 +16,7 @@
 pub mod allocation;
 pub mod batch_log;
 pub mod coordinator;
+mod copied;
 pub mod counter;
 pub mod error;
 pub mod gossip;

@@ -6,6 +6,7 @@
 //! Every step is found in the log again after a crash of any party.
 
 use crate::allocation::tokens_for;
+use crate::copied::refuse_copy;
 use crate::error::ClusterError;
 use crate::identity::Identity;
 use crate::liveness::Liveness;
@@ -18,6 +19,7 @@ use crate::ring::{Member, Status};
 use crate::streaming::Fetcher;
 use crate::transport::{Introduction, Peers};
 use dodona_env::Env;
+use dodona_storage::DirectoryLock;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,13 +41,20 @@ const REPLICATION_FACTOR: usize = 3;
 const TRIES: usize = 20;
 
 /// Makes a new node a member of its seeds' cluster. Does nothing for a node that is a member
-/// already, or that is to begin a cluster. Waits for seeds that do not answer.
+/// already, or that is to begin a cluster; but refuses one whose data directory was copied from a
+/// member that runs. Waits for seeds that do not answer.
 ///
 /// # Errors
 /// The cluster has another name, or does not take the node in; the disk fails.
 pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterError> {
+    let _lock = DirectoryLock::take(env)?;
     let known = Identity::read(&*env.disk)?;
-    if settings.seeds.is_empty() || !settings.members.is_empty() || Store::exists(&*env.disk)? {
+    if let Some(identity) = &known
+        && Store::exists(&*env.disk)?
+    {
+        return refuse_copy(env, settings, identity).await;
+    }
+    if settings.seeds.is_empty() || !settings.members.is_empty() {
         return Ok(());
     }
     let host = known.as_ref().map_or_else(|| env.random.uuid_v4(), |identity| identity.host);

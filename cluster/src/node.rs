@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_env::net::BoxFuture;
 use dodona_env::watch;
-use dodona_storage::{Engine, EngineSettings, Maintained, Recovered, StorageError};
+use dodona_storage::{DirectoryLock, Engine, EngineSettings, Maintained, Recovered, StorageError};
 use dodona_types::TableId;
 use dodona_types::schema::{Keyspace, Schema};
 use std::collections::BTreeSet;
@@ -135,6 +135,8 @@ impl Node {
     /// # Errors
     /// The data directory is in use, damaged or of a newer format; the operating system refuses.
     pub fn start(env: Env, settings: NodeSettings, builtin: Builtin) -> Result<Arc<Self>, ClusterError> {
+        // Before anything is written: another process may be at work in there.
+        let lock = DirectoryLock::take(&env)?;
         let identity = identity(&env, &settings)?;
         let store = Arc::new(open_store(&env, &settings, &identity)?);
         let metadata = store.metadata();
@@ -145,7 +147,8 @@ impl Node {
             .tables()
             .map(|table| table_settings(table, builtin.volatile.contains(&table.id)))
             .collect::<Result<Vec<_>, _>>()?;
-        let (engine, recovered) = Engine::open(env.clone(), settings.engine.clone(), identity.host, tables)?;
+        let (engine, recovered) =
+            Engine::open_locked(lock, env.clone(), settings.engine.clone(), identity.host, tables)?;
         let engine = Arc::new(engine);
         let placement = Placement::of(Arc::clone(&schema), &metadata, identity.host);
         let placement = Arc::new(ArcSwap::from_pointee(placement.ok_or_else(|| removed(&identity))?));
@@ -620,7 +623,11 @@ fn identity(env: &Env, settings: &NodeSettings) -> Result<Identity, ClusterError
 }
 
 /// Opens the metadata log, or begins the one of a new cluster.
-fn open_store(env: &Env, settings: &NodeSettings, identity: &Identity) -> Result<Store, ClusterError> {
+pub(crate) fn open_store(
+    env: &Env,
+    settings: &NodeSettings,
+    identity: &Identity,
+) -> Result<Store, ClusterError> {
     let disk = Arc::clone(&env.disk);
     let alone = |schema| Metadata::of_members([settings.first_member(identity)], schema);
     if Store::exists(&*disk)? {

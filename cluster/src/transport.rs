@@ -232,6 +232,17 @@ async fn open(env: &Env, peer: SocketAddr, introduction: Introduction) -> Result
     Ok((reader, writer))
 }
 
+/// The host id of the node that listens at an address. None if none answers in time.
+pub async fn who_is_at(env: &Env, address: SocketAddr, introduction: Introduction) -> Option<Uuid> {
+    let meet = async {
+        let (mut reader, mut writer) = tokio::io::split(env.net.connect(address).await.ok()?);
+        write_message(&mut writer, introduction.encode()).await.ok()?;
+        let theirs = Introduction::decode(&read_message(&mut reader).await.ok()?.body).ok()?;
+        Some(theirs.host)
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, meet).await.ok().flatten()
+}
+
 async fn write_message(writer: &mut WriteHalf<Box<dyn Stream>>, body: Body) -> std::io::Result<()> {
     let mut buffer = Vec::new();
     Message { id: 0, patience_micros: 0, members: 0, body }.encode(&mut buffer);

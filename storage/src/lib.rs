@@ -33,7 +33,7 @@ pub mod table;
 pub use engine::Engine;
 pub use engine::compact::Compaction;
 pub use engine::maintain::Maintained;
-pub use engine::recovery::Recovered;
+pub use engine::recovery::{DirectoryLock, Recovered};
 pub use error::StorageError;
 pub use page::Page;
 pub use settings::{EngineSettings, SyncMode};

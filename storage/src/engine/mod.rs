@@ -72,7 +72,7 @@ pub struct Engine {
     pub(crate) throttle: Throttle,
     /// The table whose turn it is to be compacted.
     pub(crate) next_table: AtomicUsize,
-    pub(crate) _lock: Box<dyn Send + Sync>,
+    pub(crate) _lock: recovery::DirectoryLock,
 }
 
 impl Engine {

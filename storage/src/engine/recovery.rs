@@ -36,9 +36,28 @@ pub struct Recovered {
     pub sstables: usize,
 }
 
+/// The lock of a data directory: whoever holds it is alone in there. Nothing in the directory is
+/// read or written without it.
+pub struct DirectoryLock(#[expect(dead_code, reason = "held until it is dropped")] Box<dyn Send + Sync>);
+
+impl DirectoryLock {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// Another process has it, or the operating system refuses.
+    pub fn take(env: &Env) -> Result<Self> {
+        env.disk.lock(LOCK_FILE).map(Self).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => StorageError::InUse,
+            _ => StorageError::Io { action: "locking", path: LOCK_FILE.into(), source: Arc::new(error) },
+        })
+    }
+}
+
 impl Engine {
-    /// Opens the data directory: takes its lock, reads the manifest, opens the files of `tables`
-    /// and replays the commit log. What belongs to other tables is removed.
+    /// Takes the lock of the data directory and opens it.
+    ///
+    /// # Errors
+    /// The directory is in use, or what [`Self::open_locked`] says.
     ///
     /// # Errors
     /// The directory is in use, of a newer format, damaged, or the operating system refuses.
@@ -48,10 +67,22 @@ impl Engine {
         host: Uuid,
         tables: Vec<TableSettings>,
     ) -> Result<(Self, Recovered)> {
-        let lock = env.disk.lock(LOCK_FILE).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => StorageError::InUse,
-            _ => StorageError::Io { action: "locking", path: LOCK_FILE.into(), source: Arc::new(error) },
-        })?;
+        let lock = DirectoryLock::take(&env)?;
+        Self::open_locked(lock, env, settings, host, tables)
+    }
+
+    /// Opens a data directory that is locked: reads the manifest, opens the files of `tables` and
+    /// replays the commit log. What belongs to other tables is removed.
+    ///
+    /// # Errors
+    /// The directory is of a newer format, damaged, or the operating system refuses.
+    pub fn open_locked(
+        lock: DirectoryLock,
+        env: Env,
+        settings: EngineSettings,
+        host: Uuid,
+        tables: Vec<TableSettings>,
+    ) -> Result<(Self, Recovered)> {
         check_layout(&env)?;
         prepare_directory(&*env.disk)?;
         env.disk.create_dir_all(sstable::DIRECTORY).during("creating", sstable::DIRECTORY)?;

@@ -1,0 +1,36 @@
+//! A copy of a data directory is no node of its own: it has the host id of the node it was copied
+//! from, and two of one id would both vote, and both write to the same replica's place.
+
+use crate::error::ClusterError;
+use crate::identity::Identity;
+use crate::node::{NodeSettings, open_store};
+use crate::transport::{Introduction, who_is_at};
+use dodona_env::Env;
+use uuid::Uuid;
+
+/// Refuses a node that moves to another address while a node with its host id still runs at the one
+/// that the metadata log knows.
+///
+/// # Errors
+/// It does; or the log cannot be read.
+pub(crate) async fn refuse_copy(
+    env: &Env,
+    settings: &NodeSettings,
+    identity: &Identity,
+) -> Result<(), ClusterError> {
+    let metadata = open_store(env, settings, identity)?.metadata();
+    let Some(member) = metadata.member(identity.host) else { return Ok(()) };
+    if member.internode == settings.internode {
+        return Ok(());
+    }
+    // Under its own id it would be refused without learning who it met.
+    let stranger = Introduction { cluster: Uuid::nil(), host: env.random.uuid_v4() };
+    match who_is_at(env, member.internode, stranger).await {
+        Some(host) if host == identity.host => Err(ClusterError::Invalid(format!(
+            "the node {host} runs at {} already, and this is its data directory, copied: stop that node if it is to \
+             run here, or start a new node with an empty data directory",
+            member.internode
+        ))),
+        _ => Ok(()),
+    }
+}

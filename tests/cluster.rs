@@ -1,0 +1,264 @@
+//! Several nodes as processes: how they join, what they refuse, and what is left when one is killed.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test of processes: real sockets, pipes and files"
+)]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_dodona");
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until something is so.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "not after {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Loopback addresses, of which no other process of these tests uses the first three bytes.
+fn free_network() -> [u8; 3] {
+    let id = std::process::id();
+    [127, (id % 250 + 1) as u8, (id / 250 % 250 + 1) as u8]
+}
+
+/// Where a node is and what it keeps.
+#[derive(Clone)]
+struct Place {
+    data: PathBuf,
+    port: u16,
+    internode: u16,
+    admin: u16,
+}
+
+impl Place {
+    fn new(directory: &Path, name: &str) -> Self {
+        let [port, internode, admin] = std::array::from_fn(|_| free_port());
+        Self { data: directory.join(name), port, internode, admin }
+    }
+
+    fn command(&self, seed: u16) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["start", "--cores", "1", "--log-level", "warn", "--port", &self.port.to_string()])
+            .args(["--internode-port", &self.internode.to_string(), "--admin-port", &self.admin.to_string()])
+            .args(["--seeds", &format!("127.0.0.1:{seed}"), "--data"])
+            .arg(&self.data);
+        command
+    }
+
+    /// The message of a node that cannot start here.
+    fn refused(&self, seed: u16, more: &[&str]) -> String {
+        let mut node =
+            self.command(seed).args(more).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        until("the node ends", || node.try_wait().unwrap().is_some());
+        let mut message = String::new();
+        node.stderr.take().unwrap().read_to_string(&mut message).unwrap();
+        assert_eq!(node.wait().unwrap().code(), Some(1), "{message}");
+        message
+    }
+
+    fn start(&self, seed: u16) -> Node {
+        let process = self.command(seed).stdout(Stdio::null()).spawn().unwrap();
+        let mut node = Node { place: self.clone(), process };
+        until("the node is ready", || {
+            assert!(node.process.try_wait().unwrap().is_none(), "the node has ended");
+            TcpStream::connect((Ipv4Addr::LOCALHOST, node.place.port)).is_ok()
+                && node.run("nodetool", &["status"]).status.success()
+        });
+        node
+    }
+}
+
+/// A node that is killed when the test ends.
+struct Node {
+    place: Place,
+    process: Child,
+}
+
+impl Node {
+    fn run(&self, what: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        match what {
+            "nodetool" => command.args(["nodetool", "-p", &self.place.admin.to_string()]),
+            _ => command.args([what, "127.0.0.1", &self.place.port.to_string()]),
+        };
+        command.args(arguments).output().unwrap()
+    }
+
+    fn nodetool(&self, arguments: &[&str]) -> String {
+        let output = self.run("nodetool", arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What statements give, or the error.
+    fn try_cql(&self, statements: &str) -> Result<String, String> {
+        let output = self.run("shell", &["-e", statements]);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    fn cql(&self, statements: &str) -> String {
+        self.try_cql(statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
+    }
+
+    fn sees_up(&self) -> usize {
+        self.nodetool(&["status", "system_traces"]).matches("\nUN  ").count()
+    }
+
+    fn kill(mut self) -> Place {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.place.clone()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Three nodes that see each other, and the first one's port for others.
+fn three(directory: &Path) -> (Vec<Node>, u16) {
+    let places = ["one", "two", "three"].map(|name| Place::new(directory, name));
+    let seed = places[0].internode;
+    let nodes: Vec<Node> = places.iter().map(|place| place.start(seed)).collect();
+    until("all see all", || nodes.iter().all(|node| node.sees_up() == 3));
+    (nodes, seed)
+}
+
+const SCHEMA: &str = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}; \
+    CREATE TABLE ks.t (k int PRIMARY KEY, v text); CREATE TABLE ks.n (k int PRIMARY KEY, n counter)";
+
+#[test]
+fn what_a_killed_node_has_missed_is_brought_to_it_when_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[1].cql(SCHEMA);
+    nodes[2].cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (1, 'before')");
+    assert!(nodes[0].cql("CONSISTENCY QUORUM; SELECT v FROM ks.t WHERE k = 1").contains("before"));
+    let killed = nodes.pop().unwrap().kill();
+    for node in &nodes {
+        node.cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (2, 'meanwhile')");
+        let read = node.cql("CONSISTENCY QUORUM; SELECT v FROM ks.t");
+        assert!(read.contains("before") && read.contains("meanwhile"), "{read}");
+        node.cql("CONSISTENCY QUORUM; UPDATE ks.n SET n = n + 1 WHERE k = 1");
+    }
+    nodes[0].cql("INSERT INTO ks.t (k, v) VALUES (3, 'once') IF NOT EXISTS");
+    let again = nodes[1].cql("INSERT INTO ks.t (k, v) VALUES (3, 'twice') IF NOT EXISTS");
+    assert!(again.contains("False") || again.contains("false"), "{again}");
+    assert!(nodes[0].nodetool(&["netstats"]).contains("Hints for 127.0.0.1:"));
+    let back = killed.start(seed);
+    until("all see it again", || nodes.iter().chain([&back]).all(|node| node.sees_up() == 3));
+    until("no hints wait", || {
+        nodes.iter().all(|node| node.nodetool(&["netstats"]).contains("No hints wait."))
+    });
+    // Nothing but what the node itself has: the others are gone.
+    nodes.clear();
+    let own = back.cql("CONSISTENCY ONE; SELECT v FROM ks.t; SELECT n FROM ks.n WHERE k = 1");
+    assert!(["before", "meanwhile", "once"].iter().all(|value| own.contains(value)), "{own}");
+    assert!(own.lines().any(|line| line.trim() == "2"), "{own}");
+}
+
+#[test]
+fn definitions_made_on_all_nodes_at_once_come_to_be_on_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let (nodes, _) = three(directory.path());
+    nodes[0]
+        .cql("CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 2}");
+    std::thread::scope(|scope| {
+        for (index, node) in nodes.iter().enumerate() {
+            let tables = (0..5).map(move |n| format!("CREATE TABLE ks.t_{index}_{n} (k int PRIMARY KEY)"));
+            scope.spawn(move || tables.for_each(|table| drop(node.cql(&table))));
+        }
+    });
+    for node in &nodes {
+        let tables = node.cql("SELECT count(*) FROM system_schema.tables WHERE keyspace_name = 'ks'");
+        assert!(tables.lines().any(|line| line.trim() == "15"), "{tables}");
+    }
+    until("all tell the same version", || {
+        let described = nodes[0].nodetool(&["describecluster"]);
+        described.lines().filter(|line| line.matches("127.0.0.1:").count() == 3 && line.contains('-')).count()
+            == 1
+    });
+}
+
+#[test]
+fn a_node_that_cannot_belong_here_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    let other = Place::new(directory.path(), "other").refused(seed, &["--cluster-name", "another"]);
+    assert!(other.contains("correct cluster_name or the seeds"), "{other}");
+    // A member's address and an empty disk.
+    let place = nodes.pop().unwrap().kill();
+    let empty = Place { data: directory.path().join("empty"), ..place.clone() };
+    let message = empty.refused(seed, &[]);
+    assert!(message.contains("nodetool removenode"), "{message}");
+    // Garbage on the port for nodes ends that connection only.
+    let mut garbage = TcpStream::connect((Ipv4Addr::LOCALHOST, seed)).unwrap();
+    garbage.write_all(&[0xff; 4_096]).unwrap();
+    garbage.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Closed or reset, not left open.
+    let ended = garbage.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+    assert!(!matches!(ended, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{ended:?}");
+    nodes[1].cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (1, 'still')");
+    assert!(nodes[0].cql("CONSISTENCY QUORUM; SELECT v FROM ks.t WHERE k = 1").contains("still"));
+    // The same disk twice, and a copy of it.
+    let one_disk = Place { data: nodes[1].place.data.clone(), ..Place::new(directory.path(), "unused") };
+    let twice = one_disk.refused(seed, &[]);
+    assert!(twice.contains("in use by another process"), "{twice}");
+    let copy = Place::new(directory.path(), "copy");
+    assert!(Command::new("cp").arg("-r").args([&one_disk.data, &copy.data]).status().unwrap().success());
+    let copied = copy.refused(seed, &[]);
+    assert!(copied.contains("copied") && copied.contains("an empty data directory"), "{copied}");
+}
+
+#[test]
+fn a_cluster_on_this_machine_goes_up_and_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path().join("c");
+    let [a, b, c] = free_network();
+    let first = format!("{a}.{b}.{c}.1");
+    if TcpListener::bind((first.as_str(), 0)).is_err() {
+        eprintln!("this machine has no address {first}: nothing is tested");
+        return;
+    }
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(BINARY).arg("cluster").args(arguments).arg("--dir").arg(&dir).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    };
+    let up = run(&["up", "2", "--data-centers", "2", "--first", &first]).unwrap();
+    assert_eq!(up.matches("  up\n").count(), 2, "{up}");
+    assert!(up.contains("datacenter2") && up.contains(&format!("http://{a}.{b}.{c}.2:7199")), "{up}");
+    let again = run(&["up"]).unwrap_err();
+    assert!(again.contains("`dodona cluster down` stops them"), "{again}");
+    let other =
+        ["cluster", "up", "1", "--first", &first, "--dir", directory.path().join("d").to_str().unwrap()]
+            .map(str::to_owned);
+    let taken = String::from_utf8(Command::new(BINARY).args(other).output().unwrap().stderr).unwrap();
+    assert!(taken.contains("is taken by ") && taken.contains("--first"), "{taken}");
+    run(&["kill", "2"]).unwrap();
+    assert_eq!(run(&["status"]).unwrap().matches("stopped\n").count(), 1);
+    assert_eq!(run(&["restart", "2"]).unwrap().matches("  up\n").count(), 2);
+    assert!(run(&["down"]).unwrap().contains("all nodes are stopped"));
+    assert_eq!(run(&["status"]).unwrap().matches("stopped\n").count(), 2);
+}
