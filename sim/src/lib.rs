@@ -19,6 +19,7 @@ pub mod engine;
 pub mod invariants;
 pub mod model;
 pub mod net;
+pub mod quorum;
 pub mod reading;
 pub mod ring;
 pub mod single;

@@ -6,18 +6,16 @@ use crate::clock::SimClock;
 use crate::conditional::{Client, Told};
 use crate::counting::{self, Tally};
 use crate::disk::SimDisk;
-use crate::invariants::judge;
-use crate::model::{Action, Model};
 use crate::net::SimNet;
+use crate::quorum::{self, Rows};
 use crate::reading;
 use crate::trace::Trace;
-use crate::world::{PARTITIONS, ROWS, builtin, create_table, mutation, read_partition, seen};
+use crate::world::{builtin, create_table};
 use dodona_cluster::coordinator::Timeouts;
 use dodona_cluster::ring::{Member, Status, even_tokens};
 use dodona_cluster::{Node, NodeSettings};
-use dodona_env::{Clock, Env, Mutants, Random, Tasks};
+use dodona_env::{Env, Mutants, Random, Tasks};
 use dodona_storage::{EngineSettings, SyncMode};
-use dodona_types::Consistency;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,10 +27,8 @@ const PORT: u16 = 7000;
 
 /// What all hosts share: the simulation has one thread.
 struct Shared {
-    model: Mutex<Model>,
+    rows: Arc<Rows>,
     trace: Trace,
-    violation: Mutex<Option<String>>,
-    judged: Mutex<u64>,
     /// No faults any more: everything must be reachable and right.
     healed: Mutex<bool>,
     converged: Mutex<usize>,
@@ -48,10 +44,8 @@ struct Shared {
 pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed);
     let shared = Arc::new(Shared {
-        model: Mutex::default(),
+        rows: Arc::default(),
         trace: Trace::default(),
-        violation: Mutex::default(),
-        judged: Mutex::default(),
         healed: Mutex::default(),
         converged: Mutex::default(),
         told: Arc::default(),
@@ -81,12 +75,12 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     }
     let faults = random.split("faults");
     let restarts = drive(&mut sim, &faults, &disks, &shared);
-    let violation = shared.violation.lock().clone().or_else(|| shared.told.judge().err());
+    let violation = shared.rows.violation().or_else(|| shared.told.judge().err());
     let (operations, applied) = shared.told.counts();
     let verdict = Verdict {
         trace: shared.trace.hash(),
-        acknowledged: shared.model.lock().acknowledged + applied + shared.tally.acknowledged(),
-        judged: *shared.judged.lock() + operations,
+        acknowledged: shared.rows.acknowledged() + applied + shared.tally.acknowledged(),
+        judged: shared.rows.judged() + operations,
         restarts,
         violation,
     };
@@ -100,9 +94,9 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
     let mut down: Vec<usize> = Vec::new();
     for step in 0..6_000u32 {
         if let Err(error) = sim.step() {
-            shared.violation.lock().get_or_insert_with(|| format!("the simulation ended: {error}"));
+            shared.rows.broken(format!("the simulation ended: {error}"));
         }
-        if shared.violation.lock().is_some() {
+        if shared.rows.violation().is_some() {
             return restarts;
         }
         if step % 250 != 249 {
@@ -145,14 +139,14 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
     heal(sim);
     *shared.healed.lock() = true;
     for _ in 0..30_000u32 {
-        if *shared.converged.lock() >= NODES.len() || shared.violation.lock().is_some() {
+        if *shared.converged.lock() >= NODES.len() || shared.rows.violation().is_some() {
             return restarts;
         }
         if let Err(error) = sim.step() {
-            shared.violation.lock().get_or_insert_with(|| format!("the simulation ended: {error}"));
+            shared.rows.broken(format!("the simulation ended: {error}"));
         }
     }
-    shared.violation.lock().get_or_insert_with(|| "no progress after everything was healed".into());
+    shared.rows.broken("no progress after everything was healed".into());
     restarts
 }
 
@@ -275,19 +269,26 @@ impl Host {
         let (reads, shared) = (reader("reading"), Arc::clone(&self.shared));
         node.env.tasks.spawn_local(async move {
             if let Err(broken) = reads.run(|| *shared.healed.lock()).await {
-                shared.violation.lock().get_or_insert(broken);
+                shared.rows.broken(broken);
             }
         });
+        let rows = quorum::Client {
+            node: Arc::clone(&node),
+            random: self.random.clone(),
+            index: self.index,
+            rows: Arc::clone(&self.shared.rows),
+            trace: self.shared.trace.clone(),
+        };
         loop {
             if *self.shared.healed.lock() {
                 client("last reads").read_all().await;
                 if let Err(broken) = counter("last counts").judge().await {
-                    self.shared.violation.lock().get_or_insert(broken);
+                    self.shared.rows.broken(broken);
                 }
-                self.converge(&node).await;
+                rows.converge().await;
                 // This takes longer than tombstones of the other table are kept.
                 if let Err(broken) = reader("last").converge(NODES.len()).await {
-                    self.shared.violation.lock().get_or_insert(broken);
+                    self.shared.rows.broken(broken);
                 }
                 *self.shared.converged.lock() += 1;
                 // Other nodes still need this one's answers.
@@ -295,87 +296,7 @@ impl Host {
                     dodona_env::clock::sleep(Duration::from_secs(1)).await;
                 }
             }
-            if self.random.chance(0.5) {
-                self.write(&node, &clock).await;
-            } else {
-                self.read(&node).await;
-            }
-            dodona_env::clock::sleep(Duration::from_millis(self.random.below(30))).await;
-        }
-    }
-
-    /// Timestamps are unique over all nodes: the last digits are the node's.
-    fn timestamp(&self, node: &Node) -> i64 {
-        node.timestamps.next() * 4 + self.index as i64
-    }
-
-    async fn write(&self, node: &Arc<Node>, clock: &SimClock) {
-        let row = (self.random.below(PARTITIONS) as u8, self.random.below(ROWS) as u8);
-        let timestamp = self.timestamp(node);
-        let action =
-            if self.random.chance(0.2) { Action::Delete } else { Action::Put(self.random.next_u64()) };
-        self.shared.model.lock().attempt(row, timestamp, action);
-        let mutation = mutation(row, timestamp, action, clock.wall_seconds());
-        if node.coordinator.write(&[mutation], Consistency::Quorum).await.is_ok() {
-            let mut model = self.shared.model.lock();
-            model.acknowledge(row, timestamp, Duration::ZERO);
-        }
-    }
-
-    async fn read(&self, node: &Arc<Node>) {
-        let partition = self.random.below(PARTITIONS) as u8;
-        // What was acknowledged before the read began must be seen by it.
-        self.shared.model.lock().promise(Duration::ZERO);
-        let promised: Vec<_> = (0..ROWS as u8).map(|row| self.newest_promise((partition, row))).collect();
-        let levels = [Consistency::Quorum, Consistency::LocalQuorum, Consistency::All, Consistency::Two];
-        let level = levels[self.random.below(4) as usize];
-        let Ok(rows) = read_partition(node, partition, level).await else {
-            return;
-        };
-        self.shared.trace.note(&format!("{} {partition} {rows:?}", self.index));
-        let model = self.shared.model.lock();
-        for row in 0..ROWS as u8 {
-            let id = (partition, row);
-            *self.shared.judged.lock() += 1;
-            let mut broken = crate::invariants::phantom::judge(&model, id, seen(&rows, id)).err();
-            if let Some(promise) = promised[usize::from(row)] {
-                let shown = seen(&rows, id).map_or(i64::MIN, |(timestamp, _)| timestamp);
-                let deleted = model
-                    .attempts(id)
-                    .iter()
-                    .any(|attempt| attempt.action == Action::Delete && attempt.timestamp >= promise);
-                if shown < promise && !(seen(&rows, id).is_none() && deleted) {
-                    broken.get_or_insert_with(|| format!("row {id:?} shows timestamp {shown} at {level}, although {promise} was acknowledged at QUORUM before"));
-                }
-            }
-            if let Some(broken) = broken {
-                self.shared.violation.lock().get_or_insert(broken);
-            }
-        }
-    }
-
-    fn newest_promise(&self, row: (u8, u8)) -> Option<i64> {
-        let model = self.shared.model.lock();
-        let promised = model.attempts(row).iter().filter(|attempt| attempt.must_survive);
-        promised.map(|attempt| attempt.timestamp).max()
-    }
-
-    /// After everything is healed reads succeed and show what was promised.
-    async fn converge(&self, node: &Arc<Node>) {
-        for partition in 0..PARTITIONS as u8 {
-            let rows = loop {
-                match read_partition(node, partition, Consistency::Quorum).await {
-                    Ok(rows) => break rows,
-                    Err(_) => dodona_env::clock::sleep(Duration::from_millis(100)).await,
-                }
-            };
-            let model = self.shared.model.lock();
-            for row in 0..ROWS as u8 {
-                let id = (partition, row);
-                if let Err(broken) = judge(&model, id, seen(&rows, id)) {
-                    self.shared.violation.lock().get_or_insert(broken);
-                }
-            }
+            rows.step().await;
         }
     }
 }
