@@ -216,8 +216,9 @@ pub fn run(args: &StartArgs) -> Result<(), RunError> {
 }
 
 fn start_log(settings: &Settings) -> Result<(), RunError> {
-    // What agrees on the metadata log tells of every step at `info`; a filter that names it goes before.
-    let directives = format!("openraft=warn,{}", settings.log_level);
+    // What agrees on the metadata log tells of every step, and of every beat that a member that is down
+    // misses; a filter that names it goes before.
+    let directives = format!("openraft=error,{}", settings.log_level);
     let filter = EnvFilter::builder().parse(directives).map_err(RunError::LogLevel)?;
     let log = tracing_subscriber::fmt()
         .with_ansi(std::io::stderr().is_terminal())

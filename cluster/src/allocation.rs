@@ -31,7 +31,9 @@ pub fn tokens_for(
     count: usize,
     replication_factor: usize,
 ) -> Vec<Token> {
-    let stays = |member: &&Member| member.data_center == data_center && member.status != Status::Leaving;
+    let stays = |member: &&Member| {
+        member.data_center == data_center && !matches!(member.status, Status::Leaving | Status::Departing)
+    };
     let existing: Vec<(&str, &[Token])> =
         members.iter().filter(stays).map(|member| (&*member.rack, &*member.tokens)).collect();
     let mut taken: BTreeSet<Token> =

@@ -106,6 +106,9 @@ pub enum ClusterError {
     /// change now. What was asked for may still come.
     #[error("the schema and the membership cannot be changed now: {0}")]
     NoMetadataQuorum(String),
+    /// Replicas were chosen by members that have changed since, to this version: choose again.
+    #[error("the members of the cluster have changed, to version {0}: try again")]
+    Stale(u64),
     /// The request cannot be served as it is.
     #[error("{0}")]
     Invalid(String),

@@ -9,12 +9,14 @@ use crate::allocation::tokens_for;
 use crate::copied::refuse_copy;
 use crate::error::ClusterError;
 use crate::identity::Identity;
+use crate::liveness::Liveness;
 use crate::metadata::log::ask;
 use crate::metadata::message::{Answer, Request};
 use crate::metadata::store::Store;
 use crate::metadata::{Change, MetadataLog, Outcome};
 use crate::node::{Node, NodeSettings};
 use crate::ring::{Member, Status};
+use crate::streaming::Fetcher;
 use crate::transport::{Introduction, Peers};
 use dodona_env::Env;
 use dodona_storage::DirectoryLock;
@@ -27,6 +29,10 @@ use uuid::Uuid;
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long the first seed looks for others that know a cluster before it begins one.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a member that is down is waited for.
+const GIVE_UP: Duration = Duration::from_secs(15);
+/// How long a member may fetch without a word.
+const FETCH: Duration = Duration::from_secs(3_600);
 /// The pause before another try.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Copies that tokens are balanced for, as `allocate_tokens_for_local_replication_factor` has it.
@@ -142,10 +148,10 @@ impl Node {
     }
 
     /// Completes what the log says of this node: one that joins fetches its data and becomes a full
-    /// member; one whose address has changed says so.
+    /// member, one that leaves goes on with that; one whose address has changed says so.
     ///
     /// # Errors
-    /// Others do not answer.
+    /// The log has no quorum, or the change was given up.
     pub async fn settle(&self) -> Result<(), ClusterError> {
         let host = self.info.identity.host;
         let metadata = self.metadata.metadata();
@@ -154,10 +160,142 @@ impl Node {
         if (member.internode, member.native) != (internode, native) {
             self.change_members(Change::Moved { host, internode, native }).await?;
         }
-        if member.status == Status::Joining {
-            self.change_members(Change::Joined(host)).await?;
+        self.complete(host).await
+    }
+
+    /// Brings a member that joins or leaves to the end of it, from wherever it stands.
+    async fn complete(&self, host: Uuid) -> Result<(), ClusterError> {
+        loop {
+            let metadata = self.metadata.metadata();
+            let Some(member) = metadata.member(host) else { return Ok(()) };
+            let from = member.status;
+            if from == Status::Normal {
+                return Ok(());
+            }
+            // From now on everybody writes to both sides, or has stopped to read one of them.
+            self.barrier(metadata.version).await;
+            match from {
+                Status::Joining => self.fetch_until_done().await?,
+                Status::Leaving => self.have_others_fetch(host).await?,
+                Status::Arriving | Status::Departing | Status::Normal => {}
+            }
+            match self.change_members(Change::Advance { host, from }).await {
+                Ok(()) => {}
+                // Somebody else may have made the step.
+                Err(error)
+                    if self.metadata.metadata().member(host).map(|member| member.status) == Some(from) =>
+                {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Waits until all members have applied a version, but for those that are down.
+    async fn barrier(&self, version: u64) {
+        let live = self.gossiper.live();
+        let metadata = self.metadata.metadata();
+        let others = metadata.members.values().filter(|member| member.host != self.info.identity.host);
+        for member in others {
+            let began = self.env.clock.mono();
+            loop {
+                let reached = ask(&self.peers, member.internode, &Request::Reach(version), ANSWER).await;
+                if matches!(reached, Ok(Answer::Version(reached)) if reached >= version) {
+                    break;
+                }
+                let is_given_up = self.env.clock.mono().saturating_sub(began) > GIVE_UP;
+                if is_given_up && !live.is_alive(member.host) {
+                    tracing::warn!(member = %member.host, "a member that is down does not know yet who joins or leaves");
+                    break;
+                }
+                dodona_env::clock::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Fetches what this node is to hold, once.
+    pub(crate) async fn fetch(&self) -> Result<(), ClusterError> {
+        self.catch_up()?;
+        let placement = self.placement();
+        let live = self.gossiper.live();
+        let fetcher = Fetcher {
+            env: &self.env,
+            engine: &self.engine,
+            replica: &self.replica,
+            peers: &self.peers,
+            liveness: &*live,
+            placement: &placement,
+            progress: &self.streaming,
+        };
+        fetcher.fetch_all().await
+    }
+
+    async fn fetch_until_done(&self) -> Result<(), ClusterError> {
+        loop {
+            match self.fetch().await {
+                Ok(()) => return Ok(()),
+                Err(ClusterError::Peer(reason)) => tracing::info!(reason, "fetching has to wait"),
+                Err(error) => return Err(error),
+            }
+            dodona_env::clock::sleep(2 * PAUSE).await;
+        }
+    }
+
+    /// Has every member fetch what it takes over from one that leaves, and waits for the votes of that
+    /// one to have gone to others.
+    async fn have_others_fetch(&self, leaver: Uuid) -> Result<(), ClusterError> {
+        let metadata = self.metadata.metadata();
+        for member in metadata.members.values().filter(|member| member.host != leaver) {
+            if member.host == self.info.identity.host {
+                self.fetch_until_done().await?;
+                continue;
+            }
+            loop {
+                match ask(&self.peers, member.internode, &Request::Fetch, FETCH).await {
+                    Ok(Answer::Version(_)) => break,
+                    Ok(Answer::Failed(reason)) => {
+                        tracing::info!(member = %member.host, reason, "it has to fetch again");
+                    }
+                    Ok(_) => tracing::warn!(member = %member.host, "an answer to another request"),
+                    Err(error) => tracing::info!(member = %member.host, %error, "it has not fetched yet"),
+                }
+                if self
+                    .metadata
+                    .metadata()
+                    .member(leaver)
+                    .is_none_or(|member| member.status != Status::Leaving)
+                {
+                    return Err(ClusterError::Invalid(format!("the leaving of {leaver} was given up")));
+                }
+                dodona_env::clock::sleep(10 * PAUSE).await;
+            }
+        }
+        let number = metadata.number_of(leaver);
+        if let Some(number) = number {
+            while self.metadata.votes(number).await {
+                dodona_env::clock::sleep(PAUSE).await;
+            }
         }
         Ok(())
+    }
+
+    /// Takes a member out of the cluster: this node itself, or one that is down. Others take over what
+    /// it holds; until they have, it is read.
+    ///
+    /// # Errors
+    /// It is no member, or the only one; another change is under way; the log has no quorum.
+    pub async fn take_out(&self, host: Uuid) -> Result<(), ClusterError> {
+        let metadata = self.metadata.metadata();
+        let member = metadata.member(host);
+        let member = member.ok_or_else(|| ClusterError::Invalid(format!("{host} is not a member")))?;
+        match member.status {
+            Status::Normal => self.change_members(Change::Leave(host)).await?,
+            // It never owned anything.
+            Status::Joining => return self.change_members(Change::Cancel(host)).await,
+            Status::Arriving | Status::Leaving | Status::Departing => {}
+        }
+        self.complete(host).await
     }
 
     /// Appends a change of the membership, and uses what comes of it.

@@ -1,11 +1,12 @@
 //! Messages between nodes.
 //!
 //! ```text
-//! frame   := length u32, crc32c u32 of the rest, version u16, verb u8, id u64, patience µs u64, body
+//! frame   := length u32, crc32c u32 of the rest, version u16, verb u8, id u64, patience µs u64, members u64, body
 //! ```
 //! Integers are little-endian; `length` counts everything behind the checksum. An answer carries
 //! the id of its request. Patience is how long the sender waits for an answer: what would come later need
-//! not be done.
+//! not be done. `members` is the version of the members by which the receiver was chosen, 0 where that
+//! does not matter: who knows of a later one refuses.
 
 use crate::error::ClusterError;
 use dodona_types::codec::Reader;
@@ -17,7 +18,7 @@ pub const MAX_FRAME_BYTES: usize = 64 << 20;
 /// Bytes before what `length` counts.
 pub const PREFIX_BYTES: usize = 8;
 
-const HEAD_BYTES: usize = 19;
+const HEAD_BYTES: usize = 27;
 
 /// What a message asks or answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,10 @@ pub enum Body {
     PaxosAnswer(Vec<u8>),
     /// Lead a change of counters: the level (u8), and a [`crate::counter::CounterUpdate`].
     Count(Vec<u8>),
+    /// Remove all rows of a table (its id, 16 bytes). The answer is [`Body::Mutated`].
+    Truncate(Vec<u8>),
+    /// The receiver was chosen by members of an earlier version than this one (u64).
+    Stale(Vec<u8>),
     /// Who speaks on a connection ([`crate::transport::Introduction`]).
     Hello(Vec<u8>),
     /// A message of gossip (`gossip`).
@@ -65,6 +70,8 @@ pub struct Message {
     pub id: u64,
     /// How long the answer matters, in microseconds since the request was sent.
     pub patience_micros: u64,
+    /// The version of the members by which the receiver was chosen; 0 where that does not matter.
+    pub members: u64,
     /// What it asks or answers.
     pub body: Body,
 }
@@ -85,6 +92,8 @@ impl Message {
             Body::PaxosAnswer(bytes) => (7, bytes),
             Body::Count(bytes) => (8, bytes),
             Body::Hello(bytes) => (17, bytes),
+            Body::Stale(bytes) => (18, bytes),
+            Body::Truncate(bytes) => (19, bytes),
             Body::Gossip(bytes) => (9, bytes),
             Body::Gossiped(bytes) => (10, bytes),
             Body::Metadata(bytes) => (11, bytes),
@@ -97,6 +106,7 @@ impl Message {
         out.push(verb);
         out.extend_from_slice(&self.id.to_le_bytes());
         out.extend_from_slice(&self.patience_micros.to_le_bytes());
+        out.extend_from_slice(&self.members.to_le_bytes());
         out.extend_from_slice(body);
         let length = (out.len() - start - PREFIX_BYTES) as u32;
         let crc = crc32c::crc32c(&out[start + PREFIX_BYTES..]);
@@ -136,6 +146,7 @@ impl Message {
         let verb = reader.u8().map_err(malformed)?;
         let id = reader.u64().map_err(malformed)?;
         let patience_micros = reader.u64().map_err(malformed)?;
+        let members = reader.u64().map_err(malformed)?;
         let rest = reader.remaining();
         let body = match verb {
             1 => Body::Mutate(rest.to_vec()),
@@ -155,9 +166,11 @@ impl Message {
             15 => Body::Stream(rest.to_vec()),
             16 => Body::Streamed(rest.to_vec()),
             17 => Body::Hello(rest.to_vec()),
+            18 => Body::Stale(rest.to_vec()),
+            19 => Body::Truncate(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
-        Ok(Self { id, patience_micros, body })
+        Ok(Self { id, patience_micros, members, body })
     }
 }
 
@@ -169,16 +182,16 @@ mod tests {
     #[test]
     fn a_frame_has_these_bytes() {
         let mut out = Vec::new();
-        Message { id: 3, patience_micros: 5, body: Body::Read(vec![0xab]) }.encode(&mut out);
+        Message { id: 3, patience_micros: 5, members: 7, body: Body::Read(vec![0xab]) }.encode(&mut out);
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(&hex[..8], "14000000");
-        assert_eq!(&hex[16..], "02000303000000000000000500000000000000ab");
+        assert_eq!(&hex[..8], "1c000000");
+        assert_eq!(&hex[16..], "020003030000000000000005000000000000000700000000000000ab");
     }
 
     proptest! {
         #[test]
         fn frames_round_trip_and_flipped_bits_are_noticed(id: u64, patience: u64, body: Vec<u8>, bit: usize) {
-            let message = Message { id, patience_micros: patience, body: Body::Mutate(body) };
+            let message = Message { id, patience_micros: patience, members: 3, body: Body::Mutate(body) };
             let mut out = Vec::new();
             message.encode(&mut out);
             let (length, crc) = Message::prefix(out[..8].try_into().unwrap()).unwrap();

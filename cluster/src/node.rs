@@ -18,20 +18,22 @@ use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::ring::{Member, Status, even_tokens};
+use crate::streaming::Progress;
 use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
 use crate::transport::{self, Handler, Introduction, Peer, Peers};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_env::net::BoxFuture;
+use dodona_env::watch;
 use dodona_storage::{DirectoryLock, Engine, EngineSettings, Maintained, Recovered, StorageError};
 use dodona_types::TableId;
 use dodona_types::schema::{Keyspace, Schema};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How often idle maintenance looks for work.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
@@ -114,10 +116,14 @@ pub struct Node {
     builtin: Builtin,
     /// The version of the metadata that is applied to the engine.
     applied: parking_lot::Mutex<u64>,
+    /// It was a member and is none any more, as it should be.
+    has_left: AtomicBool,
     schema_epoch: watch::Sender<u64>,
     members_version: watch::Sender<u64>,
     failure: watch::Sender<Option<String>>,
-    replica: Arc<Replica>,
+    pub(crate) replica: Arc<Replica>,
+    /// What was fetched from others.
+    pub streaming: Progress,
     settings: NodeSettings,
 }
 
@@ -182,10 +188,12 @@ impl Node {
             placement,
             builtin,
             applied: parking_lot::Mutex::new(metadata.version),
+            has_left: AtomicBool::new(false),
             schema_epoch: watch::channel(schema.epoch).0,
             members_version: watch::channel(metadata.members_version).0,
             failure: watch::channel(None).0,
             replica,
+            streaming: Progress::default(),
             settings,
             env,
         }))
@@ -213,6 +221,12 @@ impl Node {
     #[must_use]
     pub fn watch_schema(&self) -> watch::Receiver<u64> {
         self.schema_epoch.subscribe()
+    }
+
+    /// True once the node has left its cluster. It serves nobody then.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Relaxed)
     }
 
     /// The version at which members last changed, and news of it.
@@ -300,7 +314,14 @@ impl Node {
             }
         }
         let Some(placement) = Placement::of(Arc::clone(&schema), metadata, self.info.identity.host) else {
-            self.fail(&removed(&self.info.identity).to_string());
+            match before.ring.members()[before.local].status {
+                // Others have what it held: it has nothing to do any more.
+                Status::Departing => {
+                    self.has_left.store(true, Relaxed);
+                    tracing::info!("the node has left its cluster");
+                }
+                _ => self.fail(&removed(&self.info.identity).to_string()),
+            }
             return Ok(());
         };
         self.placement.store(Arc::new(placement));
@@ -504,6 +525,10 @@ impl Handler for Node {
             match body {
                 Body::Metadata(request) => Body::MetadataAnswer(encode(&self.answer(&request).await)),
                 _ if !from.is_of_this_cluster => Body::Failed("this is another cluster".into()),
+                // Whoever was chosen by them may not be a replica any more, or not the only one.
+                _ if from.members != 0 && from.members < self.placement.load().version => {
+                    Body::Stale(self.placement.load().version.to_le_bytes().to_vec())
+                }
                 Body::Gossip(message) => Body::Gossiped(self.gossiper.answer(&message)),
                 Body::Count(request) => match self.coordinator.count_for_peer(&request).await {
                     Ok(()) => Body::Mutated,
@@ -524,6 +549,10 @@ impl Node {
         match request {
             Request::Who => Answer::Cluster(self.info.identity.cluster, self.info.cluster_name.clone()),
             Request::Join(member, tokens) => self.take_in(*member, tokens).await,
+            Request::Fetch => match self.fetch().await {
+                Ok(()) => Answer::Version(self.metadata.metadata().version),
+                Err(error) => Answer::Failed(error.to_string()),
+            },
             request => {
                 let reaches = matches!(request, Request::Reach(_));
                 let answer = self.metadata.handle(request).await;
@@ -560,8 +589,8 @@ fn gossiper(
 fn tell_of(gossiper: &Gossiper, member: &Member) {
     let status = match member.status {
         Status::Joining => "BOOT",
-        Status::Normal => "NORMAL",
-        Status::Leaving => "LEAVING",
+        Status::Arriving | Status::Normal => "NORMAL",
+        Status::Leaving | Status::Departing => "LEAVING",
     };
     let first = member.tokens.first().map_or_else(String::new, ToString::to_string);
     for (key, value) in [

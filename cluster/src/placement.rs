@@ -15,10 +15,11 @@ use uuid::Uuid;
 pub struct Placement {
     /// The schema, with the keyspaces that every node has.
     pub schema: Arc<Schema>,
-    /// The ring as it is.
+    /// The ring as it is read.
     pub ring: Ring,
-    /// The ring as it will be, while a member joins or leaves; its members are those of `ring`.
-    pub to_come: Option<Ring>,
+    /// The ring that is written to as well, while a member joins or leaves; its members are those of
+    /// `ring`.
+    pub other_side: Option<Ring>,
     /// This node's place among the ring's members.
     pub local: usize,
     /// The version of the metadata at which members last changed.
@@ -44,8 +45,8 @@ impl Placement {
                 replication.insert(table.id, Arc::clone(&strategy));
             }
         }
-        let to_come = ring.is_changing().then(|| ring.to_come());
-        Self { schema, ring, to_come, local, version, replication }
+        let other_side = ring.is_changing().then(|| ring.other_side());
+        Self { schema, ring, other_side, local, version, replication }
     }
 
     /// The members that hold a token of a table, in the order in which they are met on the ring.
@@ -56,15 +57,15 @@ impl Placement {
         Ok(self.replication_of(table)?.replicas(&self.ring, token, self.local))
     }
 
-    /// The members that will hold a token of a table and do not yet: they are written to besides the
-    /// replicas, and not read.
+    /// The members that will hold a token of a table, or held it: they are written to besides the
+    /// replicas, and not read. Whoever waits for a majority and all of these has one of both sides.
     ///
     /// # Errors
     /// The table is not known.
     pub fn pending(&self, table: TableId, token: Token) -> Result<Vec<MemberIndex>, ClusterError> {
-        let Some(to_come) = &self.to_come else { return Ok(Vec::new()) };
+        let Some(other_side) = &self.other_side else { return Ok(Vec::new()) };
         let present = self.replicas(table, token)?;
-        let mut pending = self.replication_of(table)?.replicas(to_come, token, self.local);
+        let mut pending = self.replication_of(table)?.replicas(other_side, token, self.local);
         pending.retain(|member| !present.contains(member));
         Ok(pending)
     }

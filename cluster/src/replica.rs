@@ -11,10 +11,11 @@ use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_env::net::BoxFuture;
 use dodona_storage::{Engine, StorageError};
-use dodona_types::MutationView;
 use dodona_types::codec::{DecodeError, Reader, put_varint};
 use dodona_types::read_command::ReadCommand;
+use dodona_types::{MutationView, TableId};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// An answer to a read stops once it has so many bytes that count, and says how far it goes.
 pub const MAX_ANSWER_BYTES: usize = 8 << 20;
@@ -60,6 +61,11 @@ impl Replica {
         self.acceptor.handle(request, table.params.gc_grace_seconds).await
     }
 
+    /// The acceptor of this node.
+    pub(crate) const fn acceptor(&self) -> &Acceptor {
+        &self.acceptor
+    }
+
     /// Applies a mutation, and returns once it is safe.
     ///
     /// # Errors
@@ -70,6 +76,16 @@ impl Replica {
         self.engine.wait_for_room().await;
         let position = self.engine.apply(&[view])?;
         self.engine.wait_safe(position).await
+    }
+
+    /// Removes all rows of a table.
+    ///
+    /// # Errors
+    /// The engine cannot.
+    pub async fn truncate(&self, table: TableId) -> Result<(), StorageError> {
+        let engine = Arc::clone(&self.engine);
+        let done = self.env.tasks.blocking(move || engine.truncate(table)).await;
+        done.map_err(|error| StorageError::LogFailed(error.to_string()))?
     }
 
     /// Executes a read, and gives what it finds ([`dodona_storage::reconcile::answer`]).
@@ -104,6 +120,15 @@ impl Handler for Replica {
                 },
                 Body::Digest(request) => match decode_read(&request) {
                     Ok((command, max_bytes)) => self.digest(command, max_bytes).await.map(Body::Digested),
+                    Err(error) => Err(error.into()),
+                },
+                Body::Truncate(table) => match Uuid::from_slice(&table) {
+                    Ok(table) => self.truncate(TableId(table)).await.map(|()| Body::Mutated),
+                    Err(error) => return Body::Failed(error.to_string()),
+                },
+                // As a read, but apart from those that clients wait for.
+                Body::Stream(request) => match decode_read(&request) {
+                    Ok((command, max_bytes)) => self.read(command, max_bytes).await.map(Body::Streamed),
                     Err(error) => Err(error.into()),
                 },
                 Body::Paxos(request) => {

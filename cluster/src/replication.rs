@@ -68,12 +68,18 @@ impl Replication {
         if class.contains('.') { class.to_owned() } else { format!("{PREFIX}{class}") }
     }
 
+    /// True if every node holds its own.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        matches!(self, Self::Local)
+    }
+
     /// The members that hold a token, in the order in which they are met.
     #[must_use]
     pub fn replicas(&self, ring: &Ring, token: Token, local: MemberIndex) -> Vec<MemberIndex> {
         match self {
             Self::Local => vec![local],
-            Self::Everywhere => (0..ring.members().len()).collect(),
+            Self::Everywhere => ring.owners(),
             Self::Simple { factor } => {
                 let mut replicas = Vec::new();
                 for owner in ring.walk(token) {

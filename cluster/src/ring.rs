@@ -10,13 +10,38 @@ use uuid::Uuid;
 /// How far a member is with joining or leaving.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
-    /// It fetches what it will hold, and is written to already.
+    /// It fetches what it will hold. It is written to already, and not read.
     Joining,
+    /// It has what it holds, and is read. Those that it takes over from are still written to, as long
+    /// as a node may not have heard of it.
+    Arriving,
     /// It holds its ranges.
     #[default]
     Normal,
-    /// It hands on what it holds, and is read and written until that is done.
+    /// Others fetch what it holds. They are written to already; it alone is read.
     Leaving,
+    /// Others have what it held, and are read. It is still written to, as long as a node may not have
+    /// heard of it.
+    Departing,
+}
+
+impl Status {
+    /// What comes next; none for a member that is gone then.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        match self {
+            Self::Joining => Some(Self::Arriving),
+            Self::Arriving | Self::Normal => Some(Self::Normal),
+            Self::Leaving => Some(Self::Departing),
+            Self::Departing => None,
+        }
+    }
+
+    /// True for a member whose ranges are read.
+    #[must_use]
+    pub const fn is_read(self) -> bool {
+        matches!(self, Self::Arriving | Self::Normal | Self::Leaving)
+    }
 }
 
 /// A member of the cluster.
@@ -50,17 +75,19 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// The ring of these members as it is: those that join own nothing yet.
+    /// The ring of these members as it is read.
     #[must_use]
     pub fn new(members: impl Into<Arc<[Member]>>) -> Self {
-        Self::of(members.into(), |status| status != Status::Joining)
+        Self::of(members.into(), Status::is_read)
     }
 
-    /// The ring as it will be once those that join have joined and those that leave are gone; the
-    /// members and their places are the same.
+    /// The ring on the other side of the change that is under way: as it will be, or as it was. It is
+    /// written to as well. The members and their places are the same.
     #[must_use]
-    pub fn to_come(&self) -> Self {
-        Self::of(Arc::clone(&self.members), |status| status != Status::Leaving)
+    pub fn other_side(&self) -> Self {
+        Self::of(Arc::clone(&self.members), |status| {
+            matches!(status, Status::Joining | Status::Normal | Status::Departing)
+        })
     }
 
     fn of(members: Arc<[Member]>, owns: impl Fn(Status) -> bool) -> Self {
@@ -96,6 +123,20 @@ impl Ring {
     pub fn walk(&self, token: Token) -> impl Iterator<Item = MemberIndex> + '_ {
         let start = self.tokens.partition_point(|(end, _)| *end < token);
         self.tokens[start..].iter().chain(&self.tokens[..start]).map(|(_, owner)| *owner)
+    }
+
+    /// The members that own ranges.
+    #[must_use]
+    pub fn owners(&self) -> Vec<MemberIndex> {
+        let mut owners: Vec<MemberIndex> = self.tokens.iter().map(|(_, owner)| *owner).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
+
+    /// The ends of all ranges, in order.
+    pub fn ends(&self) -> impl Iterator<Item = Token> + '_ {
+        self.tokens.iter().map(|(end, _)| *end)
     }
 
     /// All ranges of the ring.

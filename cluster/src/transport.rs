@@ -82,6 +82,8 @@ pub struct Peer {
     pub host: Uuid,
     /// False for a node that does not know a cluster yet.
     pub is_of_this_cluster: bool,
+    /// The version of the members by which it chose this node; 0 where that does not matter.
+    pub members: u64,
 }
 
 /// Answers requests of peers.
@@ -144,16 +146,31 @@ impl Peers {
     /// # Errors
     /// The peer cannot be reached, or does not answer in time: the connection is dropped then.
     pub async fn ask(&self, peer: SocketAddr, body: Body, timeout: Duration) -> Result<Body, ClusterError> {
+        self.ask_chosen(0, peer, body, timeout).await
+    }
+
+    /// As [`Self::ask`], of a peer that was chosen by this version of the members.
+    ///
+    /// # Errors
+    /// As [`Self::ask`]; [`ClusterError::Stale`] if the peer knows of later members.
+    pub async fn ask_chosen(
+        &self,
+        members: u64,
+        peer: SocketAddr,
+        body: Body,
+        timeout: Duration,
+    ) -> Result<Body, ClusterError> {
         let id = self.next_id.fetch_add(1, Relaxed);
         let patience_micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
         let lane = Lane::of(&body);
         let connection = self.connection(peer, lane);
         let (answer, answered) = oneshot::channel();
         connection.waiting.lock().insert(id, answer);
-        let sent = connection.queue.try_send(Message { id, patience_micros, body });
+        let sent = connection.queue.try_send(Message { id, patience_micros, members, body });
         let result = match sent {
             Err(_) => Err(ClusterError::Peer(format!("{peer} takes no more messages"))),
             Ok(()) => match tokio::time::timeout(timeout, answered).await {
+                Ok(Ok(Body::Stale(version))) => return Err(stale(&version)),
                 Ok(Ok(body)) => return Ok(body),
                 Ok(Err(_)) => Err(ClusterError::Peer(format!("the connection to {peer} broke"))),
                 Err(_) => Err(ClusterError::Peer(format!("{peer} did not answer in time"))),
@@ -197,6 +214,10 @@ impl Peers {
     }
 }
 
+fn stale(version: &[u8]) -> ClusterError {
+    Reader::new(version).u64().map_or_else(|error| ClusterError::Peer(error.to_string()), ClusterError::Stale)
+}
+
 type Halves = (ReadHalf<Box<dyn Stream>>, WriteHalf<Box<dyn Stream>>);
 
 /// Connects, and exchanges introductions.
@@ -224,7 +245,7 @@ pub async fn who_is_at(env: &Env, address: SocketAddr, introduction: Introductio
 
 async fn write_message(writer: &mut WriteHalf<Box<dyn Stream>>, body: Body) -> std::io::Result<()> {
     let mut buffer = Vec::new();
-    Message { id: 0, patience_micros: 0, body }.encode(&mut buffer);
+    Message { id: 0, patience_micros: 0, members: 0, body }.encode(&mut buffer);
     writer.write_all(&buffer).await
 }
 
@@ -321,7 +342,7 @@ async fn meet(
                 own.host
             )));
         }
-        Ok(Peer { host: theirs.host, is_of_this_cluster })
+        Ok(Peer { host: theirs.host, is_of_this_cluster, members: 0 })
     });
     let answer = theirs.as_ref().map_or_else(|error| Body::Failed(error.to_string()), |_| own.encode());
     write_message(writer, answer).await.map_err(|error| ClusterError::Peer(error.to_string()))?;
@@ -340,14 +361,15 @@ async fn serve_peer(
     let (answers, mut to_write) = mpsc::channel(QUEUE_MESSAGES);
     env.tasks.spawn_local(async move { write_queue(&mut writer, &mut to_write).await });
     loop {
-        let Message { id, patience_micros, body } = read_message(&mut reader).await?;
+        let Message { id, patience_micros, members, body } = read_message(&mut reader).await?;
+        let peer = Peer { members, ..peer };
         let (handler, answers) = (Arc::clone(&handler), answers.clone());
         env.tasks.spawn_local(async move {
             // Nobody waits for what comes later.
             let patience = Duration::from_micros(patience_micros);
             if let Ok(body) = tokio::time::timeout(patience, handler.handle(peer, body)).await {
                 // The peer may be gone.
-                let _ = answers.send(Message { id, patience_micros, body }).await;
+                let _ = answers.send(Message { id, patience_micros, members, body }).await;
             }
         });
     }

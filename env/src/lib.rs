@@ -13,6 +13,7 @@ pub mod net;
 pub mod os;
 pub mod random;
 pub mod task;
+pub mod watch;
 
 pub use clock::Clock;
 pub use disk::{Disk, DiskReader, DiskWriter};

@@ -237,9 +237,10 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
                 data_present: *data_present,
             }
         }
-        ClusterError::SchemaConflict | ClusterError::NoMetadataQuorum(_) | ClusterError::Peer(_) => {
-            ErrorBody::ServerError
-        }
+        ClusterError::SchemaConflict
+        | ClusterError::NoMetadataQuorum(_)
+        | ClusterError::Stale(_)
+        | ClusterError::Peer(_) => ErrorBody::ServerError,
         ClusterError::Invalid(_) => ErrorBody::Invalid,
         ClusterError::Storage(error) => storage_error(error, failing),
     };

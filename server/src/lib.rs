@@ -21,6 +21,7 @@ mod connection;
 mod convert;
 mod deferred;
 mod dispatch;
+mod errands;
 mod events;
 mod inbound;
 mod internal;

@@ -2,15 +2,17 @@
 
 use crate::admission::Admission;
 use crate::auth::Authenticator;
+use crate::errands::Errands;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::told::Told;
 use dodona_cluster::Node;
+use dodona_env::watch;
 use dodona_protocol::response::Event;
 use dodona_query::Processor;
 use std::sync::Arc;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 /// How far a server is from its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) processor: Arc<Processor>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) errands: Errands,
     pub(crate) metrics: Metrics,
     pub(crate) authenticator: Authenticator,
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,

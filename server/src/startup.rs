@@ -8,6 +8,7 @@ use crate::admission::Admission;
 use crate::auth::Authenticator;
 use crate::cluster_events;
 use crate::connection;
+use crate::errands;
 use crate::events::{self, MAX_EVENTS};
 use crate::load;
 use crate::metrics::Metrics;
@@ -20,7 +21,7 @@ use crate::worker::Worker;
 use dodona_cluster::gossip::state::Key;
 use dodona_cluster::{ClusterError, Node, membership};
 use dodona_env::net::{Accepted, Listener};
-use dodona_env::{Env, os};
+use dodona_env::{Env, os, watch};
 use dodona_query::{CqlError, Processor, system_tables};
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::LocalSet;
 
 /// How long to wait after the operating system had no room for another connection.
@@ -172,9 +173,12 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     let authenticator = Authenticator::new(settings.authenticator);
     authenticator.prepare(&node, &processor).await?;
     processor.load_statements().await?;
+    let (errands, inbox) = errands::channel();
+    node.env.tasks.spawn_local(inbox.serve(node.env.tasks));
     let shared = Arc::new(Shared {
         admission: Admission::new(settings.max_bytes_in_flight, settings.max_bytes_in_flight_per_connection),
         registry,
+        errands,
         metrics: Metrics::new(cores),
         settings,
         node,

@@ -5,7 +5,8 @@
 //! * [`single`] runs one node through power cuts and kills; [`ring`] runs three nodes that
 //!   exchange real requests while links break and nodes crash; [`engine`] runs histories on the
 //!   storage engine alone.
-//! * [`conditional`] is clients of conditional writes on the ring, [`counting`] of counters.
+//! * [`conditional`] is clients of conditional writes on the ring, [`counting`] of counters,
+//!   [`reading`] of reads of every shape and level.
 //! * [`model`] notes what was attempted and acknowledged; [`invariants`] judge what is read.
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod engine;
 pub mod invariants;
 pub mod model;
 pub mod net;
+pub mod reading;
 pub mod ring;
 pub mod single;
 pub mod trace;
@@ -53,6 +55,15 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("paxos-forgets-promises", Scenario::Ring),
     ("paxos-leaves-behind", Scenario::Ring),
     ("counter-keeps-incarnation", Scenario::Ring),
+    ("write-level-counts-one-less", Scenario::Ring),
+    ("read-stops-at-first-answer-of-mismatch", Scenario::Ring),
+    ("read-repair-skips", Scenario::Ring),
+    ("read-repair-forgets-deletions", Scenario::Ring),
+    ("digest-ignores-deletions", Scenario::Ring),
+    ("digest-ignores-values", Scenario::Ring),
+    ("short-read-trusts-limit", Scenario::Ring),
+    ("range-read-skips-a-range", Scenario::Ring),
+    ("range-read-ends-with-its-answer", Scenario::Ring),
 ];
 
 /// What is simulated.

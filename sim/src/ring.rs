@@ -9,6 +9,7 @@ use crate::disk::SimDisk;
 use crate::invariants::judge;
 use crate::model::{Action, Model};
 use crate::net::SimNet;
+use crate::reading;
 use crate::trace::Trace;
 use crate::world::{PARTITIONS, ROWS, builtin, create_table, mutation, read_partition, seen};
 use dodona_cluster::coordinator::Timeouts;
@@ -37,6 +38,7 @@ struct Shared {
     converged: Mutex<usize>,
     told: Arc<Told>,
     tally: Arc<Tally>,
+    read: Arc<reading::Known>,
     /// Starts of nodes.
     lives: Mutex<u64>,
 }
@@ -54,6 +56,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         converged: Mutex::default(),
         told: Arc::default(),
         tally: Arc::default(),
+        read: Arc::default(),
         lives: Mutex::default(),
     });
     let mut builder = turmoil::Builder::new();
@@ -118,6 +121,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 // Mostly one, at times several at the same moment.
                 let count = [1, 1, 2, 3][random.below(4) as usize];
                 let first = random.below(3) as usize;
+                shared.read.power_cut();
                 down = (0..count).map(|next| (first + next) % 3).collect();
                 shared.trace.note(&format!("crash {down:?}"));
                 for node in &down {
@@ -233,7 +237,10 @@ impl Host {
         let node = Node::start(env, settings, builtin())?;
         node.spawn_workers();
         // Whoever is first creates the tables, once enough of them run to agree on it.
-        while create_table(&node, 3).await.is_err() || node.schema().table("sim", "t").is_none() {
+        while create_table(&node, 3).await.is_err()
+            || reading::create_table(&node).await.is_err()
+            || node.schema().table("read", "t").is_none()
+        {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
         let life = {
@@ -258,10 +265,26 @@ impl Host {
         };
         let healed = Arc::clone(&self.shared);
         node.env.tasks.spawn_local(counter("counting").run(move || *healed.healed.lock()));
+        let reader = |label: &str| reading::Client {
+            node: Arc::clone(&node),
+            random: random.split(label),
+            index: self.index,
+            known: Arc::clone(&self.shared.read),
+            trace: self.shared.trace.clone(),
+        };
+        let (reads, shared) = (reader("reading"), Arc::clone(&self.shared));
+        node.env.tasks.spawn_local(async move {
+            if let Err(broken) = reads.run(|| *shared.healed.lock()).await {
+                shared.violation.lock().get_or_insert(broken);
+            }
+        });
         loop {
             if *self.shared.healed.lock() {
                 client("last reads").read_all().await;
                 if let Err(broken) = counter("last counts").judge().await {
+                    self.shared.violation.lock().get_or_insert(broken);
+                }
+                if let Err(broken) = reader("last").converge(NODES.len()).await {
                     self.shared.violation.lock().get_or_insert(broken);
                 }
                 return self.converge(&node).await;
@@ -298,7 +321,9 @@ impl Host {
         // What was acknowledged before the read began must be seen by it.
         self.shared.model.lock().promise(Duration::ZERO);
         let promised: Vec<_> = (0..ROWS as u8).map(|row| self.newest_promise((partition, row))).collect();
-        let Ok(rows) = read_partition(node, partition, Consistency::Quorum).await else {
+        let levels = [Consistency::Quorum, Consistency::LocalQuorum, Consistency::All, Consistency::Two];
+        let level = levels[self.random.below(4) as usize];
+        let Ok(rows) = read_partition(node, partition, level).await else {
             return;
         };
         self.shared.trace.note(&format!("{} {partition} {rows:?}", self.index));
@@ -314,7 +339,7 @@ impl Host {
                     .iter()
                     .any(|attempt| attempt.action == Action::Delete && attempt.timestamp >= promise);
                 if shown < promise && !(seen(&rows, id).is_none() && deleted) {
-                    broken.get_or_insert_with(|| format!("row {id:?} shows timestamp {shown} at QUORUM, although {promise} was acknowledged at QUORUM before"));
+                    broken.get_or_insert_with(|| format!("row {id:?} shows timestamp {shown} at {level}, although {promise} was acknowledged at QUORUM before"));
                 }
             }
             if let Some(broken) = broken {

@@ -154,6 +154,13 @@ enum NodetoolCommand {
     Compactionstats,
     /// Bring everything to the disk
     Drain,
+    /// Take the node out of the cluster once others have what it holds; then it can be stopped
+    Decommission,
+    /// Take a node that is down out of the cluster
+    Removenode {
+        /// Its host id, as `status` shows it
+        host: String,
+    },
     /// The release that the node is compatible with
     Version,
     /// Name, partitioner and schema of the cluster
@@ -294,6 +301,10 @@ fn change(
         }
         NodetoolCommand::Clearsnapshot { tag, all, keyspace } => {
             return clear_snapshots(post, tag.as_deref(), *all, keyspace.as_deref());
+        }
+        NodetoolCommand::Decommission => post("decommission")?,
+        NodetoolCommand::Removenode { host } => {
+            post(&format!("removenode{}", query(&[("host", Some(host))])))?
         }
         _ => post("drain")?,
     };

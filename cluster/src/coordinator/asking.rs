@@ -42,6 +42,8 @@ pub(super) struct Asking<'a> {
     under_way: usize,
     /// Nobody was asked from this place of the plan on.
     next: usize,
+    /// Digests differed: only data count.
+    only_data: bool,
     gather: Gather<'a>,
     /// What came, by place in the plan.
     pub(super) got: Vec<(usize, Got)>,
@@ -65,6 +67,7 @@ impl<'a> Asking<'a> {
             replied,
             under_way: 0,
             next: 0,
+            only_data: false,
             gather,
             got: Vec::new(),
         }
@@ -83,6 +86,7 @@ impl<'a> Asking<'a> {
 
     /// Asks those that gave a digest for what they hold.
     pub(super) fn ask_for_data(&mut self) {
+        self.only_data = true;
         self.gather = Gather::new(self.plan);
         let (data, digests): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.got).into_iter().partition(|(_, got)| matches!(got, Got::Data(_)));
@@ -101,7 +105,7 @@ impl<'a> Asking<'a> {
         let (coordinator, target) = (self.coordinator, self.plan.replicas[place]);
         let (local, peers) = (Arc::clone(&coordinator.replica), Arc::clone(&coordinator.peers));
         let (latencies, clock) = (Arc::clone(&coordinator.latencies), Arc::clone(&coordinator.env.clock));
-        let (timeout, max_bytes) = (coordinator.timeouts.read, self.max_bytes);
+        let (timeout, max_bytes, members) = (coordinator.timeouts.read, self.max_bytes, self.plan.members);
         let (command, replies) = (self.command.clone(), self.replies.clone());
         coordinator.env.tasks.spawn_local(async move {
             let said = if target.local {
@@ -117,7 +121,7 @@ impl<'a> Asking<'a> {
                     Want::Digest => Body::Digest(request),
                 };
                 let asked_at = clock.mono();
-                let answer = peers.ask(target.internode, body, timeout).await;
+                let answer = peers.ask_chosen(members, target.internode, body, timeout).await;
                 latencies.note(target.host, clock.mono().saturating_sub(asked_at));
                 expect(answer, want)
             };
@@ -153,10 +157,13 @@ impl<'a> Asking<'a> {
                 Ok(Some((place, said))) => {
                     self.under_way -= 1;
                     match said {
+                        // It was asked before digests differed.
+                        Ok(Got::Digest(_)) if self.only_data => self.ask(place, Want::Data),
                         Ok(got) => {
                             self.gather.take(&self.plan.replicas[place]);
                             self.got.push((place, got));
                         }
+                        Err(error @ ClusterError::Stale(_)) => return Err(error),
                         Err(error) => {
                             self.gather.fail(&self.plan.replicas[place], &error);
                             self.ask_another(otherwise);

@@ -325,17 +325,19 @@ impl Proposer<'_> {
             let request =
                 Request { step, table: self.table, key: self.key.clone(), proposal: proposal.clone() };
             let answers = answers.clone();
-            let (local, peers, hints, timeout) = (
+            let (local, peers, hints, timeout, members) = (
                 Arc::clone(&self.coordinator.replica),
                 Arc::clone(&self.coordinator.peers),
                 Arc::clone(&self.coordinator.hints),
                 self.coordinator.timeouts.write,
+                self.plan.members,
             );
             self.coordinator.env.tasks.spawn_local(async move {
                 let answer = if replica.local {
                     local.paxos(request).await
                 } else {
-                    let asked = peers.ask(replica.internode, Body::Paxos(request.encode()), timeout).await;
+                    let body = Body::Paxos(request.encode());
+                    let asked = peers.ask_chosen(members, replica.internode, body, timeout).await;
                     let chosen = &request.proposal.mutation;
                     if step == Step::Commit
                         && !chosen.is_empty()

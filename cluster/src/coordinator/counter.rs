@@ -16,6 +16,16 @@ impl Coordinator {
     /// Too few replicas are alive or answer in time: the change may be made or not, and making it
     /// again may make it twice.
     pub async fn count(&self, update: &CounterUpdate, consistency: Consistency) -> Result<(), ClusterError> {
+        loop {
+            match self.try_count(update, consistency).await {
+                // Whoever was asked has not counted.
+                Err(ClusterError::Stale(version)) => self.follow_members(version).await?,
+                counted => return counted,
+            }
+        }
+    }
+
+    async fn try_count(&self, update: &CounterUpdate, consistency: Consistency) -> Result<(), ClusterError> {
         let token = Token::of_key(&update.key);
         let plan = self.plan(update.table, token, consistency)?;
         let mut leaders: Vec<_> =
@@ -39,7 +49,13 @@ impl Coordinator {
         }
         let mut body = vec![consistency as u8];
         body.extend_from_slice(&update.encode());
-        let asked = self.peers.ask(leader.internode, Body::Count(body), self.timeouts.write).await;
+        let asked = self
+            .peers
+            .ask_chosen(plan.members, leader.internode, Body::Count(body), self.timeouts.write)
+            .await;
+        if let Err(ClusterError::Stale(version)) = asked {
+            return Err(ClusterError::Stale(version));
+        }
         expect_mutated(asked).map_err(|error| match error {
             ClusterError::Peer(_) => ClusterError::WriteTimeout { consistency, received: 0, block_for },
             error => ClusterError::WriteFailure {
@@ -72,6 +88,20 @@ impl Coordinator {
         }
         // Here it is applied again, which changes nothing; a hint of the sum may be, too.
         let view = MutationView::parse(&mutation).map_err(StorageError::from)?;
-        self.write_planned(std::slice::from_ref(plan), &[view]).await
+        let mut plan = plan.clone();
+        loop {
+            match self.write_planned(std::slice::from_ref(&plan), &[view]).await {
+                Err(ClusterError::Stale(version)) => {
+                    // It is counted: what remains is to bring the sum to the replicas.
+                    self.follow_members(version).await.map_err(|_| ClusterError::WriteTimeout {
+                        consistency: plan.consistency,
+                        received: 0,
+                        block_for: plan.block_for,
+                    })?;
+                    plan = self.plan(update.table, view.key.token, plan.consistency)?;
+                }
+                written => return written,
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ mod read;
 mod repair;
 pub mod speculate;
 mod tables;
+mod truncate;
 mod write;
 
 pub use read::TryRead;
@@ -97,6 +98,8 @@ pub(crate) struct Others {
     pub(crate) hints: Arc<dyn HintSink>,
 }
 
+/// How often it is looked whether news of the members have come.
+const STALE_PAUSE: Duration = Duration::from_millis(5);
 /// Stripes of partitions whose conditional requests take turns.
 const TURNS: usize = 256;
 
@@ -144,6 +147,20 @@ impl Coordinator {
     /// The plan of a write or of a conditional request.
     fn plan(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {
         self.planner(&self.placement.load()).write(table, token, consistency)
+    }
+
+    /// Waits until this node knows of members that others know of.
+    ///
+    /// # Errors
+    /// [`ClusterError::Stale`] if it takes too long.
+    async fn follow_members(&self, version: u64) -> Result<(), ClusterError> {
+        let known = async {
+            while self.placement.load().version < version {
+                dodona_env::clock::sleep(STALE_PAUSE).await;
+            }
+        };
+        let waited = tokio::time::timeout(self.timeouts.write, known).await;
+        waited.map_err(|_| ClusterError::Stale(version))
     }
 
     /// Notes that the node ends cleanly: everything is on disk.

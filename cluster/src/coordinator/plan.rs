@@ -43,6 +43,8 @@ pub struct Share {
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// The version of the members that it is made by.
+    pub members: u64,
     /// The level asked for.
     pub consistency: Consistency,
     /// The replicas. For a read those that may be asked, the best first.
@@ -139,7 +141,7 @@ impl Planner<'_> {
             replicas.retain(|target| target.near);
         }
         let block_for = replication.block_for(consistency, &ring.members()[*local].data_center);
-        Ok(Plan { consistency, replicas, block_for, shares })
+        Ok(Plan { members: self.placement.version, consistency, replicas, block_for, shares })
     }
 
     fn target(&self, index: MemberIndex, shares: &[Share]) -> Target {
@@ -219,4 +221,4 @@ impl Plan {
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]
-mod tests;
+pub(super) mod tests;

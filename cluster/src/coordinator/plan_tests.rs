@@ -4,9 +4,10 @@ use dodona_types::schema::{Keyspace, Options, Schema, Table, TableParams};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const TABLE: TableId = TableId(Uuid::from_u128(7));
+pub(crate) const TABLE: TableId = TableId(Uuid::from_u128(7));
 
-struct Dead(Vec<u128>);
+/// Believes that these hosts are dead.
+pub(crate) struct Dead(pub(crate) Vec<u128>);
 
 impl Liveness for Dead {
     fn is_alive(&self, host: Uuid) -> bool {
@@ -15,7 +16,7 @@ impl Liveness for Dead {
 }
 
 /// Members 0, 1, 2 in `a` and 3, 4, 5 in `b`; those of `joining` are on their way in.
-fn placement(options: &[(&str, &str)], joining: &[usize]) -> Placement {
+pub(crate) fn placement(options: &[(&str, &str)], joining: &[usize]) -> Placement {
     let member = |index: usize| Member {
         host: Uuid::from_u128(index as u128),
         status: if joining.contains(&index) { Status::Joining } else { Status::Normal },
@@ -49,7 +50,7 @@ fn placement(options: &[(&str, &str)], joining: &[usize]) -> Placement {
     Placement::new(Arc::new(schema), Ring::new((0..6).map(member).collect::<Vec<_>>()), 0, 1)
 }
 
-const BOTH: &[(&str, &str)] = &[("class", "NetworkTopologyStrategy"), ("a", "3"), ("b", "3")];
+pub(crate) const BOTH: &[(&str, &str)] = &[("class", "NetworkTopologyStrategy"), ("a", "3"), ("b", "3")];
 
 fn write(placement: &Placement, dead: &[u128], consistency: Consistency) -> Result<Plan, ClusterError> {
     let liveness = Dead(dead.to_vec());

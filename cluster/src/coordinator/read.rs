@@ -26,18 +26,28 @@ pub enum TryRead {
 const LEAST_BYTES: usize = 4 << 10;
 
 impl Coordinator {
-    /// Executes a read at once and shows its rows where they lie, if this node holds them all.
+    /// Executes a read at once and shows its rows where they lie, if this node holds them all and
+    /// the level asks for no other.
     ///
     /// # Errors
-    /// Too few replicas exist for the level; a file is damaged.
+    /// Too few replicas exist for the level; a file is damaged that no other node has.
     pub fn try_read(
         &self,
         command: &ReadCommand,
         consistency: Consistency,
         visitor: &mut dyn RowVisitor,
     ) -> Result<TryRead, ClusterError> {
-        if !self.placement.load().only_here(command.table, consistency)? {
-            return Ok(TryRead::NotHere);
+        let placement = self.placement.load();
+        if !placement.only_here(command.table, consistency)? {
+            let (PartitionSelection::Key(key), Consistency::One | Consistency::LocalOne) =
+                (&command.partitions, consistency)
+            else {
+                return Ok(TryRead::NotHere);
+            };
+            let is_here = placement.replicas(command.table, key.token())?.contains(&placement.local);
+            // If this one cannot, others may.
+            let is_shown = is_here && self.engine.try_read(command, visitor).is_ok();
+            return Ok(if is_shown { TryRead::Shown } else { TryRead::NotHere });
         }
         match self.engine.try_read(command, visitor) {
             Ok(_) => Ok(TryRead::Shown),
@@ -51,6 +61,20 @@ impl Coordinator {
     /// # Errors
     /// Too few replicas are alive, answer in time, or can read.
     pub async fn read_page(
+        &self,
+        command: ReadCommand,
+        consistency: Consistency,
+        max_bytes: usize,
+    ) -> Result<Page, ClusterError> {
+        loop {
+            match self.try_read_page(command.clone(), consistency, max_bytes).await {
+                Err(ClusterError::Stale(version)) => self.follow_members(version).await?,
+                read => return read,
+            }
+        }
+    }
+
+    async fn try_read_page(
         &self,
         command: ReadCommand,
         consistency: Consistency,
@@ -121,6 +145,7 @@ impl Coordinator {
         table.times.note(clock.mono().saturating_sub(begun));
         let rules = DigestRules {
             ignores_deletions: self.env.mutants.has("digest-ignores-deletions"),
+            ignores_values: self.env.mutants.has("digest-ignores-values"),
             ..DigestRules::new(command.now_seconds, table.gc_grace_seconds)
         };
         let one_is_enough = agree(&asking.got, rules)?
@@ -143,6 +168,9 @@ impl Coordinator {
         if self.env.mutants.has("short-read-trusts-limit") {
             merged.stops = false;
             merged.parts.iter_mut().for_each(|part| part.covered = None);
+        }
+        if self.env.mutants.has("range-read-ends-with-its-answer") {
+            merged.stops = false;
         }
         if !one_is_enough && table.repairs && !self.env.mutants.has("read-repair-skips") {
             self.repair(plan, command, &merged, &answers).await?;

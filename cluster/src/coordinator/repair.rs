@@ -7,7 +7,10 @@ use super::write::expect_mutated;
 use crate::error::ClusterError;
 use crate::message::Body;
 use dodona_storage::reconcile::{Answer, MergedAnswers};
+use dodona_types::MutationView;
+use dodona_types::mutation::Fragment;
 use dodona_types::read_command::ReadCommand;
+use dodona_types::row::RowView;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -27,7 +30,10 @@ impl Coordinator {
         let (repaired, mut repairs) = mpsc::unbounded_channel();
         let mut whole = 0;
         for (place, answer) in answers {
-            let lacking = merged.lacking(command, answer)?;
+            let mut lacking = merged.lacking(command, answer)?;
+            if self.env.mutants.has("read-repair-forgets-deletions") {
+                lacking.retain(|mutation| !deletes(mutation));
+            }
             if lacking.is_empty() {
                 whole += 1;
                 continue;
@@ -35,12 +41,14 @@ impl Coordinator {
             let (target, repaired) = (plan.replicas[*place], repaired.clone());
             let (local, peers, timeout) =
                 (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.write);
+            let members = plan.members;
             self.env.tasks.spawn_local(async move {
                 for mutation in lacking {
                     let taken = if target.local {
                         local.mutate(&mutation).await.map_err(ClusterError::from)
                     } else {
-                        expect_mutated(peers.ask(target.internode, Body::Mutate(mutation), timeout).await)
+                        let body = Body::Mutate(mutation);
+                        expect_mutated(peers.ask_chosen(members, target.internode, body, timeout).await)
                     };
                     if taken.is_err() {
                         return;
@@ -67,4 +75,15 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+/// True if a mutation deletes a partition, rows of a slice, or a row.
+fn deletes(mutation: &[u8]) -> bool {
+    let view = MutationView::parse(mutation).into_iter();
+    view.flat_map(|view| view.fragments()).flatten().any(|fragment| match fragment {
+        Fragment::PartitionDeletion(_) | Fragment::RangeDeletion(..) => true,
+        Fragment::Row(_, row) | Fragment::StaticRow(row) => {
+            RowView::parse(row).is_ok_and(|row| !row.header.deletion.is_none())
+        }
+    })
 }

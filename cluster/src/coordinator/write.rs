@@ -57,18 +57,24 @@ impl Coordinator {
     pub async fn write(&self, mutations: &[Vec<u8>], consistency: Consistency) -> Result<(), ClusterError> {
         let views = mutations.iter().map(|bytes| MutationView::parse(bytes)).collect::<Result<Vec<_>, _>>();
         let views = views.map_err(StorageError::from)?;
-        let plans = {
-            let placement = self.placement.load();
-            let planner = self.planner(&placement);
-            let plan = |view: &MutationView<'_>| planner.write(view.table, view.key.token, consistency);
-            views.iter().map(plan).collect::<Result<Vec<_>, _>>()?
-        };
-        if plans.iter().all(Plan::only_local) {
-            self.engine.wait_for_room().await;
-            let position = self.engine.apply(&views)?;
-            return self.wait_safe(position).await;
+        loop {
+            let plans = {
+                let placement = self.placement.load();
+                let planner = self.planner(&placement);
+                let plan = |view: &MutationView<'_>| planner.write(view.table, view.key.token, consistency);
+                views.iter().map(plan).collect::<Result<Vec<_>, _>>()?
+            };
+            if plans.iter().all(Plan::only_local) {
+                self.engine.wait_for_room().await;
+                let position = self.engine.apply(&views)?;
+                return self.wait_safe(position).await;
+            }
+            match self.write_planned(&plans, &views).await {
+                // Those who have it already take it again, which changes nothing.
+                Err(ClusterError::Stale(version)) => self.follow_members(version).await?,
+                written => return written,
+            }
         }
-        self.write_planned(&plans, &views).await
     }
 
     /// Brings each mutation where its plan says. The slowest decides.
@@ -80,13 +86,16 @@ impl Coordinator {
         let (words, mut said) =
             mpsc::channel(plans.iter().map(|plan| plan.replicas.len()).sum::<usize>().max(1));
         let mut gathers: Vec<Gather<'_>> = plans.iter().map(Gather::new).collect();
+        if self.env.mutants.has("write-level-counts-one-less") {
+            gathers.iter_mut().for_each(Gather::spare_one);
+        }
         let mut here = Vec::new();
         for (index, (plan, mutation)) in plans.iter().zip(mutations).enumerate() {
             for target in &plan.replicas {
                 if target.local {
                     here.push((index, *target));
                 } else if target.alive {
-                    self.send_mutation(index, *target, mutation.bytes(), words.clone());
+                    self.send_mutation(plan.members, index, *target, mutation.bytes(), words.clone());
                 } else {
                     self.hints.hint(target.host, mutation.bytes());
                     if plan.consistency == Consistency::Any && self.hints.keeps() {
@@ -96,9 +105,14 @@ impl Coordinator {
             }
         }
         self.apply_here(here, mutations, words).await;
+        let mut stale = None;
         let gathered = async {
             while gathers.iter().any(|gather| !gather.is_enough()) {
                 let Some(Word { mutation, target, said }) = said.recv().await else { break };
+                if let Err(ClusterError::Stale(version)) = said {
+                    stale = Some(version);
+                    break;
+                }
                 let hinted = matches!(said, Err(ClusterError::Peer(_))) && self.hints.keeps();
                 match said {
                     Ok(()) => gathers[mutation].take(&target),
@@ -113,6 +127,9 @@ impl Coordinator {
             }
         };
         let _ = tokio::time::timeout(self.timeouts.write, gathered).await;
+        if let Some(version) = stale {
+            return Err(ClusterError::Stale(version));
+        }
         // What is hopeless decides, whatever else is still to come.
         gathers.sort_by_key(|gather| !gather.is_hopeless());
         gathers.into_iter().try_for_each(Gather::write_result)
@@ -146,17 +163,25 @@ impl Coordinator {
         });
     }
 
-    fn send_mutation(&self, index: usize, target: Target, mutation: &[u8], words: mpsc::Sender<Word>) {
+    fn send_mutation(
+        &self,
+        members: u64,
+        index: usize,
+        target: Target,
+        mutation: &[u8],
+        words: mpsc::Sender<Word>,
+    ) {
         let (peers, hints, latencies) =
             (Arc::clone(&self.peers), Arc::clone(&self.hints), Arc::clone(&self.latencies));
         let (clock, timeout) = (Arc::clone(&self.env.clock), self.timeouts.write);
         let mutation = mutation.to_vec();
         self.env.tasks.spawn_local(async move {
             let asked_at = clock.mono();
-            let asked = peers.ask(target.internode, Body::Mutate(mutation.clone()), timeout).await;
+            let body = Body::Mutate(mutation.clone());
+            let asked = peers.ask_chosen(members, target.internode, body, timeout).await;
             latencies.note(target.host, clock.mono().saturating_sub(asked_at));
             let said = expect_mutated(asked);
-            if matches!(said, Err(ClusterError::Peer(_))) {
+            if matches!(said, Err(ClusterError::Peer(_) | ClusterError::Stale(_))) {
                 hints.hint(target.host, &mutation);
             }
             // The coordinator may have enough answers already.
@@ -172,3 +197,7 @@ pub(super) fn expect_mutated(answer: Result<Body, ClusterError>) -> Result<(), C
         _ => Err(ClusterError::Peer("an answer to another request".into())),
     }
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;

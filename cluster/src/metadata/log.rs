@@ -13,6 +13,7 @@ use crate::message::Body;
 use crate::ring::Status;
 use crate::transport::Peers;
 use dodona_env::net::BoxFuture;
+use dodona_env::watch;
 use dodona_env::{Env, Random};
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, EmptyNode, SnapshotPolicy};
@@ -21,7 +22,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 /// How long a change may take before whoever asked for it is told that it may come or not.
@@ -66,14 +66,32 @@ impl ReplicatedLog {
     }
 
     async fn tend(&self) -> Result<(), ClusterError> {
-        if !self.store.is_voter() {
-            return self.pull().await;
+        if self.takes_part() {
+            let raft = self.raft().await?;
+            if raft.is_leader() {
+                return self.tend_voters(&raft).await;
+            }
         }
-        let raft = self.raft().await?;
-        if raft.is_leader() {
-            self.tend_voters(&raft).await?;
+        // One that was voted out is not told so, and one that votes may be cut off from the leader.
+        self.pull().await
+    }
+
+    fn takes_part(&self) -> bool {
+        let number = self.store.metadata().number_of(self.host);
+        number.is_some_and(|number| self.store.takes_part(number))
+    }
+
+    /// True if the member of this number votes, as far as others know: one that was voted out is not
+    /// told so.
+    pub async fn votes(&self, number: u64) -> bool {
+        let metadata = self.store.metadata();
+        for (_, address) in self.others(&metadata).filter(|(other, _)| *other != number) {
+            if let Ok(Answer::Votes(false)) = ask(&self.peers, address, &Request::Votes(number), ANSWER).await
+            {
+                return false;
+            }
         }
-        Ok(())
+        metadata.number_of(self.host) == Some(number) || self.store.applied_voters().contains(&number)
     }
 
     /// Raft, which is started on this thread if it does not run, and again if the disk had been full.
@@ -140,7 +158,6 @@ impl ReplicatedLog {
     async fn pull_from(&self, address: SocketAddr) -> Result<(), ClusterError> {
         let version = self.store.metadata().version;
         if let Answer::Metadata(metadata) = ask(&self.peers, address, &Request::Pull(version), ANSWER).await?
-            && !self.store.is_voter()
         {
             let store = Arc::clone(&self.store);
             let replaced = self.env.tasks.blocking(move || store.replace(metadata)).await;
@@ -168,12 +185,12 @@ impl ReplicatedLog {
     }
 
     async fn append_anywhere(&self, change: Change) -> Result<Outcome, ClusterError> {
-        let mut leader = None;
+        let (mut leader, mut elsewhere) = (None, false);
         let mut last = no_quorum();
         let tries = async {
             loop {
                 let metadata = self.store.metadata();
-                let asked = if self.store.is_voter() && leader.is_none() {
+                let asked = if self.takes_part() && leader.is_none() && !elsewhere {
                     self.append_here(change.clone()).await
                 } else {
                     self.append_at(&metadata, leader.take(), change.clone()).await
@@ -187,6 +204,8 @@ impl ReplicatedLog {
                     Ok(Err(_)) => {}
                     Err(error) => last = error,
                 }
+                // Others may know more of who leads.
+                elsewhere = !elsewhere;
                 dodona_env::clock::sleep(PAUSE).await;
             }
         };
@@ -238,12 +257,13 @@ impl ReplicatedLog {
                 let asked = async { Ok(raft?.install_full_snapshot(vote, snapshot).await) };
                 of_raft(scoped(&self.random, asked).await, Answer::Snapshot)
             }
-            Request::Change(_) if !self.store.is_voter() => Answer::NotLeader(None),
+            Request::Change(_) if !self.takes_part() => Answer::NotLeader(None),
             Request::Change(change) => match self.append_here(change).await {
                 Ok(Ok(outcome)) => Answer::Changed(outcome),
                 Ok(Err(leader)) => Answer::NotLeader(leader),
                 Err(error) => Answer::Failed(error.to_string()),
             },
+            Request::Votes(number) => Answer::Votes(self.store.applied_voters().contains(&number)),
             Request::Pull(version) => {
                 let metadata = self.store.metadata();
                 if metadata.version > version {
@@ -256,7 +276,7 @@ impl ReplicatedLog {
                 Ok(()) => Answer::Version(self.store.metadata().version),
                 Err(error) => Answer::Failed(error.to_string()),
             },
-            Request::Who | Request::Join(..) => return None,
+            Request::Who | Request::Fetch | Request::Join(..) => return None,
         };
         Some(answer)
     }
@@ -286,11 +306,10 @@ impl MetadataLog for ReplicatedLog {
             let mut news = self.store.watch();
             let reached = async {
                 while *news.borrow_and_update() < version {
-                    if !self.store.is_voter() {
+                    if !self.takes_part() || tokio::time::timeout(PAUSE, news.changed()).await.is_err() {
                         // Another member is asked next time.
                         let _ = self.pull().await;
                     }
-                    let _ = tokio::time::timeout(PAUSE, news.changed()).await;
                 }
             };
             tokio::time::timeout(ANSWER, reached).await.map_err(|_| no_quorum())

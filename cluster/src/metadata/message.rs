@@ -26,8 +26,12 @@ pub enum Request {
     Pull(u64),
     /// Answer once at least this version is applied.
     Reach(u64),
+    /// Does the member of this number vote?
+    Votes(u64),
     /// Which cluster is this?
     Who,
+    /// Fetch what this member is to hold by the change that is under way, and answer once it has.
+    Fetch,
     /// Take a new member in, whose tokens are yet to be chosen.
     Join(Box<Member>, usize),
 }
@@ -49,6 +53,8 @@ pub enum Answer {
     Metadata(Arc<Metadata>),
     /// To [`Request::Pull`] and [`Request::Reach`]: this version is applied.
     Version(u64),
+    /// To [`Request::Votes`].
+    Votes(bool),
     /// To [`Request::Who`]: the cluster's id and name.
     Cluster(Uuid, String),
     /// To [`Request::Join`]: the metadata with the new member.

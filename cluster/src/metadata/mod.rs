@@ -18,10 +18,10 @@ pub mod types;
 
 use crate::error::ClusterError;
 use dodona_env::net::BoxFuture;
+use dodona_env::watch;
 pub use schema_change::SchemaChange;
 pub use state::{Change, Metadata, Outcome};
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// Members that vote on the log, at most.
 pub const MAX_VOTERS: usize = 5;

@@ -27,14 +27,17 @@ pub enum Change {
         /// The member.
         member: Box<Member>,
     },
-    /// The member has its data, and owns its ranges.
-    Joined(Uuid),
+    /// The member goes a step further in joining or leaving ([`Status::next`]).
+    Advance {
+        /// The member.
+        host: Uuid,
+        /// Where it stands.
+        from: Status,
+    },
     /// The member begins to hand on what it holds.
     Leave(Uuid),
-    /// The member goes on as if it had never begun to leave.
-    Stay(Uuid),
-    /// The member is gone, or is given up.
-    Remove(Uuid),
+    /// The member goes on as if it had never begun to leave; one that joins is given up.
+    Cancel(Uuid),
     /// The member is reached elsewhere, or has other tokens ahead.
     Moved {
         /// The member.
@@ -51,10 +54,9 @@ impl fmt::Display for Change {
         match self {
             Self::Schema { changes, .. } => write!(formatter, "{} changes of the schema", changes.len()),
             Self::Join { member, .. } => write!(formatter, "{} joins", member.host),
-            Self::Joined(host) => write!(formatter, "{host} has joined"),
+            Self::Advance { host, from } => write!(formatter, "{host} is no longer {from:?}"),
             Self::Leave(host) => write!(formatter, "{host} leaves"),
-            Self::Stay(host) => write!(formatter, "{host} stays"),
-            Self::Remove(host) => write!(formatter, "{host} is removed"),
+            Self::Cancel(host) => write!(formatter, "{host} is left as it was"),
             Self::Moved { host, internode, .. } => write!(formatter, "{host} is at {internode}"),
         }
     }
@@ -76,7 +78,8 @@ pub enum Outcome {
 /// What all changes come to. Immutable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// The number of changes that led here.
+    /// The place in the log of the last change that led here: one with a place up to it is not applied
+    /// again.
     pub version: u64,
     /// The schema, without the keyspaces that every node has.
     pub schema: Schema,
@@ -109,13 +112,13 @@ impl Metadata {
         self.members.values().find(|member| member.host == host)
     }
 
-    /// The metadata behind a change.
+    /// The metadata behind a change at this place in the log.
     ///
     /// # Errors
     /// What came of it, if it is not applied.
-    pub fn apply(&self, change: &Change) -> Result<Self, Outcome> {
+    pub fn apply(&self, change: &Change, index: u64) -> Result<Self, Outcome> {
         let mut next = self.clone();
-        next.version += 1;
+        next.version = index;
         match change {
             Change::Schema { expected_epoch, changes } => {
                 next.schema = schema_change::apply(&self.schema, *expected_epoch, changes).map_err(
@@ -134,19 +137,30 @@ impl Metadata {
                 next.last_number += 1;
                 next.members.insert(next.last_number, Member::clone(member));
             }
-            Change::Joined(host) => next.set_status(*host, Status::Joining, Status::Normal)?,
+            Change::Advance { host, from } => match from.next() {
+                Some(to) => next.set_status(*host, *from, to)?,
+                None => {
+                    let number = self.known(*host)?;
+                    next.members
+                        .remove(&number)
+                        .filter(|member| member.status == *from)
+                        .ok_or_else(|| Outcome::Refused(format!("{host} is not {from:?}")))?;
+                }
+            },
             Change::Leave(host) => {
                 self.refuse_while_changing(*host)?;
-                next.set_status(*host, Status::Normal, Status::Leaving)?;
-            }
-            Change::Stay(host) => next.set_status(*host, Status::Leaving, Status::Normal)?,
-            Change::Remove(host) => {
-                let number = self.known(*host)?;
-                let owners = self.members.values().filter(|member| member.status != Status::Joining);
-                if owners.count() == 1 && self.members[&number].status != Status::Joining {
+                if self.members.values().filter(|member| member.status == Status::Normal).count() == 1 {
                     return Err(Outcome::Refused(format!("{host} is the only member that holds data")));
                 }
-                next.members.remove(&number);
+                next.set_status(*host, Status::Normal, Status::Leaving)?;
+            }
+            Change::Cancel(host) => {
+                let number = self.known(*host)?;
+                if self.members[&number].status == Status::Joining {
+                    next.members.remove(&number);
+                } else {
+                    next.set_status(*host, Status::Leaving, Status::Normal)?;
+                }
             }
             Change::Moved { host, internode, native } => {
                 let number = self.known(*host)?;
@@ -169,7 +183,7 @@ impl Metadata {
         taken.map_or(Ok(()), |member| {
             Err(Outcome::Refused(format!(
                 "{internode} is the address of {}: if that node has lost its data, remove it first \
-                 (nodetool removenode {})",
+                 (nodetool removenode {}, on another node)",
                 member.host, member.host
             )))
         })
@@ -222,9 +236,13 @@ mod tests {
         }
     }
 
+    fn apply(metadata: &Metadata, change: &Change) -> Result<Metadata, Outcome> {
+        metadata.apply(change, metadata.version + 1)
+    }
+
     fn join(metadata: &Metadata, number: u8) -> Result<Metadata, Outcome> {
         let member = Box::new(member(number, Status::Joining));
-        metadata.apply(&Change::Join { expected: metadata.members_version, member })
+        apply(metadata, &Change::Join { expected: metadata.members_version, member })
     }
 
     #[test]
@@ -233,28 +251,41 @@ mod tests {
         let two = join(&one, 2).unwrap();
         assert!(matches!(join(&two, 3), Err(Outcome::Busy(_))));
         let host = Uuid::from_u128(2);
-        let joined = two.apply(&Change::Joined(host)).unwrap();
+        let advance = |metadata: &Metadata, from| apply(metadata, &Change::Advance { host, from }).unwrap();
+        let arriving = advance(&two, Status::Joining);
+        assert!(matches!(join(&arriving, 3), Err(Outcome::Busy(_))));
+        let joined = advance(&arriving, Status::Arriving);
         assert_eq!(joined.member(host).unwrap().status, Status::Normal);
-        let gone = joined.apply(&Change::Remove(host)).unwrap();
+        let leaving = apply(&joined, &Change::Leave(host)).unwrap();
+        let gone = advance(&advance(&leaving, Status::Leaving), Status::Departing);
         let three = join(&gone, 3).unwrap();
         assert_eq!(three.number_of(Uuid::from_u128(3)), Some(3));
-        assert_eq!((one.version, three.version, three.members_version), (1, 5, 5));
+        assert_eq!((one.version, three.version, three.members_version), (1, 8, 8));
+    }
+
+    #[test]
+    fn a_step_that_was_made_is_not_made_again_and_a_change_can_be_given_up() {
+        let one = Metadata::of_members([member(1, Status::Normal)], Schema::default());
+        let (two, host) = (join(&one, 2).unwrap(), Uuid::from_u128(2));
+        let advance = Change::Advance { host, from: Status::Arriving };
+        assert!(matches!(apply(&two, &advance), Err(Outcome::Refused(_))));
+        assert_eq!(apply(&two, &Change::Cancel(host)).unwrap().members, one.members);
     }
 
     #[test]
     fn what_was_worked_out_against_other_members_conflicts() {
         let one = Metadata::of_members([member(1, Status::Normal)], Schema::default());
         let member = Box::new(member(2, Status::Joining));
-        assert_eq!(one.apply(&Change::Join { expected: 0, member }), Err(Outcome::Conflict));
+        assert_eq!(apply(&one, &Change::Join { expected: 0, member }), Err(Outcome::Conflict));
     }
 
     #[test]
     fn the_last_owner_cannot_be_removed_and_an_address_is_taken_once() {
         let one = Metadata::of_members([member(1, Status::Normal)], Schema::default());
-        assert!(matches!(one.apply(&Change::Remove(Uuid::from_u128(1))), Err(Outcome::Refused(_))));
+        assert!(matches!(apply(&one, &Change::Leave(Uuid::from_u128(1))), Err(Outcome::Refused(_))));
         let mut other = member(2, Status::Joining);
         other.internode = one.members[&1].internode;
         let change = Change::Join { expected: 1, member: Box::new(other) };
-        assert!(matches!(one.apply(&change), Err(Outcome::Refused(_))));
+        assert!(matches!(apply(&one, &change), Err(Outcome::Refused(_))));
     }
 }

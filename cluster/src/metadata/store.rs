@@ -11,6 +11,7 @@ use super::types::{Entry, LogId, SnapshotMeta, StoredMembership, Vote};
 use crate::error::ClusterError;
 use crate::ring::Member;
 use dodona_env::Disk;
+use dodona_env::watch;
 use dodona_storage::StorageError;
 use dodona_storage::journal::{self, Format, Journal};
 use dodona_types::schema::Schema;
@@ -22,7 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 const DIRECTORY: &str = "metadata";
@@ -181,14 +181,13 @@ impl Store {
         self.version.subscribe()
     }
 
-    /// True if this member has a part in the agreement, or had one.
+    /// True if the member of this number has a part in the agreement, by what is applied here.
     #[must_use]
-    pub fn is_voter(&self) -> bool {
-        let kept = self.kept.lock();
-        kept.base.vote.is_some() || kept.base.applied.is_some() || !kept.entries.is_empty()
+    pub fn takes_part(&self, number: u64) -> bool {
+        self.kept.lock().base.voters.nodes().any(|(present, _)| *present == number)
     }
 
-    /// Takes over newer metadata that another member has applied. Only for members that do not vote.
+    /// Takes over newer metadata that another member has applied.
     ///
     /// # Errors
     /// The disk does not take it.
@@ -275,6 +274,9 @@ impl Store {
     /// Replaces everything that is applied by a snapshot.
     pub(super) fn install(&self, meta: &SnapshotMeta, metadata: Arc<Metadata>) -> Result<(), ClusterError> {
         let mut kept = self.kept.lock();
+        // Others may have told of more already.
+        let present = &kept.base.metadata;
+        let metadata = if present.version > metadata.version { Arc::clone(present) } else { metadata };
         let base = Base {
             metadata,
             applied: meta.last_log_id,
@@ -340,7 +342,9 @@ fn apply_entry(base: &mut Base, entry: &Entry) -> Outcome {
         EntryPayload::Membership(membership) => {
             base.voters = StoredMembership::new(base.applied, membership.clone());
         }
-        EntryPayload::Normal(change) => match base.metadata.apply(change) {
+        // It is in what another member has told already.
+        EntryPayload::Normal(_) if entry.log_id().index <= base.metadata.version => {}
+        EntryPayload::Normal(change) => match base.metadata.apply(change, entry.log_id().index) {
             Ok(metadata) => base.metadata = Arc::new(metadata),
             Err(outcome) => return outcome,
         },

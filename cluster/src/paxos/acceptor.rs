@@ -5,7 +5,7 @@ use super::message::{Request, Step};
 use super::state::{Answer, Proposal, State};
 use crate::error::ClusterError;
 use dodona_env::Env;
-use dodona_storage::{Engine, StorageError};
+use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::comparable::encode_component;
 use dodona_types::key::ROW_END;
 use dodona_types::read_command::{
@@ -52,6 +52,16 @@ impl Layout {
             committed: column("most_recent_commit")?,
         })
     }
+}
+
+/// What an acceptor knows of a partition.
+pub struct Learnt {
+    /// The clustering key of the table's row ([`clustering`]).
+    pub row: Vec<u8>,
+    /// The partition's key.
+    pub key: Vec<u8>,
+    /// Its state.
+    pub state: State,
 }
 
 /// The acceptor of a node.
@@ -107,6 +117,42 @@ impl Acceptor {
         }
         self.write(&mutations, step).await?;
         Ok(answer)
+    }
+
+    /// Takes over what another acceptor has promised, accepted and heard of as chosen, where that is
+    /// later than what is known here: for a node that takes its place.
+    ///
+    /// # Errors
+    /// The engine does not read or write.
+    pub async fn learn(
+        &self,
+        table: TableId,
+        key: &[u8],
+        theirs: State,
+        gc_grace_seconds: u32,
+    ) -> Result<(), ClusterError> {
+        let Some(layout) = self.layout else { return Ok(()) };
+        let stripe = (Token::of_key(key).ordinal() >> 56) as usize % STRIPES;
+        let _alone = self.locks[stripe].lock().await;
+        let Stored { state, timestamp_micros } = self.load(&layout, table, key).await?;
+        let both = state.clone().with(theirs);
+        if both == state {
+            return Ok(());
+        }
+        let ttl_seconds = gc_grace_seconds.max(MIN_TTL_SECONDS);
+        let mutation = self.encode(&layout, table, key, &both, timestamp_micros, ttl_seconds);
+        self.write(&[mutation], Step::Propose).await
+    }
+
+    /// The states in a page of `system.paxos`.
+    ///
+    /// # Errors
+    /// A row is malformed.
+    pub fn states_of(&self, page: &Page, now_seconds: i64) -> Result<Vec<Learnt>, ClusterError> {
+        let Some(layout) = self.layout else { return Ok(Vec::new()) };
+        let mut collecting = Collecting { layout: &layout, key: Vec::new(), states: Vec::new() };
+        let _ = page.show(now_seconds, &mut collecting)?;
+        Ok(collecting.states)
     }
 
     async fn write(&self, mutations: &[Vec<u8>], step: Step) -> Result<(), ClusterError> {
@@ -197,7 +243,10 @@ impl Acceptor {
 }
 
 /// The clustering key of a table's row.
-fn clustering(table: TableId) -> Result<Vec<u8>, ClusterError> {
+///
+/// # Errors
+/// None for an id that is one.
+pub fn clustering(table: TableId) -> Result<Vec<u8>, ClusterError> {
     let mut out = Vec::with_capacity(24);
     let encoded = encode_component(&CqlType::Uuid, false, Some(table.0.as_bytes()), &mut out);
     encoded.map_err(|error| ClusterError::Invalid(error.to_string()))?;
@@ -241,6 +290,32 @@ impl RowVisitor for Reading<'_> {
         }
         self.stored.state.accepted = accepted.0.map(|ballot| Proposal { ballot, mutation: accepted.1 });
         self.stored.state.committed = committed;
+        ControlFlow::Continue(())
+    }
+
+    fn partition_end(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Collects the states of many partitions and tables.
+struct Collecting<'a> {
+    layout: &'a Layout,
+    key: Vec<u8>,
+    states: Vec<Learnt>,
+}
+
+impl RowVisitor for Collecting<'_> {
+    fn partition(&mut self, key: KeyRef<'_>, _: Option<&LiveRow<'_>>) -> ControlFlow<()> {
+        self.key = key.bytes.to_vec();
+        ControlFlow::Continue(())
+    }
+
+    fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
+        let mut reading = Reading { layout: self.layout, stored: Stored::default() };
+        let _ = reading.row(clustering, row);
+        let (row, key) = (clustering.to_vec(), self.key.clone());
+        self.states.push(Learnt { row, key, state: reading.stored.state });
         ControlFlow::Continue(())
     }
 

@@ -74,6 +74,22 @@ impl State {
     }
 }
 
+impl State {
+    /// What two acceptors know together: the later of each.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let committed =
+            if self.committed.ballot >= other.committed.ballot { self.committed } else { other.committed };
+        let accepted = [self.accepted, other.accepted].into_iter().flatten();
+        let accepted = accepted.max_by_key(|proposal| proposal.ballot);
+        Self {
+            promised: self.promised.max(other.promised),
+            accepted: accepted.filter(|proposal| proposal.ballot > committed.ballot),
+            committed,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +100,18 @@ mod tests {
 
     fn proposal(micros: i64) -> Proposal {
         Proposal { ballot: ballot(micros), mutation: vec![micros as u8] }
+    }
+
+    #[test]
+    fn two_acceptors_know_the_later_of_each() {
+        let one = State { promised: ballot(5), accepted: Some(proposal(5)), committed: proposal(1) };
+        let other = State { promised: ballot(4), accepted: None, committed: proposal(4) };
+        let both = one.clone().with(other.clone());
+        assert_eq!((both.promised, both.committed.clone()), (ballot(5), proposal(4)));
+        assert_eq!(both.accepted, Some(proposal(5)));
+        assert_eq!(other.with(one), both);
+        let done = State { committed: proposal(5), ..State::default() };
+        assert_eq!(both.with(done).accepted, None);
     }
 
     #[test]

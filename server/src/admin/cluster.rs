@@ -80,8 +80,8 @@ impl Members {
 const fn letter(status: Status) -> char {
     match status {
         Status::Normal => 'N',
-        Status::Joining => 'J',
-        Status::Leaving => 'L',
+        Status::Joining | Status::Arriving => 'J',
+        Status::Leaving | Status::Departing => 'L',
     }
 }
 
@@ -234,8 +234,8 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let mode = match members.all()[members.placement.local].status {
         _ if *shared.phase.borrow() == Phase::Drained => "DRAINED",
         Status::Normal => "NORMAL",
-        Status::Joining => "JOINING",
-        Status::Leaving => "LEAVING",
+        Status::Joining | Status::Arriving => "JOINING",
+        Status::Leaving | Status::Departing => "LEAVING",
     };
     let now = node.env.clock.wall_seconds();
     let waiting: Vec<Value> = node

@@ -4,10 +4,12 @@
 //! `ranges`, `endpoints`, `network`, `tablestats`, `compactionstats`, `snapshots`,
 //! `compactionthroughput`, `autocompaction`; `POST` below
 //! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
-//! `clearsnapshot`, `compactionthroughput`, `autocompaction`, `stop`, `drain`. Which tables are meant,
+//! `clearsnapshot`, `compactionthroughput`, `autocompaction`, `stop`, `drain`,
+//! `decommission`, `removenode`. Which tables are meant,
 //! and the rest, is in the query: see [`Target`].
 
 mod cluster;
+mod membership;
 mod operations;
 mod ownership;
 mod snapshots;
@@ -58,6 +60,8 @@ fn api() -> Router<Arc<Shared>> {
         .route("/scrub", post(operations::scrub))
         .route("/stop", post(operations::stop))
         .route("/drain", post(operations::drain))
+        .route("/decommission", post(membership::decommission))
+        .route("/removenode", post(membership::remove_node))
         .route(
             "/compactionthroughput",
             get(operations::compaction_throughput).post(operations::set_compaction_throughput),
@@ -114,6 +118,8 @@ struct Target {
     automatic: Option<bool>,
     /// A kind of compaction.
     kind: Option<String>,
+    /// The id of a member.
+    host: Option<String>,
 }
 
 /// Why a request of an operator failed.

@@ -153,6 +153,9 @@ pub(super) async fn drain(State(shared): State<Arc<Shared>>) -> Answer {
     if tokio::time::timeout(seconds, gone).await.is_err() {
         tracing::warn!("some clients did not take their answers in time");
     }
-    shared.node.drain().await.map_err(|error| Failed::Internal(error.to_string()))?;
+    let node = Arc::clone(&shared.node);
+    let drained = shared.errands.run(async move { node.drain().await }).await;
+    let drained = drained.ok_or_else(|| Failed::Internal("the server stops".into()))?;
+    drained.map_err(|error| Failed::Internal(error.to_string()))?;
     Ok(Json(json!({})))
 }

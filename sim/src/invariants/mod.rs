@@ -1,6 +1,8 @@
 //! The judges: each says whether what was read breaks one promise.
 
 pub mod durability;
+pub mod equal;
+pub mod levels;
 pub mod linearizable;
 pub mod phantom;
 

@@ -266,6 +266,7 @@ impl Engine {
     fn digest_rules(&self, store: &TableStore, command: &ReadCommand) -> DigestRules {
         DigestRules {
             ignores_deletions: self.env.mutants.has("digest-ignores-deletions"),
+            ignores_values: self.env.mutants.has("digest-ignores-values"),
             ..DigestRules::new(command.now_seconds, store.settings.load().gc_grace_seconds)
         }
     }

@@ -24,6 +24,8 @@ pub struct DigestRules {
     pub deleted_before_seconds: i64,
     /// A defect for simulations: deletions do not count.
     pub ignores_deletions: bool,
+    /// A defect for simulations: values and their timestamps do not count.
+    pub ignores_values: bool,
 }
 
 impl DigestRules {
@@ -31,7 +33,7 @@ impl DigestRules {
     #[must_use]
     pub fn new(now_seconds: i64, gc_grace_seconds: u32) -> Self {
         let deleted_before_seconds = now_seconds.saturating_sub(i64::from(gc_grace_seconds));
-        Self { deleted_before_seconds, ignores_deletions: false }
+        Self { deleted_before_seconds, ignores_deletions: false, ignores_values: false }
     }
 
     const fn counts(&self, deletion: Deletion) -> bool {
@@ -173,7 +175,12 @@ impl Digest {
                     let covers = |deletion: Deletion| deletion.covers(cell.timestamp_micros);
                     let covered = covers(deletion)
                         || of_column.is_some_and(|(column, own)| column == cell.column && covers(own));
-                    if !covered && rules.counts_cell(&cell) {
+                    if covered || !rules.counts_cell(&cell) {
+                        continue;
+                    }
+                    if rules.ignores_values {
+                        put_varint(out, u64::from(cell.column.0));
+                    } else {
                         put_cell(out, &cell);
                     }
                 }

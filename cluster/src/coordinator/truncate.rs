@@ -1,0 +1,42 @@
+//! Truncations: of a table, on all nodes, which all have to be alive (Cassandra
+//! `StorageProxy.truncateBlocking`).
+
+use super::Coordinator;
+use super::write::expect_mutated;
+use crate::error::ClusterError;
+use crate::message::Body;
+use dodona_types::{Consistency, TableId};
+use std::time::Duration;
+
+/// How long a node may take (`truncate_request_timeout`).
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Coordinator {
+    /// Removes all rows of a table everywhere.
+    ///
+    /// # Errors
+    /// A node is down; or one of them does not do it, or does not answer in time: some have done it
+    /// then.
+    pub async fn truncate(&self, table: TableId) -> Result<(), ClusterError> {
+        let placement = self.placement.load_full();
+        let members = placement.ring.members();
+        let here = members[placement.local].host;
+        let is_local = placement.replication_of(table)?.is_local();
+        let others: Vec<_> = members.iter().filter(|member| member.host != here && !is_local).collect();
+        let alive = others.iter().filter(|member| self.liveness.is_alive(member.host)).count();
+        if alive < others.len() {
+            return Err(ClusterError::Unavailable {
+                consistency: Consistency::All,
+                required: others.len() as u32 + 1,
+                alive: alive as u32 + 1,
+                data_center: None,
+            });
+        }
+        let asked = others.iter().map(|member| {
+            let body = Body::Truncate(table.0.as_bytes().to_vec());
+            async move { expect_mutated(self.peers.ask(member.internode, body, TIMEOUT).await) }
+        });
+        self.replica.truncate(table).await?;
+        futures_util::future::join_all(asked).await.into_iter().collect()
+    }
+}

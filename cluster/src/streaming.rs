@@ -1,0 +1,271 @@
+//! Brings a node what it is to hold: ranges of tables from those that hold them, row by row, as
+//! mutations, and what Paxos knows of them.
+//!
+//! A range is fetched from a majority of its replicas, so that whatever a majority has acknowledged is
+//! there. Fetching it again changes nothing: a node that was stopped begins anew.
+
+use crate::error::ClusterError;
+use crate::liveness::Liveness;
+use crate::message::Body;
+use crate::paxos::acceptor::{Learnt, clustering};
+use crate::placement::Placement;
+use crate::replica::{Replica, encode_read};
+use crate::ring::{Member, MemberIndex};
+use crate::transport::Peers;
+use dodona_env::Env;
+use dodona_storage::reconcile::{Answer, Assembly, MergedAnswers, position};
+use dodona_storage::{Engine, StorageError};
+use dodona_types::read_command::{
+    ClusteringSelection, ColumnSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand,
+    ReadLimits,
+};
+use dodona_types::schema::Table;
+use dodona_types::{MutationView, PartitionKey, TableId, Token};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Bytes that are asked for at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+/// How long a peer may take for that.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What has been fetched so far, for operators.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Ranges of tables to fetch.
+    pub ranges: AtomicU64,
+    /// Of these, done.
+    pub ranges_done: AtomicU64,
+    /// Partitions, or parts of them.
+    pub partitions: AtomicU64,
+    /// Bytes.
+    pub bytes: AtomicU64,
+}
+
+/// A range of a table, and who holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The table.
+    pub table: TableId,
+    /// The range.
+    pub range: PartitionRange,
+    /// The replicas that are read.
+    pub holders: Vec<MemberIndex>,
+}
+
+/// What this node is to hold by the change that is under way, and does not yet.
+///
+/// # Errors
+/// The placement does not know one of its tables.
+pub fn missing(placement: &Placement) -> Result<Vec<Missing>, ClusterError> {
+    let Some(other_side) = &placement.other_side else { return Ok(Vec::new()) };
+    let mut ends: Vec<Token> = placement.ring.ends().chain(other_side.ends()).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    let mut missing: Vec<Missing> = Vec::new();
+    for table in placement.schema.tables() {
+        let mut add = |range: PartitionRange, owned_as: Token| -> Result<(), ClusterError> {
+            if !placement.pending(table.id, owned_as)?.contains(&placement.local) {
+                return Ok(());
+            }
+            let holders = placement.replicas(table.id, owned_as)?;
+            match missing.last_mut() {
+                Some(last)
+                    if last.table == table.id && last.holders == holders && meet(&last.range, &range) =>
+                {
+                    last.range.end = range.end;
+                }
+                _ => missing.push(Missing { table: table.id, range, holders }),
+            }
+            Ok(())
+        };
+        let mut start = RangeBound::Unbounded;
+        for end in &ends {
+            let range = PartitionRange {
+                start: std::mem::replace(&mut start, RangeBound::Token(*end, false)),
+                end: RangeBound::Token(*end, true),
+            };
+            add(range, *end)?;
+        }
+        // What lies behind the last token belongs to the owner of the first range.
+        let first = ends.first().copied().unwrap_or(Token::MAX);
+        add(PartitionRange { start, end: RangeBound::Unbounded }, first)?;
+    }
+    Ok(missing)
+}
+
+fn meet(before: &PartitionRange, range: &PartitionRange) -> bool {
+    matches!((&before.end, &range.start), (RangeBound::Token(end, true), RangeBound::Token(start, false)) if end == start)
+}
+
+/// Fetches ranges for this node.
+pub(crate) struct Fetcher<'a> {
+    pub(crate) env: &'a Env,
+    pub(crate) engine: &'a Arc<Engine>,
+    pub(crate) replica: &'a Replica,
+    pub(crate) peers: &'a Peers,
+    pub(crate) liveness: &'a dyn Liveness,
+    pub(crate) placement: &'a Placement,
+    pub(crate) progress: &'a Progress,
+}
+
+impl Fetcher<'_> {
+    /// Fetches everything that is missing.
+    ///
+    /// # Errors
+    /// Too few of a range's replicas answer; or this node does not take it.
+    pub(crate) async fn fetch_all(&self) -> Result<(), ClusterError> {
+        let missing = missing(self.placement)?;
+        self.progress.ranges.store(missing.len() as u64, Relaxed);
+        self.progress.ranges_done.store(0, Relaxed);
+        for one in &missing {
+            self.fetch(one).await?;
+            self.progress.ranges_done.fetch_add(1, Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, missing: &Missing) -> Result<(), ClusterError> {
+        let schema = &self.placement.schema;
+        let unknown = || StorageError::NoSuchTable(missing.table);
+        let table = schema.table_by_id(missing.table).ok_or_else(unknown)?;
+        let needed = missing.holders.len() / 2 + 1;
+        let members = self.placement.ring.members();
+        let mut fetched = 0;
+        let mut last = None;
+        for holder in missing.holders.iter().map(|index| &members[*index]) {
+            if fetched == needed {
+                break;
+            }
+            if !self.liveness.is_alive(holder.host) {
+                continue;
+            }
+            match self.fetch_from(holder, table, &missing.range).await {
+                Ok(()) => fetched += 1,
+                Err(error @ ClusterError::Peer(_)) => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if fetched == needed || missing.holders.is_empty() {
+            return Ok(());
+        }
+        let reason = last.map_or_else(|| "the others are down".to_owned(), |error| error.to_string());
+        Err(ClusterError::Peer(format!(
+            "a range of {}.{} is held by {} nodes, of which {fetched} could be read and {needed} are needed: {reason}",
+            table.keyspace,
+            table.name,
+            missing.holders.len(),
+        )))
+    }
+
+    async fn fetch_from(
+        &self,
+        holder: &Member,
+        table: &Table,
+        range: &PartitionRange,
+    ) -> Result<(), ClusterError> {
+        self.each_answer(holder.internode, table.id, table.epoch, range, Taking::Mutations).await?;
+        let Some(paxos) = self.placement.schema.table("system", "paxos") else { return Ok(()) };
+        let of = BTreeMap::from([(clustering(table.id)?, (table.id, table.params.gc_grace_seconds))]);
+        self.each_answer(holder.internode, paxos.id, paxos.epoch, range, Taking::Paxos(&of)).await
+    }
+
+    /// Reads a range of a table from a peer, chunk by chunk.
+    async fn each_answer(
+        &self,
+        peer: SocketAddr,
+        table: TableId,
+        epoch: u64,
+        range: &PartitionRange,
+        taking: Taking<'_>,
+    ) -> Result<(), ClusterError> {
+        let mut command = ReadCommand {
+            table,
+            epoch,
+            partitions: PartitionSelection::Range(range.clone()),
+            clustering: ClusteringSelection::all(),
+            reversed: false,
+            columns: ColumnSelection::All,
+            now_seconds: self.env.clock.wall_seconds(),
+            limits: ReadLimits::NONE,
+        };
+        let mut rest = range.clone();
+        loop {
+            let body = Body::Stream(encode_read(&command, CHUNK_BYTES));
+            let bytes = match self.peers.ask(peer, body, TIMEOUT).await? {
+                Body::Streamed(bytes) => bytes,
+                Body::Failed(reason) => return Err(ClusterError::Peer(format!("{peer}: {reason}"))),
+                _ => return Err(ClusterError::Peer("an answer to another request".into())),
+            };
+            let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
+            match taking {
+                Taking::Mutations => self.apply(&answer).await?,
+                Taking::Paxos(tables) => self.learn(&command, &answer, tables).await?,
+            }
+            self.progress.partitions.fetch_add(answer.parts.len() as u64, Relaxed);
+            self.progress.bytes.fetch_add(bytes.len() as u64, Relaxed);
+            let last = answer.parts.last().map(|part| {
+                let key = PartitionKey::new(part.mutation.key.bytes.to_vec().into());
+                (key, part.covered.map(<[u8]>::to_vec))
+            });
+            match last {
+                // On in a partition that is too large for one answer.
+                Some((key, Some(covered))) => {
+                    command.clustering = position::behind(&command.clustering, &covered, false);
+                    rest.start = RangeBound::Key(key.clone(), false);
+                    command.partitions = PartitionSelection::Key(key);
+                }
+                Some((key, None)) if answer.stops => {
+                    rest.start = RangeBound::Key(key, false);
+                    command.partitions = PartitionSelection::Range(rest.clone());
+                }
+                _ if matches!(command.partitions, PartitionSelection::Key(_)) => {
+                    command.clustering = ClusteringSelection::all();
+                    command.partitions = PartitionSelection::Range(rest.clone());
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn apply(&self, answer: &Answer<'_>) -> Result<(), ClusterError> {
+        let views: Vec<MutationView<'_>> = answer.parts.iter().map(|part| part.mutation).collect();
+        if views.is_empty() {
+            return Ok(());
+        }
+        self.engine.wait_for_room().await;
+        let position = self.engine.apply(&views)?;
+        Ok(self.engine.wait_safe(position).await?)
+    }
+
+    /// Has the acceptor of this node know what another knows of these tables.
+    async fn learn(
+        &self,
+        command: &ReadCommand,
+        answer: &Answer<'_>,
+        tables: &BTreeMap<Vec<u8>, (TableId, u32)>,
+    ) -> Result<(), ClusterError> {
+        let merged = MergedAnswers::new(command, std::slice::from_ref(answer))?;
+        let mut assembly = Assembly::new(ReadLimits::NONE, command.now_seconds, usize::MAX);
+        assembly.begin(command.clone());
+        assembly.take(command, &merged)?;
+        let acceptor = self.replica.acceptor();
+        for Learnt { row, key, state } in acceptor.states_of(&assembly.finish(), command.now_seconds)? {
+            if let Some((table, gc_grace_seconds)) = tables.get(&row) {
+                acceptor.learn(*table, &key, state, *gc_grace_seconds).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is done with answers.
+#[derive(Clone, Copy)]
+enum Taking<'a> {
+    Mutations,
+    /// By the clustering key of each table: the table, and how long it keeps tombstones.
+    Paxos(&'a BTreeMap<Vec<u8>, (TableId, u32)>),
+}

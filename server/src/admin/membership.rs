@@ -1,0 +1,48 @@
+//! What operators do with the members of the cluster.
+
+use super::{Answer, Failed, Target, operations};
+use crate::shared::Shared;
+use axum::extract::{Query, State};
+use axum::response::Json;
+use dodona_cluster::ClusterError;
+use dodona_cluster::liveness::Liveness;
+use serde_json::json;
+use std::sync::Arc;
+use uuid::Uuid;
+
+type Request = (State<Arc<Shared>>, Query<Target>);
+
+/// Takes this node out of the cluster, once others have what it holds. Then it serves operators alone,
+/// until it is stopped.
+pub(super) async fn decommission(State(shared): State<Arc<Shared>>) -> Answer {
+    let host = shared.node.info.identity.host;
+    drop(take_out(Arc::clone(&shared), host).await?);
+    operations::drain(State(shared)).await
+}
+
+/// Takes a member that is down out of the cluster.
+pub(super) async fn remove_node((State(shared), Query(target)): Request) -> Answer {
+    let Some(text) = &target.host else {
+        return Err(Failed::Refused("`host` is missing: the id that `status` shows".into()));
+    };
+    let host: Uuid =
+        text.parse().map_err(|_| Failed::Refused(format!("`{text}` is no host id: see `status`")))?;
+    if host == shared.node.info.identity.host {
+        return Err(Failed::Refused("this is the node itself: use decommission".into()));
+    }
+    if shared.node.gossiper.live().is_alive(host) {
+        return Err(Failed::Refused(format!("{host} is alive: use decommission on it")));
+    }
+    take_out(shared, host).await
+}
+
+/// The work goes on if the operator does not wait for it.
+async fn take_out(shared: Arc<Shared>, host: Uuid) -> Answer {
+    let node = Arc::clone(&shared.node);
+    match shared.errands.run(async move { node.take_out(host).await }).await {
+        Some(Ok(())) => Ok(Json(json!({}))),
+        Some(Err(ClusterError::Invalid(reason))) => Err(Failed::Refused(reason)),
+        Some(Err(error)) => Err(Failed::Internal(error.to_string())),
+        None => Err(Failed::Internal("the server stops".into())),
+    }
+}
