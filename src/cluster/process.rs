@@ -67,7 +67,9 @@ fn is_of(pid: u32, node: &PlannedNode) -> bool {
         // Without /proc the number has to do.
         return !std::path::Path::new("/proc/self").exists();
     };
-    if has_ended(&String::from_utf8_lossy(&stat)) {
+    // Its other threads may hold its files for a moment longer than the first one.
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    if threads <= 1 && has_ended(&String::from_utf8_lossy(&stat)) {
         return false;
     }
     // A process has no arguments yet for a moment when it begins.
