@@ -115,7 +115,8 @@ pub enum ClusterError {
     /// The engine failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A peer sent what does not follow the protocol between nodes.
-    #[error("a peer sent a malformed message: {0}")]
+    /// A peer is not reached, does not answer in time, or sent what does not follow the protocol between
+    /// nodes.
+    #[error("{0}")]
     Peer(String),
 }

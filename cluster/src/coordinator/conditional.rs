@@ -209,6 +209,12 @@ impl Proposer<'_> {
                 newest_accepted = Some(accepted);
             }
         }
+        if newest_commit.ballot.micros >= ballot.micros {
+            // A write under this ballot would have the timestamp of what was committed, and of the two
+            // the greater value would win, not the later.
+            self.seen = self.seen.max(newest_commit.ballot);
+            return Ok(None);
+        }
         if let Some(accepted) = newest_accepted.filter(|accepted| accepted.ballot > newest_commit.ballot)
             && !self.coordinator.env.mutants.has("paxos-ignores-unfinished")
         {
