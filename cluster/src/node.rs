@@ -223,6 +223,12 @@ impl Node {
         self.schema_epoch.subscribe()
     }
 
+    /// The metadata log.
+    #[must_use]
+    pub fn metadata(&self) -> &dyn MetadataLog {
+        &*self.metadata
+    }
+
     /// True once the node has left its cluster. It serves nobody then.
     #[must_use]
     pub fn has_left(&self) -> bool {

@@ -30,7 +30,7 @@ use std::time::Duration;
 /// Bytes that are asked for at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 /// How long a peer may take for that.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What has been fetched so far, for operators.
 #[derive(Debug, Default)]
@@ -119,6 +119,9 @@ impl Fetcher<'_> {
     /// Too few of a range's replicas answer; or this node does not take it.
     pub(crate) async fn fetch_all(&self) -> Result<(), ClusterError> {
         let missing = missing(self.placement)?;
+        if self.env.mutants.has("join-skips-fetch") {
+            return Ok(());
+        }
         self.progress.ranges.store(missing.len() as u64, Relaxed);
         self.progress.ranges_done.store(0, Relaxed);
         for one in &missing {
@@ -168,6 +171,9 @@ impl Fetcher<'_> {
         range: &PartitionRange,
     ) -> Result<(), ClusterError> {
         self.each_answer(holder.internode, table.id, table.epoch, range, Taking::Mutations).await?;
+        if self.env.mutants.has("join-forgets-promises") {
+            return Ok(());
+        }
         let Some(paxos) = self.placement.schema.table("system", "paxos") else { return Ok(()) };
         let of = BTreeMap::from([(clustering(table.id)?, (table.id, table.params.gc_grace_seconds))]);
         self.each_answer(holder.internode, paxos.id, paxos.epoch, range, Taking::Paxos(&of)).await

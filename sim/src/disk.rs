@@ -351,11 +351,27 @@ impl Disk for SimDisk {
         if std::mem::replace(&mut state.locked, true) {
             return Err(ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(()))
+        Ok(Box::new(Lock { state: Arc::clone(&self.state), life: self.life }))
     }
 
     fn available_bytes(&self) -> io::Result<u64> {
         Ok(self.alive()?.bytes_left.unwrap_or(1 << 40))
+    }
+}
+
+/// Holds the directory's lock.
+struct Lock {
+    state: Arc<Mutex<State>>,
+    life: u64,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let mut state = self.state.lock();
+        // A life that has ended holds nothing.
+        if state.life == self.life {
+            state.locked = false;
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //! work, power cuts and restarts, and judges that say whether a promise was broken. A seed decides
 //! everything; the same seed gives the same trace.
 //!
-//! * [`single`] runs one node through power cuts and kills; [`ring`] runs three nodes that
+//! * [`single`] runs one node through power cuts and kills; [`members`] has nodes join and leave;
+//!   [`ring`] runs three nodes that
 //!   exchange real requests while links break and nodes crash; [`engine`] runs histories on the
 //!   storage engine alone.
 //! * [`conditional`] is clients of conditional writes on the ring, [`counting`] of counters,
@@ -17,6 +18,7 @@ pub mod counting;
 pub mod disk;
 pub mod engine;
 pub mod invariants;
+pub mod members;
 pub mod model;
 pub mod net;
 pub mod quorum;
@@ -37,6 +39,8 @@ pub struct Verdict {
     pub judged: u64,
     /// Power cuts, kills and restarts.
     pub restarts: u64,
+    /// Starts of members, and members that left.
+    pub changes: u64,
     /// The first promise that was broken.
     pub violation: Option<String>,
 }
@@ -65,6 +69,11 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("short-read-trusts-limit", Scenario::Ring),
     ("range-read-skips-a-range", Scenario::Ring),
     ("range-read-ends-with-its-answer", Scenario::Ring),
+    ("join-skips-fetch", Scenario::Members),
+    ("join-forgets-promises", Scenario::Members),
+    ("pending-not-written", Scenario::Members),
+    ("pending-not-waited-for", Scenario::Members),
+    ("members-skip-a-step", Scenario::Members),
 ];
 
 /// What is simulated.
@@ -74,6 +83,8 @@ pub enum Scenario {
     Single,
     /// A static ring of three nodes.
     Ring,
+    /// Nodes that join and leave.
+    Members,
 }
 
 /// Runs a seed twice, and compares the traces.
@@ -84,6 +95,7 @@ pub fn run_twice(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Result<
     let run = || match scenario {
         Scenario::Single => single::run(seed, mutant),
         Scenario::Ring => ring::run(seed, mutant),
+        Scenario::Members => members::run(seed, mutant),
     };
     let first = run();
     if let Some(violation) = &first.violation {

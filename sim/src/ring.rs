@@ -10,12 +10,11 @@ use crate::net::SimNet;
 use crate::quorum::{self, Rows};
 use crate::reading;
 use crate::trace::Trace;
-use crate::world::{builtin, create_table};
-use dodona_cluster::coordinator::Timeouts;
+use crate::world::{SHORT_GRACE, TIMEOUTS, builtin, create_table, small_engine};
 use dodona_cluster::ring::{Member, Status, even_tokens};
 use dodona_cluster::{Node, NodeSettings};
 use dodona_env::{Env, Mutants, Random, Tasks};
-use dodona_storage::{EngineSettings, SyncMode};
+use dodona_storage::SyncMode;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,6 +81,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         acknowledged: shared.rows.acknowledged() + applied + shared.tally.acknowledged(),
         judged: shared.rows.judged() + operations,
         restarts,
+        changes: 0,
         violation,
     };
     drop(sim);
@@ -207,31 +207,18 @@ impl Host {
             num_tokens: 4,
             seeds: Vec::new(),
             members,
-            engine: EngineSettings {
-                // With a window the others often have a write before it is on this node's disk.
-                sync_mode: if self.random.split("sync mode").chance(0.3) {
-                    SyncMode::Batch
-                } else {
-                    SyncMode::Group { window: Duration::from_millis(60) }
-                },
-                memtable_bytes: 8_000,
-                block_cache_bytes: 64 << 10,
-                commit_log_bytes: 48_000,
-                segment_bytes: 6_000,
-                compaction_bytes_per_second: 0,
-                concurrent_compactors: 2,
-                step_bytes: 1 << 20,
-            },
-            timeouts: Timeouts {
-                read: Duration::from_millis(500),
-                write: Duration::from_millis(500),
-                contention: Duration::from_millis(1_500),
-            },
+            // With a window the others often have a write before it is on this node's disk.
+            engine: small_engine(if self.random.split("sync mode").chance(0.3) {
+                SyncMode::Batch
+            } else {
+                SyncMode::Group { window: Duration::from_millis(60) }
+            }),
+            timeouts: TIMEOUTS,
         };
         let node = Node::start(env, settings, builtin())?;
         node.spawn_workers();
         // Whoever is first creates the tables, once enough of them run to agree on it.
-        while create_table(&node, 3).await.is_err()
+        while create_table(&node, 3, SHORT_GRACE).await.is_err()
             || reading::create_table(&node).await.is_err()
             || node.schema().table("read", "t").is_none()
         {

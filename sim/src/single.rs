@@ -7,7 +7,7 @@ use crate::invariants::judge;
 use crate::model::{Action, Model};
 use crate::net::NoNet;
 use crate::trace::Trace;
-use crate::world::{PARTITIONS, ROWS, create_table, mutation, read_partition, seen};
+use crate::world::{PARTITIONS, ROWS, SHORT_GRACE, create_table, mutation, read_partition, seen};
 use dodona_cluster::coordinator::Timeouts;
 use dodona_cluster::node::Builtin;
 use dodona_cluster::{ClusterError, Node, NodeSettings};
@@ -52,6 +52,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
             acknowledged: 0,
             judged: 0,
             restarts: 0,
+            changes: 0,
             violation: Some(format!("no runtime: {error}")),
         },
     }
@@ -89,6 +90,7 @@ async fn scenario(seed: u64, mutant: Option<&str>) -> Verdict {
         acknowledged: scenario.model.lock().acknowledged,
         judged: scenario.judged,
         restarts,
+        changes: 0,
         violation,
     }
 }
@@ -146,7 +148,9 @@ impl Scenario {
     }
 
     async fn work(&mut self, node: &Arc<Node>, disk: &SimDisk, life: u64, end: End) -> Result<(), String> {
-        create_table(node, 1).await.map_err(|error| format!("the table cannot be created: {error}"))?;
+        create_table(node, 1, SHORT_GRACE)
+            .await
+            .map_err(|error| format!("the table cannot be created: {error}"))?;
         node.spawn_workers();
         self.judge_all(node).await?;
         for client in 0..CLIENTS {

@@ -2,10 +2,11 @@
 
 use crate::invariants::Seen;
 use crate::model::{Action, RowId};
+use dodona_cluster::coordinator::Timeouts;
 use dodona_cluster::metadata::SchemaChange;
 use dodona_cluster::node::Builtin;
 use dodona_cluster::{ClusterError, Node};
-use dodona_storage::Page;
+use dodona_storage::{EngineSettings, Page, SyncMode};
 use dodona_types::cell::CellKind;
 use dodona_types::comparable::encode_component;
 use dodona_types::key::ROW_END;
@@ -21,6 +22,7 @@ use dodona_types::{
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The table of every scenario.
@@ -37,7 +39,11 @@ pub const ROWS: u64 = 8;
 ///
 /// # Errors
 /// The schema could not be changed.
-pub async fn create_table(node: &Node, replication_factor: u32) -> Result<(), ClusterError> {
+pub async fn create_table(
+    node: &Node,
+    replication_factor: u32,
+    gc_grace_seconds: u32,
+) -> Result<(), ClusterError> {
     let schema = node.schema();
     if schema.table("sim", "t").is_some() {
         return Ok(());
@@ -73,7 +79,7 @@ pub async fn create_table(node: &Node, replication_factor: u32) -> Result<(), Cl
         ],
         next_column: 3,
         dropped_columns: BTreeMap::new(),
-        params: TableParams { gc_grace_seconds: 5, ..TableParams::default() },
+        params: TableParams { gc_grace_seconds, ..TableParams::default() },
     };
     let counters = Table {
         id: COUNTERS,
@@ -96,6 +102,31 @@ pub async fn create_table(node: &Node, replication_factor: u32) -> Result<(), Cl
         changed => changed.map(drop),
     }
 }
+
+/// How long tombstones are kept where they are to be purged while a run lasts, in seconds.
+pub const SHORT_GRACE: u32 = 5;
+
+/// Settings of an engine of which little fits into memory.
+#[must_use]
+pub fn small_engine(sync_mode: SyncMode) -> EngineSettings {
+    EngineSettings {
+        sync_mode,
+        memtable_bytes: 8_000,
+        block_cache_bytes: 64 << 10,
+        commit_log_bytes: 48_000,
+        segment_bytes: 6_000,
+        compaction_bytes_per_second: 0,
+        concurrent_compactors: 2,
+        step_bytes: 1 << 20,
+    }
+}
+
+/// How long coordinators wait where messages take 20 ms at most.
+pub const TIMEOUTS: Timeouts = Timeouts {
+    read: Duration::from_millis(500),
+    write: Duration::from_millis(500),
+    contention: Duration::from_millis(1_500),
+};
 
 /// The table that Paxos keeps its state in, and nothing else of what every node has.
 #[must_use]

@@ -35,7 +35,7 @@ use dodona_storage::Engine;
 use dodona_types::{Consistency, TableId, Token};
 use hint_sink::HintSink;
 use latency::Latencies;
-use plan::{Plan, Planner};
+use plan::{Pending, Plan, Planner};
 use std::sync::Arc;
 use std::time::Duration;
 use tables::Tables;
@@ -141,6 +141,11 @@ impl Coordinator {
             liveness: &*self.liveness,
             keeps_hints: self.hints.keeps(),
             counts_dead: self.env.mutants.has("plan-counts-dead"),
+            pending: match () {
+                () if self.env.mutants.has("pending-not-written") => Pending::Forgotten,
+                () if self.env.mutants.has("pending-not-waited-for") => Pending::Written,
+                () => Pending::Awaited,
+            },
         }
     }
 

@@ -55,6 +55,17 @@ pub struct Plan {
     pub shares: Vec<Share>,
 }
 
+/// How a write deals with replicas to come, or that go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// They are written to and waited for.
+    Awaited,
+    /// They are written to: a defect for simulations.
+    Written,
+    /// They are forgotten: a defect for simulations.
+    Forgotten,
+}
+
 /// What a plan is made of.
 #[derive(Clone, Copy)]
 pub struct Planner<'a> {
@@ -66,6 +77,8 @@ pub struct Planner<'a> {
     pub keeps_hints: bool,
     /// True if dead replicas count as alive: a defect for simulations.
     pub counts_dead: bool,
+    /// How those to come, or that go, are dealt with.
+    pub pending: Pending,
 }
 
 /// True if only answers from this node's data centre count.
@@ -86,13 +99,20 @@ impl Planner<'_> {
         consistency: Consistency,
     ) -> Result<Plan, ClusterError> {
         let mut plan = self.replicas(table, token, consistency)?;
-        for member in self.placement.pending(table, token)? {
+        let pending = match self.pending {
+            Pending::Forgotten => Vec::new(),
+            Pending::Awaited | Pending::Written => self.placement.pending(table, token)?,
+        };
+        for member in pending {
             let target = Target { pending: true, ..self.target(member, &plan.shares) };
             if consistency == Consistency::LocalSerial && !target.near {
                 continue;
             }
             if consistency != Consistency::Any && (target.near || !is_near_only(consistency)) {
                 plan.block_for += 1;
+            }
+            if self.pending == Pending::Written {
+                plan.block_for = plan.block_for.saturating_sub(1);
             }
             if let Some(share) = plan.shares.get_mut(target.share) {
                 share.block_for += 1;

@@ -54,7 +54,13 @@ pub(crate) const BOTH: &[(&str, &str)] = &[("class", "NetworkTopologyStrategy"),
 
 fn write(placement: &Placement, dead: &[u128], consistency: Consistency) -> Result<Plan, ClusterError> {
     let liveness = Dead(dead.to_vec());
-    let planner = Planner { placement, liveness: &liveness, keeps_hints: true, counts_dead: false };
+    let planner = Planner {
+        placement,
+        liveness: &liveness,
+        keeps_hints: true,
+        counts_dead: false,
+        pending: Pending::Awaited,
+    };
     planner.write(TABLE, Token(0), consistency)
 }
 
@@ -88,8 +94,13 @@ fn those_to_come_are_written_to_and_waited_for() {
         .map(|n| Token(n * 200_000_000_000_000_000))
         .find(|token| !placement.pending(TABLE, *token).unwrap().is_empty());
     let liveness = Dead(Vec::new());
-    let planner =
-        Planner { placement: &placement, liveness: &liveness, keeps_hints: true, counts_dead: false };
+    let planner = Planner {
+        placement: &placement,
+        liveness: &liveness,
+        keeps_hints: true,
+        counts_dead: false,
+        pending: Pending::Awaited,
+    };
     for (consistency, before) in [
         (Consistency::One, 1),
         (Consistency::Quorum, 3),
@@ -111,8 +122,13 @@ fn reads_go_to_this_node_then_near_then_fast_ones() {
     for (host, millis) in [(2, 9), (3, 5), (4, 1), (5, 3)] {
         latencies.note(Uuid::from_u128(host), std::time::Duration::from_millis(millis));
     }
-    let planner =
-        Planner { placement: &placement, liveness: &liveness, keeps_hints: true, counts_dead: false };
+    let planner = Planner {
+        placement: &placement,
+        liveness: &liveness,
+        keeps_hints: true,
+        counts_dead: false,
+        pending: Pending::Awaited,
+    };
     let order = |consistency| {
         let plan = planner.read(TABLE, Token(0), consistency, &latencies).unwrap();
         plan.replicas.iter().map(|target| target.host.as_u128()).collect::<Vec<_>>()

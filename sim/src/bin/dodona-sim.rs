@@ -2,7 +2,7 @@
 //! `dodona-sim --mutants`.
 
 use clap::Parser;
-use dodona_sim::{MUTANTS, Scenario, engine, ring, run_twice, single};
+use dodona_sim::{MUTANTS, Scenario, engine, members, ring, run_twice, single};
 use std::process::ExitCode;
 
 /// Runs the production node on a simulated disk, clock and network.
@@ -33,6 +33,8 @@ struct Arguments {
 enum What {
     /// One node, and a ring of three.
     Nodes,
+    /// Nodes that join a cluster and leave it.
+    Members,
     /// The storage engine alone.
     Engine,
 }
@@ -45,38 +47,49 @@ fn main() -> ExitCode {
     if arguments.mutants {
         return find_mutants(&arguments);
     }
-    let (mut acknowledged, mut judged, mut restarts) = (0, 0, 0);
+    let (mut acknowledged, mut judged, mut restarts, mut changes) = (0, 0, 0, 0);
     for seed in arguments.seed..arguments.seed + arguments.seeds {
-        for scenario in [Scenario::Single, Scenario::Ring] {
-            match run_twice(scenario, seed, arguments.mutant.as_deref()) {
+        for scenario in scenarios(arguments.scenario) {
+            match run_twice(*scenario, seed, arguments.mutant.as_deref()) {
                 Ok(verdict) => {
                     acknowledged += verdict.acknowledged;
                     judged += verdict.judged;
                     restarts += verdict.restarts;
+                    changes += verdict.changes;
                 }
                 Err(violation) => {
                     eprintln!("{scenario:?}: {violation}");
-                    eprintln!("replay: dodona-sim --seed {seed}");
+                    let name = if arguments.scenario == What::Members { " --scenario members" } else { "" };
+                    eprintln!("replay: dodona-sim{name} --seed {seed}");
                     return ExitCode::FAILURE;
                 }
             }
         }
     }
     println!(
-        "{} seeds from {}, each twice: {acknowledged} writes acknowledged, {judged} rows judged, {restarts} restarts, no promise broken",
+        "{} seeds from {}, each twice: {acknowledged} writes acknowledged, {judged} rows judged, {restarts} restarts, {changes} members started or left, no promise broken",
         arguments.seeds, arguments.seed
     );
     ExitCode::SUCCESS
 }
 
+const fn scenarios(what: What) -> &'static [Scenario] {
+    match what {
+        What::Nodes => &[Scenario::Single, Scenario::Ring],
+        What::Members => &[Scenario::Members],
+        What::Engine => &[],
+    }
+}
+
 fn find_mutants(arguments: &Arguments) -> ExitCode {
     let mut missed = 0;
     println!("{:<28} {:>6}  how", "mutant", "seeds");
-    for (mutant, scenario) in MUTANTS {
+    for (mutant, scenario) in MUTANTS.iter().filter(|(_, of)| scenarios(arguments.scenario).contains(of)) {
         let caught = (arguments.seed..arguments.seed + arguments.seeds).find_map(|seed| {
             let verdict = match scenario {
                 Scenario::Single => single::run(seed, Some(mutant)),
                 Scenario::Ring => ring::run(seed, Some(mutant)),
+                Scenario::Members => members::run(seed, Some(mutant)),
             };
             verdict.violation.map(|violation| (seed - arguments.seed + 1, violation))
         });

@@ -55,8 +55,14 @@ pub fn run_seed(seed: u64, mutant: Option<&str>) -> Verdict {
 #[must_use]
 pub fn run(history: &History, seed: u64, mutant: Option<&str>) -> Verdict {
     let built = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let failed =
-        |violation| Verdict { trace: 0, acknowledged: 0, judged: 0, restarts: 0, violation: Some(violation) };
+    let failed = |violation| Verdict {
+        trace: 0,
+        acknowledged: 0,
+        judged: 0,
+        restarts: 0,
+        changes: 0,
+        violation: Some(violation),
+    };
     match built {
         Ok(runtime) => runtime.block_on(async {
             match World::new(history.setup.clone(), seed, mutant) {
@@ -102,6 +108,7 @@ async fn execute(mut world: World, history: &History) -> Verdict {
         acknowledged: world.writes,
         judged: world.judged,
         restarts,
+        changes: 0,
         violation,
     }
 }

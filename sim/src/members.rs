@@ -1,0 +1,294 @@
+//! Members that come and go: a node begins a cluster, others join it and leave it again, while links
+//! break, machines lose power and clients write and read. What was acknowledged at QUORUM is seen by
+//! every later read at QUORUM, whoever holds it by then; conditional writes stay in one order.
+
+use crate::Verdict;
+use crate::clock::SimClock;
+use crate::conditional::{self, Told};
+use crate::disk::SimDisk;
+use crate::net::SimNet;
+use crate::quorum::{self, Rows};
+use crate::trace::Trace;
+use crate::world::{TIMEOUTS, builtin, create_table, small_engine};
+use dodona_cluster::ring::Status;
+use dodona_cluster::{Node, NodeSettings, membership};
+use dodona_env::{Env, Mutants, Random, Tasks};
+use dodona_storage::SyncMode;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The first begins the cluster; the others join it.
+const NODES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
+const PORT: u16 = 7000;
+/// Milliseconds with faults.
+const LASTS: u32 = 25_000;
+/// Tombstones outlast the run: no repair brings what a replica has missed.
+const GRACE_SECONDS: u32 = 86_400;
+
+/// What all hosts share: the simulation has one thread.
+#[derive(Default)]
+struct Shared {
+    rows: Arc<Rows>,
+    trace: Trace,
+    told: Arc<Told>,
+    /// No faults any more: everything must be reachable and right.
+    healed: Mutex<bool>,
+    /// Nodes that have seen everything to be right, or have left.
+    done: Mutex<[bool; NODES.len()]>,
+    /// The node that is to leave next.
+    leaver: Mutex<Option<usize>>,
+    /// Members that came and went.
+    joined: Mutex<u64>,
+    left: Mutex<u64>,
+    lives: Mutex<u64>,
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
+    let random = Random::from_seed(seed).split("members");
+    let shared = Arc::new(Shared::default());
+    let mut builder = turmoil::Builder::new();
+    builder
+        .rng_seed(seed)
+        .enable_random_order()
+        .tick_duration(Duration::from_millis(1))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(Duration::from_millis(20))
+        .simulation_duration(Duration::from_secs(3_600));
+    let mut sim = builder.build();
+    let disks: Vec<SimDisk> = NODES.iter().map(|name| SimDisk::new(random.split(name))).collect();
+    for (index, name) in NODES.into_iter().enumerate() {
+        let host = Host {
+            index,
+            random: random.split(&format!("host {name}")),
+            disk: disks[index].clone(),
+            shared: Arc::clone(&shared),
+            mutants: mutant.map_or_else(Mutants::none, Mutants::only),
+        };
+        sim.host(name, move || host.clone().run());
+    }
+    let restarts = drive(&mut sim, &random.split("faults"), &disks, &shared);
+    let violation = shared.rows.violation().or_else(|| shared.told.judge().err());
+    let (operations, applied) = shared.told.counts();
+    let verdict = Verdict {
+        trace: shared.trace.hash(),
+        acknowledged: shared.rows.acknowledged() + applied,
+        judged: shared.rows.judged() + operations,
+        restarts,
+        changes: *shared.joined.lock() + *shared.left.lock(),
+        violation,
+    };
+    drop(sim);
+    verdict
+}
+
+fn step(sim: &mut turmoil::Sim<'_>, shared: &Shared) {
+    if let Err(error) = sim.step() {
+        shared.rows.broken(format!("the simulation ended: {error}"));
+    }
+}
+
+/// Steps the simulation, breaks things, has members leave, heals, and demands convergence at the end.
+fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> u64 {
+    let mut restarts = 0;
+    let mut down: Option<usize> = None;
+    let count = NODES.len() as u64;
+    for tick in 0..LASTS {
+        step(sim, shared);
+        if shared.rows.violation().is_some() {
+            return restarts;
+        }
+        // The first members are there before anything breaks.
+        if tick < 3_000 || tick % 400 != 399 {
+            continue;
+        }
+        match random.below(7) {
+            0 => {
+                let (a, b) = (random.below(count) as usize, random.below(count) as usize);
+                if a != b {
+                    shared.trace.note(&format!("partition {a} {b}"));
+                    sim.partition(NODES[a], NODES[b]);
+                }
+            }
+            1 | 2 => heal(sim),
+            3 if down.is_none() => {
+                let node = random.below(count) as usize;
+                shared.trace.note(&format!("crash {node}"));
+                // The machine is down before anything that runs on it is dropped.
+                disks[node].power_cut();
+                sim.crash(NODES[node]);
+                down = Some(node);
+            }
+            4 => *shared.leaver.lock() = Some(1 + random.below(count - 1) as usize),
+            _ => {
+                if let Some(node) = down.take() {
+                    sim.bounce(NODES[node]);
+                    restarts += 1;
+                }
+            }
+        }
+    }
+    if let Some(node) = down {
+        sim.bounce(NODES[node]);
+        restarts += 1;
+    }
+    heal(sim);
+    *shared.healed.lock() = true;
+    for _ in 0..240_000u32 {
+        if shared.rows.violation().is_some() || shared.done.lock().iter().all(|done| *done) {
+            return restarts;
+        }
+        step(sim, shared);
+    }
+    let done = *shared.done.lock();
+    shared.rows.broken(format!("no progress after everything was healed: done are {done:?}"));
+    restarts
+}
+
+fn heal(sim: &turmoil::Sim<'_>) {
+    for (index, a) in NODES.into_iter().enumerate() {
+        for b in &NODES[index + 1..] {
+            sim.repair(a, *b);
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Host {
+    index: usize,
+    random: Random,
+    disk: SimDisk,
+    shared: Arc<Shared>,
+    mutants: Mutants,
+}
+
+impl Host {
+    async fn run(self) -> turmoil::Result {
+        if !self.shared.done.lock()[self.index] {
+            self.live().await?;
+            self.shared.done.lock()[self.index] = true;
+        }
+        // Whoever has left is no node any more; others still need this one's answers.
+        loop {
+            dodona_env::clock::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn settings(&self) -> NodeSettings {
+        let address = |name| SocketAddr::new(turmoil::lookup(name), PORT);
+        NodeSettings {
+            cluster_name: "sim".into(),
+            data_center: "dc1".into(),
+            rack: format!("r{}", self.index % 3),
+            native: address(NODES[self.index]),
+            internode: address(NODES[self.index]),
+            num_tokens: 4,
+            // Whoever has lost the first finds the others.
+            seeds: NODES[..3].iter().map(|name| address(*name)).collect(),
+            members: Vec::new(),
+            engine: small_engine(SyncMode::Group { window: Duration::from_millis(20) }),
+            timeouts: TIMEOUTS,
+        }
+    }
+
+    /// A life: until the node has left, or everything was seen to be right.
+    async fn live(&self) -> turmoil::Result {
+        let life = {
+            let mut lives = self.shared.lives.lock();
+            *lives += 1;
+            *lives
+        };
+        let random = self.random.split(&format!("life {life}"));
+        let elapsed = i64::try_from(turmoil::sim_elapsed().unwrap_or_default().as_micros())?;
+        let env = Env {
+            clock: Arc::new(SimClock::new(self.random.split("clock").below(500_000) as i64 + elapsed)),
+            random: random.split("node"),
+            disk: Arc::new(self.disk.next_life()),
+            net: Arc::new(SimNet),
+            tasks: Tasks::inline(),
+            mutants: self.mutants.clone(),
+        };
+        // They come one after another, some of them late.
+        dodona_env::clock::sleep(Duration::from_millis(random.below(50 + 2_500 * self.index as u64))).await;
+        let settings = self.settings();
+        membership::enter(&env, &settings).await?;
+        let node = Node::start(env, settings, builtin())?;
+        node.spawn_workers();
+        while let Err(error) = node.settle().await {
+            self.shared.trace.note(&format!("{} does not settle: {error}", self.index));
+            dodona_env::clock::sleep(Duration::from_millis(200)).await;
+        }
+        *self.shared.joined.lock() += 1;
+        while create_table(&node, 3, GRACE_SECONDS).await.is_err()
+            || node.schema().table("sim", "t").is_none()
+        {
+            dodona_env::clock::sleep(Duration::from_millis(100)).await;
+        }
+        self.work(&node, &random).await;
+        Ok(())
+    }
+
+    async fn work(&self, node: &Arc<Node>, random: &Random) {
+        let swaps = |label: &str| conditional::Client {
+            node: Arc::clone(node),
+            random: random.split(label),
+            told: Arc::clone(&self.shared.told),
+            trace: self.shared.trace.clone(),
+        };
+        let (shared, of) = (Arc::clone(&self.shared), Arc::clone(node));
+        node.env.tasks.spawn_local(swaps("conditional").run(move || *shared.healed.lock() || of.has_left()));
+        let rows = quorum::Client {
+            node: Arc::clone(node),
+            random: random.split("rows"),
+            index: self.index,
+            rows: Arc::clone(&self.shared.rows),
+            trace: self.shared.trace.clone(),
+        };
+        while !*self.shared.healed.lock() {
+            if self.is_to_leave(node) {
+                self.shared.trace.note(&format!("{} leaves", self.index));
+                let (node, left, tasks) = (Arc::clone(node), Arc::clone(&self.shared), node.env.tasks);
+                tasks.spawn_local(async move {
+                    // What fails is tried again by whoever asks next.
+                    if node.take_out(node.info.identity.host).await.is_ok() {
+                        *left.left.lock() += 1;
+                    }
+                });
+            }
+            if node.has_left() {
+                return;
+            }
+            rows.step().await;
+        }
+        // What was begun is brought to its end first.
+        while !self.is_settled(node) {
+            if node.has_left() {
+                return;
+            }
+            let _ = node.settle().await;
+            dodona_env::clock::sleep(Duration::from_millis(200)).await;
+        }
+        swaps("last reads").read_all().await;
+        rows.converge().await;
+    }
+
+    /// True if this node is asked to leave, and three others stay.
+    fn is_to_leave(&self, node: &Node) -> bool {
+        let mut leaver = self.shared.leaver.lock();
+        let members = node.placement().ring.members().len();
+        let is_asked = *leaver == Some(self.index) && members > 3 && self.is_settled(node);
+        if is_asked {
+            *leaver = None;
+        }
+        is_asked
+    }
+
+    /// True if nobody joins or leaves.
+    fn is_settled(&self, node: &Node) -> bool {
+        let metadata = node.metadata().metadata();
+        metadata.members.values().all(|member| member.status == Status::Normal)
+    }
+}
