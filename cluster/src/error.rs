@@ -32,6 +32,16 @@ pub enum ClusterError {
         /// Acknowledgements needed.
         block_for: u32,
     },
+    /// Too few members have said in time that they keep a logged batch: it may be written or not.
+    #[error("Operation timed out - received only {received} responses.")]
+    BatchLogTimeout {
+        /// The level asked for.
+        consistency: Consistency,
+        /// Members that keep it.
+        received: u32,
+        /// Members that are to keep it.
+        block_for: u32,
+    },
     /// A conditional request was not decided in time: nothing was written under its own ballot.
     #[error(
         "CAS operation timed out: received {received} of {block_for} required responses after {contentions} contention retries"

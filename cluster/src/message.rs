@@ -41,6 +41,11 @@ pub enum Body {
     Count(Vec<u8>),
     /// Remove all rows of a table (its id, 16 bytes). The answer is [`Body::Mutated`].
     Truncate(Vec<u8>),
+    /// Keep a logged batch: its id (16 bytes), and a [`crate::batch_log::Batch`]. The answer is
+    /// [`Body::Mutated`] once it is on disk.
+    KeepBatch(Vec<u8>),
+    /// Forget the batch of this id (16 bytes).
+    ForgetBatch(Vec<u8>),
     /// The receiver was chosen by members of an earlier version than this one (u64).
     Stale(Vec<u8>),
     /// Who speaks on a connection ([`crate::transport::Introduction`]).
@@ -94,6 +99,8 @@ impl Message {
             Body::Hello(bytes) => (17, bytes),
             Body::Stale(bytes) => (18, bytes),
             Body::Truncate(bytes) => (19, bytes),
+            Body::KeepBatch(bytes) => (20, bytes),
+            Body::ForgetBatch(bytes) => (21, bytes),
             Body::Gossip(bytes) => (9, bytes),
             Body::Gossiped(bytes) => (10, bytes),
             Body::Metadata(bytes) => (11, bytes),
@@ -168,6 +175,8 @@ impl Message {
             17 => Body::Hello(rest.to_vec()),
             18 => Body::Stale(rest.to_vec()),
             19 => Body::Truncate(rest.to_vec()),
+            20 => Body::KeepBatch(rest.to_vec()),
+            21 => Body::ForgetBatch(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, body })

@@ -1,5 +1,6 @@
 //! A node: starts from an environment and settings, and holds what requests need.
 
+use crate::batch_log;
 use crate::coordinator::{Coordinator, Local, Others, Timeouts};
 use crate::counter::Leader;
 use crate::error::ClusterError;
@@ -39,6 +40,8 @@ use std::time::Duration;
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
 /// The release that nodes say they are of: the one that clients are told.
 pub const RELEASE_VERSION: &str = "5.0.6";
+/// How often it is looked for batches that were not brought to their end (Cassandra's period).
+const BATCH_PERIOD: Duration = Duration::from_secs(10);
 /// How often it is looked whom hints can be delivered to, and how long news may gather.
 const HINT_PERIOD: Duration = Duration::from_secs(10);
 const HINT_PAUSE: Duration = Duration::from_millis(500);
@@ -110,6 +113,7 @@ pub struct Node {
     pub gossiper: Arc<Gossiper>,
     /// What other members have missed.
     pub hints: Hints,
+    batches: Arc<batch_log::Store>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) metadata: Arc<ReplicatedLog>,
     placement: Arc<ArcSwap<Placement>>,
@@ -155,6 +159,7 @@ impl Node {
         let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement)));
         let introduction = Introduction { cluster: identity.cluster, host: identity.host };
         let peers = Arc::new(Peers::new(env.clone(), introduction));
+        let batches = Arc::new(batch_log::Store::new(env.clone(), Arc::clone(&engine), &schema));
         let tables = Arc::clone(&placement);
         let gc_grace =
             move |id| tables.load().schema.table_by_id(id).map(|table| table.params.gc_grace_seconds);
@@ -168,6 +173,7 @@ impl Node {
                 engine: Arc::clone(&engine),
                 replica: Arc::clone(&replica),
                 leader: Leader::new(env.clone(), Arc::clone(&engine), identity.host),
+                batches: Arc::clone(&batches),
             },
             Others { peers: Arc::clone(&peers), liveness: gossiper.live(), hints: Arc::new(hints.clone()) },
             Arc::clone(&placement),
@@ -184,6 +190,7 @@ impl Node {
             peers,
             gossiper,
             hints,
+            batches,
             metadata: Arc::new(log),
             placement,
             builtin,
@@ -361,6 +368,7 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(&self.gossiper).run());
         self.env.tasks.spawn_local(self.hints.clone().run());
         self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
+        self.env.tasks.spawn_local(Arc::clone(self).replay_batches());
         if let Some(internode) = self.settings.listens_to_peers() {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));
         }
@@ -435,6 +443,18 @@ impl Node {
             Err(error) => {
                 self.fail(&error.to_string());
                 None
+            }
+        }
+    }
+
+    /// Makes the writes of batches again whose coordinator has not done all of them.
+    async fn replay_batches(self: Arc<Self>) {
+        loop {
+            dodona_env::clock::sleep(BATCH_PERIOD).await;
+            match self.coordinator.replay_batches().await {
+                Ok(0) => {}
+                Ok(batches) => tracing::info!(batches, "batches were written that were not known to be"),
+                Err(error) => tracing::info!(%error, "batches wait on"),
             }
         }
     }
@@ -525,6 +545,10 @@ impl Node {
     }
 }
 
+fn mutated(done: Result<(), ClusterError>) -> Body {
+    done.map_or_else(|error| Body::Failed(error.to_string()), |()| Body::Mutated)
+}
+
 impl Handler for Node {
     fn handle(self: Arc<Self>, from: Peer, body: Body) -> BoxFuture<'static, Body> {
         Box::pin(async move {
@@ -536,8 +560,18 @@ impl Handler for Node {
                     Body::Stale(self.placement.load().version.to_le_bytes().to_vec())
                 }
                 Body::Gossip(message) => Body::Gossiped(self.gossiper.answer(&message)),
-                Body::Count(request) => match self.coordinator.count_for_peer(&request).await {
-                    Ok(()) => Body::Mutated,
+                Body::Count(request) => mutated(self.coordinator.count_for_peer(&request).await),
+                Body::KeepBatch(bytes) => {
+                    let kept = bytes
+                        .split_at_checked(16)
+                        .and_then(|(id, batch)| Some((uuid::Uuid::from_slice(id).ok()?, batch)));
+                    match kept {
+                        Some((id, batch)) => mutated(self.batches.keep(id, batch).await),
+                        None => Body::Failed("a batch without an id".into()),
+                    }
+                }
+                Body::ForgetBatch(id) => match uuid::Uuid::from_slice(&id) {
+                    Ok(id) => mutated(self.batches.forget(id).await),
                     Err(error) => Body::Failed(error.to_string()),
                 },
                 body => Arc::clone(&self.replica).handle(from, body).await,

@@ -298,7 +298,7 @@ impl Processor {
                 let lists = plan.read_lists(&self.host, &binding, parameters).await?;
                 let mutations = plan.mutations(&binding, parameters, &lists)?;
                 counting::count(&self.host, plan.counts(&binding)?, parameters).await?;
-                batch::write(&self.host, &mutations, parameters).await
+                batch::write(&self.host, plan.kind(), &mutations, parameters).await
             }
             Plan::Use(keyspace) => {
                 if self.host.node.schema().keyspace(keyspace).is_none() {
@@ -349,7 +349,7 @@ impl Processor {
         let lists = batch::read_lists(&self.host, entries, parameters).await?;
         let mutations = batch::mutations(&self.host, kind, entries, parameters, &lists)?;
         counting::count(&self.host, batch::counts(&self.host, entries, parameters)?, parameters).await?;
-        batch::write(&self.host, &mutations, parameters).await
+        batch::write(&self.host, kind, &mutations, parameters).await
     }
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.

@@ -197,6 +197,13 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
             write_type,
             contentions: None,
         },
+        ClusterError::BatchLogTimeout { consistency, received, block_for } => ErrorBody::WriteTimeout {
+            consistency: *consistency,
+            received: int(*received),
+            block_for: int(*block_for),
+            write_type: WriteType::BatchLog,
+            contentions: None,
+        },
         ClusterError::CasTimeout { consistency, received, block_for, contentions } => {
             ErrorBody::WriteTimeout {
                 consistency: *consistency,

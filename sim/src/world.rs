@@ -128,14 +128,14 @@ pub const TIMEOUTS: Timeouts = Timeouts {
     contention: Duration::from_millis(1_500),
 };
 
-/// The table that Paxos keeps its state in, and nothing else of what every node has.
+/// The tables of Paxos and of the batch log, and nothing else of what every node has.
 #[must_use]
 pub fn builtin() -> Builtin {
     let mut builtin = dodona_query::system_tables::builtin();
     builtin.volatile.clear();
     builtin.keyspaces.retain(|keyspace| &*keyspace.name == "system");
     for keyspace in &mut builtin.keyspaces {
-        keyspace.tables.retain(|name, _| &**name == "paxos");
+        keyspace.tables.retain(|name, _| matches!(&**name, "paxos" | "batches"));
     }
     builtin
 }

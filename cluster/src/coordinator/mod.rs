@@ -5,6 +5,7 @@
 //! ([`Coordinator::try_write`], [`Coordinator::try_read`]); everything else is asynchronous.
 
 mod asking;
+mod batch;
 pub mod conditional;
 mod counter;
 mod gather;
@@ -22,6 +23,7 @@ mod write;
 pub use read::TryRead;
 pub use write::TryWrite;
 
+use crate::batch_log;
 use crate::counter::Leader;
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
@@ -75,6 +77,7 @@ pub struct Coordinator {
     /// Held by conditional requests on a partition of each stripe.
     turns: Vec<tokio::sync::Mutex<()>>,
     leader: Leader,
+    batches: Arc<batch_log::Store>,
     liveness: Arc<dyn Liveness>,
     hints: Arc<dyn HintSink>,
     latencies: Arc<Latencies>,
@@ -86,6 +89,7 @@ pub(crate) struct Local {
     pub(crate) engine: Arc<Engine>,
     pub(crate) replica: Arc<Replica>,
     pub(crate) leader: Leader,
+    pub(crate) batches: Arc<batch_log::Store>,
 }
 
 /// How a coordinator deals with other nodes.
@@ -112,7 +116,7 @@ impl Coordinator {
         timeouts: Timeouts,
         timestamps: Arc<Timestamps>,
     ) -> Self {
-        let Local { engine, replica, leader } = local;
+        let Local { engine, replica, leader, batches } = local;
         let Others { peers, liveness, hints } = others;
         let random = env.random.split("coordinator");
         let turns = (0..TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
@@ -128,6 +132,7 @@ impl Coordinator {
             random,
             turns,
             leader,
+            batches,
             liveness,
             hints,
             latencies,

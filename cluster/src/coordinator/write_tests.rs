@@ -46,7 +46,19 @@ fn coordinator(directory: &std::path::Path, dead: &[u128]) -> (Coordinator, Arc<
     };
     let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
     let timeouts = Timeouts { write: Duration::from_millis(500), ..Timeouts::default() };
-    (Coordinator::new(env, Local { engine, replica, leader }, others, placement, timeouts, timestamps), hints)
+    let batches =
+        Arc::new(crate::batch_log::Store::new(env.clone(), Arc::clone(&engine), &placement.load().schema));
+    (
+        Coordinator::new(
+            env,
+            Local { engine, replica, leader, batches },
+            others,
+            placement,
+            timeouts,
+            timestamps,
+        ),
+        hints,
+    )
 }
 
 fn mutation(key: u8) -> Vec<u8> {

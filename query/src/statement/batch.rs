@@ -20,6 +20,7 @@ use dodona_types::{CqlType, MutationView};
 /// A batch whose statements are written in one text.
 #[derive(Debug)]
 pub(crate) struct TextBatch {
+    kind: BatchKind,
     statements: Vec<ModificationPlan>,
     timestamp: Option<Expression>,
 }
@@ -56,7 +57,12 @@ impl TextBatch {
             return invalid("Cannot provide custom timestamp for counter BATCH");
         }
         check_counters(batch.kind, statements.iter())?;
-        Ok(Self { statements, timestamp })
+        Ok(Self { kind: batch.kind, statements, timestamp })
+    }
+
+    /// Its kind.
+    pub(crate) const fn kind(&self) -> BatchKind {
+        self.kind
     }
 
     /// True if a statement of the batch has an IF.
@@ -215,11 +221,15 @@ pub(crate) fn try_write(
 /// Writes a batch's mutations.
 pub(crate) async fn write(
     host: &Host,
+    kind: BatchKind,
     mutations: &[Vec<u8>],
     parameters: &Parameters<'_>,
 ) -> Result<Outcome, CqlError> {
-    if !mutations.is_empty() {
-        host.node.coordinator.write(mutations, parameters.consistency).await?;
+    let (coordinator, consistency) = (&host.node.coordinator, parameters.consistency);
+    match kind {
+        _ if mutations.is_empty() => {}
+        BatchKind::Logged => coordinator.write_logged(mutations, consistency).await?,
+        BatchKind::Unlogged | BatchKind::Counter => coordinator.write(mutations, consistency).await?,
     }
     Ok(Outcome::of(StatementResult::Void { safe_at: None }))
 }

@@ -1,5 +1,4 @@
-//! The batch log: where a logged batch is kept until all its writes are done, so that they all are
-//! in the end. What needs no I/O of it: who keeps a batch, as which bytes, and when it is replayed.
+//! What the batch log needs no I/O for: who keeps a batch, as which bytes, and when it is replayed.
 //!
 //! ```text
 //! batch := version u16, id 16 bytes, written µs i64, count, (length, mutation)*

@@ -1,0 +1,147 @@
+//! The batches that a node keeps: rows of `system.batches`, each with the whole batch as the one element
+//! of its list.
+
+use super::rules::Batch;
+use crate::error::ClusterError;
+use dodona_env::Env;
+use dodona_storage::reconcile::Answer;
+use dodona_storage::{Engine, StorageError};
+use dodona_types::key::ROW_END;
+use dodona_types::mutation::Fragment;
+use dodona_types::read_command::{
+    ClusteringSelection, ColumnSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand,
+    ReadLimits,
+};
+use dodona_types::row::{RowHeader, RowView};
+use dodona_types::schema::Schema;
+use dodona_types::{
+    Cell, CellKind, ColumnId, Deletion, MutationBuilder, MutationView, PartitionKey, RowItem, TableId,
+};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Bytes of batches that are read at a time.
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// The batches that a node keeps.
+pub struct Store {
+    env: Env,
+    engine: Arc<Engine>,
+    /// Table, its epoch, and the column of the batch.
+    layout: Option<(TableId, u64, ColumnId)>,
+}
+
+impl Store {
+    /// The batches in the schema's `system.batches`. Without that table none is kept.
+    #[must_use]
+    pub fn new(env: Env, engine: Arc<Engine>, schema: &Schema) -> Self {
+        let layout = schema
+            .table("system", "batches")
+            .and_then(|table| Some((table.id, table.epoch, table.column("mutations")?.id)));
+        Self { env, engine, layout }
+    }
+
+    fn layout(&self) -> Result<(TableId, u64, ColumnId), ClusterError> {
+        self.layout.ok_or_else(|| ClusterError::Invalid("there is no table system.batches".into()))
+    }
+
+    /// Keeps a batch: it is on disk when this returns.
+    ///
+    /// # Errors
+    /// The engine does not take it.
+    pub async fn keep(&self, id: Uuid, batch: &[u8]) -> Result<(), ClusterError> {
+        let (table, epoch, column) = self.layout()?;
+        let timestamp_micros = self.env.clock.wall_micros();
+        let mut builder = MutationBuilder::new();
+        builder.begin(table, epoch, id.as_bytes());
+        builder.row(&[ROW_END], timestamp_micros, &RowHeader::EMPTY, |row| {
+            let path = Some(&id.as_bytes()[..]);
+            row.push_cell(&Cell { column, path, timestamp_micros, kind: CellKind::Live, value: batch });
+        });
+        self.write(builder.view()).await
+    }
+
+    /// Forgets a batch.
+    ///
+    /// # Errors
+    /// The engine does not take it.
+    pub async fn forget(&self, id: Uuid) -> Result<(), ClusterError> {
+        let (table, epoch, _) = self.layout()?;
+        let mut builder = MutationBuilder::new();
+        builder.begin(table, epoch, id.as_bytes());
+        // Whatever clock it was kept by.
+        let timestamp_micros = i64::MAX;
+        let deleted_at_seconds = self.env.clock.wall_seconds();
+        builder.partition_deletion(Deletion { timestamp_micros, deleted_at_seconds });
+        let view = builder.view();
+        self.engine.wait_for_room().await;
+        let position = self.engine.apply(&[view])?;
+        Ok(self.engine.wait_safe(position).await?)
+    }
+
+    async fn write(&self, view: MutationView<'_>) -> Result<(), ClusterError> {
+        self.engine.wait_for_room().await;
+        let position = self.engine.apply(&[view])?;
+        Ok(self.engine.wait_synced(position).await?)
+    }
+
+    /// All batches that are kept.
+    ///
+    /// # Errors
+    /// The engine cannot read, or a batch is damaged.
+    pub async fn all(&self) -> Result<Vec<Batch>, ClusterError> {
+        let Some((table, epoch, column)) = self.layout else { return Ok(Vec::new()) };
+        let mut batches = Vec::new();
+        let mut range = PartitionRange::all();
+        loop {
+            let command = ReadCommand {
+                table,
+                epoch,
+                partitions: PartitionSelection::Range(range.clone()),
+                clustering: ClusteringSelection::all(),
+                reversed: false,
+                columns: ColumnSelection::All,
+                now_seconds: self.env.clock.wall_seconds(),
+                limits: ReadLimits::NONE,
+            };
+            let engine = Arc::clone(&self.engine);
+            let read = self.env.tasks.blocking(move || engine.read_answer(&command, CHUNK_BYTES)).await;
+            let bytes = read.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+            let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
+            for part in &answer.parts {
+                batches.extend(batch_of(&part.mutation, column)?);
+            }
+            match answer.parts.last() {
+                Some(last) if answer.stops => {
+                    let key = PartitionKey::new(last.mutation.key.bytes.to_vec().into());
+                    range.start = RangeBound::Key(key, false);
+                }
+                _ => return Ok(batches),
+            }
+        }
+    }
+}
+
+/// The batch of a partition; none if it is forgotten.
+fn batch_of(mutation: &MutationView<'_>, column: ColumnId) -> Result<Option<Batch>, ClusterError> {
+    let mut deleted = i64::MIN;
+    for fragment in mutation.fragments() {
+        match fragment.map_err(StorageError::from)? {
+            Fragment::PartitionDeletion(deletion) => deleted = deletion.timestamp_micros,
+            Fragment::Row(_, row) => {
+                let row = RowView::parse(row).map_err(StorageError::from)?;
+                for item in row.items() {
+                    if let RowItem::Cell(cell) = item.map_err(StorageError::from)?
+                        && cell.column == column
+                        && cell.kind == CellKind::Live
+                        && cell.timestamp_micros > deleted
+                    {
+                        return Ok(Some(Batch::decode(cell.value).map_err(StorageError::from)?));
+                    }
+                }
+            }
+            Fragment::StaticRow(_) | Fragment::RangeDeletion(..) => {}
+        }
+    }
+    Ok(None)
+}
