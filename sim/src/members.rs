@@ -265,11 +265,11 @@ impl Host {
         }
         // What was begun is brought to its end first.
         while !self.is_settled(node) {
-            if node.has_left() {
-                return;
-            }
             let _ = node.settle().await;
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
+        }
+        if node.metadata().metadata().member(node.info.identity.host).is_none() {
+            return;
         }
         swaps("last reads").read_all().await;
         rows.converge().await;
