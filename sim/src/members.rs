@@ -11,7 +11,7 @@ use crate::quorum::{self, Rows};
 use crate::trace::Trace;
 use crate::world::{TIMEOUTS, builtin, create_table, small_engine};
 use dodona_cluster::ring::Status;
-use dodona_cluster::{Node, NodeSettings, membership};
+use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
 use dodona_env::{Env, Mutants, Random, Tasks};
 use dodona_storage::SyncMode;
 use parking_lot::Mutex;
@@ -215,7 +215,14 @@ impl Host {
         dodona_env::clock::sleep(Duration::from_millis(random.below(50 + 2_500 * self.index as u64))).await;
         let settings = self.settings();
         membership::enter(&env, &settings).await?;
-        let node = Node::start(env, settings, builtin())?;
+        let node = match Node::start(env, settings, builtin()) {
+            Ok(node) => node,
+            // It had left, and lost power behind that.
+            Err(ClusterError::Invalid(reason)) if reason.contains("was removed from its cluster") => {
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
         node.spawn_workers();
         while let Err(error) = node.settle().await {
             self.shared.trace.note(&format!("{} does not settle: {error}", self.index));
