@@ -171,9 +171,6 @@ impl Fetcher<'_> {
         range: &PartitionRange,
     ) -> Result<(), ClusterError> {
         self.each_answer(holder.internode, table.id, table.epoch, range, Taking::Mutations).await?;
-        if self.env.mutants.has("join-forgets-promises") {
-            return Ok(());
-        }
         let Some(paxos) = self.placement.schema.table("system", "paxos") else { return Ok(()) };
         let of = BTreeMap::from([(clustering(table.id)?, (table.id, table.params.gc_grace_seconds))]);
         self.each_answer(holder.internode, paxos.id, paxos.epoch, range, Taking::Paxos(&of)).await

@@ -70,7 +70,6 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("range-read-skips-a-range", Scenario::Ring),
     ("range-read-ends-with-its-answer", Scenario::Ring),
     ("join-skips-fetch", Scenario::Members),
-    ("join-forgets-promises", Scenario::Members),
     ("pending-not-written", Scenario::Members),
     ("pending-not-waited-for", Scenario::Members),
     ("members-skip-a-step", Scenario::Members),
