@@ -1,7 +1,7 @@
 //! Carries messages between nodes: connections to each peer, opened when they are needed, dropped
 //! when a request on one is not answered in time, and opened again.
 //!
-//! A peer has a connection for each [`Lane`], so that what keeps the cluster together never waits
+//! A peer has a connection for each `Lane`, so that what keeps the cluster together never waits
 //! behind data, nor small requests behind large ones. The first frame on a connection, in both
 //! directions, says who speaks ([`Introduction`]): only members of the same cluster are listened to,
 //! and those who do not know one yet may ask about it.

@@ -1,6 +1,6 @@
 //! What a member keeps of the metadata log: a [`dodona_storage::journal`].
 //!
-//! The first record of a file is a [`Base`], each further one a [`Record`]. Every start writes a new
+//! The first record of a file is a `Base`, each further one a `Record`. Every start writes a new
 //! file with what it found, and so does a node that runs when the file has become long or a full
 //! disk did not take a record. Files of versions 1 and 2 are those of nodes that were alone: a
 //! schema, then changes of it.
