@@ -1,7 +1,7 @@
 //! `dodona cluster`: several nodes on this machine, each a process of its own with an address of its
 //! own on loopback.
 //!
-//! What belongs to a cluster lies in its directory: `cluster.json` is the [`plan`], `node1` the data
+//! What belongs to a cluster lies in its directory: `cluster.json` is the `plan`, `node1` the data
 //! of the first node, `node1.log` what it says and `node1.pid` its process while it runs. Nodes run
 //! on when the command ends.
 #![allow(
