@@ -116,10 +116,6 @@ impl RowVisitor for Touch {
         self.rows += 1;
         ControlFlow::Continue(())
     }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }
 
 fn read(engine: &Engine, command: &ReadCommand) -> u64 {

@@ -320,10 +320,6 @@ impl RowVisitor for Reading {
         self.take(Some(clustering), row);
         ControlFlow::Continue(())
     }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }
 
 #[cfg(test)]

@@ -116,8 +116,4 @@ impl RowVisitor for Sum {
         }
         ControlFlow::Continue(())
     }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }

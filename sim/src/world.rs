@@ -235,8 +235,4 @@ impl RowVisitor for Rows {
             _ => ControlFlow::Break(()),
         }
     }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }

@@ -165,10 +165,6 @@ impl RowVisitor for Collect {
         self.rows.push((self.key.clone(), clustering[1], value));
         ControlFlow::Continue(())
     }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }
 
 fn command(partitions: PartitionSelection, clustering: ClusteringSelection, reversed: bool) -> ReadCommand {

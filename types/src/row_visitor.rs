@@ -41,5 +41,7 @@ pub trait RowVisitor {
     fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()>;
 
     /// All rows of the partition that the read asks for were shown.
-    fn partition_end(&mut self) -> ControlFlow<()>;
+    fn partition_end(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 }

@@ -292,10 +292,6 @@ impl RowVisitor for Reading<'_> {
         self.stored.state.committed = committed;
         ControlFlow::Continue(())
     }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }
 
 /// Collects the states of many partitions and tables.
@@ -316,10 +312,6 @@ impl RowVisitor for Collecting<'_> {
         let _ = reading.row(clustering, row);
         let (row, key) = (clustering.to_vec(), self.key.clone());
         self.states.push(Learnt { row, key, state: reading.stored.state });
-        ControlFlow::Continue(())
-    }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 }

@@ -163,8 +163,4 @@ impl RowVisitor for Collector<'_> {
         self.take(Some(clustering), row);
         ControlFlow::Continue(())
     }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }

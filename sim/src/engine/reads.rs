@@ -97,10 +97,6 @@ impl RowVisitor for Collect {
         }
         ControlFlow::Continue(())
     }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }
 
 fn show(page: &Page, now_seconds: i64) -> Result<Vec<SeenPartition>, StorageError> {

@@ -368,9 +368,6 @@ impl World {
                 self.0.extend(row.try_into().map(u64::from_be_bytes));
                 std::ops::ControlFlow::Continue(())
             }
-            fn partition_end(&mut self) -> std::ops::ControlFlow<()> {
-                std::ops::ControlFlow::Continue(())
-            }
         }
         let all = Query {
             partition: None,

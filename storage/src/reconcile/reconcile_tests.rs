@@ -221,9 +221,6 @@ fn rows_of(page: &Page) -> Vec<(Vec<u8>, Vec<u8>)> {
             self.0.push((clustering.to_vec(), values(row)));
             std::ops::ControlFlow::Continue(())
         }
-        fn partition_end(&mut self) -> std::ops::ControlFlow<()> {
-            std::ops::ControlFlow::Continue(())
-        }
     }
     fn values(row: &dodona_types::LiveRow<'_>) -> Vec<u8> {
         row.cells().flat_map(|cell| cell.value.to_vec()).collect()

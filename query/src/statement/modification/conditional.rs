@@ -455,8 +455,4 @@ impl RowVisitor for Collector<'_> {
         self.current.rows.insert(clustering.to_vec(), values);
         ControlFlow::Continue(())
     }
-
-    fn partition_end(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }
