@@ -11,9 +11,7 @@ use dodona_storage::Page;
 use dodona_storage::reconcile::Assembly;
 use dodona_types::read_command::{PartitionRange, PartitionSelection, RangeBound, ReadCommand};
 use dodona_types::{Consistency, Token};
-use std::future::Future;
-use std::pin::Pin;
-use std::task::Poll;
+use futures_util::future::join_all;
 
 /// Ranges that are read at the same time, at most.
 const MAX_CONCURRENCY: usize = 32;
@@ -128,7 +126,7 @@ impl Coordinator {
                     read.map(|answers| (command, answers))
                 }
             });
-            let rounds = all(rounds).await;
+            let rounds = join_all(rounds).await;
             for (stretch, round) in next.iter().zip(rounds) {
                 let (command, answers) = round?;
                 assembly.begin(command.clone());
@@ -230,25 +228,6 @@ fn concurrency(wanted: u64, left: u64, done: usize) -> usize {
     }
     let per_range = found.div_ceil(done.max(1) as u64).max(1);
     usize::try_from(left.div_ceil(per_range)).unwrap_or(MAX_CONCURRENCY).clamp(1, MAX_CONCURRENCY)
-}
-
-/// Runs futures together until all have ended.
-async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut running: Vec<(Pin<Box<_>>, Option<T>)> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut pending = false;
-        for (future, output) in &mut running {
-            if output.is_none() {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(value) => *output = Some(value),
-                    Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    running.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 #[cfg(test)]

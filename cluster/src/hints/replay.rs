@@ -7,12 +7,10 @@ use crate::error::ClusterError;
 use crate::message::Body;
 use crate::transport::Peers;
 use dodona_types::MutationView;
-use std::future::{Future, poll_fn};
+use futures_util::future::join_all;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -128,14 +126,12 @@ impl Hints {
             let some: Vec<_> = left
                 .by_ref()
                 .take(AT_ONCE)
-                .map(|mutation| {
-                    Box::pin(peers.ask(address, Body::Mutate(mutation), self.inner.settings.timeout))
-                })
+                .map(|mutation| peers.ask(address, Body::Mutate(mutation), self.inner.settings.timeout))
                 .collect();
             if some.is_empty() {
                 return Ok(delivered);
             }
-            for answer in all(some).await {
+            for answer in join_all(some).await {
                 match answer? {
                     Body::Mutated => drop(self.inner.counters.delivered.fetch_add(1, Relaxed)),
                     Body::Failed(reason) => return Err(ClusterError::Peer(reason)),
@@ -161,25 +157,6 @@ impl Hints {
         let done = self.inner.env.tasks.blocking(move || work(&inner)).await;
         done.map_err(|error| ClusterError::Invalid(error.to_string()))
     }
-}
-
-/// Waits for all of them; their results are in their order.
-async fn all<F: Future>(futures: Vec<Pin<Box<F>>>) -> Vec<F::Output> {
-    let mut results: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
-    let mut futures: Vec<Option<Pin<Box<F>>>> = futures.into_iter().map(Some).collect();
-    poll_fn(|context| {
-        for (future, result) in futures.iter_mut().zip(&mut results) {
-            if let Some(running) = future
-                && let Poll::Ready(done) = running.as_mut().poll(context)
-            {
-                *result = Some(done);
-                *future = None;
-            }
-        }
-        if futures.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    results.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
