@@ -9,9 +9,7 @@ use dodona_storage::sstable::compression::Compression;
 use dodona_storage::{Engine, EngineSettings, TableSettings};
 use dodona_types::key::ROW_END;
 use dodona_types::mutation::live_cell;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{PartitionSelection, ReadCommand, ReadLimits};
 use dodona_types::{
     ColumnId, KeyRef, LiveRow, Liveness, MutationBuilder, PartitionKey, RowHeader, RowVisitor, TableId,
 };
@@ -86,16 +84,9 @@ fn filled(directory: &Path) -> Engine {
 }
 
 fn command(partition: u64, limit: u64) -> ReadCommand {
-    ReadCommand {
-        table: TABLE,
-        epoch: 1,
-        partitions: PartitionSelection::Key(PartitionKey::new(partition.to_be_bytes().to_vec().into())),
-        clustering: ClusteringSelection::all(),
-        reversed: false,
-        columns: ColumnSelection::All,
-        now_seconds: 0,
-        limits: ReadLimits { rows: limit, ..ReadLimits::NONE },
-    }
+    let partition = PartitionSelection::Key(PartitionKey::new(partition.to_be_bytes().to_vec().into()));
+    let limits = ReadLimits { rows: limit, ..ReadLimits::NONE };
+    ReadCommand { limits, ..ReadCommand::everything(TABLE, 1, partition, 0) }
 }
 
 /// Looks at the values that it is shown.

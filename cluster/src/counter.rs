@@ -16,9 +16,7 @@ use dodona_env::Env;
 use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::codec::{DecodeError, Reader};
 use dodona_types::counter::{Shard, shards};
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::row::RowHeader;
 use dodona_types::{
     Cell, CellKind, ColumnId, KeyRef, LiveRow, MutationBuilder, MutationView, PartitionKey, RowVisitor,
@@ -105,21 +103,8 @@ impl CounterUpdate {
 
     fn command(&self, now_seconds: i64) -> ReadCommand {
         let names: Vec<Vec<u8>> = self.rows.keys().flatten().cloned().collect();
-        let (clustering, rows) = if names.is_empty() {
-            (ClusteringSelection::all(), 1)
-        } else {
-            (ClusteringSelection::Names(names), u64::MAX)
-        };
-        ReadCommand {
-            table: self.table,
-            epoch: self.epoch,
-            partitions: PartitionSelection::Key(PartitionKey::new(self.key.clone().into())),
-            clustering,
-            reversed: false,
-            columns: ColumnSelection::All,
-            now_seconds,
-            limits: ReadLimits { rows, per_partition: rows },
-        }
+        let partition = PartitionSelection::Key(PartitionKey::new(self.key.clone().into()));
+        ReadCommand::everything(self.table, self.epoch, partition, now_seconds).of_rows_or_first(names)
     }
 }
 

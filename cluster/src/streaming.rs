@@ -16,8 +16,7 @@ use dodona_env::Env;
 use dodona_storage::reconcile::{Answer, Assembly, MergedAnswers, position};
 use dodona_storage::{Engine, StorageError};
 use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand,
-    ReadLimits,
+    ClusteringSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand, ReadLimits,
 };
 use dodona_types::schema::Table;
 use dodona_types::{MutationView, PartitionKey, TableId, Token};
@@ -185,16 +184,8 @@ impl Fetcher<'_> {
         range: &PartitionRange,
         taking: Taking<'_>,
     ) -> Result<(), ClusterError> {
-        let mut command = ReadCommand {
-            table,
-            epoch,
-            partitions: PartitionSelection::Range(range.clone()),
-            clustering: ClusteringSelection::all(),
-            reversed: false,
-            columns: ColumnSelection::All,
-            now_seconds: self.env.clock.wall_seconds(),
-            limits: ReadLimits::NONE,
-        };
+        let partitions = PartitionSelection::Range(range.clone());
+        let mut command = ReadCommand::everything(table, epoch, partitions, self.env.clock.wall_seconds());
         let mut rest = range.clone();
         loop {
             let body = Body::Stream(encode_read(&command, CHUNK_BYTES));

@@ -7,9 +7,7 @@ use dodona_cluster::coordinator::conditional::Decision;
 use dodona_cluster::{ClusterError, Node};
 use dodona_env::Random;
 use dodona_storage::Page;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{Consistency, PartitionKey};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -176,16 +174,8 @@ impl Client {
     }
 
     fn command(&self, key: u8) -> ReadCommand {
-        ReadCommand {
-            table: TABLE,
-            epoch: 1,
-            partitions: PartitionSelection::Key(PartitionKey::new(vec![key].into())),
-            clustering: ClusteringSelection::all(),
-            reversed: false,
-            columns: ColumnSelection::All,
-            now_seconds: self.node.env.clock.wall_seconds(),
-            limits: ReadLimits::NONE,
-        }
+        let partition = PartitionSelection::Key(PartitionKey::new(vec![key].into()));
+        ReadCommand::everything(TABLE, 1, partition, self.node.env.clock.wall_seconds())
     }
 }
 

@@ -6,9 +6,7 @@ use dodona_cluster::{ClusterError, Node};
 use dodona_env::Random;
 use dodona_types::counter::total;
 use dodona_types::key::ROW_END;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{CellKind, ColumnId, Consistency, KeyRef, LiveRow, PartitionKey, RowVisitor};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -86,16 +84,8 @@ impl Client {
     }
 
     async fn read(&self, key: u8) -> Result<i64, ClusterError> {
-        let command = ReadCommand {
-            table: COUNTERS,
-            epoch: 1,
-            partitions: PartitionSelection::Key(PartitionKey::new(vec![key].into())),
-            clustering: ClusteringSelection::all(),
-            reversed: false,
-            columns: ColumnSelection::All,
-            now_seconds: self.node.env.clock.wall_seconds(),
-            limits: ReadLimits::NONE,
-        };
+        let partition = PartitionSelection::Key(PartitionKey::new(vec![key].into()));
+        let command = ReadCommand::everything(COUNTERS, 1, partition, self.node.env.clock.wall_seconds());
         let page = self.node.coordinator.read_page(command, Consistency::Quorum, usize::MAX).await?;
         let mut sum = Sum(0);
         let _ = page.show(0, &mut sum).map_err(ClusterError::from)?;

@@ -10,9 +10,7 @@ use dodona_storage::{EngineSettings, Page, SyncMode};
 use dodona_types::cell::CellKind;
 use dodona_types::comparable::encode_component;
 use dodona_types::key::ROW_END;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::row::RowHeader;
 use dodona_types::schema::{Column, ColumnKind, Keyspace, Options, Table, TableParams};
 use dodona_types::{
@@ -182,16 +180,8 @@ pub async fn read_partition(
     partition: u8,
     consistency: Consistency,
 ) -> Result<BTreeMap<u8, (i64, u64)>, ClusterError> {
-    let command = ReadCommand {
-        table: TABLE,
-        epoch: 1,
-        partitions: PartitionSelection::Key(PartitionKey::new(vec![partition].into())),
-        clustering: ClusteringSelection::all(),
-        reversed: false,
-        columns: ColumnSelection::All,
-        now_seconds: node.env.clock.wall_seconds(),
-        limits: ReadLimits::NONE,
-    };
+    let partition = PartitionSelection::Key(PartitionKey::new(vec![partition].into()));
+    let command = ReadCommand::everything(TABLE, 1, partition, node.env.clock.wall_seconds());
     let page = node.coordinator.read_page(command, consistency, usize::MAX).await?;
     rows_of(&page)
 }

@@ -11,9 +11,7 @@ use dodona_storage::sstable::compression::Compression;
 use dodona_storage::{Engine, EngineSettings, Maintained, SyncMode, TableSettings};
 use dodona_types::key::ROW_END;
 use dodona_types::mutation::live_cell;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::row::RowHeader;
 use dodona_types::{ColumnId, KeyRef, Liveness, MutationBuilder, PartitionKey, TableId};
 use std::error::Error;
@@ -133,16 +131,7 @@ fn percentiles(name: &str, mut micros: Vec<f64>) {
 
 fn read(engine: &Engine, key: u64) -> Outcome<()> {
     let key = PartitionKey::new(key.to_be_bytes().to_vec().into());
-    let command = ReadCommand {
-        table: TABLE,
-        epoch: 0,
-        partitions: PartitionSelection::Key(key),
-        clustering: ClusteringSelection::all(),
-        reversed: false,
-        columns: ColumnSelection::All,
-        now_seconds: 0,
-        limits: ReadLimits::NONE,
-    };
+    let command = ReadCommand::everything(TABLE, 0, PartitionSelection::Key(key), 0);
     engine.read_page(&command, usize::MAX)?;
     Ok(())
 }

@@ -9,9 +9,7 @@ use crate::sstable::compression::Compression;
 use crate::table::TableSettings;
 use dodona_types::key::{BELOW, ROW_END};
 use dodona_types::mutation::live_cell;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionRange, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand};
 use dodona_types::row::RowHeader;
 use dodona_types::{
     ClusteringSlice, ColumnId, Deletion, KeyRef, LiveRow, Liveness, MutationBuilder, PartitionKey,
@@ -168,16 +166,7 @@ impl RowVisitor for Collect {
 }
 
 fn command(partitions: PartitionSelection, clustering: ClusteringSelection, reversed: bool) -> ReadCommand {
-    ReadCommand {
-        table: TABLE,
-        epoch: 0,
-        partitions,
-        clustering,
-        reversed,
-        columns: ColumnSelection::All,
-        now_seconds: 0,
-        limits: ReadLimits::NONE,
-    }
+    ReadCommand { clustering, reversed, ..ReadCommand::everything(TABLE, 0, partitions, 0) }
 }
 
 fn collected(page: &Page) -> Vec<(Vec<u8>, u8, u8)> {

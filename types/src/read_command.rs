@@ -138,6 +138,31 @@ pub struct ReadCommand {
 }
 
 impl ReadCommand {
+    /// A command for everything that these partitions hold.
+    #[must_use]
+    pub fn everything(table: TableId, epoch: u64, partitions: PartitionSelection, now_seconds: i64) -> Self {
+        Self {
+            table,
+            epoch,
+            partitions,
+            clustering: ClusteringSelection::all(),
+            reversed: false,
+            columns: ColumnSelection::All,
+            now_seconds,
+            limits: ReadLimits::NONE,
+        }
+    }
+
+    /// The same of these rows alone, by their clustering; without any, of the first row, which says
+    /// whether there is a partition and brings its static row.
+    #[must_use]
+    pub fn of_rows_or_first(self, names: Vec<Vec<u8>>) -> Self {
+        if names.is_empty() {
+            return Self { limits: ReadLimits { rows: 1, per_partition: 1 }, ..self };
+        }
+        Self { clustering: ClusteringSelection::Names(names), ..self }
+    }
+
     /// The command's encoding between nodes (version 1).
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -8,10 +8,7 @@ use dodona_storage::reconcile::Answer;
 use dodona_storage::{Engine, StorageError};
 use dodona_types::key::ROW_END;
 use dodona_types::mutation::Fragment;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand,
-    ReadLimits,
-};
+use dodona_types::read_command::{PartitionRange, PartitionSelection, RangeBound, ReadCommand};
 use dodona_types::row::{RowHeader, RowView};
 use dodona_types::schema::Schema;
 use dodona_types::{
@@ -94,16 +91,8 @@ impl Store {
         let mut batches = Vec::new();
         let mut range = PartitionRange::all();
         loop {
-            let command = ReadCommand {
-                table,
-                epoch,
-                partitions: PartitionSelection::Range(range.clone()),
-                clustering: ClusteringSelection::all(),
-                reversed: false,
-                columns: ColumnSelection::All,
-                now_seconds: self.env.clock.wall_seconds(),
-                limits: ReadLimits::NONE,
-            };
+            let partitions = PartitionSelection::Range(range.clone());
+            let command = ReadCommand::everything(table, epoch, partitions, self.env.clock.wall_seconds());
             let engine = Arc::clone(&self.engine);
             let read = self.env.tasks.blocking(move || engine.read_answer(&command, CHUNK_BYTES)).await;
             let bytes = read.map_err(|error| ClusterError::Invalid(error.to_string()))??;

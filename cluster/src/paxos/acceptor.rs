@@ -8,9 +8,7 @@ use dodona_env::Env;
 use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::comparable::encode_component;
 use dodona_types::key::ROW_END;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::row::RowHeader;
 use dodona_types::schema::{Schema, Table};
 use dodona_types::{
@@ -178,16 +176,10 @@ impl Acceptor {
     }
 
     async fn load(&self, layout: &Layout, table: TableId, key: &[u8]) -> Result<Stored, ClusterError> {
-        let command = ReadCommand {
-            table: layout.table,
-            epoch: layout.epoch,
-            partitions: PartitionSelection::Key(PartitionKey::new(key.to_vec().into())),
-            clustering: ClusteringSelection::Names(vec![clustering(table)?]),
-            reversed: false,
-            columns: ColumnSelection::All,
-            now_seconds: self.env.clock.wall_seconds(),
-            limits: ReadLimits::NONE,
-        };
+        let partition = PartitionSelection::Key(PartitionKey::new(key.to_vec().into()));
+        let now_seconds = self.env.clock.wall_seconds();
+        let command = ReadCommand::everything(layout.table, layout.epoch, partition, now_seconds)
+            .of_rows_or_first(vec![clustering(table)?]);
         let mut reading = Reading { layout, stored: Stored::default() };
         match self.engine.try_read(&command, &mut reading) {
             Ok(_) => return Ok(reading.stored),
@@ -195,7 +187,6 @@ impl Acceptor {
             Err(error) => return Err(error.into()),
         }
         let engine = Arc::clone(&self.engine);
-        let now_seconds = command.now_seconds;
         let page = self.env.tasks.blocking(move || engine.read_page(&command, usize::MAX)).await;
         let page = page.map_err(|error| ClusterError::Invalid(error.to_string()))??;
         let mut reading = Reading { layout, stored: Stored::default() };

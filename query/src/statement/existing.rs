@@ -3,9 +3,7 @@
 use crate::error::{CqlError, invalid};
 use dodona_cluster::Node;
 use dodona_cluster::coordinator::TryRead;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{ClusteringSelection, PartitionSelection, ReadCommand};
 use dodona_types::schema::Table;
 use dodona_types::{ColumnId, Consistency, KeyRef, LiveRow, PartitionKey, RowVisitor};
 use std::collections::BTreeMap;
@@ -36,21 +34,9 @@ pub(crate) struct WantedLists {
 
 impl WantedLists {
     fn command(&self, table: &Table, now_seconds: i64) -> ReadCommand {
-        let (clustering, rows) = if self.rows.is_empty() {
-            (ClusteringSelection::all(), 1)
-        } else {
-            (ClusteringSelection::Names(self.rows.clone()), u64::MAX)
-        };
-        ReadCommand {
-            table: table.id,
-            epoch: table.epoch,
-            partitions: PartitionSelection::Key(PartitionKey::new(self.key.clone().into())),
-            clustering,
-            reversed: false,
-            columns: ColumnSelection::All,
-            now_seconds,
-            limits: ReadLimits { rows, per_partition: rows },
-        }
+        let partition = PartitionSelection::Key(PartitionKey::new(self.key.clone().into()));
+        ReadCommand::everything(table.id, table.epoch, partition, now_seconds)
+            .of_rows_or_first(self.rows.clone())
     }
 }
 

@@ -14,9 +14,7 @@ use crate::statement::existing::{ExistingLists, WantedLists};
 use crate::statement::json_row::JsonRow;
 use dodona_cluster::coordinator::conditional::Decision;
 use dodona_cluster::{ClusterError, Page};
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::schema::{Column, ColumnKind, Table};
 use dodona_types::{CqlType, KeyRef, LiveRow, MutationBuilder, PartitionKey, RowVisitor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -235,22 +233,10 @@ impl<'a> Request<'a> {
 
     fn command(&self, now_seconds: i64) -> ReadCommand {
         let names: BTreeSet<&Vec<u8>> = self.rows.iter().chain(&self.list_rows).collect();
-        // With conditions on the static row alone, the first row says whether the partition exists.
-        let (clustering, rows) = if names.is_empty() {
-            (ClusteringSelection::all(), 1)
-        } else {
-            (ClusteringSelection::Names(names.into_iter().cloned().collect()), u64::MAX)
-        };
-        ReadCommand {
-            table: self.table.id,
-            epoch: self.table.epoch,
-            partitions: PartitionSelection::Key(PartitionKey::new(self.key.clone().into())),
-            clustering,
-            reversed: false,
-            columns: ColumnSelection::All,
-            now_seconds,
-            limits: ReadLimits { rows, per_partition: rows },
-        }
+        let partition = PartitionSelection::Key(PartitionKey::new(self.key.clone().into()));
+        // With conditions on the static row alone, no row is named.
+        ReadCommand::everything(self.table.id, self.table.epoch, partition, now_seconds)
+            .of_rows_or_first(names.into_iter().cloned().collect())
     }
 
     fn current(&self, page: &Page) -> Result<Current, CqlError> {
