@@ -3,7 +3,8 @@
 
 use crate::error::ClusterError;
 use crate::identity::Identity;
-use crate::node::{NodeSettings, open_store};
+use crate::metadata::store::Store;
+use crate::node::NodeSettings;
 use crate::transport::{Introduction, who_is_at};
 use dodona_env::Env;
 use uuid::Uuid;
@@ -18,18 +19,14 @@ pub(crate) async fn refuse_copy(
     settings: &NodeSettings,
     identity: &Identity,
 ) -> Result<(), ClusterError> {
-    let metadata = open_store(env, settings, identity)?.metadata();
-    let Some(member) = metadata.member(identity.host) else { return Ok(()) };
-    if member.internode == settings.internode {
-        return Ok(());
-    }
+    let known_at = Store::known_at(&*env.disk, &settings.first_member(identity))?;
+    let Some(address) = known_at.filter(|address| *address != settings.internode) else { return Ok(()) };
     // Under its own id it would be refused without learning who it met.
     let stranger = Introduction { cluster: Uuid::nil(), host: env.random.uuid_v4() };
-    match who_is_at(env, member.internode, stranger).await {
+    match who_is_at(env, address, stranger).await {
         Some(host) if host == identity.host => Err(ClusterError::Invalid(format!(
-            "the node {host} runs at {} already, and this is its data directory, copied: stop that node if it is to \
-             run here, or start a new node with an empty data directory",
-            member.internode
+            "the node {host} runs at {address} already, and this is its data directory, copied: stop that node if it is to \
+             run here, or start a new node with an empty data directory"
         ))),
         _ => Ok(()),
     }

@@ -663,20 +663,14 @@ fn identity(env: &Env, settings: &NodeSettings) -> Result<Identity, ClusterError
 }
 
 /// Opens the metadata log, or begins the one of a new cluster.
-pub(crate) fn open_store(
-    env: &Env,
-    settings: &NodeSettings,
-    identity: &Identity,
-) -> Result<Store, ClusterError> {
+fn open_store(env: &Env, settings: &NodeSettings, identity: &Identity) -> Result<Store, ClusterError> {
     let disk = Arc::clone(&env.disk);
-    let alone = |schema| Metadata::of_members([settings.first_member(identity)], schema);
+    let here = settings.first_member(identity);
     if Store::exists(&*disk)? {
-        let store = Store::open(disk, alone)?;
-        store.relocate(identity.host, settings.internode, settings.native)?;
-        return Ok(store);
+        return Store::open(disk, &here);
     }
     if settings.members.is_empty() {
-        return Store::create(disk, alone(Schema::default()), &[1], true);
+        return Store::create(disk, Metadata::of_members([here], Schema::default()), &[1], true);
     }
     let metadata = Metadata::of_members(settings.members.iter().cloned(), Schema::default());
     let voters: Vec<u64> = metadata.members.keys().copied().take(crate::metadata::MAX_VOTERS).collect();
@@ -705,7 +699,7 @@ fn check_place(settings: &NodeSettings, member: &Member) -> Result<(), ClusterEr
 
 impl NodeSettings {
     /// This node as the first member of a cluster.
-    fn first_member(&self, identity: &Identity) -> Member {
+    pub(crate) fn first_member(&self, identity: &Identity) -> Member {
         let tokens = even_tokens(1, 0, self.num_tokens);
         Member { status: Status::Normal, ..self.member(identity.host, tokens) }
     }

@@ -23,7 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use uuid::Uuid;
 
 const DIRECTORY: &str = "metadata";
 const FILE: &str = "metadata/log";
@@ -114,20 +113,28 @@ impl Store {
         Self::begin_with(disk, base_of(metadata, voters, leads))
     }
 
-    /// Reads the log. `upgrade` gives the metadata around the schema of a node that was alone and
-    /// kept its log in a file of the first versions.
+    /// Opens the log of the member `here`, which is taken for the only one if it was alone and kept its
+    /// log in a file of the first versions. A node that is alone is where `here` says: nobody else has
+    /// the log, so that this needs no entry. What others know changes by [`super::Change::Moved`].
     ///
     /// # Errors
     /// The operating system's; the log is damaged or of a newer version.
-    pub fn open(disk: Arc<dyn Disk>, upgrade: impl FnOnce(Schema) -> Metadata) -> Result<Self, ClusterError> {
-        let bytes = disk.read(FILE).map_err(|error| failed("reading", FILE, error))?;
-        let records = journal::read(&FORMAT, FILE, &bytes)?;
-        let base = if bytes[8..10] == [3, 0] {
-            read_base(&records)?
-        } else {
-            base_of(upgrade(read_schema(&records)?), &[1], true)
-        };
+    pub fn open(disk: Arc<dyn Disk>, here: &Member) -> Result<Self, ClusterError> {
+        let mut base = read(&*disk, here)?;
+        if base.is_alone() {
+            base.relocate(here);
+        }
         Self::begin_with(disk, base)
+    }
+
+    /// Where others know the member `here` to be; none if nobody else has the log. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn known_at(disk: &dyn Disk, here: &Member) -> Result<Option<SocketAddr>, ClusterError> {
+        let base = read(disk, here)?;
+        let member = base.metadata.member(here.host).filter(|_| !base.is_alone());
+        Ok(member.map(|member| member.internode))
     }
 
     fn begin_with(disk: Arc<dyn Disk>, mut base: Base) -> Result<Self, ClusterError> {
@@ -136,37 +143,6 @@ impl Store {
         let entries = entries.into_iter().map(|entry| (entry.log_id().index, entry)).collect();
         let version = watch::channel(base.metadata.version).0;
         Ok(Self { disk, kept: Mutex::new(Kept { base, entries, journal }), version })
-    }
-
-    /// Notes where a node that is the only member is reached now: nobody else has the log, so that
-    /// this needs no entry. What others know changes by [`super::Change::Moved`].
-    ///
-    /// # Errors
-    /// The disk does not take it.
-    pub fn relocate(
-        &self,
-        host: Uuid,
-        internode: SocketAddr,
-        native: SocketAddr,
-    ) -> Result<(), ClusterError> {
-        let mut kept = self.kept.lock();
-        let base = &kept.base;
-        let alone = base.metadata.members.len() == 1 && base.voters.voter_ids().count() <= 1;
-        let there = |member: &Member| (member.internode, member.native) == (internode, native);
-        if !alone || base.metadata.member(host).is_none_or(there) {
-            return Ok(());
-        }
-        let mut metadata = Metadata::clone(&base.metadata);
-        for member in metadata.members.values_mut() {
-            (member.internode, member.native) = (internode, native);
-        }
-        let base = Base { metadata: Arc::new(metadata), ..base.clone() };
-        // Whoever votes later gets all of it, not the entries that led there.
-        if let Some(applied) = base.applied {
-            kept.purge(applied);
-        }
-        let base = Base { purged: kept.base.purged, ..base };
-        self.rewrite(&mut kept, base)
     }
 
     /// What is applied.
@@ -304,6 +280,29 @@ impl Store {
     }
 }
 
+impl Base {
+    /// True if this is the only member, and nobody else votes.
+    fn is_alone(&self) -> bool {
+        self.metadata.members.len() == 1 && self.voters.voter_ids().count() <= 1
+    }
+
+    /// Has the only member be where `here` says.
+    fn relocate(&mut self, here: &Member) {
+        let is_there = |member: &Member| (member.internode, member.native) == (here.internode, here.native);
+        if self.metadata.member(here.host).is_none_or(is_there) {
+            return;
+        }
+        for member in Arc::make_mut(&mut self.metadata).members.values_mut() {
+            (member.internode, member.native) = (here.internode, here.native);
+        }
+        // Whoever votes later gets all of it, not the entries that led there.
+        if let Some(applied) = self.applied {
+            self.entries.retain(|entry| entry.log_id().index > applied.index);
+            self.purged = Some(applied);
+        }
+    }
+}
+
 impl Kept {
     fn truncate_after(&mut self, last: Option<u64>) {
         match last {
@@ -366,6 +365,17 @@ fn begin(disk: &dyn Disk, base: &Base) -> Result<Journal, ClusterError> {
 
 fn damaged(at: u64, reason: impl ToString) -> ClusterError {
     StorageError::Corrupt { path: FILE.into(), offset: at, reason: reason.to_string() }.into()
+}
+
+/// What a file holds, of whichever version it is.
+fn read(disk: &dyn Disk, here: &Member) -> Result<Base, ClusterError> {
+    let bytes = disk.read(FILE).map_err(|error| failed("reading", FILE, error))?;
+    let records = journal::read(&FORMAT, FILE, &bytes)?;
+    if bytes[8..10] == [3, 0] {
+        return read_base(&records);
+    }
+    let metadata = Metadata::of_members([here.clone()], read_schema(&records)?);
+    Ok(base_of(metadata, &[1], true))
 }
 
 fn read_base(records: &[(u64, &[u8])]) -> Result<Base, ClusterError> {
