@@ -1,0 +1,355 @@
+//! A node: starts from an environment and settings, and holds what requests need.
+//!
+//! [`settings`] is what it is told, `opening` what it finds or begins in its data directory, `workers`
+//! what goes on without being asked for, `service` what it answers to other nodes, `told` what it tells
+//! of itself by gossip.
+
+mod opening;
+mod service;
+pub mod settings;
+mod told;
+mod workers;
+
+pub use settings::{Builtin, NodeInfo, NodeSettings};
+pub use told::RELEASE_VERSION;
+
+use crate::batch_log;
+use crate::coordinator::{Coordinator, Local, Others};
+use crate::counter::Leader;
+use crate::error::ClusterError;
+use crate::gossip::state::Key;
+use crate::gossip::worker::Gossiper;
+use crate::hints::{HintSettings, Hints};
+use crate::identity::Identity;
+use crate::metadata::log::{ReplicatedLog, ask};
+use crate::metadata::message::Request;
+use crate::metadata::{Change, Metadata, MetadataLog, Outcome, SchemaChange};
+use crate::placement::Placement;
+use crate::replica::Replica;
+use crate::replication::Replication;
+use crate::ring::Status;
+use crate::streaming::Progress;
+use crate::table_settings::table_settings;
+use crate::timestamp::Timestamps;
+use crate::transport::{Introduction, Peers};
+use arc_swap::ArcSwap;
+use dodona_env::{Env, watch};
+use dodona_storage::{DirectoryLock, Engine, Recovered};
+use dodona_types::TableId;
+use dodona_types::schema::Schema;
+use opening::{check_place, identity, open_store};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use told::{gossiper, tell_of};
+
+/// How long a change of the schema waits for the other nodes that are alive.
+const AGREEMENT: Duration = Duration::from_secs(5);
+
+/// A running node.
+pub struct Node {
+    /// The environment it runs in.
+    pub env: Env,
+    /// What it tells of itself.
+    pub info: NodeInfo,
+    /// Its engine.
+    pub engine: Arc<Engine>,
+    /// Coordinates requests.
+    pub coordinator: Coordinator,
+    /// Gives out server timestamps.
+    pub timestamps: Arc<Timestamps>,
+    /// How the start found the data directory.
+    pub recovered: Recovered,
+    /// Tells who is alive, and what members say of themselves.
+    pub gossiper: Arc<Gossiper>,
+    /// What other members have missed.
+    pub hints: Hints,
+    batches: Arc<batch_log::Store>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) metadata: Arc<ReplicatedLog>,
+    placement: Arc<ArcSwap<Placement>>,
+    builtin: Builtin,
+    /// The version of the metadata that is applied to the engine.
+    applied: parking_lot::Mutex<u64>,
+    /// It was a member and is none any more, as it should be.
+    has_left: AtomicBool,
+    schema_epoch: watch::Sender<u64>,
+    members_version: watch::Sender<u64>,
+    failure: watch::Sender<Option<String>>,
+    pub(crate) replica: Arc<Replica>,
+    /// What was fetched from others.
+    pub streaming: Progress,
+    settings: NodeSettings,
+}
+
+impl Node {
+    /// Starts a node: reads who it is, its schema and its data; in a new data directory it begins a
+    /// cluster (see [`crate::membership::enter`] for one that joins). [`Self::spawn_workers`] comes
+    /// next.
+    ///
+    /// # Errors
+    /// The data directory is in use, damaged or of a newer format; the operating system refuses.
+    pub fn start(env: Env, settings: NodeSettings, builtin: Builtin) -> Result<Arc<Self>, ClusterError> {
+        // Before anything is written: another process may be at work in there.
+        let lock = DirectoryLock::take(&env)?;
+        let identity = identity(&env, &settings)?;
+        let store = Arc::new(open_store(&env, &settings, &identity)?);
+        let metadata = store.metadata();
+        let member = metadata.member(identity.host).cloned().ok_or_else(|| removed(&identity))?;
+        check_place(&settings, &member)?;
+        let schema = Arc::new(builtin.with(&metadata.schema));
+        let tables = schema
+            .tables()
+            .map(|table| table_settings(table, builtin.volatile.contains(&table.id)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (engine, recovered) =
+            Engine::open_locked(lock, env.clone(), settings.engine.clone(), identity.host, tables)?;
+        let engine = Arc::new(engine);
+        let placement = Placement::of(Arc::clone(&schema), &metadata, identity.host);
+        let placement = Arc::new(ArcSwap::from_pointee(placement.ok_or_else(|| removed(&identity))?));
+        let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement)));
+        let introduction = Introduction { cluster: identity.cluster, host: identity.host };
+        let peers = Arc::new(Peers::new(env.clone(), introduction));
+        let batches = Arc::new(batch_log::Store::new(env.clone(), Arc::clone(&engine), &schema));
+        let tables = Arc::clone(&placement);
+        let gc_grace =
+            move |id| tables.load().schema.table_by_id(id).map(|table| table.params.gc_grace_seconds);
+        let hints = Hints::open(env.clone(), HintSettings::default(), Arc::new(gc_grace))?;
+        let gossiper = gossiper(&env, &settings, &identity, &peers)?;
+        tell_of(&gossiper, &member);
+        let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
+        let coordinator = Coordinator::new(
+            env.clone(),
+            Local {
+                engine: Arc::clone(&engine),
+                replica: Arc::clone(&replica),
+                leader: Leader::new(env.clone(), Arc::clone(&engine), identity.host),
+                batches: Arc::clone(&batches),
+            },
+            Others { peers: Arc::clone(&peers), liveness: gossiper.live(), hints: Arc::new(hints.clone()) },
+            Arc::clone(&placement),
+            settings.timeouts,
+            Arc::clone(&timestamps),
+        );
+        let log = ReplicatedLog::new(env.clone(), Arc::clone(&peers), store, identity.host);
+        Ok(Arc::new(Self {
+            timestamps,
+            info: NodeInfo { identity, cluster_name: settings.cluster_name.clone(), member },
+            engine,
+            coordinator,
+            recovered,
+            peers,
+            gossiper,
+            hints,
+            batches,
+            metadata: Arc::new(log),
+            placement,
+            builtin,
+            applied: parking_lot::Mutex::new(metadata.version),
+            has_left: AtomicBool::new(false),
+            schema_epoch: watch::channel(schema.epoch).0,
+            members_version: watch::channel(metadata.members_version).0,
+            failure: watch::channel(None).0,
+            replica,
+            streaming: Progress::default(),
+            settings,
+            env,
+        }))
+    }
+
+    /// The present schema, with the keyspaces that every node has.
+    #[must_use]
+    pub fn schema(&self) -> Arc<Schema> {
+        Arc::clone(&self.placement.load().schema)
+    }
+
+    /// The epoch of the present schema.
+    #[must_use]
+    pub fn schema_epoch(&self) -> u64 {
+        self.placement.load().schema.epoch
+    }
+
+    /// The present placement.
+    #[must_use]
+    pub fn placement(&self) -> Arc<Placement> {
+        self.placement.load_full()
+    }
+
+    /// The epoch of the schema, and news of its changes.
+    #[must_use]
+    pub fn watch_schema(&self) -> watch::Receiver<u64> {
+        self.schema_epoch.subscribe()
+    }
+
+    /// The metadata log.
+    #[must_use]
+    pub fn metadata(&self) -> &dyn MetadataLog {
+        &*self.metadata
+    }
+
+    /// True once the node has left its cluster. It serves nobody then.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Relaxed)
+    }
+
+    /// The version at which members last changed, and news of it.
+    #[must_use]
+    pub fn watch_members(&self) -> watch::Receiver<u64> {
+        self.members_version.subscribe()
+    }
+
+    /// Why the node had to stop, once it had to.
+    #[must_use]
+    pub fn watch_failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.subscribe()
+    }
+
+    /// Changes the schema: appends to the metadata log, applies it here, and waits for the other nodes
+    /// that are alive to have applied it, for a while. Returns the new schema.
+    ///
+    /// # Errors
+    /// [`ClusterError::SchemaConflict`] if the schema is no longer at `expected_epoch`: work the
+    /// change out again. [`ClusterError::NoMetadataQuorum`] if it may come or not.
+    pub async fn change_schema(
+        &self,
+        expected_epoch: u64,
+        changes: Vec<SchemaChange>,
+    ) -> Result<Arc<Schema>, ClusterError> {
+        for change in &changes {
+            if let SchemaChange::PutTable(table) = change {
+                table_settings(table, false)?;
+            }
+            if let SchemaChange::PutKeyspace(keyspace) = change {
+                Replication::from_options(&keyspace.replication).map_err(ClusterError::Invalid)?;
+            }
+        }
+        match self.metadata.append(Change::Schema { expected_epoch, changes }).await? {
+            Outcome::Applied(version) => {
+                self.catch_up()?;
+                self.agree(version).await;
+                Ok(self.schema())
+            }
+            Outcome::Conflict => Err(ClusterError::SchemaConflict),
+            Outcome::Busy(reason) | Outcome::Refused(reason) => Err(ClusterError::Invalid(reason)),
+        }
+    }
+
+    /// Waits until all members that answer have applied a version.
+    async fn agree(&self, version: u64) {
+        let placement = self.placement();
+        let others = placement.ring.members().iter().filter(|member| member.host != self.info.identity.host);
+        let asked = others.map(|member| {
+            let (peers, address) = (Arc::clone(&self.peers), member.internode);
+            async move { ask(&peers, address, &Request::Reach(version), AGREEMENT).await }
+        });
+        for answer in futures_util::future::join_all(asked).await {
+            if let Err(error) = answer {
+                tracing::info!(%error, "a member has not applied a change of the schema yet");
+            }
+        }
+    }
+
+    /// Brings the engine and the placement to what the metadata log has.
+    ///
+    /// # Errors
+    /// The engine cannot take it.
+    pub(crate) fn catch_up(&self) -> Result<(), ClusterError> {
+        let mut applied = self.applied.lock();
+        let metadata = self.metadata.metadata();
+        if metadata.version <= *applied {
+            return Ok(());
+        }
+        self.apply(&metadata)?;
+        *applied = metadata.version;
+        Ok(())
+    }
+
+    fn apply(&self, metadata: &Metadata) -> Result<(), ClusterError> {
+        let schema = Arc::new(self.builtin.with(&metadata.schema));
+        let before = self.placement.load_full();
+        for table in schema.tables() {
+            let unchanged = before
+                .schema
+                .table(&table.keyspace, &table.name)
+                .is_some_and(|old| Arc::ptr_eq(old, table) || old == table);
+            if !unchanged {
+                self.engine.put_table(table_settings(table, self.builtin.volatile.contains(&table.id))?)?;
+            }
+        }
+        let Some(placement) = Placement::of(Arc::clone(&schema), metadata, self.info.identity.host) else {
+            match before.ring.members()[before.local].status {
+                // Others have what it held: it has nothing to do any more.
+                Status::Departing => {
+                    self.has_left.store(true, Relaxed);
+                    tracing::info!("the node has left its cluster");
+                }
+                _ => self.fail(&removed(&self.info.identity).to_string()),
+            }
+            return Ok(());
+        };
+        self.placement.store(Arc::new(placement));
+        self.gossip_of(metadata);
+        let present: BTreeSet<TableId> = schema.tables().map(|table| table.id).collect();
+        for table in self.engine.table_ids() {
+            if !present.contains(&table) {
+                self.engine.drop_table(table)?;
+            }
+        }
+        self.schema_epoch.send_if_modified(|epoch| std::mem::replace(epoch, schema.epoch) != schema.epoch);
+        let version = metadata.members_version;
+        self.members_version.send_if_modified(|known| std::mem::replace(known, version) != version);
+        Ok(())
+    }
+
+    /// Where other nodes and clients reach this node, by its settings.
+    pub(crate) const fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        (self.settings.internode, self.settings.native)
+    }
+
+    /// Gossip is with members, and tells of this one what the metadata say.
+    fn gossip_of(&self, metadata: &Metadata) {
+        let members: Vec<_> =
+            metadata.members.values().map(|member| (member.host, member.internode)).collect();
+        let known = self.gossiper.endpoints();
+        for endpoint in known.iter().filter(|known| members.iter().all(|(host, _)| *host != known.host)) {
+            self.gossiper.forget(endpoint.host);
+        }
+        self.gossiper.set_members(&members);
+        if let Some(member) = metadata.member(self.info.identity.host) {
+            tell_of(&self.gossiper, member);
+        }
+        self.gossiper.set(Key::SCHEMA, metadata.schema.version().to_string());
+    }
+
+    /// Notes that the node cannot go on: whoever runs it must stop it.
+    fn fail(&self, reason: &str) {
+        tracing::error!(reason, "the node must stop");
+        self.failure.send_replace(Some(reason.to_owned()));
+    }
+
+    /// Writes everything to files and brings the commit log to the disk, for a clean stop.
+    ///
+    /// # Errors
+    /// The disk is full or has failed; nothing acknowledged is lost.
+    pub async fn drain(&self) -> Result<(), ClusterError> {
+        let engine = Arc::clone(&self.engine);
+        let drained =
+            self.env.tasks.blocking(move || engine.flush_all().and_then(|()| engine.sync_log())).await;
+        drained.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        let hints = self.hints.clone();
+        let synced = self.env.tasks.blocking(move || hints.sync()).await;
+        synced.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        self.gossiper.shut_down().await;
+        self.coordinator.end().await
+    }
+}
+
+fn removed(identity: &Identity) -> ClusterError {
+    ClusterError::Invalid(format!(
+        "the node {} was removed from its cluster: to take it in again, start it with an empty data directory",
+        identity.host
+    ))
+}

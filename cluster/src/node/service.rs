@@ -1,0 +1,76 @@
+//! What a node answers to other nodes.
+
+use super::Node;
+use crate::error::ClusterError;
+use crate::message::Body;
+use crate::metadata::MetadataLog;
+use crate::metadata::message::{Answer, Request, decode, encode};
+use crate::transport::{Handler, Peer};
+use dodona_env::net::BoxFuture;
+use std::sync::Arc;
+use uuid::Uuid;
+
+fn mutated(done: Result<(), ClusterError>) -> Body {
+    done.map_or_else(|error| Body::Failed(error.to_string()), |()| Body::Mutated)
+}
+
+impl Handler for Node {
+    fn handle(self: Arc<Self>, from: Peer, body: Body) -> BoxFuture<'static, Body> {
+        Box::pin(async move {
+            match body {
+                Body::Metadata(request) => Body::MetadataAnswer(encode(&self.answer(&request).await)),
+                _ if !from.is_of_this_cluster => Body::Failed("this is another cluster".into()),
+                // Whoever was chosen by them may not be a replica any more, or not the only one.
+                _ if from.members != 0 && from.members < self.placement.load().version => {
+                    Body::Stale(self.placement.load().version.to_le_bytes().to_vec())
+                }
+                Body::Gossip(message) => Body::Gossiped(self.gossiper.answer(&message)),
+                Body::Count(request) => mutated(self.coordinator.count_for_peer(&request).await),
+                Body::KeepBatch(bytes) => {
+                    let kept = bytes
+                        .split_at_checked(16)
+                        .and_then(|(id, batch)| Some((Uuid::from_slice(id).ok()?, batch)));
+                    match kept {
+                        Some((id, batch)) => mutated(self.batches.keep(id, batch).await),
+                        None => Body::Failed("a batch without an id".into()),
+                    }
+                }
+                Body::ForgetBatch(id) => match Uuid::from_slice(&id) {
+                    Ok(id) => mutated(self.batches.forget(id).await),
+                    Err(error) => Body::Failed(error.to_string()),
+                },
+                body => Arc::clone(&self.replica).handle(from, body).await,
+            }
+        })
+    }
+}
+
+impl Node {
+    async fn answer(&self, request: &[u8]) -> Answer {
+        let request: Request = match decode(request) {
+            Ok(request) => request,
+            Err(error) => return Answer::Failed(error.to_string()),
+        };
+        match request {
+            Request::Who => Answer::Cluster(self.info.identity.cluster, self.info.cluster_name.clone()),
+            Request::Join(member, tokens) => self.take_in(*member, tokens).await,
+            Request::Fetch => match self.fetch().await {
+                Ok(()) => Answer::Version(self.metadata.metadata().version),
+                Err(error) => Answer::Failed(error.to_string()),
+            },
+            request => {
+                let reaches = matches!(request, Request::Reach(_));
+                let answer = self.metadata.handle(request).await;
+                // Whoever asks relies on it being in use.
+                match answer {
+                    Some(Answer::Version(version)) if reaches => match self.catch_up() {
+                        Ok(()) => Answer::Version(version),
+                        Err(error) => Answer::Failed(error.to_string()),
+                    },
+                    Some(answer) => answer,
+                    None => Answer::Failed("not a request".into()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a node is told, and what it tells of itself.
+
+use crate::coordinator::Timeouts;
+use crate::identity::Identity;
+use crate::ring::{Member, Status, even_tokens};
+use dodona_storage::EngineSettings;
+use dodona_types::schema::{Keyspace, Schema};
+use dodona_types::{TableId, Token};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Settings of a node: plain data.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// The node's data centre.
+    pub data_center: String,
+    /// The node's rack.
+    pub rack: String,
+    /// Where clients reach the node.
+    pub native: SocketAddr,
+    /// Where other nodes reach the node.
+    pub internode: SocketAddr,
+    /// Tokens of a node.
+    pub num_tokens: usize,
+    /// Where nodes of the cluster may be found by a node that is new. A node whose own address is the
+    /// first begins a cluster if no other knows one; one without seeds begins a cluster at once.
+    pub seeds: Vec<SocketAddr>,
+    /// The members to begin a cluster with, this node among them (known by its `internode` address);
+    /// empty to begin it alone, and for others to join.
+    pub members: Vec<Member>,
+    /// The engine's settings.
+    pub engine: EngineSettings,
+    /// How long a coordinator waits.
+    pub timeouts: Timeouts,
+}
+
+impl NodeSettings {
+    /// This node as the first member of a cluster.
+    pub(crate) fn first_member(&self, identity: &Identity) -> Member {
+        let tokens = even_tokens(1, 0, self.num_tokens);
+        Member { status: Status::Normal, ..self.member(identity.host, tokens) }
+    }
+
+    /// This node as a member that is new.
+    pub(crate) fn member(&self, host: Uuid, tokens: Vec<Token>) -> Member {
+        Member {
+            host,
+            status: Status::Joining,
+            data_center: self.data_center.clone(),
+            rack: self.rack.clone(),
+            internode: self.internode,
+            native: self.native,
+            tokens,
+        }
+    }
+
+    /// Where peers are listened to; not at all without an address for it.
+    pub(super) fn listens_to_peers(&self) -> Option<SocketAddr> {
+        (self.internode.port() != 0).then_some(self.internode)
+    }
+}
+
+/// What the node tells of itself.
+#[derive(Clone, Debug)]
+pub struct NodeInfo {
+    /// Who it is.
+    pub identity: Identity,
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// It as a member of the ring.
+    pub member: Member,
+}
+
+/// Keyspaces that every node has without anyone having created them.
+#[derive(Clone, Debug, Default)]
+pub struct Builtin {
+    /// Their definitions.
+    pub keyspaces: Vec<Keyspace>,
+    /// Tables kept in memory alone: their content is made anew by each start.
+    pub volatile: BTreeSet<TableId>,
+}
+
+impl Builtin {
+    /// A schema with the keyspaces that every node has. What the log says of one of these is its
+    /// replication: operators alter that.
+    pub(super) fn with(&self, schema: &Schema) -> Schema {
+        let mut schema = schema.clone();
+        for keyspace in &self.keyspaces {
+            let mut keyspace = keyspace.clone();
+            if let Some(altered) = schema.keyspaces.get(&keyspace.name) {
+                keyspace.replication = altered.replication.clone();
+                keyspace.durable_writes = altered.durable_writes;
+            }
+            schema.keyspaces.insert(keyspace.name.clone(), Arc::new(keyspace));
+        }
+        schema
+    }
+}

@@ -1,0 +1,172 @@
+//! What goes on in a node without being asked for: the commit log's syncs, flushes and compactions, the
+//! metadata log, gossip, hints, batches, and the service for other nodes.
+
+use super::Node;
+use crate::liveness::Liveness;
+use crate::metadata::MetadataLog;
+use crate::transport;
+use dodona_storage::{Engine, Maintained, StorageError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often idle maintenance looks for work.
+const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
+/// How often it is looked for batches that were not brought to their end (Cassandra's period).
+const BATCH_PERIOD: Duration = Duration::from_secs(10);
+/// How often it is looked whom hints can be delivered to, and how long news may gather.
+const HINT_PERIOD: Duration = Duration::from_secs(10);
+const HINT_PAUSE: Duration = Duration::from_millis(500);
+
+impl Node {
+    /// Starts the workers of the node on this thread: the commit log's syncs, flushes and
+    /// compactions, and the service for peers.
+    pub fn spawn_workers(self: &Arc<Self>) {
+        if let Some(period) = self.engine.sync_period() {
+            self.env.tasks.spawn_local(Arc::clone(self).sync_log(period));
+        }
+        self.env.tasks.spawn_local(Arc::clone(self).tend_log());
+        self.env.tasks.spawn_local(Arc::clone(self).flush());
+        for _ in 0..self.engine.settings().concurrent_compactors.max(1) {
+            self.env.tasks.spawn_local(Arc::clone(self).compact());
+        }
+        self.env.tasks.spawn_local(Arc::clone(&self.metadata).run());
+        self.env.tasks.spawn_local(Arc::clone(self).follow_metadata());
+        self.gossip_of(&self.metadata.metadata());
+        self.env.tasks.spawn_local(Arc::clone(&self.gossiper).run());
+        self.env.tasks.spawn_local(self.hints.clone().run());
+        self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
+        self.env.tasks.spawn_local(Arc::clone(self).replay_batches());
+        if let Some(internode) = self.settings.listens_to_peers() {
+            self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));
+        }
+    }
+
+    async fn follow_metadata(self: Arc<Self>) {
+        let mut version = self.metadata.watch();
+        loop {
+            if let Err(error) = self.catch_up() {
+                return self.fail(&format!("a change of the metadata cannot be applied: {error}"));
+            }
+            if version.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn sync_log(self: Arc<Self>, period: Duration) {
+        loop {
+            dodona_env::clock::sleep(period).await;
+            self.on_log(Engine::sync_log).await;
+        }
+    }
+
+    async fn tend_log(self: Arc<Self>) {
+        loop {
+            self.engine.wait_for_log_upkeep().await;
+            self.on_log(Engine::tend_log).await;
+        }
+    }
+
+    /// Works on the commit log. A full disk is told to the writes that it refuses.
+    async fn on_log(&self, work: fn(&Engine) -> Result<(), StorageError>) {
+        let engine = Arc::clone(&self.engine);
+        match self.env.tasks.blocking(move || work(&engine)).await {
+            Ok(Ok(()) | Err(StorageError::NoSpace)) => {}
+            Ok(Err(error)) => self.fail(&error.to_string()),
+            Err(error) => self.fail(&error.to_string()),
+        }
+    }
+
+    async fn flush(self: Arc<Self>) {
+        while let Some(done) = self.maintain(Engine::maintain_memtables).await {
+            if done == Maintained::Idle {
+                self.engine.wait_for_work(MAINTENANCE_PERIOD).await;
+            }
+        }
+    }
+
+    async fn compact(self: Arc<Self>) {
+        while let Some(done) = self.maintain(Engine::maintain_files).await {
+            if done == Maintained::Idle {
+                self.engine.wait_for_files(MAINTENANCE_PERIOD).await;
+            }
+        }
+    }
+
+    /// Does a piece of work. None if the node cannot go on.
+    async fn maintain(&self, work: fn(&Engine) -> Result<Maintained, StorageError>) -> Option<Maintained> {
+        let engine = Arc::clone(&self.engine);
+        match self.env.tasks.blocking(move || work(&engine)).await {
+            Ok(Ok(done)) => Some(done),
+            Ok(Err(error @ (StorageError::LogFailed(_) | StorageError::Io { .. }))) => {
+                self.fail(&error.to_string());
+                None
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "maintenance failed; it will be tried again");
+                dodona_env::clock::sleep(MAINTENANCE_PERIOD).await;
+                Some(Maintained::Worked)
+            }
+            Err(error) => {
+                self.fail(&error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Makes the writes of batches again whose coordinator has not done all of them.
+    async fn replay_batches(self: Arc<Self>) {
+        loop {
+            dodona_env::clock::sleep(BATCH_PERIOD).await;
+            match self.coordinator.replay_batches().await {
+                Ok(0) => {}
+                Ok(batches) => tracing::info!(batches, "batches were written that were not known to be"),
+                Err(error) => tracing::info!(%error, "batches wait on"),
+            }
+        }
+    }
+
+    /// Delivers hints to whoever is alive: soon after it is, and again where that did not work.
+    async fn deliver_hints(self: Arc<Self>) {
+        let mut events = self.gossiper.subscribe();
+        loop {
+            let placement = self.placement();
+            let live = self.gossiper.live();
+            for target in self.hints.pending().into_keys() {
+                match placement.ring.member(target) {
+                    None => self.hints.forget(target),
+                    Some(member) if live.is_alive(target) => {
+                        let (node, address) = (Arc::clone(&self), member.internode);
+                        self.env.tasks.spawn_local(async move {
+                            match node.hints.deliver(target, address, &node.peers).await {
+                                Ok(0) => {}
+                                Ok(hints) => tracing::info!(%target, hints, "hints were delivered"),
+                                Err(error) => tracing::info!(%target, %error, "hints wait on"),
+                            }
+                        });
+                    }
+                    Some(_) => {}
+                }
+            }
+            // Any news is a reason to look again.
+            let _ = tokio::time::timeout(HINT_PERIOD, events.recv()).await;
+            dodona_env::clock::sleep(HINT_PAUSE).await;
+        }
+    }
+
+    async fn serve_peers(self: Arc<Self>, address: SocketAddr) {
+        match transport::serve(self.env.clone(), address, self.peers.introduction(), self.clone()).await {
+            Ok(service) => service.await,
+            Err(error) if self.is_alone() => {
+                tracing::warn!(%address, %error, "peers cannot connect: no other node can join this one");
+            }
+            Err(error) => self.fail(&format!("cannot listen for peers on {address}: {error}")),
+        }
+    }
+
+    /// True if the node is the only one of its cluster, and was told of no other.
+    fn is_alone(&self) -> bool {
+        self.settings.seeds.is_empty() && self.placement.load().ring.members().len() == 1
+    }
+}
