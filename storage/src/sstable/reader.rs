@@ -55,28 +55,10 @@ impl Sstable {
         table: TableId,
         id: SstableId,
     ) -> Result<Self> {
-        let path = path_of(table, id);
-        let file = disk.open(&path).during("opening", &path)?;
-        let file_bytes = file.len().during("opening", &path)?;
-        let Some(footer_at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {
-            return Err(corrupt(&path, 0, "the file is shorter than a footer"));
-        };
-        let mut footer = [0; FOOTER_BYTES];
-        file.read_at(footer_at, &mut footer).during("reading", &path)?;
-        let footer = Footer::decode(&path, id.0, footer_at, &footer)?;
-        let mut sstable = Self {
-            id,
-            path,
-            file,
-            file_bytes,
-            cache_file: cache.register_file(),
-            cache: Arc::clone(cache),
-            top_index: Vec::new(),
-            top_index_offset: footer.top_index.offset,
-            filter: Filter::build(&[], 0.5),
-            statistics: Statistics::new(table, Vec::new(), uuid::Uuid::nil()),
-            mutants: mutants.clone(),
-        };
+        let (mut sstable, footer_at, footer) = Self::bare(disk, cache, table, id)?;
+        let footer = Footer::decode(&sstable.path, id.0, footer_at, &footer)?;
+        sstable.top_index_offset = footer.top_index.offset;
+        sstable.mutants = mutants.clone();
         sstable.filter = sstable.decoded(footer.filter, Filter::decode)?;
         let statistics = sstable.load(footer.statistics, Access::Disk)?;
         sstable.statistics = serde_json::from_slice(&statistics)
@@ -103,6 +85,20 @@ impl Sstable {
         table: TableId,
         id: SstableId,
     ) -> Result<(Self, Vec<BlockHandle>)> {
+        let (sstable, footer_at, footer) = Self::bare(disk, cache, table, id)?;
+        let footer = Footer::decode(&sstable.path, id.0, footer_at, &footer);
+        let known = footer.map_or_else(|_| Vec::new(), |it| vec![it.top_index, it.filter, it.statistics]);
+        Ok((sstable, known))
+    }
+
+    /// A file of which nothing is read yet but the bytes of its footer, and where these lie: its blocks
+    /// end there, and its filter excludes nothing.
+    fn bare(
+        disk: &dyn Disk,
+        cache: &Arc<BlockCache>,
+        table: TableId,
+        id: SstableId,
+    ) -> Result<(Self, u64, [u8; FOOTER_BYTES])> {
         let path = path_of(table, id);
         let file = disk.open(&path).during("opening", &path)?;
         let file_bytes = file.len().during("opening", &path)?;
@@ -111,8 +107,6 @@ impl Sstable {
         };
         let mut footer = [0; FOOTER_BYTES];
         file.read_at(footer_at, &mut footer).during("reading", &path)?;
-        let footer = Footer::decode(&path, id.0, footer_at, &footer);
-        let known = footer.map_or_else(|_| Vec::new(), |it| vec![it.top_index, it.filter, it.statistics]);
         let sstable = Self {
             id,
             path,
@@ -126,7 +120,7 @@ impl Sstable {
             statistics: Statistics::new(table, Vec::new(), uuid::Uuid::nil()),
             mutants: Mutants::none(),
         };
-        Ok((sstable, known))
+        Ok((sstable, footer_at, footer))
     }
 
     fn decoded<T>(
