@@ -2,8 +2,7 @@
 #![allow(missing_docs, reason = "criterion makes the functions")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dodona_cluster::coordinator::Timeouts;
-use dodona_cluster::{EngineSettings, Node, NodeSettings};
+use dodona_cluster::{Node, NodeSettings};
 use dodona_query::statement::Scratch;
 use dodona_query::{BoundValue, Parameters, Prepared, Processor, Session, TryExecute, system_tables};
 use dodona_types::RowSink;
@@ -38,18 +37,7 @@ impl RowSink for Count {
 impl Bench {
     fn new(directory: &Path) -> Self {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let settings = NodeSettings {
-            cluster_name: "bench".into(),
-            data_center: "datacenter1".into(),
-            rack: "rack1".into(),
-            native: address(9042),
-            internode: address(7000),
-            num_tokens: 16,
-            seeds: Vec::new(),
-            members: Vec::new(),
-            engine: EngineSettings::default(),
-            timeouts: Timeouts::default(),
-        };
+        let settings = NodeSettings { cluster_name: "bench".into(), ..NodeSettings::default() };
         let env = dodona_env::os::env(directory).expect("a directory");
         let node = Node::start(env, settings, system_tables::builtin()).expect("a node");
         let mut bench = Self {

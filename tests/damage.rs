@@ -2,7 +2,6 @@
 //! named, or does not matter. None is ever read as data.
 #![expect(clippy::disallowed_methods, reason = "the test damages files behind the node's back")]
 
-use dodona_cluster::coordinator::Timeouts;
 use dodona_cluster::{EngineSettings, Node, NodeSettings};
 use dodona_query::{Parameters, Processor, Session, system_tables};
 use dodona_types::RowSink;
@@ -37,18 +36,11 @@ impl RowSink for Collect {
 }
 
 fn start(directory: &Path) -> Result<Arc<Processor>, String> {
-    let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let settings = NodeSettings {
         cluster_name: "damaged".into(),
-        data_center: "datacenter1".into(),
-        rack: "rack1".into(),
-        native: address(9042),
-        internode: address(7000),
         num_tokens: 4,
-        seeds: Vec::new(),
-        members: Vec::new(),
         engine: EngineSettings { segment_bytes: 16 << 10, ..EngineSettings::default() },
-        timeouts: Timeouts::default(),
+        ..NodeSettings::default()
     };
     let env = dodona_env::os::env(directory).map_err(|error| error.to_string())?;
     Node::start(env, settings, system_tables::builtin())

@@ -12,6 +12,7 @@
 //! Integers are little-endian; keys stand behind their lengths (u32).
 
 use crate::error::ClusterError;
+use crate::message::{put_bytes, take_bytes};
 use dodona_env::Env;
 use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::codec::{DecodeError, Reader};
@@ -47,16 +48,6 @@ pub struct CounterUpdate {
     pub key: Vec<u8>,
     /// What is added, by row and column.
     pub rows: BTreeMap<RowKey, BTreeMap<ColumnId, i64>>,
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-    out.extend_from_slice(bytes);
-}
-
-fn take_bytes(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
-    let length = reader.u32()? as usize;
-    reader.bytes(length).map(<[u8]>::to_vec)
 }
 
 impl CounterUpdate {

@@ -9,7 +9,7 @@
 //! does not matter: who knows of a later one refuses.
 
 use crate::error::ClusterError;
-use dodona_types::codec::Reader;
+use dodona_types::codec::{DecodeError, Reader};
 
 /// The version that is spoken.
 pub const VERSION: u16 = 2;
@@ -19,6 +19,18 @@ pub const MAX_FRAME_BYTES: usize = 64 << 20;
 pub const PREFIX_BYTES: usize = 8;
 
 const HEAD_BYTES: usize = 27;
+
+/// Puts bytes behind their length (u32).
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Takes what [`put_bytes`] put.
+pub(crate) fn take_bytes(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+    let length = reader.u32()? as usize;
+    reader.bytes(length).map(<[u8]>::to_vec)
+}
 
 /// What a message asks or answers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,14 +8,12 @@ use crate::model::{Action, Model};
 use crate::net::NoNet;
 use crate::trace::Trace;
 use crate::world::{PARTITIONS, ROWS, SHORT_GRACE, create_table, mutation, read_partition, seen};
-use dodona_cluster::coordinator::Timeouts;
 use dodona_cluster::node::Builtin;
 use dodona_cluster::{ClusterError, Node, NodeSettings};
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
 use dodona_storage::{EngineSettings, StorageError, SyncMode};
 use dodona_types::Consistency;
 use parking_lot::Mutex;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::LocalSet;
@@ -97,16 +95,9 @@ async fn scenario(seed: u64, mutant: Option<&str>) -> Verdict {
 
 impl Scenario {
     fn settings(&self) -> NodeSettings {
-        let address = SocketAddr::from(([127, 0, 0, 1], 9042));
         NodeSettings {
             cluster_name: "sim".into(),
-            data_center: "dc1".into(),
-            rack: "r1".into(),
-            native: address,
-            internode: address,
             num_tokens: 4,
-            seeds: Vec::new(),
-            members: Vec::new(),
             engine: EngineSettings {
                 sync_mode: self.mode,
                 memtable_bytes: 4_000,
@@ -117,7 +108,7 @@ impl Scenario {
                 concurrent_compactors: 2,
                 step_bytes: 1 << 20,
             },
-            timeouts: Timeouts::default(),
+            ..NodeSettings::default()
         }
     }
 

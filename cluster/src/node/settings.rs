@@ -7,7 +7,7 @@ use dodona_storage::EngineSettings;
 use dodona_types::schema::{Keyspace, Schema};
 use dodona_types::{TableId, Token};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -36,6 +36,25 @@ pub struct NodeSettings {
     pub engine: EngineSettings,
     /// How long a coordinator waits.
     pub timeouts: Timeouts,
+}
+
+impl Default for NodeSettings {
+    /// A node that is alone on this machine, with the names and ports of Cassandra's defaults.
+    fn default() -> Self {
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            cluster_name: "Test Cluster".into(),
+            data_center: "datacenter1".into(),
+            rack: "rack1".into(),
+            native: address(9042),
+            internode: address(7000),
+            num_tokens: 16,
+            seeds: Vec::new(),
+            members: Vec::new(),
+            engine: EngineSettings::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
 }
 
 impl NodeSettings {

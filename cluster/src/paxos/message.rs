@@ -12,6 +12,7 @@
 use super::ballot::Ballot;
 use super::state::{Answer, Proposal};
 use crate::error::ClusterError;
+use crate::message::{put_bytes, take_bytes};
 use dodona_types::TableId;
 use dodona_types::codec::{DecodeError, Reader};
 use uuid::Uuid;
@@ -38,16 +39,6 @@ pub struct Request {
     pub key: Vec<u8>,
     /// The ballot, and from PROPOSE on the mutation.
     pub proposal: Proposal,
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-    out.extend_from_slice(bytes);
-}
-
-fn take_bytes(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
-    let length = reader.u32()? as usize;
-    reader.bytes(length).map(<[u8]>::to_vec)
 }
 
 fn put_ballot(out: &mut Vec<u8>, ballot: Ballot) {

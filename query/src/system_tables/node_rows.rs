@@ -4,17 +4,15 @@
 use super::rows::{inet, int, text, texts};
 use super::{Fill, uuid};
 use crate::error::CqlError;
+use dodona_cluster::node::RELEASE_VERSION;
 use dodona_cluster::ring::{Member, Status};
+use dodona_types::token::PARTITIONER;
 use std::collections::BTreeSet;
 
-/// The version of Cassandra that Dodona is compatible with, as clients are told.
-const RELEASE_VERSION: &str = "5.0.6";
 /// The version of CQL.
 const CQL_VERSION: &str = "3.4.7";
 /// The newest version of the native protocol.
 const PROTOCOL_VERSION: &str = "5";
-/// The partitioner's class in Cassandra.
-const PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";
 
 pub(super) fn refill(fill: &Fill<'_>) -> Result<(), CqlError> {
     let placement = fill.host.node.placement();

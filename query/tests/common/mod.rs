@@ -1,7 +1,6 @@
 //! A node in a directory, to run statements on.
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use dodona_cluster::coordinator::Timeouts;
 use dodona_cluster::node::NodeSettings;
 use dodona_cluster::{ClusterError, Node};
 use dodona_query::outcome::SchemaEvent;
@@ -59,18 +58,7 @@ impl TestNode {
     pub(crate) fn start(directory: &Path) -> Self {
         let env = dodona_env::os::env(directory).unwrap();
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let settings = NodeSettings {
-            cluster_name: "peer".into(),
-            data_center: "datacenter1".into(),
-            rack: "rack1".into(),
-            native: address(9042),
-            internode: address(7000),
-            num_tokens: 16,
-            seeds: Vec::new(),
-            members: Vec::new(),
-            engine: dodona_cluster::EngineSettings::default(),
-            timeouts: Timeouts::default(),
-        };
+        let settings = NodeSettings { cluster_name: "peer".into(), ..NodeSettings::default() };
         let node = Node::start(env, settings, system_tables::builtin()).unwrap();
         Self { processor: Processor::new(node), session: Session::new(address(1)) }
     }

@@ -149,7 +149,7 @@ pub(super) async fn cluster(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({
         "name": node.info.cluster_name,
         "cluster_id": node.info.identity.cluster,
-        "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
+        "partitioner": dodona_types::token::PARTITIONER,
         "schema_epoch": node.schema_epoch(),
         "members": members.all().len(),
         "live": members.all().iter().filter(|member| members.is_alive(member.host)).count(),

@@ -7,11 +7,9 @@ use crate::shared::{Phase, Shared};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Json;
+use dodona_cluster::node::RELEASE_VERSION;
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// The release that Dodona is compatible with, as drivers read it.
-const RELEASE_VERSION: &str = "5.0.6";
 
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> String {
     let mut out = String::with_capacity(16 << 10);
