@@ -6,7 +6,7 @@ use crate::Verdict;
 use crate::clock::SimClock;
 use crate::conditional::{self, Told};
 use crate::disk::SimDisk;
-use crate::net::SimNet;
+use crate::net::{SimNet, heal, network, step};
 use crate::quorum::{self, Rows};
 use crate::trace::Trace;
 use crate::world::{TIMEOUTS, builtin, create_table, small_engine};
@@ -50,15 +50,7 @@ struct Shared {
 pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed).split("members");
     let shared = Arc::new(Shared::default());
-    let mut builder = turmoil::Builder::new();
-    builder
-        .rng_seed(seed)
-        .enable_random_order()
-        .tick_duration(Duration::from_millis(1))
-        .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(Duration::from_millis(20))
-        .simulation_duration(Duration::from_secs(3_600));
-    let mut sim = builder.build();
+    let mut sim = network(seed);
     let disks: Vec<SimDisk> = NODES.iter().map(|name| SimDisk::new(random.split(name))).collect();
     for (index, name) in NODES.into_iter().enumerate() {
         let host = Host {
@@ -85,19 +77,13 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     verdict
 }
 
-fn step(sim: &mut turmoil::Sim<'_>, shared: &Shared) {
-    if let Err(error) = sim.step() {
-        shared.rows.broken(format!("the simulation ended: {error}"));
-    }
-}
-
 /// Steps the simulation, breaks things, has members leave, heals, and demands convergence at the end.
 fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> u64 {
     let mut restarts = 0;
     let mut down: Option<usize> = None;
     let count = NODES.len() as u64;
     for tick in 0..LASTS {
-        step(sim, shared);
+        step(sim, &shared.rows);
         if shared.rows.violation().is_some() {
             return restarts;
         }
@@ -113,7 +99,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                     sim.partition(NODES[a], NODES[b]);
                 }
             }
-            1 | 2 => heal(sim),
+            1 | 2 => heal(sim, &NODES),
             3 if down.is_none() => {
                 let node = random.below(count) as usize;
                 shared.trace.note(&format!("crash {node}"));
@@ -135,25 +121,17 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
         sim.bounce(NODES[node]);
         restarts += 1;
     }
-    heal(sim);
+    heal(sim, &NODES);
     *shared.healed.lock() = true;
     for _ in 0..240_000u32 {
         if shared.rows.violation().is_some() || shared.done.lock().iter().all(|done| *done) {
             return restarts;
         }
-        step(sim, shared);
+        step(sim, &shared.rows);
     }
     let done = *shared.done.lock();
     shared.rows.broken(format!("no progress after everything was healed: done are {done:?}"));
     restarts
-}
-
-fn heal(sim: &turmoil::Sim<'_>) {
-    for (index, a) in NODES.into_iter().enumerate() {
-        for b in &NODES[index + 1..] {
-            sim.repair(a, *b);
-        }
-    }
 }
 
 #[derive(Clone)]

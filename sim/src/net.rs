@@ -1,8 +1,40 @@
-//! The simulated network: turmoil's.
+//! The simulated network, turmoil's, and what scenarios on it do with it.
 
+use crate::quorum::Rows;
 use dodona_env::net::{BoxFuture, Listener, Net, Stream};
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A network on which messages take up to 20 ms and hosts run in an order of the seed's, tick by tick.
+#[must_use]
+pub fn network<'a>(seed: u64) -> turmoil::Sim<'a> {
+    let mut builder = turmoil::Builder::new();
+    builder
+        .rng_seed(seed)
+        .enable_random_order()
+        .tick_duration(Duration::from_millis(1))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(Duration::from_millis(20))
+        .simulation_duration(Duration::from_secs(3_600));
+    builder.build()
+}
+
+/// Lets a millisecond pass. A host that ends is a broken promise.
+pub fn step(sim: &mut turmoil::Sim<'_>, rows: &Rows) {
+    if let Err(error) = sim.step() {
+        rows.broken(format!("the simulation ended: {error}"));
+    }
+}
+
+/// Makes all links between these hosts whole.
+pub fn heal(sim: &turmoil::Sim<'_>, hosts: &[&str]) {
+    for (index, a) in hosts.iter().enumerate() {
+        for b in &hosts[index + 1..] {
+            sim.repair(*a, *b);
+        }
+    }
+}
 
 /// The network of the turmoil host that the node runs on.
 pub struct SimNet;

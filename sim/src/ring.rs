@@ -6,7 +6,7 @@ use crate::clock::SimClock;
 use crate::conditional::{Client, Told};
 use crate::counting::{self, Tally};
 use crate::disk::SimDisk;
-use crate::net::SimNet;
+use crate::net::{SimNet, heal, network, step};
 use crate::quorum::{self, Rows};
 use crate::reading;
 use crate::trace::Trace;
@@ -25,6 +25,7 @@ const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const PORT: u16 = 7000;
 
 /// What all hosts share: the simulation has one thread.
+#[derive(Default)]
 struct Shared {
     rows: Arc<Rows>,
     trace: Trace,
@@ -42,25 +43,8 @@ struct Shared {
 #[must_use]
 pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed);
-    let shared = Arc::new(Shared {
-        rows: Arc::default(),
-        trace: Trace::default(),
-        healed: Mutex::default(),
-        converged: Mutex::default(),
-        told: Arc::default(),
-        tally: Arc::default(),
-        read: Arc::default(),
-        lives: Mutex::default(),
-    });
-    let mut builder = turmoil::Builder::new();
-    builder
-        .rng_seed(seed)
-        .enable_random_order()
-        .tick_duration(Duration::from_millis(1))
-        .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(Duration::from_millis(20))
-        .simulation_duration(Duration::from_secs(3_600));
-    let mut sim = builder.build();
+    let shared = Arc::new(Shared::default());
+    let mut sim = network(seed);
     let disks: Vec<SimDisk> = NODES.iter().map(|name| SimDisk::new(random.split(name))).collect();
     for (index, name) in NODES.into_iter().enumerate() {
         let host = Host {
@@ -92,14 +76,12 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
 fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> u64 {
     let mut restarts = 0;
     let mut down: Vec<usize> = Vec::new();
-    for step in 0..6_000u32 {
-        if let Err(error) = sim.step() {
-            shared.rows.broken(format!("the simulation ended: {error}"));
-        }
+    for tick in 0..6_000u32 {
+        step(sim, &shared.rows);
         if shared.rows.violation().is_some() {
             return restarts;
         }
-        if step % 250 != 249 {
+        if tick % 250 != 249 {
             continue;
         }
         match random.below(5) {
@@ -110,7 +92,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                     sim.partition(NODES[a], NODES[b]);
                 }
             }
-            1 => heal(sim),
+            1 => heal(sim, &NODES),
             2 if down.is_empty() => {
                 // Mostly one, at times several at the same moment.
                 let count = [1, 1, 2, 3][random.below(4) as usize];
@@ -136,28 +118,16 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
         sim.bounce(NODES[node]);
         restarts += 1;
     }
-    heal(sim);
+    heal(sim, &NODES);
     *shared.healed.lock() = true;
     for _ in 0..30_000u32 {
         if *shared.converged.lock() >= NODES.len() || shared.rows.violation().is_some() {
             return restarts;
         }
-        if let Err(error) = sim.step() {
-            shared.rows.broken(format!("the simulation ended: {error}"));
-        }
+        step(sim, &shared.rows);
     }
     shared.rows.broken("no progress after everything was healed".into());
     restarts
-}
-
-fn heal(sim: &turmoil::Sim<'_>) {
-    for a in NODES {
-        for b in NODES {
-            if a < b {
-                sim.repair(a, b);
-            }
-        }
-    }
 }
 
 #[derive(Clone)]
