@@ -4,7 +4,7 @@
 
 use dodona_cluster::{EngineSettings, Node, NodeSettings};
 use dodona_query::{Parameters, Processor, Session, system_tables};
-use dodona_types::RowSink;
+use dodona_types::CollectedRows;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -14,26 +14,6 @@ use std::sync::Arc;
 const ROWS: usize = 60;
 
 type Row = Vec<Option<Vec<u8>>>;
-
-#[derive(Default)]
-struct Collect {
-    rows: Vec<Row>,
-    row: Row,
-}
-
-impl RowSink for Collect {
-    fn value(&mut self, value: Option<&[u8]>) {
-        self.row.push(value.map(<[u8]>::to_vec));
-    }
-
-    fn end_row(&mut self) {
-        self.rows.push(std::mem::take(&mut self.row));
-    }
-
-    fn bytes_written(&self) -> usize {
-        0
-    }
-}
 
 fn start(directory: &Path) -> Result<Arc<Processor>, String> {
     let settings = NodeSettings {
@@ -51,7 +31,7 @@ fn start(directory: &Path) -> Result<Arc<Processor>, String> {
 async fn run(processor: &Processor, text: &str) -> Result<Vec<Row>, String> {
     let session = Session::new(SocketAddr::from(([127, 0, 0, 1], 1)));
     let statement = processor.analyse(&session, text, None).map_err(|error| error.to_string())?;
-    let mut collect = Collect::default();
+    let mut collect = CollectedRows::default();
     let done = processor.execute(&session, &statement, &Parameters::new(), &mut collect).await;
     done.map(|_| collect.rows).map_err(|error| error.to_string())
 }

@@ -18,7 +18,7 @@ use crate::statement::{Plan, Scratch, batch, schema};
 use crate::statement_store;
 use crate::system_tables;
 use dodona_cluster::Node;
-use dodona_types::RowSink;
+use dodona_types::{CollectedRows, RowSink};
 use parking_lot::Mutex;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -135,7 +135,7 @@ impl Processor {
     pub async fn load_statements(&self) -> Result<(), CqlError> {
         let session = Session::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
         let statement = self.analyse(&session, statement_store::READ_ALL, None)?;
-        let mut rows = statement_store::Collected::default();
+        let mut rows = CollectedRows::default();
         let mut paging_state: Option<Vec<u8>> = None;
         loop {
             let parameters = Parameters {
@@ -149,7 +149,7 @@ impl Processor {
                 _ => break,
             }
         }
-        self.prepared.put_stored(rows.statements);
+        self.prepared.put_stored(statement_store::statements_of(rows));
         Ok(())
     }
 

@@ -9,10 +9,10 @@ use crate::prepared::{Prepared, StatementId, StoredStatement};
 use crate::system_tables::Rows;
 use dodona_cluster::{ClusterError, Node};
 use dodona_types::schema::Table;
-use dodona_types::{Deletion, MutationBuilder, MutationView, RowSink};
+use dodona_types::{CollectedRows, Deletion, MutationBuilder, MutationView};
 use std::sync::Arc;
 
-/// Reads every row, for [`Collected`].
+/// Reads every row, for [`statements_of`].
 pub(crate) const READ_ALL: &str =
     "SELECT prepared_id, logged_keyspace, query_string FROM system.prepared_statements";
 /// Statements read at a time.
@@ -63,33 +63,14 @@ fn write(
     Ok(())
 }
 
-/// Collects the statements that were kept before the start.
-#[derive(Default)]
-pub(crate) struct Collected {
-    /// By id.
-    pub(crate) statements: Vec<(StatementId, StoredStatement)>,
-    row: Vec<Option<Vec<u8>>>,
-    bytes: usize,
-}
-
-impl RowSink for Collected {
-    fn value(&mut self, value: Option<&[u8]>) {
-        self.bytes += value.map_or(0, <[u8]>::len);
-        self.row.push(value.map(<[u8]>::to_vec));
-    }
-
-    fn end_row(&mut self) {
-        let mut values = std::mem::take(&mut self.row).into_iter();
-        let id = values.next().flatten().and_then(|id| StatementId::try_from(id).ok());
+/// The statements in the rows of [`READ_ALL`], by id. What is none is left out.
+pub(crate) fn statements_of(rows: CollectedRows) -> Vec<(StatementId, StoredStatement)> {
+    let statement = |row: Vec<Option<Vec<u8>>>| {
+        let mut values = row.into_iter();
+        let id = values.next().flatten().and_then(|id| StatementId::try_from(id).ok())?;
         let mut text = || values.next().flatten().and_then(|text| String::from_utf8(text).ok());
         let (keyspace, statement) = (text(), text());
-        if let (Some(id), Some(statement)) = (id, statement) {
-            let stored = StoredStatement { keyspace: keyspace.map(Arc::from), text: statement.into() };
-            self.statements.push((id, stored));
-        }
-    }
-
-    fn bytes_written(&self) -> usize {
-        self.bytes
-    }
+        Some((id, StoredStatement { keyspace: keyspace.map(Arc::from), text: statement?.into() }))
+    };
+    rows.rows.into_iter().filter_map(statement).collect()
 }

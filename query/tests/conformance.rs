@@ -7,11 +7,12 @@ mod common;
 #[path = "common/values.rs"]
 mod values;
 
-use common::{Collect, TestNode, class_and_message, local};
+use common::{TestNode, class_and_message, local};
 use dodona_query::statement::Scratch;
 use dodona_query::{
     BoundValue, ColumnSpec, CqlError, Outcome, Parameters, Prepared, StatementResult, TryExecute,
 };
+use dodona_types::CollectedRows;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use values::{type_text, value_text};
@@ -108,7 +109,7 @@ impl Replay {
         &self,
         statement: &Prepared,
         parameters: &Parameters<'_>,
-        sink: &mut Collect,
+        sink: &mut CollectedRows,
     ) -> Result<Outcome, CqlError> {
         let (processor, session) = (&self.node.processor, &self.node.session);
         if self.mode.page_size.is_none() {
@@ -117,7 +118,7 @@ impl Replay {
             if let TryExecute::Done(outcome) = tried {
                 return Ok(outcome);
             }
-            *sink = Collect::default();
+            *sink = CollectedRows::default();
         }
         processor.execute(session, statement, parameters, sink).await
     }
@@ -130,7 +131,7 @@ impl Replay {
         }
         let mut state: Option<Vec<u8>> = None;
         loop {
-            let mut sink = Collect::default();
+            let mut sink = CollectedRows::default();
             let parameters = Parameters {
                 values: bound,
                 page_size: self.mode.page_size,

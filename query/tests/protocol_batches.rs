@@ -38,7 +38,7 @@ fn a_wrong_number_of_values_is_reported_by_how_they_came() {
         let unprepared = node.processor.analyse(&session, text, None).unwrap();
         let mut messages = Vec::new();
         for statement in [&*prepared, &unprepared] {
-            let mut sink = common::Collect::default();
+            let mut sink = dodona_types::CollectedRows::default();
             let error =
                 node.processor.execute(&session, statement, &parameters, &mut sink).await.unwrap_err();
             messages.push(class_and_message(&error));

@@ -33,6 +33,6 @@ pub use deletion::Deletion;
 pub use key::{ClusteringSlice, KeyRef, PartitionKey};
 pub use mutation::{Fragment, MutationBuilder, MutationView, TableId};
 pub use row::{RowBuilder, RowHeader, RowView};
-pub use row_sink::RowSink;
+pub use row_sink::{CollectedRows, RowSink};
 pub use row_visitor::{LiveRow, RowVisitor};
 pub use token::Token;

@@ -19,3 +19,27 @@ pub trait RowSink {
     /// Bytes taken so far by the rows, to end a page by its size.
     fn bytes_written(&self) -> usize;
 }
+
+/// A sink that keeps rows as lists of values.
+#[derive(Clone, Debug, Default)]
+pub struct CollectedRows {
+    /// The rows that have ended.
+    pub rows: Vec<Vec<Option<Vec<u8>>>>,
+    row: Vec<Option<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl RowSink for CollectedRows {
+    fn value(&mut self, value: Option<&[u8]>) {
+        self.bytes += value.map_or(0, <[u8]>::len);
+        self.row.push(value.map(<[u8]>::to_vec));
+    }
+
+    fn end_row(&mut self) {
+        self.rows.push(std::mem::take(&mut self.row));
+    }
+
+    fn bytes_written(&self) -> usize {
+        self.bytes
+    }
+}

@@ -5,7 +5,7 @@ use dodona_cluster::node::NodeSettings;
 use dodona_cluster::{ClusterError, Node};
 use dodona_query::outcome::SchemaEvent;
 use dodona_query::{CqlError, Parameters, Processor, Session, StatementResult, system_tables};
-use dodona_types::RowSink;
+use dodona_types::CollectedRows;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,27 +32,6 @@ pub(crate) enum Answer {
     Done { rows: Vec<Vec<Option<Vec<u8>>>>, warnings: Vec<String>, event: Option<SchemaEvent> },
 }
 
-/// Keeps the rows it is given.
-#[derive(Default)]
-pub(crate) struct Collect {
-    pub(crate) rows: Vec<Vec<Option<Vec<u8>>>>,
-    row: Vec<Option<Vec<u8>>>,
-}
-
-impl RowSink for Collect {
-    fn value(&mut self, value: Option<&[u8]>) {
-        self.row.push(value.map(<[u8]>::to_vec));
-    }
-
-    fn end_row(&mut self) {
-        self.rows.push(std::mem::take(&mut self.row));
-    }
-
-    fn bytes_written(&self) -> usize {
-        0
-    }
-}
-
 impl TestNode {
     /// Starts a node in the directory.
     pub(crate) fn start(directory: &Path) -> Self {
@@ -65,7 +44,7 @@ impl TestNode {
 
     /// Runs a statement.
     pub(crate) async fn run(&self, text: &str) -> Answer {
-        let mut sink = Collect::default();
+        let mut sink = CollectedRows::default();
         match self.try_run(text, &mut sink).await {
             Err(error) => Answer::Failed(class_and_message(&error)),
             Ok(outcome) => Answer::Done {
@@ -79,7 +58,7 @@ impl TestNode {
         }
     }
 
-    async fn try_run(&self, text: &str, sink: &mut Collect) -> Result<dodona_query::Outcome, CqlError> {
+    async fn try_run(&self, text: &str, sink: &mut CollectedRows) -> Result<dodona_query::Outcome, CqlError> {
         let statement = self.processor.analyse(&self.session, text, None)?;
         self.processor.execute(&self.session, &statement, &Parameters::new(), sink).await
     }

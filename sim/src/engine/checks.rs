@@ -163,14 +163,7 @@ impl World {
             return Err(Stop::Violation(format!("behind a scrub verify finds {damage:?}")));
         }
         let now = self.now();
-        let all = Query {
-            partition: None,
-            names: vec![],
-            slices: vec![],
-            reversed: false,
-            limits: (0, 0),
-            page_rows: 0,
-        };
+        let all = Query::all(None, false);
         let seen = reads::read(self.engine()?, self.table(), &all, now, Way::Page);
         let seen = self.take("a read behind a scrub", seen)?.flatten().unwrap_or_default();
         if lost == 0 {

@@ -147,14 +147,7 @@ impl Generator {
     }
 
     fn query(&self) -> Query {
-        let mut query = Query {
-            partition: self.chance(80).then(|| self.below(self.partitions)),
-            names: Vec::new(),
-            slices: Vec::new(),
-            reversed: self.chance(40),
-            limits: (0, 0),
-            page_rows: 0,
-        };
+        let mut query = Query::all(self.chance(80).then(|| self.below(self.partitions)), self.chance(40));
         match self.below(3) {
             0 => {
                 query.names = (0..1 + self.below(4)).map(|_| self.below(ROWS)).collect();

@@ -124,18 +124,14 @@ fn finish(world: &mut World) -> Result<(), Stop> {
     world.no_leftovers()
 }
 
-fn all(partition: Option<u8>, reversed: bool) -> Query {
-    Query { partition, names: Vec::new(), slices: Vec::new(), reversed, limits: (0, 0), page_rows: 0 }
-}
-
 async fn apply(world: &mut World, step: &Step) -> Result<(), Stop> {
     match step {
         Step::Write(writes) => world.write(writes).await?,
         Step::Read(query) => world.judge(query)?,
         Step::ReadAll => {
-            world.judge(&all(None, false))?;
+            world.judge(&Query::all(None, false))?;
             for partition in 0..PARTITIONS {
-                world.judge(&all(Some(partition), true))?;
+                world.judge(&Query::all(Some(partition), true))?;
             }
         }
         Step::Pass(seconds) => world.pass(*seconds),
@@ -189,7 +185,7 @@ async fn apply(world: &mut World, step: &Step) -> Result<(), Stop> {
         Step::FailSync(after) => world.fail_sync(*after),
         Step::Rot(seed) => {
             let queries: Vec<_> =
-                (0..PARTITIONS).map(|partition| all(Some(partition), partition % 2 == 1)).collect();
+                (0..PARTITIONS).map(|partition| Query::all(Some(partition), partition % 2 == 1)).collect();
             world.rot(*seed, &queries)?;
         }
         Step::Scrub(seed) => {

@@ -81,6 +81,14 @@ pub struct Query {
     pub page_rows: u8,
 }
 
+impl Query {
+    /// Everything of a partition, or of all of them.
+    #[must_use]
+    pub const fn all(partition: Option<u8>, reversed: bool) -> Self {
+        Self { partition, names: Vec::new(), slices: Vec::new(), reversed, limits: (0, 0), page_rows: 0 }
+    }
+}
+
 /// How a life of the engine ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

@@ -369,14 +369,7 @@ impl World {
                 std::ops::ControlFlow::Continue(())
             }
         }
-        let all = Query {
-            partition: None,
-            names: vec![],
-            slices: vec![],
-            reversed: false,
-            limits: (0, 0),
-            page_rows: 0,
-        };
+        let all = Query::all(None, false);
         let mut command = reads::command(table, &all, self.now());
         command.partitions = PartitionSelection::Key(PartitionKey::new(reads::journal_key().to_vec().into()));
         let mut numbers = Numbers(BTreeSet::new());

@@ -95,11 +95,8 @@ impl TimeWindow {
     /// with enough tombstones.
     #[must_use]
     pub fn choose(&self, situation: &Situation<'_>, options: &TombstoneOptions) -> Option<Choice> {
-        if situation.check_expired {
-            let expired = tombstones::expired(situation);
-            if !expired.is_empty() {
-                return Some(Choice::expired(expired));
-            }
+        if let Some(expired) = tombstones::choose_expired(situation) {
+            return Some(expired);
         }
         let newest = situation.candidates.iter().map(|file| self.window_of(file)).max()?;
         let mut windows: BTreeMap<i64, Vec<&Candidate>> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Compactions of one file for its tombstones, and files of which everything has expired
 //! (Cassandra `AbstractCompactionStrategy`, `CompactionController`).
 
-use super::{Candidate, Situation, overlap};
+use super::{Candidate, Choice, Situation, overlap};
 use crate::sstable::SstableId;
 
 /// When a file is compacted on its own for its tombstones.
@@ -45,6 +45,13 @@ impl TombstoneOptions {
         let alone = 1.0 - overlap::union_of_spans(inside) / overlap::span(file.tokens).max(f64::MIN_POSITIVE);
         alone.max(0.0) * file.droppable > self.threshold
     }
+}
+
+/// The removal of files that have expired, where it is time to look for them and there are some.
+#[must_use]
+pub fn choose_expired(situation: &Situation<'_>) -> Option<Choice> {
+    let expired = if situation.check_expired { expired(situation) } else { Vec::new() };
+    (!expired.is_empty()).then(|| Choice::expired(expired))
 }
 
 /// The files that hold nothing but what was deleted or has expired before gc_grace, and that shadow

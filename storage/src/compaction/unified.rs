@@ -124,11 +124,8 @@ impl Unified {
     /// have expired; else the largest file with enough tombstones.
     #[must_use]
     pub fn choose(&self, situation: &Situation<'_>, options: &TombstoneOptions) -> Option<Choice> {
-        if situation.check_expired {
-            let expired = tombstones::expired(situation);
-            if !expired.is_empty() {
-                return Some(Choice::expired(expired));
-            }
+        if let Some(expired) = tombstones::choose_expired(situation) {
+            return Some(expired);
         }
         let mut best: Option<(usize, Vec<&Candidate>)> = None;
         for level in self.levels(situation.free(), situation.flush_bytes) {
