@@ -7,7 +7,8 @@ use dodona_cluster::gossip::state::Key;
 use dodona_cluster::ring::Status;
 use dodona_protocol::response::{Event, StatusChange, TopologyChange};
 use dodona_query::outcome::{ChangeKind, ChangeTarget, SchemaEvent};
-use dodona_types::schema::{Keyspace, Schema};
+use dodona_types::UserType;
+use dodona_types::schema::{Keyspace, Schema, Table};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,11 +40,7 @@ fn differences(before: &Schema, now: &Schema) -> Vec<SchemaEvent> {
         match before.keyspaces.get(name) {
             None => {
                 events.push(event(ChangeKind::Created, ChangeTarget::Keyspace, keyspace));
-                within(
-                    &Keyspace { tables: BTreeMap::new(), types: BTreeMap::new(), ..(**keyspace).clone() },
-                    keyspace,
-                    &mut events,
-                );
+                definitions(&BTreeMap::new(), &BTreeMap::new(), keyspace, &mut events);
             }
             Some(old) if Arc::ptr_eq(old, keyspace) => {}
             Some(old) => within(old, keyspace, &mut events),
@@ -56,8 +53,18 @@ fn within(before: &Keyspace, now: &Keyspace, events: &mut Vec<SchemaEvent>) {
     if (&before.replication, before.durable_writes) != (&now.replication, now.durable_writes) {
         events.push(event(ChangeKind::Updated, ChangeTarget::Keyspace, now));
     }
-    named(&before.types, &now.types, now, ChangeTarget::Type, events);
-    named(&before.tables, &now.tables, now, ChangeTarget::Table, events);
+    definitions(&before.types, &before.tables, now, events);
+}
+
+/// What is in a keyspace, beside the types and tables that were in it before.
+fn definitions(
+    types: &BTreeMap<Arc<str>, Arc<UserType>>,
+    tables: &BTreeMap<Arc<str>, Arc<Table>>,
+    now: &Keyspace,
+    events: &mut Vec<SchemaEvent>,
+) {
+    named(types, &now.types, now, ChangeTarget::Type, events);
+    named(tables, &now.tables, now, ChangeTarget::Table, events);
 }
 
 fn named<T: PartialEq>(

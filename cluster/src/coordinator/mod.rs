@@ -146,10 +146,12 @@ impl Coordinator {
             liveness: &*self.liveness,
             keeps_hints: self.hints.keeps(),
             counts_dead: self.env.mutants.has("plan-counts-dead"),
-            pending: match () {
-                () if self.env.mutants.has("pending-not-written") => Pending::Forgotten,
-                () if self.env.mutants.has("pending-not-waited-for") => Pending::Written,
-                () => Pending::Awaited,
+            pending: if self.env.mutants.has("pending-not-written") {
+                Pending::Forgotten
+            } else if self.env.mutants.has("pending-not-waited-for") {
+                Pending::Written
+            } else {
+                Pending::Awaited
             },
         }
     }
