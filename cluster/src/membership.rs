@@ -16,7 +16,6 @@ use crate::metadata::store::Store;
 use crate::metadata::{Change, MetadataLog, Outcome};
 use crate::node::{Node, NodeSettings};
 use crate::ring::{Member, Status};
-use crate::streaming::Fetcher;
 use crate::transport::{Introduction, Peers};
 use dodona_env::Env;
 use dodona_storage::DirectoryLock;
@@ -31,8 +30,6 @@ const ANSWER: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a member that is down is waited for.
 const GIVE_UP: Duration = Duration::from_secs(15);
-/// How long a member may fetch without a word.
-const FETCH: Duration = Duration::from_secs(3_600);
 /// The pause before another try.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Copies that tokens are balanced for, as `allocate_tokens_for_local_replication_factor` has it.
@@ -194,7 +191,7 @@ impl Node {
 
     /// Waits until all members have applied a version, but for those that are down.
     async fn barrier(&self, version: u64) {
-        if self.env.mutants.has("members-skip-a-step") {
+        if self.env.mutants.has("members-are-not-fenced") {
             return;
         }
         let live = self.gossiper.live();
@@ -215,72 +212,6 @@ impl Node {
                 dodona_env::clock::sleep(PAUSE).await;
             }
         }
-    }
-
-    /// Fetches what this node is to hold, once.
-    pub(crate) async fn fetch(&self) -> Result<(), ClusterError> {
-        self.catch_up()?;
-        let placement = self.placement();
-        let live = self.gossiper.live();
-        let fetcher = Fetcher {
-            env: &self.env,
-            engine: &self.engine,
-            replica: &self.replica,
-            peers: &self.peers,
-            liveness: &*live,
-            placement: &placement,
-            progress: &self.streaming,
-        };
-        fetcher.fetch_all().await
-    }
-
-    async fn fetch_until_done(&self) -> Result<(), ClusterError> {
-        loop {
-            match self.fetch().await {
-                Ok(()) => return Ok(()),
-                Err(ClusterError::Peer(reason)) => tracing::info!(reason, "fetching has to wait"),
-                Err(error) => return Err(error),
-            }
-            dodona_env::clock::sleep(2 * PAUSE).await;
-        }
-    }
-
-    /// Has every member fetch what it takes over from one that leaves, and waits for the votes of that
-    /// one to have gone to others.
-    async fn have_others_fetch(&self, leaver: Uuid) -> Result<(), ClusterError> {
-        let metadata = self.metadata.metadata();
-        for member in metadata.members.values().filter(|member| member.host != leaver) {
-            if member.host == self.info.identity.host {
-                self.fetch_until_done().await?;
-                continue;
-            }
-            loop {
-                match ask(&self.peers, member.internode, &Request::Fetch, FETCH).await {
-                    Ok(Answer::Version(_)) => break,
-                    Ok(Answer::Failed(reason)) => {
-                        tracing::info!(member = %member.host, reason, "it has to fetch again");
-                    }
-                    Ok(_) => tracing::warn!(member = %member.host, "an answer to another request"),
-                    Err(error) => tracing::info!(member = %member.host, %error, "it has not fetched yet"),
-                }
-                if self
-                    .metadata
-                    .metadata()
-                    .member(leaver)
-                    .is_none_or(|member| member.status != Status::Leaving)
-                {
-                    return Err(ClusterError::Invalid(format!("the leaving of {leaver} was given up")));
-                }
-                dodona_env::clock::sleep(10 * PAUSE).await;
-            }
-        }
-        let number = metadata.number_of(leaver);
-        if let Some(number) = number {
-            while self.metadata.votes(number).await {
-                dodona_env::clock::sleep(PAUSE).await;
-            }
-        }
-        Ok(())
     }
 
     /// Takes a member out of the cluster: this node itself, or one that is down. Others take over what

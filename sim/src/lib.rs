@@ -72,7 +72,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("join-skips-fetch", Scenario::Members),
     ("pending-not-written", Scenario::Members),
     ("pending-not-waited-for", Scenario::Members),
-    ("members-skip-a-step", Scenario::Members),
+    ("members-are-not-fenced", Scenario::Members),
 ];
 
 /// What is simulated.

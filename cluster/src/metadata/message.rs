@@ -30,7 +30,7 @@ pub enum Request {
     Votes(u64),
     /// Which cluster is this?
     Who,
-    /// Fetch what this member is to hold by the change that is under way, and answer once it has.
+    /// Fetch what this member is to hold by the change that is under way, and say whether it has.
     Fetch,
     /// Take a new member in, whose tokens are yet to be chosen.
     Join(Box<Member>, usize),
@@ -51,7 +51,8 @@ pub enum Answer {
     NotLeader(Option<u64>),
     /// To [`Request::Pull`]: newer metadata.
     Metadata(Arc<Metadata>),
-    /// To [`Request::Pull`] and [`Request::Reach`]: this version is applied.
+    /// To [`Request::Pull`] and [`Request::Reach`]: this version is applied. To [`Request::Fetch`]: and
+    /// everything is fetched.
     Version(u64),
     /// To [`Request::Votes`].
     Votes(bool),
@@ -59,6 +60,8 @@ pub enum Answer {
     Cluster(Uuid, String),
     /// To [`Request::Join`]: the metadata with the new member.
     Joined(Uuid, Arc<Metadata>),
+    /// To [`Request::Fetch`]: that is going on.
+    Fetching,
     /// It could not be done now, and why.
     Failed(String),
     /// It cannot be done, and why.

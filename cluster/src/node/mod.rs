@@ -1,12 +1,13 @@
 //! A node: starts from an environment and settings, and holds what requests need.
 //!
 //! [`settings`] is what it is told, `opening` what it finds or begins in its data directory, `workers`
-//! what goes on without being asked for, `service` what it answers to other nodes, `told` what it tells
-//! of itself by gossip.
+//! what goes on without being asked for, `service` what it answers to other nodes, `takeover` how it comes
+//! to hold what it is to hold, `told` what it tells of itself by gossip.
 
 mod opening;
 mod service;
 pub mod settings;
+mod takeover;
 mod told;
 mod workers;
 
@@ -43,6 +44,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+use takeover::Takeover;
 use told::{gossiper, tell_of};
 
 /// How long a change of the schema waits for the other nodes that are alive.
@@ -81,6 +83,7 @@ pub struct Node {
     pub(crate) replica: Arc<Replica>,
     /// What was fetched from others.
     pub streaming: Progress,
+    pub(crate) takeover: Takeover,
     settings: NodeSettings,
 }
 
@@ -154,6 +157,7 @@ impl Node {
             failure: watch::channel(None).0,
             replica,
             streaming: Progress::default(),
+            takeover: Takeover::default(),
             settings,
             env,
         }))

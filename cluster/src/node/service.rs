@@ -3,7 +3,6 @@
 use super::Node;
 use crate::error::ClusterError;
 use crate::message::Body;
-use crate::metadata::MetadataLog;
 use crate::metadata::message::{Answer, Request, decode, encode};
 use crate::transport::{Handler, Peer};
 use dodona_env::net::BoxFuture;
@@ -21,7 +20,10 @@ impl Handler for Node {
                 Body::Metadata(request) => Body::MetadataAnswer(encode(&self.answer(&request).await)),
                 _ if !from.is_of_this_cluster => Body::Failed("this is another cluster".into()),
                 // Whoever was chosen by them may not be a replica any more, or not the only one.
-                _ if from.members != 0 && from.members < self.placement.load().version => {
+                _ if from.members != 0
+                    && from.members < self.placement.load().version
+                    && !self.env.mutants.has("members-are-not-fenced") =>
+                {
                     Body::Stale(self.placement.load().version.to_le_bytes().to_vec())
                 }
                 Body::Gossip(message) => Body::Gossiped(self.gossiper.answer(&message)),
@@ -46,7 +48,7 @@ impl Handler for Node {
 }
 
 impl Node {
-    async fn answer(&self, request: &[u8]) -> Answer {
+    async fn answer(self: &Arc<Self>, request: &[u8]) -> Answer {
         let request: Request = match decode(request) {
             Ok(request) => request,
             Err(error) => return Answer::Failed(error.to_string()),
@@ -54,10 +56,7 @@ impl Node {
         match request {
             Request::Who => Answer::Cluster(self.info.identity.cluster, self.info.cluster_name.clone()),
             Request::Join(member, tokens) => self.take_in(*member, tokens).await,
-            Request::Fetch => match self.fetch().await {
-                Ok(()) => Answer::Version(self.metadata.metadata().version),
-                Err(error) => Answer::Failed(error.to_string()),
-            },
+            Request::Fetch => self.take_over(),
             request => {
                 let reaches = matches!(request, Request::Reach(_));
                 let answer = self.metadata.handle(request).await;

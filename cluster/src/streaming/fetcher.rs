@@ -1,16 +1,13 @@
-//! Brings a node what it is to hold: ranges of tables from those that hold them, row by row, as
-//! mutations, and what Paxos knows of them.
-//!
-//! A range is fetched from a majority of its replicas, so that whatever a majority has acknowledged is
-//! there. Fetching it again changes nothing: a node that was stopped begins anew.
+//! Reads ranges of tables from their replicas, chunk by chunk, and writes them here.
 
+use super::{Missing, Progress, missing};
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
 use crate::message::Body;
 use crate::paxos::acceptor::{Learnt, clustering};
 use crate::placement::Placement;
 use crate::replica::{Replica, encode_read};
-use crate::ring::{Member, MemberIndex};
+use crate::ring::Member;
 use crate::transport::Peers;
 use dodona_env::Env;
 use dodona_storage::reconcile::{Answer, Assembly, MergedAnswers, position};
@@ -19,86 +16,17 @@ use dodona_types::read_command::{
     ClusteringSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand, ReadLimits,
 };
 use dodona_types::schema::Table;
-use dodona_types::{MutationView, PartitionKey, TableId, Token};
+use dodona_types::{MutationView, PartitionKey, TableId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Bytes that are asked for at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 /// How long a peer may take for that.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What has been fetched so far, for operators.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Ranges of tables to fetch.
-    pub ranges: AtomicU64,
-    /// Of these, done.
-    pub ranges_done: AtomicU64,
-    /// Partitions, or parts of them.
-    pub partitions: AtomicU64,
-    /// Bytes.
-    pub bytes: AtomicU64,
-}
-
-/// A range of a table, and who holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// The table.
-    pub table: TableId,
-    /// The range.
-    pub range: PartitionRange,
-    /// The replicas that are read.
-    pub holders: Vec<MemberIndex>,
-}
-
-/// What this node is to hold by the change that is under way, and does not yet.
-///
-/// # Errors
-/// The placement does not know one of its tables.
-pub fn missing(placement: &Placement) -> Result<Vec<Missing>, ClusterError> {
-    let Some(other_side) = &placement.other_side else { return Ok(Vec::new()) };
-    let mut ends: Vec<Token> = placement.ring.ends().chain(other_side.ends()).collect();
-    ends.sort_unstable();
-    ends.dedup();
-    let mut missing: Vec<Missing> = Vec::new();
-    for table in placement.schema.tables() {
-        let mut add = |range: PartitionRange, owned_as: Token| -> Result<(), ClusterError> {
-            if !placement.pending(table.id, owned_as)?.contains(&placement.local) {
-                return Ok(());
-            }
-            let holders = placement.replicas(table.id, owned_as)?;
-            match missing.last_mut() {
-                Some(last)
-                    if last.table == table.id && last.holders == holders && meet(&last.range, &range) =>
-                {
-                    last.range.end = range.end;
-                }
-                _ => missing.push(Missing { table: table.id, range, holders }),
-            }
-            Ok(())
-        };
-        let mut start = RangeBound::Unbounded;
-        for end in &ends {
-            let range = PartitionRange {
-                start: std::mem::replace(&mut start, RangeBound::Token(*end, false)),
-                end: RangeBound::Token(*end, true),
-            };
-            add(range, *end)?;
-        }
-        // What lies behind the last token belongs to the owner of the first range.
-        let first = ends.first().copied().unwrap_or(Token::MAX);
-        add(PartitionRange { start, end: RangeBound::Unbounded }, first)?;
-    }
-    Ok(missing)
-}
-
-fn meet(before: &PartitionRange, range: &PartitionRange) -> bool {
-    matches!((&before.end, &range.start), (RangeBound::Token(end, true), RangeBound::Token(start, false)) if end == start)
-}
 
 /// Fetches ranges for this node.
 pub(crate) struct Fetcher<'a> {
@@ -112,7 +40,7 @@ pub(crate) struct Fetcher<'a> {
 }
 
 impl Fetcher<'_> {
-    /// Fetches everything that is missing.
+    /// Fetches everything that is missing, and brings it to the disk: others forget it then.
     ///
     /// # Errors
     /// Too few of a range's replicas answer; or this node does not take it.
@@ -127,7 +55,9 @@ impl Fetcher<'_> {
             self.fetch(one).await?;
             self.progress.ranges_done.fetch_add(1, Relaxed);
         }
-        Ok(())
+        let engine = Arc::clone(self.engine);
+        let synced = self.env.tasks.blocking(move || engine.sync_log()).await;
+        Ok(synced.map_err(|error| ClusterError::Invalid(error.to_string()))??)
     }
 
     async fn fetch(&self, missing: &Missing) -> Result<(), ClusterError> {

@@ -1,0 +1,149 @@
+//! When members fetch what they are to hold by the change that is under way: one that joins on its own,
+//! the others when one that leaves asks them to, again and again until they have.
+
+use super::Node;
+use crate::error::ClusterError;
+use crate::metadata::MetadataLog;
+use crate::metadata::log::ask;
+use crate::metadata::message::{Answer, Request};
+use crate::ring::{Member, Status};
+use crate::streaming::fetcher::Fetcher;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a member may take to say how far it is.
+const ANSWER: Duration = Duration::from_secs(5);
+/// The pause before it is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before another try to fetch.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// A fetch that others have asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Takeover(Mutex<State>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Runs,
+    /// Everything is here that the members of this version make this node hold.
+    Done(u64),
+    Failed(String),
+}
+
+impl Node {
+    /// Fetches what this node is to hold, once.
+    async fn fetch(&self) -> Result<(), ClusterError> {
+        let placement = self.placement();
+        let live = self.gossiper.live();
+        let fetcher = Fetcher {
+            env: &self.env,
+            engine: &self.engine,
+            replica: &self.replica,
+            peers: &self.peers,
+            liveness: &*live,
+            placement: &placement,
+            progress: &self.streaming,
+        };
+        fetcher.fetch_all().await
+    }
+
+    /// Fetches what this node is to hold, however often that has to be tried.
+    ///
+    /// # Errors
+    /// The node itself does not take it.
+    pub(crate) async fn fetch_until_done(&self) -> Result<(), ClusterError> {
+        loop {
+            self.catch_up()?;
+            match self.fetch().await {
+                Ok(()) => return Ok(()),
+                Err(ClusterError::Peer(reason)) => tracing::info!(reason, "fetching has to wait"),
+                Err(error) => return Err(error),
+            }
+            dodona_env::clock::sleep(TRY_AGAIN).await;
+        }
+    }
+
+    /// Has this node fetch what it is to hold, and says whether it has: whoever asks asks again.
+    pub(crate) fn take_over(self: &Arc<Self>) -> Answer {
+        if let Err(error) = self.catch_up() {
+            return Answer::Failed(error.to_string());
+        }
+        let version = self.placement().version;
+        let mut state = self.takeover.0.lock();
+        match &*state {
+            State::Done(done) if *done == version => Answer::Version(self.metadata.metadata().version),
+            State::Runs => Answer::Fetching,
+            State::Idle | State::Done(_) | State::Failed(_) => {
+                let node = Arc::clone(self);
+                self.env.tasks.spawn_local(async move {
+                    let fetched = node.fetch().await;
+                    *node.takeover.0.lock() = match fetched {
+                        Ok(()) => State::Done(version),
+                        Err(error) => State::Failed(error.to_string()),
+                    };
+                });
+                match std::mem::replace(&mut *state, State::Runs) {
+                    State::Failed(reason) => Answer::Failed(reason),
+                    State::Idle | State::Runs | State::Done(_) => Answer::Fetching,
+                }
+            }
+        }
+    }
+
+    /// Has every member fetch what it takes over from one that leaves, and waits for the votes of that
+    /// one to have gone to others.
+    ///
+    /// # Errors
+    /// The leaving was given up; or this node does not take its part.
+    pub(crate) async fn have_others_fetch(&self, leaver: Uuid) -> Result<(), ClusterError> {
+        let metadata = self.metadata.metadata();
+        let host = self.info.identity.host;
+        let mut waiting: Vec<&Member> =
+            metadata.members.values().filter(|member| ![leaver, host].contains(&member.host)).collect();
+        while !waiting.is_empty() {
+            let asked = waiting.iter().map(|member| self.has_fetched(member, metadata.version));
+            let fetched = futures_util::future::join_all(asked).await;
+            let mut fetched = fetched.into_iter();
+            waiting.retain(|_| !fetched.next().unwrap_or_default());
+            self.still_leaves(leaver)?;
+            dodona_env::clock::sleep(PAUSE).await;
+        }
+        if host != leaver {
+            self.fetch_until_done().await?;
+        }
+        let number = metadata.number_of(leaver);
+        if let Some(number) = number {
+            while self.metadata.votes(number).await {
+                dodona_env::clock::sleep(PAUSE).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// True if a member has fetched what it is to hold by this version of the metadata.
+    async fn has_fetched(&self, member: &Member, version: u64) -> bool {
+        match ask(&self.peers, member.internode, &Request::Fetch, ANSWER).await {
+            Ok(Answer::Version(reached)) if reached >= version => return true,
+            Ok(Answer::Version(_)) => {
+                tracing::info!(member = %member.host, "it does not know yet who leaves");
+            }
+            Ok(Answer::Fetching) => {}
+            Ok(Answer::Failed(reason)) => tracing::info!(member = %member.host, reason, "it fetches again"),
+            Ok(_) => tracing::warn!(member = %member.host, "an answer to another request"),
+            Err(error) => tracing::info!(member = %member.host, %error, "it has not fetched yet"),
+        }
+        false
+    }
+
+    fn still_leaves(&self, leaver: Uuid) -> Result<(), ClusterError> {
+        let metadata = self.metadata.metadata();
+        let leaves = metadata.member(leaver).is_some_and(|member| member.status == Status::Leaving);
+        leaves
+            .then_some(())
+            .ok_or_else(|| ClusterError::Invalid(format!("the leaving of {leaver} was given up")))
+    }
+}

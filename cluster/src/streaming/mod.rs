@@ -1,0 +1,84 @@
+//! Brings a node what it is to hold: ranges of tables from those that hold them, row by row, as
+//! mutations, and what Paxos knows of them.
+//!
+//! A range is fetched from a majority of its replicas, so that whatever a majority has acknowledged is
+//! there. Fetching it again changes nothing: a node that was stopped begins anew. `fetcher` reads and
+//! writes; when it does, the node says.
+
+pub(crate) mod fetcher;
+
+use crate::error::ClusterError;
+use crate::placement::Placement;
+use crate::ring::MemberIndex;
+use dodona_types::read_command::{PartitionRange, RangeBound};
+use dodona_types::{TableId, Token};
+use std::sync::atomic::AtomicU64;
+
+/// What has been fetched so far, for operators.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Ranges of tables to fetch.
+    pub ranges: AtomicU64,
+    /// Of these, done.
+    pub ranges_done: AtomicU64,
+    /// Partitions, or parts of them.
+    pub partitions: AtomicU64,
+    /// Bytes.
+    pub bytes: AtomicU64,
+}
+
+/// A range of a table, and who holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The table.
+    pub table: TableId,
+    /// The range.
+    pub range: PartitionRange,
+    /// The replicas that are read.
+    pub holders: Vec<MemberIndex>,
+}
+
+/// What this node is to hold by the change that is under way, and does not yet.
+///
+/// # Errors
+/// The placement does not know one of its tables.
+pub fn missing(placement: &Placement) -> Result<Vec<Missing>, ClusterError> {
+    let Some(other_side) = &placement.other_side else { return Ok(Vec::new()) };
+    let mut ends: Vec<Token> = placement.ring.ends().chain(other_side.ends()).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    let mut missing: Vec<Missing> = Vec::new();
+    for table in placement.schema.tables() {
+        let mut add = |range: PartitionRange, owned_as: Token| -> Result<(), ClusterError> {
+            if !placement.pending(table.id, owned_as)?.contains(&placement.local) {
+                return Ok(());
+            }
+            let holders = placement.replicas(table.id, owned_as)?;
+            match missing.last_mut() {
+                Some(last)
+                    if last.table == table.id && last.holders == holders && meet(&last.range, &range) =>
+                {
+                    last.range.end = range.end;
+                }
+                _ => missing.push(Missing { table: table.id, range, holders }),
+            }
+            Ok(())
+        };
+        let mut start = RangeBound::Unbounded;
+        for end in &ends {
+            let range = PartitionRange {
+                start: std::mem::replace(&mut start, RangeBound::Token(*end, false)),
+                end: RangeBound::Token(*end, true),
+            };
+            add(range, *end)?;
+        }
+        // What lies behind the last token belongs to the owner of the first range.
+        let first = ends.first().copied().unwrap_or(Token::MAX);
+        add(PartitionRange { start, end: RangeBound::Unbounded }, first)?;
+    }
+    Ok(missing)
+}
+
+fn meet(before: &PartitionRange, range: &PartitionRange) -> bool {
+    matches!((&before.end, &range.start), (RangeBound::Token(end, true), RangeBound::Token(start, false)) if end == start)
+}
