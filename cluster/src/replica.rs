@@ -10,9 +10,10 @@ use crate::transport::{Handler, Peer};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_env::net::BoxFuture;
+use dodona_storage::reconcile::digest::DIGEST_BYTES;
 use dodona_storage::{Engine, StorageError};
 use dodona_types::codec::{DecodeError, Reader, put_varint};
-use dodona_types::read_command::ReadCommand;
+use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{MutationView, TableId};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -34,6 +35,9 @@ fn decode_read(bytes: &[u8]) -> Result<(ReadCommand, usize), DecodeError> {
     let max_bytes = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
     Ok((ReadCommand::decode(reader.remaining())?, max_bytes))
 }
+
+/// An answer to a read, and its digest.
+type Answered = (Vec<u8>, [u8; DIGEST_BYTES]);
 
 /// The local engine as peers see it.
 pub struct Replica {
@@ -94,8 +98,27 @@ impl Replica {
     /// The engine could not read.
     pub async fn read(&self, command: ReadCommand, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
         let (engine, max_bytes) = (Arc::clone(&self.engine), max_bytes.min(MAX_ANSWER_BYTES));
+        if let Some((answer, _)) = self.try_read(&command, max_bytes, true)? {
+            return Ok(answer);
+        }
         let read = self.env.tasks.blocking(move || engine.read_answer(&command, max_bytes)).await;
         read.map_err(|error| StorageError::LogFailed(error.to_string()))?
+    }
+
+    /// Executes a read of one partition on the caller's turn; none if it has to wait, or is long.
+    fn try_read(
+        &self,
+        command: &ReadCommand,
+        max_bytes: usize,
+        with_data: bool,
+    ) -> Result<Option<Answered>, StorageError> {
+        if !matches!(command.partitions, PartitionSelection::Key(_)) {
+            return Ok(None);
+        }
+        match self.engine.try_read_answer(command, max_bytes, with_data) {
+            Err(StorageError::NeedsDisk) => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Executes a read, and gives a digest of what it finds.
@@ -104,6 +127,9 @@ impl Replica {
     /// The engine could not read.
     pub async fn digest(&self, command: ReadCommand, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
         let (engine, max_bytes) = (Arc::clone(&self.engine), max_bytes.min(MAX_ANSWER_BYTES));
+        if let Some((_, digest)) = self.try_read(&command, max_bytes, false)? {
+            return Ok(digest.to_vec());
+        }
         let read = self.env.tasks.blocking(move || engine.read_digest(&command, max_bytes)).await;
         read.map_err(|error| StorageError::LogFailed(error.to_string()))?.map(|digest| digest.to_vec())
     }

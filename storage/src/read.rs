@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Bytes of rows that a read in memory may walk over before it moves off the event loop.
-const INLINE_BYTES: usize = 64 << 10;
+pub(crate) const INLINE_BYTES: usize = 64 << 10;
 
 /// How a read ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -249,7 +249,8 @@ impl Engine {
         let store = self.store(command.table)?;
         let rules = self.digest_rules(&store, command);
         let view = store.view.load_full();
-        reconcile::read_answer(&view, command, rules, max_bytes, true).map(|(answer, _)| answer)
+        let read = reconcile::read_answer(&view, command, rules, max_bytes, true, Access::Disk);
+        read.map(|(answer, _)| answer)
     }
 
     /// The digest of what [`Self::read_answer`] gives.
@@ -260,7 +261,26 @@ impl Engine {
         let store = self.store(command.table)?;
         let rules = self.digest_rules(&store, command);
         let view = store.view.load_full();
-        reconcile::read_answer(&view, command, rules, max_bytes, false).map(|(_, digest)| digest.finish())
+        let read = reconcile::read_answer(&view, command, rules, max_bytes, false, Access::Disk);
+        read.map(|(_, digest)| digest.finish())
+    }
+
+    /// As [`Self::read_answer`] or, without `with_data`, [`Self::read_digest`], of what is in memory and
+    /// short.
+    ///
+    /// # Errors
+    /// [`StorageError::NeedsDisk`] if that does not do: use those two where they may block.
+    pub fn try_read_answer(
+        &self,
+        command: &ReadCommand,
+        max_bytes: usize,
+        with_data: bool,
+    ) -> Result<(Vec<u8>, [u8; DIGEST_BYTES])> {
+        let store = self.store(command.table)?;
+        let rules = self.digest_rules(&store, command);
+        let view = store.view.load();
+        let read = reconcile::read_answer(&view, command, rules, max_bytes, with_data, Access::Memory);
+        read.map(|(answer, digest)| (answer, digest.finish()))
     }
 
     fn digest_rules(&self, store: &TableStore, command: &ReadCommand) -> DigestRules {

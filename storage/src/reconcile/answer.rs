@@ -11,7 +11,7 @@
 
 use super::digest::{Digest, DigestRules};
 use super::position::bound;
-use crate::error::Result;
+use crate::error::{Result, StorageError};
 use crate::read::{self, Slices};
 use crate::scan::{Merged, MergedScan};
 use crate::sstable::reader::Access;
@@ -84,26 +84,27 @@ impl<'a> Answer<'a> {
 /// Executes a command. Returns the answer and its digest; without `with_data` the answer is empty.
 ///
 /// # Errors
-/// A file could not be read.
+/// A file could not be read. [`StorageError::NeedsDisk`] with [`Access::Memory`] if that does not do,
+/// or becomes long.
 pub fn read_answer(
     view: &TableView,
     command: &ReadCommand,
     rules: DigestRules,
     max_bytes: usize,
     with_data: bool,
+    access: Access,
 ) -> Result<(Vec<u8>, Digest)> {
     let (mut scan, range) = match &command.partitions {
-        PartitionSelection::Key(key) => {
-            (MergedScan::new(read::sources_of_key(view, key, Access::Disk)?), None)
-        }
+        PartitionSelection::Key(key) => (MergedScan::new(read::sources_of_key(view, key, access)?), None),
         PartitionSelection::Range(range) => {
-            (MergedScan::new(read::sources_of_range(view, range, Access::Disk)?), Some(range))
+            (MergedScan::new(read::sources_of_range(view, range, access)?), Some(range))
         }
     };
     let mut answering = Answering {
         command,
         max_bytes,
         with_data,
+        access,
         builder: MutationBuilder::new(),
         out: vec![0],
         digest: Digest::new(rules),
@@ -132,6 +133,7 @@ struct Answering<'a> {
     command: &'a ReadCommand,
     max_bytes: usize,
     with_data: bool,
+    access: Access,
     builder: MutationBuilder,
     out: Vec<u8>,
     digest: Digest,
@@ -173,6 +175,9 @@ impl Answering<'_> {
             Fragment::RangeDeletion(start, end, _) => start.len() + end.len() + 16,
             Fragment::PartitionDeletion(_) => 16,
         };
+        if self.access == Access::Memory && self.walked_bytes > read::INLINE_BYTES {
+            return Err(StorageError::NeedsDisk);
+        }
         if self.with_data {
             match *fragment {
                 Fragment::PartitionDeletion(deletion) => self.builder.partition_deletion(deletion),

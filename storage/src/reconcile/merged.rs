@@ -123,7 +123,7 @@ impl MergedAnswers {
 
 fn restated(view: &TableView, command: &ReadCommand) -> Result<Vec<u8>> {
     let rules = DigestRules::new(command.now_seconds, 0);
-    read_answer(view, command, rules, usize::MAX, true).map(|(answer, _)| answer)
+    read_answer(view, command, rules, usize::MAX, true, Access::Disk).map(|(answer, _)| answer)
 }
 
 /// What a mutation says, to be looked up.

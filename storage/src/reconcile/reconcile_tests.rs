@@ -120,7 +120,7 @@ fn read_together(replicas: &[TableView], command: &ReadCommand, max_bytes: usize
     let mut assembly = Assembly::new(command.limits, NOW, usize::MAX);
     assembly.begin(command.clone());
     while let Some(command) = assembly.next_command() {
-        let read = |view| read_answer(view, &command, rules(), max_bytes, true).unwrap().0;
+        let read = |view| read_answer(view, &command, rules(), max_bytes, true, Access::Disk).unwrap().0;
         let answers: Vec<Vec<u8>> = replicas.iter().map(read).collect();
         let answers: Vec<Answer<'_>> = answers.iter().map(|bytes| Answer::parse(bytes).unwrap()).collect();
         let merged = MergedAnswers::new(&command, &answers).unwrap();
@@ -158,7 +158,7 @@ fn command(partition: Option<u8>, reversed: bool, limits: (u64, u64), kind: u8) 
 }
 
 fn digest(view: &TableView, command: &ReadCommand, max_bytes: usize) -> [u8; 16] {
-    read_answer(view, command, rules(), max_bytes, false).unwrap().1.finish()
+    read_answer(view, command, rules(), max_bytes, false, Access::Disk).unwrap().1.finish()
 }
 
 proptest! {
@@ -198,7 +198,7 @@ proptest! {
         let command = command(partition, reversed, limits, kind);
         let (one, many) = (table(mutations.iter(), 1), table(mutations.iter().rev(), spread));
         prop_assert_eq!(digest(&one, &command, max_bytes), digest(&many, &command, max_bytes));
-        let (answer, own) = read_answer(&many, &command, rules(), max_bytes, true).unwrap();
+        let (answer, own) = read_answer(&many, &command, rules(), max_bytes, true, Access::Disk).unwrap();
         let of_answer = Answer::parse(&answer).unwrap().digest(rules()).unwrap();
         prop_assert_eq!((of_answer.finish(), of_answer.bytes()), (own.finish(), own.bytes()));
         prop_assert!(Answer::parse(&answer[..answer.len() - 1]).is_err() || answer.len() <= 1);
