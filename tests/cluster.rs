@@ -200,6 +200,32 @@ fn definitions_made_on_all_nodes_at_once_come_to_be_on_all() {
 }
 
 #[test]
+fn what_another_node_has_taken_over_is_cleaned_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let places = ["one", "two"].map(|name| Place::new(directory.path(), name));
+    let seed = places[0].internode;
+    let one = places[0].start(seed);
+    one.cql(&SCHEMA.replace("'replication_factor': 3", "'replication_factor': 1"));
+    let rows = (0..200).map(|k| format!("INSERT INTO ks.t (k, v) VALUES ({k}, 'value {k}');"));
+    one.cql(&rows.collect::<String>());
+    let partitions = |node: &Node| {
+        node.nodetool(&["flush", "ks"]);
+        let statistics = node.nodetool(&["tablestats", "ks.t"]);
+        let line = statistics.lines().find(|line| line.contains("Number of partitions")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    let two = places[1].start(seed);
+    until("both see both", || one.sees_up() == 2 && two.sees_up() == 2);
+    assert_eq!(partitions(&one), 200);
+    assert!(one.nodetool(&["cleanup", "ks"]).contains("1 files cleaned up"));
+    assert_eq!(two.nodetool(&["cleanup", "ks"]), "nothing belongs to other nodes\n");
+    let left = partitions(&one);
+    assert!((50..150).contains(&left) && left + partitions(&two) == 200, "{left}");
+    let count = two.cql("SELECT count(*) FROM ks.t");
+    assert!(count.lines().any(|line| line.trim() == "200"), "{count}");
+}
+
+#[test]
 fn a_node_that_cannot_belong_here_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let (mut nodes, seed) = three(directory.path());

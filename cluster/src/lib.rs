@@ -15,6 +15,7 @@
 
 pub mod allocation;
 pub mod batch_log;
+mod cleanup;
 pub mod coordinator;
 mod copied;
 pub mod counter;

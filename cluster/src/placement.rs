@@ -7,6 +7,7 @@ use crate::ring::{Member, MemberIndex, Ring};
 use dodona_env::collections::HashMap;
 use dodona_storage::StorageError;
 use dodona_types::schema::Schema;
+use dodona_types::token::TokenRange;
 use dodona_types::{Consistency, TableId, Token};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -68,6 +69,35 @@ impl Placement {
         let mut pending = self.replication_of(table)?.replicas(other_side, token, self.local);
         pending.retain(|member| !present.contains(member));
         Ok(pending)
+    }
+
+    /// The ranges of the ring of which this node holds a table, or will hold it, or held it until the
+    /// change that is under way; neighbours joined.
+    ///
+    /// # Errors
+    /// The table is not known.
+    pub fn held(&self, table: TableId) -> Result<Vec<TokenRange>, ClusterError> {
+        let rings = [Some(&self.ring), self.other_side.as_ref()];
+        let mut ends: Vec<Token> = rings.into_iter().flatten().flat_map(Ring::ends).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        let mut held: Vec<TokenRange> = Vec::new();
+        let starts = ends.last().into_iter().chain(&ends);
+        for (start, end) in starts.zip(&ends) {
+            let holds = self.replicas(table, *end)?.contains(&self.local)
+                || self.pending(table, *end)?.contains(&self.local);
+            match held.last_mut() {
+                _ if !holds => {}
+                Some(last) if last.end == *start => last.end = *end,
+                _ => held.push(TokenRange { start: *start, end: *end }),
+            }
+        }
+        // The first one wraps: it may go on behind the last one.
+        if held.len() > 1 && held.last().map(|last| last.end) == held.first().map(|first| first.start) {
+            let last = held.pop();
+            held[0].start = last.map_or(held[0].start, |last| last.start);
+        }
+        Ok(held)
     }
 
     pub(crate) fn replication_of(&self, table: TableId) -> Result<&Replication, ClusterError> {

@@ -99,7 +99,7 @@ enum NodetoolCommand {
     Scrub(Tables),
     /// End compactions that are under way
     Stop {
-        /// COMPACTION, TOMBSTONE_COMPACTION or GARBAGE_COLLECT [default: all]
+        /// COMPACTION, TOMBSTONE_COMPACTION, GARBAGE_COLLECT or CLEANUP [default: all]
         kind: Option<String>,
     },
     /// MiB a second that compactions may write
@@ -271,8 +271,7 @@ fn change(
             post(&format!("garbagecollect{}", tables.query_with(&granularity)))?
         }
         NodetoolCommand::Cleanup(tables) => {
-            let answer = on("cleanup", tables)?;
-            return Ok(format!("{}\n", report::string(&answer["reason"])));
+            return Ok(report::cleaned_up(&on("cleanup", tables)?));
         }
         NodetoolCommand::Verify(tables) => {
             let (text, is_damaged) = report::verified(&on("verify", tables)?);

@@ -208,6 +208,15 @@ pub(super) fn scrubbed(answer: &Value) -> String {
     out
 }
 
+pub(super) fn cleaned_up(answer: &Value) -> String {
+    match answer["files"].as_u64() {
+        Some(0) | None => "nothing belongs to other nodes\n".into(),
+        Some(files) => {
+            format!("{files} files cleaned up, {} bytes removed\n", string(&answer["removed_bytes"]))
+        }
+    }
+}
+
 /// Whether tables are compacted without being asked to.
 pub(super) fn automatic_compaction(answer: &Value, each: bool) -> String {
     let tables = list(&answer["tables"]);

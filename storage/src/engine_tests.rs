@@ -48,7 +48,7 @@ fn clustering(n: u8) -> Vec<u8> {
     vec![0x40, n, ROW_END]
 }
 
-fn key(n: u8) -> Vec<u8> {
+pub(crate) fn key(n: u8) -> Vec<u8> {
     vec![n, 0, n]
 }
 

@@ -47,6 +47,14 @@ pub enum Change {
         /// Where clients reach it.
         native: SocketAddr,
     },
+    /// Changes nothing: tells whoever asks that nobody can have acted by anything later than what it
+    /// knows, or that it is behind.
+    Confirm {
+        /// The epoch of the schema that it knows.
+        epoch: u64,
+        /// The version of the members that it knows.
+        members: u64,
+    },
 }
 
 impl fmt::Display for Change {
@@ -58,6 +66,9 @@ impl fmt::Display for Change {
             Self::Leave(host) => write!(formatter, "{host} leaves"),
             Self::Cancel(host) => write!(formatter, "{host} is left as it was"),
             Self::Moved { host, internode, .. } => write!(formatter, "{host} is at {internode}"),
+            Self::Confirm { epoch, members } => {
+                write!(formatter, "the schema is at {epoch}, the members at {members}")
+            }
         }
     }
 }
@@ -128,6 +139,10 @@ impl Metadata {
                     },
                 )?;
                 return Ok(next);
+            }
+            Change::Confirm { epoch, members } => {
+                let is_so = (*epoch, *members) == (self.schema.epoch, self.members_version);
+                return if is_so { Ok(next) } else { Err(Outcome::Conflict) };
             }
             Change::Join { expected, member } => {
                 if *expected != self.members_version {
@@ -277,6 +292,16 @@ mod tests {
         let one = Metadata::of_members([member(1, Status::Normal)], Schema::default());
         let member = Box::new(member(2, Status::Joining));
         assert_eq!(apply(&one, &Change::Join { expected: 0, member }), Err(Outcome::Conflict));
+    }
+
+    #[test]
+    fn who_is_behind_is_told_so_and_nothing_changes() {
+        let one = Metadata::of_members([member(1, Status::Normal)], Schema::default());
+        let confirm = |metadata: &Metadata, members| apply(metadata, &Change::Confirm { epoch: 0, members });
+        let same = confirm(&one, 1).unwrap();
+        assert_eq!((&same.members, same.members_version, same.version), (&one.members, 1, 2));
+        assert_eq!(confirm(&join(&one, 2).unwrap(), 1), Err(Outcome::Conflict));
+        assert_eq!(apply(&one, &Change::Confirm { epoch: 1, members: 1 }), Err(Outcome::Conflict));
     }
 
     #[test]

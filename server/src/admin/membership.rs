@@ -4,7 +4,6 @@ use super::{Answer, Failed, Target, operations};
 use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
-use dodona_cluster::ClusterError;
 use dodona_cluster::liveness::Liveness;
 use serde_json::json;
 use std::sync::Arc;
@@ -41,8 +40,7 @@ async fn take_out(shared: Arc<Shared>, host: Uuid) -> Answer {
     let node = Arc::clone(&shared.node);
     match shared.errands.run(async move { node.take_out(host).await }).await {
         Some(Ok(())) => Ok(Json(json!({}))),
-        Some(Err(ClusterError::Invalid(reason))) => Err(Failed::Refused(reason)),
-        Some(Err(error)) => Err(Failed::Internal(error.to_string())),
+        Some(Err(error)) => Err(error.into()),
         None => Err(Failed::Internal("the server stops".into())),
     }
 }

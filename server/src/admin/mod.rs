@@ -20,6 +20,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use dodona_cluster::ClusterError;
 use dodona_env::net::{Listener, Stream};
 use dodona_storage::{Engine, StorageError};
 use dodona_types::TableId;
@@ -144,6 +145,16 @@ impl From<StorageError> for Failed {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Refused(reason) => Self::Refused(reason),
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<ClusterError> for Failed {
+    fn from(error: ClusterError) -> Self {
+        match error {
+            ClusterError::Invalid(reason) => Self::Refused(reason),
+            ClusterError::Storage(error) => error.into(),
             error => Self::Internal(error.to_string()),
         }
     }

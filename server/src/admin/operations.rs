@@ -16,10 +16,11 @@ type Request = (State<Arc<Shared>>, Query<Target>);
 const MIB: u64 = 1 << 20;
 
 /// Kinds of compactions that can be stopped, by the names of Cassandra's `OperationType`.
-const KINDS: [(&str, &str); 3] = [
+const KINDS: [(&str, &str); 4] = [
     ("COMPACTION", "Compaction"),
     ("TOMBSTONE_COMPACTION", "Tombstone Compaction"),
     ("GARBAGE_COLLECT", "Remove deleted data"),
+    ("CLEANUP", "Cleanup"),
 ];
 
 pub(super) async fn flush((State(shared), Query(target)): Request) -> Answer {
@@ -54,12 +55,14 @@ pub(super) async fn collect_garbage((State(shared), Query(target)): Request) -> 
 }
 
 pub(super) async fn clean_up((State(shared), Query(target)): Request) -> Answer {
-    let tables = tables_of(&shared, &target)?.len();
-    if shared.node.placement().ring.members().len() > 1 {
-        return Err(Failed::Refused("cleanup of a node in a ring is not supported yet".into()));
+    let tables = tables_of(&shared, &target)?;
+    let (mut files, mut bytes) = (0, 0);
+    for (_, _, table) in &tables {
+        let cleaned = shared.node.clean_up(*table).await?;
+        files += cleaned.files;
+        bytes += cleaned.bytes;
     }
-    let reason = "this node owns the whole ring: there is nothing that belongs to others";
-    Ok(Json(json!({ "tables": tables, "removed_bytes": 0, "reason": reason })))
+    Ok(Json(json!({ "tables": tables.len(), "files": files, "removed_bytes": bytes })))
 }
 
 fn damage_json(damage: &Damage) -> Value {

@@ -9,7 +9,9 @@ use crate::sstable::statistics::{Statistics, StoredColumn};
 use crate::sstable::{SstableId, SstableWriter, WriterOptions};
 use dodona_env::Env;
 use dodona_types::row::RowView;
+use dodona_types::token::TokenRange;
 use dodona_types::{ClusteringSlice, Deletion, KeyRef, TableId};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What may be purged of a partition.
@@ -39,6 +41,8 @@ pub struct MergeJob {
     purge: PurgeRule,
     /// Deletions of other files that take effect on what is written.
     shadow: Option<Shadow>,
+    /// Partitions elsewhere are left out.
+    keep: Option<Arc<[TokenRange]>>,
     writer: Option<SstableWriter>,
     finished: Vec<SstableId>,
     in_partition: bool,
@@ -63,6 +67,7 @@ impl MergeJob {
             output,
             purge,
             shadow: None,
+            keep: None,
             writer: None,
             finished: Vec::new(),
             in_partition: false,
@@ -79,6 +84,13 @@ impl MergeJob {
     #[must_use]
     pub fn with_shadow(mut self, shadow: Option<Shadow>) -> Self {
         self.shadow = shadow;
+        self
+    }
+
+    /// Leaves partitions out that lie in none of these ranges.
+    #[must_use]
+    pub fn keeping(mut self, ranges: Arc<[TokenRange]>) -> Self {
+        self.keep = Some(ranges);
         self
     }
 
@@ -102,11 +114,19 @@ impl MergeJob {
                     return Ok(true);
                 }
                 partitions += 1;
+                if !self.is_kept() {
+                    continue;
+                }
                 self.begin_partition()?;
             }
             self.in_partition = !self.copy_items(stop_at)?;
         }
         Ok(false)
+    }
+
+    fn is_kept(&self) -> bool {
+        let (Some(keep), Some(key)) = (&self.keep, self.scan.key()) else { return true };
+        keep.iter().any(|range| range.contains(key.token()))
     }
 
     fn purge_of_partition(&self) -> Purge {
@@ -264,7 +284,7 @@ impl PartitionWriter<'_> {
                 statistics.log_intervals.clone_from(&self.output.log_intervals);
                 statistics.covered_tokens = self.output.split.covered_tokens();
                 let options = self.output.options.clone();
-                let disk = std::sync::Arc::clone(&self.env.disk);
+                let disk = Arc::clone(&self.env.disk);
                 self.job.insert(SstableWriter::create(
                     disk,
                     self.env.mutants.clone(),

@@ -15,6 +15,7 @@ use crate::sstable::reader::Access;
 use crate::sstable::{Sstable, SstableId};
 use crate::table::{TableStore, TableView};
 use dodona_types::read_command::RangeBound;
+use dodona_types::token::TokenRange;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -34,6 +35,17 @@ impl Drop for Claim {
     fn drop(&mut self) {
         self.store.compacting.lock().retain(|id| !self.files.contains(id));
     }
+}
+
+/// What a compaction is to do besides merging.
+pub(super) enum Extra {
+    Nothing,
+    /// Deletions of all other files take effect, on cells that were written over as well if `cells`.
+    Garbage {
+        cells: bool,
+    },
+    /// What lies in none of these ranges goes.
+    Keep(Arc<[TokenRange]>),
 }
 
 /// A compaction in the list of those that run. Dropping it takes it off.
@@ -102,7 +114,7 @@ impl Engine {
         let first = self.next_table.fetch_add(1, Relaxed) % tables.len().max(1);
         for store in tables.values().skip(first).chain(tables.values().take(first)) {
             let Some(claimed) = self.choose_compaction(store) else { continue };
-            match self.begin_compaction(claimed.0, claimed.1, None) {
+            match self.begin_compaction(claimed.0, claimed.1, Extra::Nothing) {
                 Err(StorageError::NoSpace) | Ok(None) => {}
                 compaction => return compaction,
             }
@@ -191,14 +203,8 @@ impl Engine {
         self.env.clock.wall_seconds().saturating_sub(gc_grace)
     }
 
-    /// Begins a claimed compaction. Deletions of all other files take effect if `garbage` says so:
-    /// on cells that were written over as well, if it is `true`. None if a file is gone.
-    fn begin_compaction(
-        &self,
-        claim: Claim,
-        choice: Choice,
-        garbage: Option<bool>,
-    ) -> Result<Option<Compaction>> {
+    /// Begins a claimed compaction. None if a file is gone.
+    fn begin_compaction(&self, claim: Claim, choice: Choice, extra: Extra) -> Result<Option<Compaction>> {
         let store = Arc::clone(&claim.store);
         let view = store.view.load_full();
         let inputs: Vec<Arc<Sstable>> =
@@ -213,21 +219,24 @@ impl Engine {
             tracing::warn!(table = settings.name, total_bytes, "no space for a compaction");
             return Err(StorageError::NoSpace);
         }
-        let kind = match (choice.purpose, garbage) {
-            (_, Some(_)) => "Remove deleted data",
+        let kind = match (choice.purpose, &extra) {
+            (_, Extra::Garbage { .. }) => "Remove deleted data",
+            (_, Extra::Keep(_)) => "Cleanup",
             (Purpose::Tombstones, _) => "Tombstone Compaction",
             _ => "Compaction",
         };
         let job = if writes {
-            let cells = garbage.or(match settings.compaction.overlapping_tombstones {
-                OverlappingTombstones::None => None,
-                OverlappingTombstones::Row => Some(false),
-                OverlappingTombstones::Cell => Some(true),
-            });
+            let cells = match (&extra, settings.compaction.overlapping_tombstones) {
+                (Extra::Garbage { cells }, _) => Some(*cells),
+                (_, OverlappingTombstones::None) => None,
+                (_, OverlappingTombstones::Row) => Some(false),
+                (_, OverlappingTombstones::Cell) => Some(true),
+            };
             let others =
                 || view.sstables.iter().filter(|other| !choice.inputs.contains(&other.id())).cloned();
             let shadow = cells.map(|cells| Shadow::new(others().collect(), cells));
-            Some(self.merge_job(&store, &inputs, &choice)?.with_shadow(shadow))
+            let job = self.merge_job(&store, &inputs, &choice)?.with_shadow(shadow);
+            Some(if let Extra::Keep(ranges) = extra { job.keeping(ranges) } else { job })
         } else {
             None
         };
@@ -391,9 +400,9 @@ impl Engine {
     pub(super) fn begin_claimed(
         &self,
         (claimed, choice): (ClaimedChoice, Choice),
-        garbage: Option<bool>,
+        extra: Extra,
     ) -> Result<Option<Compaction>> {
-        self.begin_compaction(claimed.0, choice, garbage)
+        self.begin_compaction(claimed.0, choice, extra)
     }
 }
 

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+pub mod cleanup;
 pub mod compact;
 pub mod flush;
 mod heal;

@@ -1,7 +1,7 @@
 //! What operators ask of tables: compactions of everything, garbage collection, switches.
 
 use super::Engine;
-use super::compact::candidates;
+use super::compact::{Extra, candidates};
 use crate::compaction::{Candidate, Choice};
 use crate::error::Result;
 use crate::table::{Pause, TableStore};
@@ -30,7 +30,7 @@ impl Engine {
     }
 
     /// The files that are free, as strategies know them.
-    fn free_files(&self, store: &TableStore) -> Vec<Candidate> {
+    pub(super) fn free_files(&self, store: &TableStore) -> Vec<Candidate> {
         let compacting = store.compacting.lock();
         let view = store.view.load();
         candidates(&view, &compacting, i64::MIN).into_iter().filter(|file| !file.busy).collect()
@@ -51,7 +51,7 @@ impl Engine {
         let choices = store.settings.load().compaction.choose_all(&wanted);
         for choice in choices {
             if let Some(claimed) = self.claim(&store, choice)
-                && let Some(compaction) = self.begin_claimed(claimed, None)?
+                && let Some(compaction) = self.begin_claimed(claimed, Extra::Nothing)?
             {
                 self.run_compaction(compaction)?;
             }
@@ -72,7 +72,7 @@ impl Engine {
             let split = store.settings.load().compaction.split_of_one(&file);
             let choice = Choice { split, ..Choice::tombstones(&file) };
             if let Some(claimed) = self.claim(&store, choice)
-                && let Some(compaction) = self.begin_claimed(claimed, Some(cells))?
+                && let Some(compaction) = self.begin_claimed(claimed, Extra::Garbage { cells })?
             {
                 self.run_compaction(compaction)?;
             }
