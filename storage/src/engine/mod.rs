@@ -13,7 +13,7 @@ use crate::memtable::Memtable;
 use crate::page::{Page, PageBuilder};
 use crate::read::{self, ReadEnd};
 use crate::reconcile::digest::DIGEST_BYTES;
-use crate::reconcile::{self, DigestRules};
+use crate::reconcile::{self, DigestRules, Hashed};
 use crate::settings::{EngineSettings, SyncMode};
 use crate::sstable::Sstable;
 use crate::sstable::cache::BlockCache;
@@ -21,7 +21,7 @@ use crate::sstable::reader::Access;
 use crate::table::{TableSettings, TableStore, TableView};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
-use dodona_types::read_command::ReadCommand;
+use dodona_types::read_command::{RangeBound, ReadCommand};
 use dodona_types::{MutationView, RowVisitor, TableId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -282,6 +282,23 @@ impl Engine {
         let view = store.view.load();
         let read = reconcile::read_answer(&view, command, rules, max_bytes, with_data, Access::Memory);
         read.map(|(answer, digest)| (answer, digest.finish()))
+    }
+
+    /// Shows a digest of each partition that a range command reads, until about `budget_bytes` were read:
+    /// see [`crate::reconcile::hashes`].
+    ///
+    /// # Errors
+    /// A file is damaged or cannot be read, or the table is not known.
+    pub fn hash_partitions(
+        &self,
+        command: &ReadCommand,
+        budget_bytes: usize,
+        each: &mut dyn FnMut(Hashed),
+    ) -> Result<Option<RangeBound>> {
+        let store = self.store(command.table)?;
+        let rules = self.digest_rules(&store, command);
+        let view = store.view.load_full();
+        reconcile::hash_partitions(&view, command, rules, budget_bytes, each)
     }
 
     fn digest_rules(&self, store: &TableStore, command: &ReadCommand) -> DigestRules {

@@ -12,6 +12,8 @@ use std::time::Duration;
 /// How long an operation waits for compactions that it asked to end, in turns.
 const TURNS: usize = 600;
 const TURN: Duration = Duration::from_millis(100);
+/// Work in the background pauses no longer at a time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Ends the table's compactions, and waits until it has none. Waiting is left out where work
@@ -97,6 +99,13 @@ impl Engine {
     /// The engine does not know the table.
     pub fn has_automatic_compaction(&self, table: TableId) -> Result<bool> {
         Ok(self.store(table)?.compacts_on_its_own())
+    }
+
+    /// How long work in the background must pause that has read so many bytes: it shares the rate of
+    /// compactions.
+    #[must_use]
+    pub fn pace(&self, bytes: u64) -> Duration {
+        self.throttle.pause_after(bytes, self.env.clock.mono()).min(LONGEST_PAUSE)
     }
 
     /// Bytes a second that compactions may write together; 0 for no limit.

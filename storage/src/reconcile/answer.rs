@@ -100,17 +100,7 @@ pub fn read_answer(
             (MergedScan::new(read::sources_of_range(view, range, access)?), Some(range))
         }
     };
-    let mut answering = Answering {
-        command,
-        max_bytes,
-        with_data,
-        access,
-        builder: MutationBuilder::new(),
-        out: vec![0],
-        digest: Digest::new(rules),
-        walked_bytes: 0,
-        rows_left: command.limits.rows,
-    };
+    let mut answering = Answering::new(command, rules, max_bytes, with_data, access);
     while scan.next_partition()? {
         let Some(range) = range else {
             // Behind it the sources come to other partitions.
@@ -129,16 +119,17 @@ pub fn read_answer(
     Ok((answering.out, answering.digest))
 }
 
-struct Answering<'a> {
+/// An answer in the making.
+pub(super) struct Answering<'a> {
     command: &'a ReadCommand,
     max_bytes: usize,
     with_data: bool,
     access: Access,
     builder: MutationBuilder,
     out: Vec<u8>,
-    digest: Digest,
+    pub(super) digest: Digest,
     /// Bytes of rows that it has, whether they count or not.
-    walked_bytes: usize,
+    pub(super) walked_bytes: usize,
     rows_left: u64,
 }
 
@@ -152,7 +143,27 @@ struct InPartition<'k> {
     begun: bool,
 }
 
-impl Answering<'_> {
+impl<'a> Answering<'a> {
+    pub(super) fn new(
+        command: &'a ReadCommand,
+        rules: DigestRules,
+        max_bytes: usize,
+        with_data: bool,
+        access: Access,
+    ) -> Self {
+        Self {
+            command,
+            max_bytes,
+            with_data,
+            access,
+            builder: MutationBuilder::new(),
+            out: vec![0],
+            digest: Digest::new(rules),
+            walked_bytes: 0,
+            rows_left: command.limits.rows,
+        }
+    }
+
     /// Counted by what goes into the digest, so that equal replicas stop at the same place, unless
     /// nearly all there is could have been compacted away.
     const fn is_full(&self) -> bool {
@@ -193,7 +204,7 @@ impl Answering<'_> {
     }
 
     /// Puts the partition on which the scan stands.
-    fn partition(&mut self, scan: &mut MergedScan) -> Result<()> {
+    pub(super) fn partition(&mut self, scan: &mut MergedScan) -> Result<()> {
         let Some(key) = scan.key().cloned() else { return Ok(()) };
         let rows_left = self.rows_left.min(self.command.limits.per_partition);
         let mut partition = InPartition { key: key.bytes(), rows_left, rows: 0, begun: false };

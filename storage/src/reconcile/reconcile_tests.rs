@@ -1,6 +1,6 @@
 //! Three replicas that each hold some of the writes, read together.
 
-use super::{Answer, Assembly, DigestRules, MergedAnswers, read_answer};
+use super::{Answer, Assembly, DigestRules, MergedAnswers, hash_partitions, read_answer};
 use crate::engine_tests::{TABLE, open};
 use crate::memtable::Memtable;
 use crate::page::{Page, PageBuilder};
@@ -186,6 +186,34 @@ proptest! {
         if limits == (0, 0) {
             let digests: Vec<_> = replicas.iter().map(|view| digest(view, &command, usize::MAX)).collect();
             prop_assert!(digests.iter().all(|digest| *digest == digests[0]));
+        }
+    }
+
+    #[test]
+    fn hashes_of_partitions_do_not_depend_on_how_rows_lie_or_in_how_many_pieces_they_are_read(
+        steps in steps(), spread in 2usize..5, budget in 1usize..100,
+    ) {
+        let mutations: Vec<Vec<u8>> = steps.iter().map(mutation).collect();
+        let hashes = |view: &TableView, budget: usize| {
+            let (mut command, mut hashed) = (command(None, false, (0, 0), 0), Vec::new());
+            while let Some(next) =
+                hash_partitions(view, &command, rules(), budget, &mut |one| hashed.push(one)).unwrap()
+            {
+                command.partitions = PartitionSelection::Range(PartitionRange { start: next, ..PartitionRange::all() });
+            }
+            hashed
+        };
+        let (one, many) = (table(mutations.iter(), 1), table(mutations.iter().rev(), spread));
+        let hashed = hashes(&one, usize::MAX);
+        prop_assert_eq!(&hashed, &hashes(&many, budget));
+        prop_assert!(hashed.windows(2).all(|pair| pair[0].token < pair[1].token));
+        // A partition has a hash of its own if and only if something of it counts.
+        for partition in 0..3u8 {
+            let alone = digest(&one, &command(Some(partition), false, (0, 0), 0), usize::MAX);
+            let found = hashed.iter().find(|one| one.token == dodona_types::Token::of_key(&[partition]));
+
+            let empty = super::digest::Digest::new(rules()).finish();
+            prop_assert_eq!(found.map_or(empty, |one| one.digest.to_le_bytes()), alone);
         }
     }
 
