@@ -36,7 +36,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(nodetool::with_two_dashes(std::env::args()));
     let result = match cli.command {
         None => start::run(&cli.start).map_err(|error| error.to_string()),
         Some(Command::Start(args)) => start::run(&args).map_err(|error| error.to_string()),

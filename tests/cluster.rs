@@ -226,6 +226,39 @@ fn what_another_node_has_taken_over_is_cleaned_up() {
 }
 
 #[test]
+fn what_a_node_has_lost_a_repair_brings_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    let rows = (0..300).map(|k| format!("INSERT INTO ks.t (k, v) VALUES ({k}, 'value {k}');"));
+    nodes[0].cql(&format!("CONSISTENCY ALL; {}", rows.collect::<String>()));
+    nodes[0].cql("DELETE FROM ks.t WHERE k = 7");
+    let refused = nodes[0].run("nodetool", &["repair", "system"]);
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("nothing to repair"));
+    assert!(nodes[0].nodetool(&["repair", "ks"]).contains("ks.t: 48 ranges compared, in sync"));
+    // All that it has of the table is in its log.
+    let lost = nodes.pop().unwrap().kill();
+    let down = nodes[0].run("nodetool", &["repair", "ks.t"]);
+    let down = String::from_utf8(down.stderr).unwrap();
+    assert!(down.contains(&format!("127.0.0.1:{}", lost.internode)), "{down}");
+    std::fs::remove_dir_all(lost.data.join("commitlog")).unwrap();
+    let back = lost.start(seed);
+    until("all see it again", || nodes.iter().chain([&back]).all(|node| node.sees_up() == 3));
+    let count = |node: &Node| node.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
+    let preview = nodes[1].nodetool(&["repair", "--preview", "ks", "t"]);
+    assert!(preview.contains("parts differ\n") && preview.contains("Preview completed"), "{preview}");
+    // Each range once, by the first replica of each.
+    let repaired: Vec<String> =
+        nodes.iter().chain([&back]).map(|node| node.nodetool(&["repair", "-pr", "ks.t"])).collect();
+    assert!(repaired.iter().all(|text| text.contains("16 ranges compared, ")), "{repaired:?}");
+    assert!(repaired.iter().all(|text| text.contains("parts differed, ")), "{repaired:?}");
+    assert!(back.nodetool(&["repair", "ks"]).contains("ks.t: 48 ranges compared, in sync"));
+    assert!(back.nodetool(&["autorepairstatus"]).contains("Automatic repair: running\nks.n: repaired 2"));
+    nodes.clear();
+    assert!(count(&back).lines().any(|line| line.trim() == "299"), "{}", count(&back));
+}
+
+#[test]
 fn a_node_that_cannot_belong_here_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let (mut nodes, seed) = three(directory.path());

@@ -30,6 +30,7 @@ pub mod metadata;
 pub mod node;
 pub mod paxos;
 pub mod placement;
+pub mod repair;
 pub mod replica;
 pub mod replication;
 pub mod ring;

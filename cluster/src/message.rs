@@ -78,6 +78,10 @@ pub enum Body {
     Stream(Vec<u8>),
     /// The part.
     Streamed(Vec<u8>),
+    /// A request of the leader of a repair ([`crate::repair::message`]).
+    Repair(Vec<u8>),
+    /// Its answer.
+    RepairAnswer(Vec<u8>),
 }
 
 /// A message.
@@ -121,6 +125,8 @@ impl Message {
             Body::Digested(bytes) => (14, bytes),
             Body::Stream(bytes) => (15, bytes),
             Body::Streamed(bytes) => (16, bytes),
+            Body::Repair(bytes) => (22, bytes),
+            Body::RepairAnswer(bytes) => (23, bytes),
         };
         out.push(verb);
         out.extend_from_slice(&self.id.to_le_bytes());
@@ -189,6 +195,8 @@ impl Message {
             19 => Body::Truncate(rest.to_vec()),
             20 => Body::KeepBatch(rest.to_vec()),
             21 => Body::ForgetBatch(rest.to_vec()),
+            22 => Body::Repair(rest.to_vec()),
+            23 => Body::RepairAnswer(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, body })

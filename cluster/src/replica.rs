@@ -10,16 +10,21 @@ use crate::transport::{Handler, Peer};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_env::net::BoxFuture;
+use dodona_storage::compaction::throttle::Throttle;
 use dodona_storage::reconcile::digest::DIGEST_BYTES;
 use dodona_storage::{Engine, StorageError};
 use dodona_types::codec::{DecodeError, Reader, put_varint};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{MutationView, TableId};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// An answer to a read stops once it has so many bytes that count, and says how far it goes.
 pub const MAX_ANSWER_BYTES: usize = 8 << 20;
+
+/// What is streamed waits no longer for its turn: whoever asks would give up.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// The body of a request for data or a digest: the most bytes (varint), and the command.
 #[must_use]
@@ -45,14 +50,21 @@ pub struct Replica {
     env: Env,
     acceptor: Acceptor,
     placement: Arc<ArcSwap<Placement>>,
+    /// The rate of what is streamed to other nodes.
+    pub streams: Throttle,
 }
 
 impl Replica {
     /// A replica on an engine.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, env: Env, placement: Arc<ArcSwap<Placement>>) -> Self {
+    pub fn new(
+        engine: Arc<Engine>,
+        env: Env,
+        placement: Arc<ArcSwap<Placement>>,
+        stream_bytes_per_second: u64,
+    ) -> Self {
         let acceptor = Acceptor::new(env.clone(), Arc::clone(&engine), &placement.load().schema);
-        Self { engine, env, acceptor, placement }
+        Self { engine, env, acceptor, placement, streams: Throttle::new(stream_bytes_per_second) }
     }
 
     /// Does what a proposer of Paxos asks.
@@ -105,6 +117,16 @@ impl Replica {
         read.map_err(|error| StorageError::LogFailed(error.to_string()))?
     }
 
+    /// Executes a read for another node that fetches, at the rate for that.
+    async fn stream(&self, command: ReadCommand, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+        let answer = self.read(command, max_bytes).await?;
+        let pause = self.streams.pause_after(answer.len() as u64, self.env.clock.mono());
+        if !pause.is_zero() {
+            dodona_env::clock::sleep(pause.min(LONGEST_PAUSE)).await;
+        }
+        Ok(answer)
+    }
+
     /// Executes a read of one partition on the caller's turn; none if it has to wait, or is long.
     fn try_read(
         &self,
@@ -154,7 +176,7 @@ impl Handler for Replica {
                 },
                 // As a read, but apart from those that clients wait for.
                 Body::Stream(request) => match decode_read(&request) {
-                    Ok((command, max_bytes)) => self.read(command, max_bytes).await.map(Body::Streamed),
+                    Ok((command, max_bytes)) => self.stream(command, max_bytes).await.map(Body::Streamed),
                     Err(error) => Err(error.into()),
                 },
                 Body::Paxos(request) => {

@@ -90,6 +90,11 @@ pub struct Settings {
     pub compaction_bytes_per_second: u64,
     /// Compactions at once, on different files.
     pub concurrent_compactors: usize,
+    /// Bytes a second that are streamed to other nodes that fetch; 0 for no limit.
+    pub stream_bytes_per_second: u64,
+    /// Repair what the node is the first replica of without anyone asking: each table often enough that no
+    /// replica misses a deletion for `gc_grace_seconds`.
+    pub automatic_repair: bool,
     /// When a write counts as safe: `periodic`, `group` or `batch`.
     pub commit_log_sync: CommitLogSync,
     /// Milliseconds between two syncs with `periodic`.
@@ -145,6 +150,8 @@ impl Default for Settings {
             commit_log_bytes: engine.commit_log_bytes,
             compaction_bytes_per_second: engine.compaction_bytes_per_second,
             concurrent_compactors: engine.concurrent_compactors,
+            stream_bytes_per_second: NodeSettings::default().stream_bytes_per_second,
+            automatic_repair: true,
             commit_log_sync: CommitLogSync::Periodic,
             commit_log_sync_period_ms: 10_000,
             commit_log_group_window_ms: 1,
@@ -272,6 +279,8 @@ impl Settings {
                 write: Duration::from_millis(self.write_timeout_ms),
                 contention: Duration::from_millis(self.cas_contention_timeout_ms),
             },
+            stream_bytes_per_second: self.stream_bytes_per_second,
+            automatic_repair: self.automatic_repair,
         }
     }
 

@@ -23,6 +23,7 @@ pub mod model;
 pub mod net;
 pub mod quorum;
 pub mod reading;
+pub mod repairing;
 pub mod ring;
 pub mod single;
 pub mod trace;
@@ -73,6 +74,9 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("pending-not-written", Scenario::Members),
     ("pending-not-waited-for", Scenario::Members),
     ("members-are-not-fenced", Scenario::Members),
+    ("repair-skips-a-range", Scenario::Repair),
+    ("repair-fetches-from-one", Scenario::Repair),
+    ("repair-no-sync", Scenario::Repair),
 ];
 
 /// What is simulated.
@@ -84,6 +88,8 @@ pub enum Scenario {
     Ring,
     /// Nodes that join and leave.
     Members,
+    /// Nodes that repair what they hold.
+    Repair,
 }
 
 /// Runs a seed twice, and compares the traces.
@@ -95,6 +101,7 @@ pub fn run_twice(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Result<
         Scenario::Single => single::run(seed, mutant),
         Scenario::Ring => ring::run(seed, mutant),
         Scenario::Members => members::run(seed, mutant),
+        Scenario::Repair => repairing::run(seed, mutant),
     };
     let first = run();
     if let Some(violation) = &first.violation {

@@ -169,6 +169,7 @@ impl Host {
             members: Vec::new(),
             engine: small_engine(SyncMode::Group { window: Duration::from_millis(20) }),
             timeouts: TIMEOUTS,
+            ..NodeSettings::default()
         }
     }
 

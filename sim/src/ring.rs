@@ -184,6 +184,7 @@ impl Host {
                 SyncMode::Group { window: Duration::from_millis(60) }
             }),
             timeouts: TIMEOUTS,
+            ..NodeSettings::default()
         };
         let node = Node::start(env, settings, builtin())?;
         node.spawn_workers();

@@ -4,10 +4,13 @@
 
 pub(crate) mod client;
 mod cluster_report;
+mod repair;
 mod report;
 
 use clap::{Args, Subcommand};
 use client::{call, query};
+use repair::RepairArgs;
+pub use repair::with_two_dashes;
 use serde_json::Value;
 use std::time::Duration;
 use thiserror::Error;
@@ -97,6 +100,17 @@ enum NodetoolCommand {
     Verify(Tables),
     /// Rebuild damaged files of what can be read of them
     Scrub(Tables),
+    /// Make replicas hold the same
+    Repair(RepairArgs),
+    /// When what the node is the first replica of was repaired, and when it is again
+    Autorepairstatus,
+    /// MiB a second that are streamed to other nodes
+    Getstreamthroughput,
+    /// Set the MiB a second that are streamed to other nodes; 0 for no limit
+    Setstreamthroughput {
+        /// MiB a second
+        value: u64,
+    },
     /// End compactions that are under way
     Stop {
         /// COMPACTION, TOMBSTONE_COMPACTION, GARBAGE_COLLECT or CLEANUP [default: all]
@@ -244,6 +258,11 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         NodetoolCommand::Getcompactionthroughput { precise } => {
             throughput(&get("compactionthroughput")?, *precise)
         }
+        NodetoolCommand::Getstreamthroughput => {
+            let rate = get("streamthroughput")?["mib_per_second"].as_f64().unwrap_or(0.0);
+            format!("Current stream throughput: {rate:?} MiB/s\n")
+        }
+        NodetoolCommand::Autorepairstatus => repair::standings(&get("repairs")?),
         NodetoolCommand::Statusautocompaction { all, tables } => {
             report::automatic_compaction(&get(&format!("autocompaction{}", tables.query()))?, *all)
         }
@@ -276,6 +295,10 @@ fn change(
         NodetoolCommand::Verify(tables) => {
             let (text, is_damaged) = report::verified(&on("verify", tables)?);
             return if is_damaged { Err(NodetoolError::Damaged(text)) } else { Ok(text) };
+        }
+        NodetoolCommand::Repair(args) => return repair::repair(args, post),
+        NodetoolCommand::Setstreamthroughput { value } => {
+            post(&format!("streamthroughput?throughput={value}"))?
         }
         NodetoolCommand::Scrub(tables) => return Ok(report::scrubbed(&on("scrub", tables)?)),
         NodetoolCommand::Stop { kind } => post(&format!("stop{}", query(&[("kind", kind.as_deref())])))?,

@@ -36,7 +36,7 @@ fn coordinator(directory: &std::path::Path, dead: &[u128]) -> (Coordinator, Arc<
     let host = Uuid::from_u128(0);
     let engine = Arc::new(Engine::open(env.clone(), EngineSettings::default(), host, tables).unwrap().0);
     let placement = Arc::new(ArcSwap::from_pointee(placement));
-    let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement)));
+    let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement), 0));
     let leader = Leader::new(env.clone(), Arc::clone(&engine), host);
     let hints = Arc::new(Kept::default());
     let others = Others {

@@ -26,6 +26,8 @@ use crate::metadata::log::{ReplicatedLog, ask};
 use crate::metadata::message::Request;
 use crate::metadata::{Change, Metadata, MetadataLog, Outcome, SchemaChange};
 use crate::placement::Placement;
+use crate::repair::Repairs;
+use crate::repair::worker::Means;
 use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::ring::Status;
@@ -35,6 +37,7 @@ use crate::timestamp::Timestamps;
 use crate::transport::{Introduction, Peers};
 use arc_swap::ArcSwap;
 use dodona_env::{Env, watch};
+use dodona_storage::compaction::throttle::Throttle;
 use dodona_storage::{DirectoryLock, Engine, Recovered};
 use dodona_types::TableId;
 use dodona_types::schema::Schema;
@@ -84,6 +87,8 @@ pub struct Node {
     /// What was fetched from others.
     pub streaming: Progress,
     pub(crate) takeover: Takeover,
+    /// Repairs of what it holds.
+    pub repairs: Arc<Repairs>,
     settings: NodeSettings,
 }
 
@@ -112,7 +117,12 @@ impl Node {
         let engine = Arc::new(engine);
         let placement = Placement::of(Arc::clone(&schema), &metadata, identity.host);
         let placement = Arc::new(ArcSwap::from_pointee(placement.ok_or_else(|| removed(&identity))?));
-        let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement)));
+        let replica = Arc::new(Replica::new(
+            Arc::clone(&engine),
+            env.clone(),
+            Arc::clone(&placement),
+            settings.stream_bytes_per_second,
+        ));
         let introduction = Introduction { cluster: identity.cluster, host: identity.host };
         let peers = Arc::new(Peers::new(env.clone(), introduction));
         let batches = Arc::new(batch_log::Store::new(env.clone(), Arc::clone(&engine), &schema));
@@ -123,6 +133,16 @@ impl Node {
         let gossiper = gossiper(&env, &settings, &identity, &peers)?;
         tell_of(&gossiper, &member);
         let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
+        let repairs = Repairs::new(
+            env.clone(),
+            Means {
+                engine: Arc::clone(&engine),
+                replica: Arc::clone(&replica),
+                peers: Arc::clone(&peers),
+                liveness: gossiper.live(),
+                placement: Arc::clone(&placement),
+            },
+        );
         let coordinator = Coordinator::new(
             env.clone(),
             Local {
@@ -158,6 +178,7 @@ impl Node {
             replica,
             streaming: Progress::default(),
             takeover: Takeover::default(),
+            repairs: Arc::new(repairs),
             settings,
             env,
         }))
@@ -306,6 +327,18 @@ impl Node {
         let version = metadata.members_version;
         self.members_version.send_if_modified(|known| std::mem::replace(known, version) != version);
         Ok(())
+    }
+
+    /// The rate of what is streamed to other nodes.
+    #[must_use]
+    pub fn stream_throttle(&self) -> &Throttle {
+        &self.replica.streams
+    }
+
+    /// True if what the node holds is repaired without anyone asking.
+    #[must_use]
+    pub const fn repairs_itself(&self) -> bool {
+        self.settings.automatic_repair
     }
 
     /// Where other nodes and clients reach this node, by its settings.

@@ -41,6 +41,13 @@ impl Handler for Node {
                     Ok(id) => mutated(self.batches.forget(id).await),
                     Err(error) => Body::Failed(error.to_string()),
                 },
+                Body::Repair(request) => match serde_json::from_slice(&request) {
+                    Ok(request) => {
+                        let answer = self.repairs.answer(request);
+                        Body::RepairAnswer(serde_json::to_vec(&answer).unwrap_or_default())
+                    }
+                    Err(error) => Body::Failed(format!("a request about a repair: {error}")),
+                },
                 body => Arc::clone(&self.replica).handle(from, body).await,
             }
         })

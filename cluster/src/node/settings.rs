@@ -36,6 +36,10 @@ pub struct NodeSettings {
     pub engine: EngineSettings,
     /// How long a coordinator waits.
     pub timeouts: Timeouts,
+    /// Bytes a second that are streamed to other nodes; 0 for no limit.
+    pub stream_bytes_per_second: u64,
+    /// What the node holds is repaired without anyone asking.
+    pub automatic_repair: bool,
 }
 
 impl Default for NodeSettings {
@@ -53,6 +57,8 @@ impl Default for NodeSettings {
             members: Vec::new(),
             engine: EngineSettings::default(),
             timeouts: Timeouts::default(),
+            stream_bytes_per_second: 24 << 20,
+            automatic_repair: true,
         }
     }
 }

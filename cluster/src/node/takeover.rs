@@ -7,7 +7,7 @@ use crate::metadata::MetadataLog;
 use crate::metadata::log::ask;
 use crate::metadata::message::{Answer, Request};
 use crate::ring::{Member, Status};
-use crate::streaming::fetcher::Fetcher;
+use crate::streaming::fetcher::{Fetcher, Puller};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,15 +39,14 @@ impl Node {
     async fn fetch(&self) -> Result<(), ClusterError> {
         let placement = self.placement();
         let live = self.gossiper.live();
-        let fetcher = Fetcher {
+        let puller = Puller {
             env: &self.env,
             engine: &self.engine,
             replica: &self.replica,
             peers: &self.peers,
-            liveness: &*live,
-            placement: &placement,
             progress: &self.streaming,
         };
+        let fetcher = Fetcher { puller, liveness: &*live, placement: &placement };
         fetcher.fetch_all().await
     }
 

@@ -37,6 +37,9 @@ impl Node {
         self.env.tasks.spawn_local(self.hints.clone().run());
         self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
         self.env.tasks.spawn_local(Arc::clone(self).replay_batches());
+        if self.settings.automatic_repair {
+            self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due());
+        }
         if let Some(internode) = self.settings.listens_to_peers() {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));
         }

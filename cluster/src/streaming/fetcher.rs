@@ -25,18 +25,14 @@ use std::time::Duration;
 
 /// Bytes that are asked for at a time.
 const CHUNK_BYTES: usize = 1 << 20;
-/// How long a peer may take for that.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take for that, with the pauses that its rate asks for.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Fetches ranges for this node.
 pub(crate) struct Fetcher<'a> {
-    pub(crate) env: &'a Env,
-    pub(crate) engine: &'a Arc<Engine>,
-    pub(crate) replica: &'a Replica,
-    pub(crate) peers: &'a Peers,
+    pub(crate) puller: Puller<'a>,
     pub(crate) liveness: &'a dyn Liveness,
     pub(crate) placement: &'a Placement,
-    pub(crate) progress: &'a Progress,
 }
 
 impl Fetcher<'_> {
@@ -46,18 +42,17 @@ impl Fetcher<'_> {
     /// Too few of a range's replicas answer; or this node does not take it.
     pub(crate) async fn fetch_all(&self) -> Result<(), ClusterError> {
         let missing = missing(self.placement)?;
-        if self.env.mutants.has("join-skips-fetch") {
+        if self.puller.env.mutants.has("join-skips-fetch") {
             return Ok(());
         }
-        self.progress.ranges.store(missing.len() as u64, Relaxed);
-        self.progress.ranges_done.store(0, Relaxed);
+        let progress = self.puller.progress;
+        progress.ranges.store(missing.len() as u64, Relaxed);
+        progress.ranges_done.store(0, Relaxed);
         for one in &missing {
             self.fetch(one).await?;
-            self.progress.ranges_done.fetch_add(1, Relaxed);
+            progress.ranges_done.fetch_add(1, Relaxed);
         }
-        let engine = Arc::clone(self.engine);
-        let synced = self.env.tasks.blocking(move || engine.sync_log()).await;
-        Ok(synced.map_err(|error| ClusterError::Invalid(error.to_string()))??)
+        self.puller.sync().await
     }
 
     async fn fetch(&self, missing: &Missing) -> Result<(), ClusterError> {
@@ -99,23 +94,57 @@ impl Fetcher<'_> {
         table: &Table,
         range: &PartitionRange,
     ) -> Result<(), ClusterError> {
-        self.each_answer(holder.internode, table.id, table.epoch, range, Taking::Mutations).await?;
+        self.puller.pull(holder.internode, table, range).await?;
         let Some(paxos) = self.placement.schema.table("system", "paxos") else { return Ok(()) };
         let of = BTreeMap::from([(clustering(table.id)?, (table.id, table.params.gc_grace_seconds))]);
-        self.each_answer(holder.internode, paxos.id, paxos.epoch, range, Taking::Paxos(&of)).await
+        self.puller.each_answer(holder.internode, paxos, range, Taking::Paxos(&of)).await
+    }
+}
+
+/// Reads ranges of tables from peers, and writes them here.
+pub(crate) struct Puller<'a> {
+    pub(crate) env: &'a Env,
+    pub(crate) engine: &'a Arc<Engine>,
+    pub(crate) replica: &'a Replica,
+    pub(crate) peers: &'a Peers,
+    pub(crate) progress: &'a Progress,
+}
+
+impl Puller<'_> {
+    /// Reads a range of a table from a peer, and writes it here.
+    ///
+    /// # Errors
+    /// The peer does not answer or cannot read; or this node does not take it.
+    pub(crate) async fn pull(
+        &self,
+        peer: SocketAddr,
+        table: &Table,
+        range: &PartitionRange,
+    ) -> Result<(), ClusterError> {
+        self.each_answer(peer, table, range, Taking::Mutations).await
+    }
+
+    /// Brings what was written to the disk.
+    ///
+    /// # Errors
+    /// The disk has failed.
+    pub(crate) async fn sync(&self) -> Result<(), ClusterError> {
+        let engine = Arc::clone(self.engine);
+        let synced = self.env.tasks.blocking(move || engine.sync_log()).await;
+        Ok(synced.map_err(|error| ClusterError::Invalid(error.to_string()))??)
     }
 
     /// Reads a range of a table from a peer, chunk by chunk.
     async fn each_answer(
         &self,
         peer: SocketAddr,
-        table: TableId,
-        epoch: u64,
+        table: &Table,
         range: &PartitionRange,
         taking: Taking<'_>,
     ) -> Result<(), ClusterError> {
         let partitions = PartitionSelection::Range(range.clone());
-        let mut command = ReadCommand::everything(table, epoch, partitions, self.env.clock.wall_seconds());
+        let now = self.env.clock.wall_seconds();
+        let mut command = ReadCommand::everything(table.id, table.epoch, partitions, now);
         let mut rest = range.clone();
         loop {
             let body = Body::Stream(encode_read(&command, CHUNK_BYTES));

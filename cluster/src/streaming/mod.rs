@@ -11,6 +11,7 @@ use crate::error::ClusterError;
 use crate::placement::Placement;
 use crate::ring::MemberIndex;
 use dodona_types::read_command::{PartitionRange, RangeBound};
+use dodona_types::token::TokenRange;
 use dodona_types::{TableId, Token};
 use std::sync::atomic::AtomicU64;
 
@@ -77,6 +78,21 @@ pub fn missing(placement: &Placement) -> Result<Vec<Missing>, ClusterError> {
         add(PartitionRange { start, end: RangeBound::Unbounded }, first)?;
     }
     Ok(missing)
+}
+
+/// The parts of a range of the ring that do not wrap.
+#[must_use]
+pub fn parts(range: &TokenRange) -> Vec<PartitionRange> {
+    let behind = RangeBound::Token(range.start, false);
+    let up_to = RangeBound::Token(range.end, true);
+    if range.start < range.end {
+        vec![PartitionRange { start: behind, end: up_to }]
+    } else if range.start == range.end {
+        vec![PartitionRange::all()]
+    } else {
+        let (first, last) = (RangeBound::Unbounded, RangeBound::Unbounded);
+        vec![PartitionRange { start: first, end: up_to }, PartitionRange { start: behind, end: last }]
+    }
 }
 
 fn meet(before: &PartitionRange, range: &PartitionRange) -> bool {

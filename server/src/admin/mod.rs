@@ -2,16 +2,17 @@
 //!
 //! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `cluster`, `gossip`,
 //! `ranges`, `endpoints`, `network`, `tablestats`, `compactionstats`, `snapshots`,
-//! `compactionthroughput`, `autocompaction`; `POST` below
+//! `compactionthroughput`, `autocompaction`, `repairs`, `streamthroughput`; `POST` below
 //! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
-//! `clearsnapshot`, `compactionthroughput`, `autocompaction`, `stop`, `drain`,
-//! `decommission`, `removenode`. Which tables are meant,
+//! `clearsnapshot`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`,
+//! `streamthroughput`, `decommission`, `removenode`. Which tables are meant,
 //! and the rest, is in the query: see [`Target`].
 
 mod cluster;
 mod membership;
 mod operations;
 mod ownership;
+mod repair;
 mod snapshots;
 mod statistics;
 
@@ -59,6 +60,9 @@ fn api() -> Router<Arc<Shared>> {
         .route("/cleanup", post(operations::clean_up))
         .route("/verify", post(operations::verify))
         .route("/scrub", post(operations::scrub))
+        .route("/repair", post(repair::repair))
+        .route("/repairs", get(repair::standings))
+        .route("/streamthroughput", get(repair::stream_throughput).post(repair::set_stream_throughput))
         .route("/stop", post(operations::stop))
         .route("/drain", post(operations::drain))
         .route("/decommission", post(membership::decommission))

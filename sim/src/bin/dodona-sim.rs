@@ -2,7 +2,7 @@
 //! `dodona-sim --mutants`.
 
 use clap::Parser;
-use dodona_sim::{MUTANTS, Scenario, engine, members, ring, run_twice, single};
+use dodona_sim::{MUTANTS, Scenario, engine, members, repairing, ring, run_twice, single};
 use std::process::ExitCode;
 
 /// Runs the production node on a simulated disk, clock and network.
@@ -35,6 +35,8 @@ enum What {
     Nodes,
     /// Nodes that join a cluster and leave it.
     Members,
+    /// Nodes that repair what they hold.
+    Repair,
     /// The storage engine alone.
     Engine,
 }
@@ -59,7 +61,11 @@ fn main() -> ExitCode {
                 }
                 Err(violation) => {
                     eprintln!("{scenario:?}: {violation}");
-                    let name = if arguments.scenario == What::Members { " --scenario members" } else { "" };
+                    let name = match scenario {
+                        Scenario::Members => " --scenario members",
+                        Scenario::Repair => " --scenario repair",
+                        Scenario::Single | Scenario::Ring => "",
+                    };
                     eprintln!("replay: dodona-sim{name} --seed {seed}");
                     return ExitCode::FAILURE;
                 }
@@ -67,7 +73,7 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "{} seeds from {}, each twice: {acknowledged} writes acknowledged, {judged} rows judged, {restarts} restarts, {changes} members started or left, no promise broken",
+        "{} seeds from {}, each twice: {acknowledged} writes acknowledged, {judged} rows judged, {restarts} restarts, {changes} members started or left, or repairs, no promise broken",
         arguments.seeds, arguments.seed
     );
     ExitCode::SUCCESS
@@ -77,6 +83,7 @@ const fn scenarios(what: What) -> &'static [Scenario] {
     match what {
         What::Nodes => &[Scenario::Single, Scenario::Ring],
         What::Members => &[Scenario::Members],
+        What::Repair => &[Scenario::Repair],
         What::Engine => &[],
     }
 }
@@ -90,6 +97,7 @@ fn find_mutants(arguments: &Arguments) -> ExitCode {
                 Scenario::Single => single::run(seed, Some(mutant)),
                 Scenario::Ring => ring::run(seed, Some(mutant)),
                 Scenario::Members => members::run(seed, Some(mutant)),
+                Scenario::Repair => repairing::run(seed, Some(mutant)),
             };
             verdict.violation.map(|violation| (seed - arguments.seed + 1, violation))
         });

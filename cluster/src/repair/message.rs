@@ -1,0 +1,110 @@
+//! What the leader of a repair asks replicas. The payload of a [`crate::message::Body::Repair`] is a
+//! [`Request`], of its answer an [`Answer`], both as JSON.
+
+use super::tree::HashTree;
+use dodona_types::token::TokenRange;
+use dodona_types::{TableId, Token};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A range: the token before its first one, and its last one.
+pub type Range = (i64, i64);
+
+/// A range as messages have it.
+#[must_use]
+pub const fn to_message(range: &TokenRange) -> Range {
+    (range.start.0, range.end.0)
+}
+
+/// A range of a message.
+#[must_use]
+pub const fn of_message((start, end): Range) -> TokenRange {
+    TokenRange { start: Token(start), end: Token(end) }
+}
+
+/// What a replica does in the background.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Work {
+    /// Hash what it holds.
+    Hash {
+        /// The table.
+        table: Uuid,
+        /// Ranges, each with the number of parts that it is hashed in.
+        ranges: Vec<(Range, usize)>,
+        /// What has expired or may be purged by this second is told by this second.
+        now_seconds: i64,
+    },
+    /// Fetch from others what it lacks.
+    Fetch {
+        /// The table.
+        table: Uuid,
+        /// Members by their host id, and the ranges to fetch from each.
+        from: Vec<(Uuid, Vec<Range>)>,
+    },
+}
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Begin something under this id; nothing if it has begun.
+    Begin(Uuid, Work),
+    /// How far is it?
+    Ask(Uuid),
+    /// Send the leaves of the trees.
+    Leaves(Uuid),
+    /// Give it up, or forget what it came to.
+    Forget(Uuid),
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It goes on.
+    Working,
+    /// The ranges are hashed: their roots, in order.
+    Hashed(Vec<u128>),
+    /// The leaves of each range.
+    Leaves(Vec<Vec<u128>>),
+    /// Everything is fetched: partitions or parts of them, and bytes.
+    Fetched(u64, u64),
+    /// It did not work, and why.
+    Failed(String),
+    /// Nothing of this id is known here, or any more.
+    Unknown,
+}
+
+impl Work {
+    /// The table.
+    #[must_use]
+    pub const fn table(&self) -> TableId {
+        match self {
+            Self::Hash { table, .. } | Self::Fetch { table, .. } => TableId(*table),
+        }
+    }
+}
+
+/// Trees of nothing for these ranges.
+#[must_use]
+pub fn empty_trees(ranges: &[(Range, usize)]) -> Vec<HashTree> {
+    ranges.iter().map(|(range, leaves)| HashTree::new(of_message(*range), *leaves)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_answers_have_these_forms() {
+        let table = Uuid::from_u128(7);
+        let hash = Work::Hash { table, ranges: vec![((-5, i64::MAX), 4)], now_seconds: 9 };
+        let request = Request::Begin(Uuid::from_u128(1), hash);
+        let json = serde_json::to_string(&request).unwrap();
+        let expected = r#"{"Begin":["00000000-0000-0000-0000-000000000001",{"Hash":{"table":"00000000-0000-0000-0000-000000000007","ranges":[[[-5,9223372036854775807],4]],"now_seconds":9}}]}"#;
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_str::<Request>(&json).unwrap(), request);
+        let answer = Answer::Leaves(vec![vec![0, u128::MAX]]);
+        let json = serde_json::to_string(&answer).unwrap();
+        assert_eq!(json, r#"{"Leaves":[[0,340282366920938463463374607431768211455]]}"#);
+        assert_eq!(serde_json::from_str::<Answer>(&json).unwrap(), answer);
+    }
+}

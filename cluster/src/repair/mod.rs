@@ -1,0 +1,19 @@
+//! Makes the replicas of ranges hold the same, whatever they have missed.
+//!
+//! One replica leads ([`session`]): it has each of them hash what it holds, partition by partition, into
+//! [`tree`]s, compares these, and has each fetch from the others the parts in which they differ
+//! ([`plan`]). What each does on its own goes on in the background ([`worker`]) while the leader asks
+//! how far it is, by [`message`]s. [`history`] keeps what was repaired when, [`schedule`] says what is due,
+//! and [`automatic`] has it done.
+
+pub mod automatic;
+pub mod history;
+pub mod message;
+pub mod plan;
+pub mod schedule;
+pub mod session;
+pub mod tree;
+pub mod worker;
+
+pub use session::{Options, Outcome};
+pub use worker::Repairs;

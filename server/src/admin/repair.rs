@@ -1,0 +1,142 @@
+//! Repairs that operators ask for, and how those stand that nobody has to ask for.
+
+use super::{Answer, Failed, Target, tables_of};
+use crate::shared::Shared;
+use axum::extract::{Query, State};
+use axum::response::Json;
+use dodona_cluster::repair::{Options, Outcome};
+use dodona_cluster::replication::Replication;
+use dodona_types::Token;
+use dodona_types::token::TokenRange;
+use dodona_types::value::format_timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use uuid::Uuid;
+
+const MIB: u64 = 1 << 20;
+
+/// What else there is to say of a repair. Lists are set apart by commas.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Manner {
+    primary: bool,
+    preview: bool,
+    force: bool,
+    pull: bool,
+    sequential: bool,
+    /// Only within the node's own data centre.
+    local: bool,
+    data_centers: String,
+    /// Addresses or host ids.
+    hosts: String,
+}
+
+pub(super) async fn repair(
+    State(shared): State<Arc<Shared>>,
+    Query(target): Query<Target>,
+    Query(manner): Query<Manner>,
+) -> Answer {
+    let options = options(&shared, &target, manner)?;
+    let schema = shared.node.schema();
+    let mut described = Vec::new();
+    let mut total = Outcome::default();
+    for (keyspace, name, table) in tables_of(&shared, &target)? {
+        let replication = schema.keyspace(&keyspace).map(super::ownership::replication_of).transpose()?;
+        if replication.is_none_or(|replication| replication == Replication::Local) {
+            continue;
+        }
+        let (node, asked) = (Arc::clone(&shared.node), options.clone());
+        let repaired = shared.errands.run(async move { node.repairs.repair(table, &asked).await }).await;
+        let outcome = repaired.ok_or_else(|| Failed::Internal("the server stops".into()))??;
+        total.add(outcome);
+        described.push(json!({ "keyspace": keyspace, "table": name, "outcome": outcome_json(outcome) }));
+    }
+    if described.is_empty() && target.keyspace.is_some() {
+        return Err(Failed::Refused(
+            "every node has tables of its own in this keyspace: there is nothing to repair".into(),
+        ));
+    }
+    Ok(Json(json!({ "tables": described, "preview": options.preview, "outcome": outcome_json(total) })))
+}
+
+fn outcome_json(outcome: Outcome) -> Value {
+    let Outcome { ranges, differing, partitions, bytes } = outcome;
+    json!({ "ranges": ranges, "differing": differing, "partitions": partitions, "bytes": bytes })
+}
+
+fn options(shared: &Shared, target: &Target, manner: Manner) -> Result<Options, Failed> {
+    let range = match (target.start_token, target.end_token) {
+        (None, None) => None,
+        (Some(start), Some(end)) => Some(TokenRange { start: Token(start), end: Token(end) }),
+        _ => return Err(Failed::Refused("a range has a start token and an end token".into())),
+    };
+    let list =
+        |text: &str| text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let placement = shared.node.placement();
+    let members = placement.ring.members();
+    let mut data_centers = list(&manner.data_centers);
+    if manner.local {
+        data_centers.push(members[placement.local].data_center.clone());
+    }
+    if let Some(unknown) =
+        data_centers.iter().find(|name| members.iter().all(|member| member.data_center != **name))
+    {
+        return Err(Failed::NotFound(format!("there is no data center {unknown}")));
+    }
+    let host = |text: String| -> Result<Uuid, Failed> {
+        let is_meant = |member: &&dodona_cluster::ring::Member| {
+            member.host.to_string() == text
+                || member.internode.to_string() == text
+                || member.internode.ip().to_string() == text
+        };
+        let member = members.iter().find(is_meant);
+        member.map(|member| member.host).ok_or_else(|| Failed::NotFound(format!("{text} is not a member")))
+    };
+    let hosts = list(&manner.hosts).into_iter().map(host).collect::<Result<_, _>>()?;
+    let Manner { primary, preview, force, pull, sequential, .. } = manner;
+    if primary && !(data_centers.is_empty() && manner.hosts.is_empty()) {
+        return Err(Failed::Refused(
+            "the primary range of a node is repaired with all its replicas: without hosts and data centers"
+                .into(),
+        ));
+    }
+    Ok(Options { primary, range, data_centers, hosts, force, pull, preview, sequential })
+}
+
+/// When what this node is the first replica of was repaired.
+pub(super) async fn standings(State(shared): State<Arc<Shared>>) -> Answer {
+    let node = Arc::clone(&shared.node);
+    let standings = shared.errands.run(async move { node.repairs.standings().await }).await;
+    let standings = standings.ok_or_else(|| Failed::Internal("the server stops".into()))??;
+    let schema = shared.node.schema();
+    let now = shared.node.env.clock.wall_seconds();
+    let described = standings.into_iter().filter_map(|standing| {
+        let table = schema.table_by_id(standing.table)?;
+        let due_at = standing.repaired_at + standing.interval_seconds();
+        Some(json!({
+            "keyspace": &*table.keyspace,
+            "table": &*table.name,
+            "repaired_at": format_timestamp(standing.repaired_at * 1_000),
+            "due_at": format_timestamp(due_at * 1_000),
+            "is_late": standing.is_late(now),
+        }))
+    });
+    let tables: Vec<Value> = described.collect();
+    Ok(Json(json!({ "is_automatic": shared.node.repairs_itself(), "tables": tables })))
+}
+
+pub(super) async fn stream_throughput(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!({ "mib_per_second": shared.node.stream_throttle().rate() as f64 / MIB as f64 }))
+}
+
+pub(super) async fn set_stream_throughput(
+    State(shared): State<Arc<Shared>>,
+    Query(target): Query<Target>,
+) -> Answer {
+    let Some(throughput) = target.throughput else {
+        return Err(Failed::Refused("`throughput` is missing: MiB a second, 0 for no limit".into()));
+    };
+    shared.node.stream_throttle().set_rate(throughput.saturating_mul(MIB));
+    Ok(Json(json!({})))
+}

@@ -1,0 +1,156 @@
+//! `dodona nodetool repair`, and what says how repairs stand.
+
+use super::report::{list, string};
+use super::{NodetoolError, Tables};
+use clap::Args;
+use serde_json::Value;
+use std::fmt::Write;
+
+/// Arguments of `dodona nodetool repair`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RepairArgs {
+    /// Only ranges of which the node is the first replica: run on every node, that is each range once
+    #[arg(long = "partitioner-range", visible_alias = "pr")]
+    primary: bool,
+    /// Compare, and change nothing
+    #[arg(long, visible_alias = "prv")]
+    preview: bool,
+    /// Leave out replicas that are down
+    #[arg(short, long)]
+    force: bool,
+    /// Only this node fetches
+    #[arg(long, visible_alias = "pl")]
+    pull: bool,
+    /// Replicas hash one after another
+    #[arg(long, visible_alias = "seq")]
+    sequential: bool,
+    /// Only with replicas of the node's data center
+    #[arg(long = "in-local-dc", visible_alias = "local")]
+    local: bool,
+    /// Only with replicas of this data center; several times for several
+    #[arg(long = "in-dc", visible_alias = "dc")]
+    data_centers: Vec<String>,
+    /// Only with this member, an address or host id; several times for several
+    #[arg(long = "in-hosts", visible_alias = "hosts")]
+    hosts: Vec<String>,
+    /// Only what lies behind this token
+    #[arg(long, visible_alias = "st", allow_hyphen_values = true, requires = "end_token")]
+    start_token: Option<i64>,
+    /// Only what lies up to this token
+    #[arg(long, visible_alias = "et", allow_hyphen_values = true, requires = "start_token")]
+    end_token: Option<i64>,
+    /// All of it: repairs always are, there are no incremental ones
+    #[arg(long)]
+    full: bool,
+    /// Keyspace, or keyspace.table [default: all]
+    keyspace: Option<String>,
+    /// Tables [default: all]
+    tables: Vec<String>,
+}
+
+impl RepairArgs {
+    fn path(&self, table: Option<&str>) -> String {
+        let flag = |is_set: bool| is_set.then_some("true");
+        let [start, end] =
+            [self.start_token, self.end_token].map(|token| token.map(|token| token.to_string()));
+        let (data_centers, hosts) = (self.data_centers.join(","), self.hosts.join(","));
+        let tables = Tables { keyspace: self.keyspace.clone(), table: table.map(str::to_owned) };
+        format!(
+            "repair{}",
+            tables.query_with(&[
+                ("primary", flag(self.primary)),
+                ("preview", flag(self.preview)),
+                ("force", flag(self.force)),
+                ("pull", flag(self.pull)),
+                ("sequential", flag(self.sequential)),
+                ("local", flag(self.local)),
+                ("data_centers", Some(&*data_centers).filter(|list| !list.is_empty())),
+                ("hosts", Some(&*hosts).filter(|list| !list.is_empty())),
+                ("start_token", start.as_deref()),
+                ("end_token", end.as_deref()),
+            ])
+        )
+    }
+}
+
+/// Repairs, and says what came of it.
+pub(super) fn repair(
+    args: &RepairArgs,
+    post: &dyn Fn(&str) -> Result<Value, NodetoolError>,
+) -> Result<String, NodetoolError> {
+    let mut out = String::new();
+    if args.tables.is_empty() {
+        report(&mut out, &post(&args.path(None))?);
+    }
+    for table in &args.tables {
+        report(&mut out, &post(&args.path(Some(table)))?);
+    }
+    out.push_str(if args.preview { "Preview completed\n" } else { "Repair completed successfully\n" });
+    Ok(out)
+}
+
+fn report(out: &mut String, answer: &Value) {
+    let preview = answer["preview"] == Value::Bool(true);
+    for table in list(&answer["tables"]) {
+        let (name, outcome) =
+            (format!("{}.{}", string(&table["keyspace"]), string(&table["table"])), &table["outcome"]);
+        let _ = write!(out, "{name}: {} ranges compared, ", string(&outcome["ranges"]));
+        let _ = match outcome["differing"].as_u64() {
+            Some(0) | None => writeln!(out, "in sync"),
+            Some(parts) if preview => writeln!(out, "{parts} parts differ"),
+            Some(parts) => writeln!(
+                out,
+                "{parts} parts differed, {} partitions ({} bytes) fetched",
+                string(&outcome["partitions"]),
+                string(&outcome["bytes"])
+            ),
+        };
+    }
+}
+
+/// How repairs stand that nobody has to ask for.
+pub(super) fn standings(answer: &Value) -> String {
+    let mut out = String::new();
+    let is_automatic = answer["is_automatic"] == Value::Bool(true);
+    let _ = writeln!(out, "Automatic repair: {}", if is_automatic { "running" } else { "not running" });
+    for table in list(&answer["tables"]) {
+        let late = if table["is_late"] == Value::Bool(true) { ", later than gc_grace_seconds" } else { "" };
+        let _ = writeln!(
+            out,
+            "{}.{}: repaired {}, due {}{late}",
+            string(&table["keyspace"]),
+            string(&table["table"]),
+            string(&table["repaired_at"]),
+            string(&table["due_at"]),
+        );
+    }
+    out
+}
+
+/// Arguments with long names behind one dash, as Cassandra's `nodetool` takes them, with two.
+pub fn with_two_dashes(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    const NAMES: [&str; 10] = ["pr", "prv", "pl", "seq", "local", "dc", "hosts", "st", "et", "full"];
+    let mut arguments: Vec<String> = arguments.collect();
+    if arguments.get(1).is_some_and(|command| command == "nodetool") {
+        for argument in &mut arguments {
+            if argument.strip_prefix('-').is_some_and(|name| NAMES.contains(&name)) {
+                argument.insert(0, '-');
+            }
+        }
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_dash_is_enough_for_the_names_that_operators_know() {
+        let given = ["dodona", "nodetool", "repair", "-pr", "-st", "-5", "ks"].map(str::to_owned);
+        let taken = with_two_dashes(given.clone().into_iter());
+        assert_eq!(taken, ["dodona", "nodetool", "repair", "--pr", "--st", "-5", "ks"]);
+        let other = ["dodona", "shell", "-st"].map(str::to_owned);
+        assert_eq!(with_two_dashes(other.clone().into_iter()), other);
+    }
+}
