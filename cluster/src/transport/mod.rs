@@ -6,85 +6,31 @@
 //! directions, says who speaks ([`Introduction`]): only members of the same cluster are listened to,
 //! and those who do not know one yet may ask about it.
 
+mod introduction;
+mod wire;
+
+pub use introduction::{Introduction, Peer, who_is_at};
+
 use crate::error::ClusterError;
-use crate::message::{Body, Message, PREFIX_BYTES, VERSION};
+use crate::message::{Body, Message};
 use dodona_env::Env;
 use dodona_env::collections::HashMap;
 use dodona_env::net::{BoxFuture, Stream};
 use dodona_types::codec::Reader;
+use introduction::{CONNECT_TIMEOUT, meet, open};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
+use wire::{Reading, Writing, read_message, write_queue};
 
 /// Messages that wait for one peer on a lane before further ones are refused.
 const QUEUE_MESSAGES: usize = 4_096;
-/// How long a connection may take to open, with both introductions.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages of more bytes have a lane of their own.
 const LARGE_BYTES: usize = 64 << 10;
-/// Frames are gathered into one write up to about so many bytes.
-const WRITE_BYTES: usize = 256 << 10;
-
-/// Who speaks on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Introduction {
-    /// The cluster; nil for a node that does not know it yet.
-    pub cluster: Uuid,
-    /// The node.
-    pub host: Uuid,
-}
-
-impl Introduction {
-    fn encode(self) -> Body {
-        let mut out = Vec::with_capacity(36);
-        out.extend_from_slice(self.cluster.as_bytes());
-        out.extend_from_slice(self.host.as_bytes());
-        // The oldest and the newest version that is spoken.
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        Body::Hello(out)
-    }
-
-    fn decode(body: &Body) -> Result<Self, ClusterError> {
-        let bytes = match body {
-            Body::Hello(bytes) => bytes,
-            Body::Failed(reason) => return Err(ClusterError::Peer(reason.clone())),
-            _ => return Err(ClusterError::Peer("it did not introduce itself".into())),
-        };
-        let malformed = |error: dodona_types::codec::DecodeError| ClusterError::Peer(error.to_string());
-        let mut reader = Reader::new(bytes);
-        let mut uuid = || -> Result<Uuid, ClusterError> {
-            let bytes = reader.bytes(16).map_err(malformed)?;
-            Ok(Uuid::from_slice(bytes).unwrap_or_default())
-        };
-        let (cluster, host) = (uuid()?, uuid()?);
-        let (oldest, newest) = (reader.u16().map_err(malformed)?, reader.u16().map_err(malformed)?);
-        if !(oldest..=newest).contains(&VERSION) {
-            return Err(ClusterError::Peer(format!(
-                "it speaks the versions {oldest} to {newest} of the protocol between nodes, this node \
-                 {VERSION}: upgrade the older of the two by way of a version that speaks both"
-            )));
-        }
-        Ok(Self { cluster, host })
-    }
-}
-
-/// Whom a request is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// The node.
-    pub host: Uuid,
-    /// False for a node that does not know a cluster yet.
-    pub is_of_this_cluster: bool,
-    /// The version of the members by which it chose this node; 0 where that does not matter.
-    pub members: u64,
-}
 
 /// Answers requests of peers.
 pub trait Handler: Send + Sync {
@@ -218,41 +164,10 @@ fn stale(version: &[u8]) -> ClusterError {
     Reader::new(version).u64().map_or_else(|error| ClusterError::Peer(error.to_string()), ClusterError::Stale)
 }
 
-type Halves = (ReadHalf<Box<dyn Stream>>, WriteHalf<Box<dyn Stream>>);
-
-/// Connects, and exchanges introductions.
-async fn open(env: &Env, peer: SocketAddr, introduction: Introduction) -> Result<Halves, ClusterError> {
-    let broke = |error: std::io::Error| ClusterError::Peer(error.to_string());
-    let (mut reader, mut writer) = tokio::io::split(env.net.connect(peer).await.map_err(broke)?);
-    write_message(&mut writer, introduction.encode()).await.map_err(broke)?;
-    let theirs = Introduction::decode(&read_message(&mut reader).await?.body)?;
-    if !introduction.cluster.is_nil() && theirs.cluster != introduction.cluster {
-        return Err(ClusterError::Peer(format!("{peer} is of another cluster, {}", theirs.cluster)));
-    }
-    Ok((reader, writer))
-}
-
-/// The host id of the node that listens at an address. None if none answers in time.
-pub async fn who_is_at(env: &Env, address: SocketAddr, introduction: Introduction) -> Option<Uuid> {
-    let meet = async {
-        let (mut reader, mut writer) = tokio::io::split(env.net.connect(address).await.ok()?);
-        write_message(&mut writer, introduction.encode()).await.ok()?;
-        let theirs = Introduction::decode(&read_message(&mut reader).await.ok()?.body).ok()?;
-        Some(theirs.host)
-    };
-    tokio::time::timeout(CONNECT_TIMEOUT, meet).await.ok().flatten()
-}
-
-async fn write_message(writer: &mut WriteHalf<Box<dyn Stream>>, body: Body) -> std::io::Result<()> {
-    let mut buffer = Vec::new();
-    Message { id: 0, patience_micros: 0, members: 0, body }.encode(&mut buffer);
-    writer.write_all(&buffer).await
-}
-
 async fn run_connection(
     env: &Env,
-    mut reader: ReadHalf<Box<dyn Stream>>,
-    mut writer: WriteHalf<Box<dyn Stream>>,
+    mut reader: Reading,
+    mut writer: Writing,
     mut messages: mpsc::Receiver<Message>,
     waiting: &Waiting,
 ) {
@@ -267,36 +182,6 @@ async fn run_connection(
         answers.lock().clear();
     });
     write_queue(&mut writer, &mut messages).await;
-}
-
-/// Writes what is in the queue, many messages at once where there are many, until either ends.
-async fn write_queue(writer: &mut WriteHalf<Box<dyn Stream>>, messages: &mut mpsc::Receiver<Message>) {
-    let mut buffer = Vec::new();
-    while let Some(message) = messages.recv().await {
-        buffer.clear();
-        message.encode(&mut buffer);
-        while buffer.len() < WRITE_BYTES
-            && let Ok(message) = messages.try_recv()
-        {
-            message.encode(&mut buffer);
-        }
-        if writer.write_all(&buffer).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn read_message(reader: &mut ReadHalf<Box<dyn Stream>>) -> Result<Message, ClusterError> {
-    let broke = |error: std::io::Error| ClusterError::Peer(error.to_string());
-    let mut prefix = [0; PREFIX_BYTES];
-    reader.read_exact(&mut prefix).await.map_err(broke)?;
-    let (length, crc) = Message::prefix(prefix)?;
-    let mut bytes = Vec::with_capacity(length.min(64 << 10));
-    let read = reader.take(length as u64).read_to_end(&mut bytes).await.map_err(broke)?;
-    if read < length {
-        return Err(ClusterError::Peer("the connection broke within a message".into()));
-    }
-    Message::decode(&bytes, crc)
 }
 
 /// Accepts peers on `address` and answers their requests, until the listener fails.
@@ -320,33 +205,6 @@ pub async fn serve(
             });
         }
     })
-}
-
-/// Reads a peer's introduction, and answers with this node's, or why it is not listened to.
-async fn meet(
-    reader: &mut ReadHalf<Box<dyn Stream>>,
-    writer: &mut WriteHalf<Box<dyn Stream>>,
-    own: Introduction,
-) -> Result<Peer, ClusterError> {
-    let theirs = Introduction::decode(&read_message(reader).await?.body).and_then(|theirs| {
-        let is_of_this_cluster = theirs.cluster == own.cluster;
-        if !is_of_this_cluster && !theirs.cluster.is_nil() {
-            return Err(ClusterError::Peer(format!(
-                "this is the cluster {}, not {}: correct the seeds",
-                own.cluster, theirs.cluster
-            )));
-        }
-        if theirs.host == own.host {
-            return Err(ClusterError::Peer(format!(
-                "both nodes are {}: a data directory was copied; start one of them with an empty one",
-                own.host
-            )));
-        }
-        Ok(Peer { host: theirs.host, is_of_this_cluster, members: 0 })
-    });
-    let answer = theirs.as_ref().map_or_else(|error| Body::Failed(error.to_string()), |_| own.encode());
-    write_message(writer, answer).await.map_err(|error| ClusterError::Peer(error.to_string()))?;
-    theirs
 }
 
 async fn serve_peer(
