@@ -129,4 +129,7 @@ pub enum ClusterError {
     /// nodes.
     #[error("{0}")]
     Peer(String),
+    /// A peer is not spoken with because of TLS: what is wrong, and what to do.
+    #[error("{0}")]
+    Tls(String),
 }

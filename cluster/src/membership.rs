@@ -16,7 +16,7 @@ use crate::metadata::store::Store;
 use crate::metadata::{Change, MetadataLog, Outcome};
 use crate::node::{Node, NodeSettings};
 use crate::ring::{Member, Status};
-use crate::transport::{Introduction, Peers};
+use crate::transport::{Introduction, Link, Peers};
 use dodona_env::Env;
 use dodona_storage::DirectoryLock;
 use std::net::SocketAddr;
@@ -55,7 +55,8 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
         return Ok(());
     }
     let host = known.as_ref().map_or_else(|| env.random.uuid_v4(), |identity| identity.host);
-    let peers = Peers::new(env.clone(), Introduction { cluster: Uuid::nil(), host });
+    let introduction = Introduction { cluster: Uuid::nil(), host };
+    let peers = Peers::new(Link { env: env.clone(), introduction, tls: settings.internode_tls.clone() });
     let seeds: Vec<SocketAddr> =
         settings.seeds.iter().copied().filter(|seed| *seed != settings.internode).collect();
     let begins = settings.seeds.first() == Some(&settings.internode);

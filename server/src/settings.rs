@@ -281,6 +281,7 @@ impl Settings {
             },
             stream_bytes_per_second: self.stream_bytes_per_second,
             automatic_repair: self.automatic_repair,
+            internode_tls: None,
         }
     }
 

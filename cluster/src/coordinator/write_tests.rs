@@ -6,7 +6,7 @@ use crate::counter::Leader;
 use crate::replica::Replica;
 use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
-use crate::transport::{Introduction, Peers};
+use crate::transport::{Introduction, Link, Peers};
 use arc_swap::ArcSwap;
 use dodona_storage::{Engine, EngineSettings};
 use dodona_types::key::ROW_END;
@@ -40,7 +40,10 @@ fn coordinator(directory: &std::path::Path, dead: &[u128]) -> (Coordinator, Arc<
     let leader = Leader::new(env.clone(), Arc::clone(&engine), host);
     let hints = Arc::new(Kept::default());
     let others = Others {
-        peers: Arc::new(Peers::new(env.clone(), Introduction { cluster: Uuid::from_u128(9), host })),
+        peers: Arc::new(Peers::new(Link::plain(
+            env.clone(),
+            Introduction { cluster: Uuid::from_u128(9), host },
+        ))),
         liveness: Arc::new(Dead(dead.to_vec())),
         hints: Arc::clone(&hints) as Arc<dyn HintSink>,
     };

@@ -169,7 +169,7 @@ impl Gossiper {
 mod tests {
     use super::*;
     use crate::liveness::Liveness;
-    use crate::transport::{Handler, Introduction, Peer, serve};
+    use crate::transport::{Handler, Introduction, Link, Peer, serve};
     use dodona_env::net::BoxFuture;
 
     impl Handler for Gossiper {
@@ -188,13 +188,13 @@ mod tests {
     async fn gossiper(folder: &std::path::Path, index: u16, ports: &[SocketAddr]) -> Arc<Gossiper> {
         let env = dodona_env::os::env(&folder.join(index.to_string())).unwrap();
         let (cluster, address) = (Uuid::from_u128(9), ports[usize::from(index)]);
-        let introduction = Introduction { cluster, host: host(index) };
-        let peers = Arc::new(Peers::new(env.clone(), introduction));
+        let link = Link::plain(env.clone(), Introduction { cluster, host: host(index) });
+        let peers = Arc::new(Peers::new(link.clone()));
         let settings = GossipSettings { cluster, host: host(index), address, seeds: vec![ports[0]] };
         let gossiper = Gossiper::new(env.clone(), peers, settings).unwrap();
         let members: Vec<_> = (0..3).map(|index| (host(index), ports[usize::from(index)])).collect();
         gossiper.set_members(&members);
-        let service = serve(env.clone(), address, introduction, gossiper.clone()).await.unwrap();
+        let service = serve(link, address, gossiper.clone()).await.unwrap();
         env.tasks.spawn_local(service);
         env.tasks.spawn_local(Arc::clone(&gossiper).run());
         gossiper

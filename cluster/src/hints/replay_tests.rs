@@ -1,6 +1,6 @@
 use super::super::settings::{Counts, HintSettings};
 use super::*;
-use crate::transport::{Handler, Introduction, Peer, serve};
+use crate::transport::{Handler, Introduction, Link, Peer, serve};
 use dodona_env::Env;
 use dodona_env::net::BoxFuture;
 use dodona_types::{MutationBuilder, TableId};
@@ -55,9 +55,9 @@ impl World {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let cluster = Uuid::from_u128(9);
-        let there = Introduction { cluster, host: TARGET };
-        env.tasks.spawn_local(serve(env.clone(), address, there, member.clone()).await.unwrap());
-        let peers = Peers::new(env.clone(), Introduction { cluster, host: Uuid::from_u128(1) });
+        let there = Link::plain(env.clone(), Introduction { cluster, host: TARGET });
+        env.tasks.spawn_local(serve(there, address, member.clone()).await.unwrap());
+        let peers = Peers::new(Link::plain(env.clone(), Introduction { cluster, host: Uuid::from_u128(1) }));
         Self { hints: hints(&env), env, member, address, peers }
     }
 

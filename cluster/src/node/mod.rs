@@ -34,7 +34,7 @@ use crate::ring::Status;
 use crate::streaming::Progress;
 use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
-use crate::transport::{Introduction, Peers};
+use crate::transport::{Introduction, Link, Peers};
 use arc_swap::ArcSwap;
 use dodona_env::{Env, watch};
 use dodona_storage::compaction::throttle::Throttle;
@@ -124,7 +124,8 @@ impl Node {
             settings.stream_bytes_per_second,
         ));
         let introduction = Introduction { cluster: identity.cluster, host: identity.host };
-        let peers = Arc::new(Peers::new(env.clone(), introduction));
+        let link = Link { env: env.clone(), introduction, tls: settings.internode_tls.clone() };
+        let peers = Arc::new(Peers::new(link));
         let batches = Arc::new(batch_log::Store::new(env.clone(), Arc::clone(&engine), &schema));
         let tables = Arc::clone(&placement);
         let gc_grace =

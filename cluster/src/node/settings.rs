@@ -3,6 +3,7 @@
 use crate::coordinator::Timeouts;
 use crate::identity::Identity;
 use crate::ring::{Member, Status, even_tokens};
+use crate::transport::tls::InternodeTls;
 use dodona_storage::EngineSettings;
 use dodona_types::schema::{Keyspace, Schema};
 use dodona_types::{TableId, Token};
@@ -40,6 +41,8 @@ pub struct NodeSettings {
     pub stream_bytes_per_second: u64,
     /// What the node holds is repaired without anyone asking.
     pub automatic_repair: bool,
+    /// How connections between nodes are encrypted, if they are: all of a cluster's nodes alike.
+    pub internode_tls: Option<Arc<InternodeTls>>,
 }
 
 impl Default for NodeSettings {
@@ -59,6 +62,7 @@ impl Default for NodeSettings {
             timeouts: Timeouts::default(),
             stream_bytes_per_second: 24 << 20,
             automatic_repair: true,
+            internode_tls: None,
         }
     }
 }

@@ -159,7 +159,7 @@ impl Node {
     }
 
     async fn serve_peers(self: Arc<Self>, address: SocketAddr) {
-        match transport::serve(self.env.clone(), address, self.peers.introduction(), self.clone()).await {
+        match transport::serve(self.peers.link().clone(), address, self.clone()).await {
             Ok(service) => service.await,
             Err(error) if self.is_alone() => {
                 tracing::warn!(%address, %error, "peers cannot connect: no other node can join this one");

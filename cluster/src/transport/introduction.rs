@@ -1,15 +1,18 @@
 //! The first words on a connection, in both directions: who speaks.
 
-use super::wire::{Reading, Writing, read_message, write_message};
+use super::tls::{ENDED, InternodeTls, explain};
+use super::wire::{Reading, Writing, broke, read_first_message, write_message};
 use crate::error::ClusterError;
 use crate::message::{Body, VERSION};
 use dodona_env::Env;
+use dodona_env::net::Stream;
 use dodona_types::codec::Reader;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a connection may take to open, with both introductions.
+/// How long a connection may take to open, with TLS and both introductions.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Who speaks on a connection.
@@ -22,7 +25,7 @@ pub struct Introduction {
 }
 
 impl Introduction {
-    fn encode(self) -> Body {
+    pub(super) fn encode(self) -> Body {
         let mut out = Vec::with_capacity(36);
         out.extend_from_slice(self.cluster.as_bytes());
         out.extend_from_slice(self.host.as_bytes());
@@ -67,40 +70,72 @@ pub struct Peer {
     pub members: u64,
 }
 
-/// Connects, and exchanges introductions.
-pub(super) async fn open(
-    env: &Env,
-    peer: SocketAddr,
-    introduction: Introduction,
-) -> Result<(Reading, Writing), ClusterError> {
-    let broke = |error: std::io::Error| ClusterError::Peer(error.to_string());
-    let (mut reader, mut writer) = tokio::io::split(env.net.connect(peer).await.map_err(broke)?);
-    write_message(&mut writer, introduction.encode()).await.map_err(broke)?;
-    let theirs = Introduction::decode(&read_message(&mut reader).await?.body)?;
-    if !introduction.cluster.is_nil() && theirs.cluster != introduction.cluster {
-        return Err(ClusterError::Peer(format!("{peer} is of another cluster, {}", theirs.cluster)));
+/// What both sides of a connection have to know of this node.
+#[derive(Clone)]
+pub struct Link {
+    /// The node's environment.
+    pub env: Env,
+    /// Who it is.
+    pub introduction: Introduction,
+    /// How connections are encrypted, if they are.
+    pub tls: Option<Arc<InternodeTls>>,
+}
+
+impl Link {
+    /// Without TLS.
+    #[must_use]
+    pub const fn plain(env: Env, introduction: Introduction) -> Self {
+        Self { env, introduction, tls: None }
     }
-    Ok((reader, writer))
-}
 
-/// The host id of the node that listens at an address. None if none answers in time.
-pub async fn who_is_at(env: &Env, address: SocketAddr, introduction: Introduction) -> Option<Uuid> {
-    let meet = async {
-        let (mut reader, mut writer) = tokio::io::split(env.net.connect(address).await.ok()?);
-        write_message(&mut writer, introduction.encode()).await.ok()?;
-        let theirs = Introduction::decode(&read_message(&mut reader).await.ok()?.body).ok()?;
-        Some(theirs.host)
-    };
-    tokio::time::timeout(CONNECT_TIMEOUT, meet).await.ok().flatten()
-}
+    /// Connects, and exchanges introductions. Gives the peer's, too.
+    pub(super) async fn open(
+        &self,
+        peer: SocketAddr,
+    ) -> Result<(Reading, Writing, Introduction), ClusterError> {
+        let (mut reader, mut writer) = tokio::io::split(self.connect(peer).await?);
+        write_message(&mut writer, self.introduction.encode()).await?;
+        let theirs = Introduction::decode(&read_first_message(&mut reader).await?.body)?;
+        Ok((reader, writer, theirs))
+    }
 
-/// Reads a peer's introduction, and answers with this node's, or why it is not listened to.
-pub(super) async fn meet(
-    reader: &mut Reading,
-    writer: &mut Writing,
-    own: Introduction,
-) -> Result<Peer, ClusterError> {
-    let theirs = Introduction::decode(&read_message(reader).await?.body).and_then(|theirs| {
+    async fn connect(&self, peer: SocketAddr) -> Result<Box<dyn Stream>, ClusterError> {
+        let stream = self.env.net.connect(peer).await.map_err(broke)?;
+        let Some(tls) = &self.tls else { return Ok(stream) };
+        let error = match tls.connect(stream, peer.ip()).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        match explain(&error) {
+            Some(reason) => Err(ClusterError::Tls(reason)),
+            // A node without TLS ends a connection that begins with it.
+            None if tls.is_optional() => self.env.net.connect(peer).await.map_err(broke),
+            None => Err(ClusterError::Tls(format!("{ENDED} ({error})"))),
+        }
+    }
+
+    /// Reads a peer's introduction, and answers with this node's, or why it is not listened to.
+    pub(super) async fn meet(
+        &self,
+        stream: Box<dyn Stream>,
+    ) -> Result<(Reading, Writing, Peer), ClusterError> {
+        let stream = match &self.tls {
+            Some(tls) => tls.accept(stream).await.map_err(broke)?,
+            None => stream,
+        };
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let theirs = Introduction::decode(&read_first_message(&mut reader).await?.body);
+        let peer = theirs.and_then(|theirs| self.admit(theirs));
+        let answer = peer
+            .as_ref()
+            .map_or_else(|error| Body::Failed(error.to_string()), |_| self.introduction.encode());
+        write_message(&mut writer, answer).await?;
+        Ok((reader, writer, peer?))
+    }
+
+    /// Whether somebody is listened to.
+    fn admit(&self, theirs: Introduction) -> Result<Peer, ClusterError> {
+        let own = self.introduction;
         let is_of_this_cluster = theirs.cluster == own.cluster;
         if !is_of_this_cluster && !theirs.cluster.is_nil() {
             return Err(ClusterError::Peer(format!(
@@ -115,8 +150,11 @@ pub(super) async fn meet(
             )));
         }
         Ok(Peer { host: theirs.host, is_of_this_cluster, members: 0 })
-    });
-    let answer = theirs.as_ref().map_or_else(|error| Body::Failed(error.to_string()), |_| own.encode());
-    write_message(writer, answer).await.map_err(|error| ClusterError::Peer(error.to_string()))?;
-    theirs
+    }
+
+    /// The host id of the node that listens at an address. None if none answers in time.
+    pub async fn who_is_at(&self, address: SocketAddr) -> Option<Uuid> {
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open(address)).await;
+        opened.ok()?.ok().map(|(_, _, theirs)| theirs.host)
+    }
 }

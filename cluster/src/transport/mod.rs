@@ -4,33 +4,41 @@
 //! A peer has a connection for each `Lane`, so that what keeps the cluster together never waits
 //! behind data, nor small requests behind large ones. The first frame on a connection, in both
 //! directions, says who speaks ([`Introduction`]): only members of the same cluster are listened to,
-//! and those who do not know one yet may ask about it.
+//! and those who do not know one yet may ask about it. With [`tls`] nothing is read before the other
+//! side has shown a certificate that is trusted.
 
+mod complaints;
 mod introduction;
+pub mod tls;
 mod wire;
 
-pub use introduction::{Introduction, Peer, who_is_at};
+pub use introduction::{Introduction, Link, Peer};
 
 use crate::error::ClusterError;
 use crate::message::{Body, Message};
+use complaints::Complaints;
 use dodona_env::Env;
 use dodona_env::collections::HashMap;
 use dodona_env::net::{BoxFuture, Stream};
 use dodona_types::codec::Reader;
-use introduction::{CONNECT_TIMEOUT, meet, open};
+use introduction::CONNECT_TIMEOUT;
 use parking_lot::Mutex;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use wire::{Reading, Writing, read_message, write_queue};
 
 /// Messages that wait for one peer on a lane before further ones are refused.
 const QUEUE_MESSAGES: usize = 4_096;
 /// Messages of more bytes have a lane of their own.
 const LARGE_BYTES: usize = 64 << 10;
+/// Peers that have not said yet who they are; others wait for their turn in the operating system.
+const MAX_STRANGERS: usize = 256;
+/// How long to wait after the operating system had no room for another connection.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Answers requests of peers.
 pub trait Handler: Send + Sync {
@@ -68,8 +76,8 @@ struct Connection {
 
 /// Connections to peers.
 pub struct Peers {
-    env: Env,
-    introduction: Introduction,
+    link: Link,
+    complaints: Arc<Complaints>,
     next_id: AtomicU64,
     connections: Mutex<HashMap<(SocketAddr, Lane), Connection>>,
 }
@@ -77,14 +85,15 @@ pub struct Peers {
 impl Peers {
     /// No connections yet.
     #[must_use]
-    pub fn new(env: Env, introduction: Introduction) -> Self {
-        Self { env, introduction, next_id: AtomicU64::new(1), connections: Mutex::default() }
+    pub fn new(link: Link) -> Self {
+        let complaints = Arc::new(Complaints::new(Arc::clone(&link.env.clock)));
+        Self { link, complaints, next_id: AtomicU64::new(1), connections: Mutex::default() }
     }
 
-    /// How this node introduces itself.
+    /// How this node connects to others.
     #[must_use]
-    pub const fn introduction(&self) -> Introduction {
-        self.introduction
+    pub const fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Sends a request and waits for the answer, at most `timeout`.
@@ -137,15 +146,14 @@ impl Peers {
         let connection = Connection { queue, waiting: Waiting::default() };
         connections.insert((peer, lane), connection.clone());
         let waiting = Arc::clone(&connection.waiting);
-        let (env, introduction) = (self.env.clone(), self.introduction);
-        self.env.tasks.spawn_local(async move {
-            let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(&env, peer, introduction)).await;
-            match opened {
-                Ok(Ok((reader, writer))) => {
-                    run_connection(&env, reader, writer, messages, &waiting).await;
+        let (link, complaints) = (self.link.clone(), Arc::clone(&self.complaints));
+        self.link.env.tasks.spawn_local(async move {
+            match open(&link, peer).await {
+                Ok((reader, writer)) => run_connection(&link.env, reader, writer, messages, &waiting).await,
+                Err(error @ ClusterError::Tls(_)) if complaints.is_due(peer) => {
+                    tracing::warn!(%peer, %error, "a peer is not spoken with");
                 }
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "a peer is not reached"),
-                Err(_) => tracing::debug!(%peer, "a peer is not reached in time"),
+                Err(error) => tracing::debug!(%peer, %error, "a peer is not reached"),
             }
             waiting.lock().clear();
         });
@@ -162,6 +170,17 @@ impl Peers {
 
 fn stale(version: &[u8]) -> ClusterError {
     Reader::new(version).u64().map_or_else(|error| ClusterError::Peer(error.to_string()), ClusterError::Stale)
+}
+
+/// A connection to a peer of this cluster, or of any if this node knows none yet.
+async fn open(link: &Link, peer: SocketAddr) -> Result<(Reading, Writing), ClusterError> {
+    let late = |_| ClusterError::Peer("it did not introduce itself in time".into());
+    let (reader, writer, theirs) =
+        tokio::time::timeout(CONNECT_TIMEOUT, link.open(peer)).await.map_err(late)??;
+    if !link.introduction.cluster.is_nil() && theirs.cluster != link.introduction.cluster {
+        return Err(ClusterError::Peer(format!("{peer} is of another cluster, {}", theirs.cluster)));
+    }
+    Ok((reader, writer))
 }
 
 async fn run_connection(
@@ -184,45 +203,66 @@ async fn run_connection(
     write_queue(&mut writer, &mut messages).await;
 }
 
-/// Accepts peers on `address` and answers their requests, until the listener fails.
+/// Accepts peers on `address` and answers their requests, for as long as it is polled.
 ///
 /// # Errors
 /// The address cannot be listened on.
 pub async fn serve(
-    env: Env,
+    link: Link,
     address: SocketAddr,
-    introduction: Introduction,
     handler: Arc<dyn Handler>,
 ) -> std::io::Result<impl Future<Output = ()> + 'static> {
-    let listener = env.net.listen(address).await?;
+    let listener = link.env.net.listen(address).await?;
     Ok(async move {
-        while let Ok((stream, address)) = listener.accept().await {
-            let peer = serve_peer(env.clone(), stream, introduction, Arc::clone(&handler));
-            env.tasks.spawn_local(async move {
-                if let Err(error) = peer.await {
-                    tracing::debug!(%address, %error, "a connection of a peer ends");
+        let complaints = Arc::new(Complaints::new(Arc::clone(&link.env.clock)));
+        let places = Arc::new(Semaphore::new(MAX_STRANGERS));
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, address)) => {
+                    let served = serve_peer(link.clone(), stream, place, Arc::clone(&handler));
+                    let complaints = Arc::clone(&complaints);
+                    link.env.tasks.spawn_local(async move {
+                        if let Err(error) = served.await {
+                            tell_of(&complaints, address, &error);
+                        }
+                    });
                 }
-            });
+                Err(error) => {
+                    tracing::warn!(%error, "a peer's connection could not be accepted");
+                    dodona_env::clock::sleep(ACCEPT_RETRY).await;
+                }
+            }
         }
     })
 }
 
+fn tell_of(complaints: &Complaints, address: SocketAddr, error: &ClusterError) {
+    // The port is another one each time.
+    if matches!(error, ClusterError::Tls(_)) && complaints.is_due(SocketAddr::new(address.ip(), 0)) {
+        tracing::warn!(%address, %error, "a peer is not listened to");
+    } else {
+        tracing::debug!(%address, %error, "a connection of a peer ends");
+    }
+}
+
 async fn serve_peer(
-    env: Env,
+    link: Link,
     stream: Box<dyn Stream>,
-    introduction: Introduction,
+    place: OwnedSemaphorePermit,
     handler: Arc<dyn Handler>,
 ) -> Result<(), ClusterError> {
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    let met = tokio::time::timeout(CONNECT_TIMEOUT, meet(&mut reader, &mut writer, introduction)).await;
-    let peer = met.map_err(|_| ClusterError::Peer("it did not introduce itself in time".into()))??;
+    let late = |_| ClusterError::Peer("it did not introduce itself in time".into());
+    let met = tokio::time::timeout(CONNECT_TIMEOUT, link.meet(stream)).await;
+    let (mut reader, mut writer, peer) = met.map_err(late)??;
+    drop(place);
+    let tasks = link.env.tasks;
     let (answers, mut to_write) = mpsc::channel(QUEUE_MESSAGES);
-    env.tasks.spawn_local(async move { write_queue(&mut writer, &mut to_write).await });
+    tasks.spawn_local(async move { write_queue(&mut writer, &mut to_write).await });
     loop {
         let Message { id, patience_micros, members, body } = read_message(&mut reader).await?;
         let peer = Peer { members, ..peer };
         let (handler, answers) = (Arc::clone(&handler), answers.clone());
-        env.tasks.spawn_local(async move {
+        tasks.spawn_local(async move {
             // Nobody waits for what comes later.
             let patience = Duration::from_micros(patience_micros);
             if let Ok(body) = tokio::time::timeout(patience, handler.handle(peer, body)).await {

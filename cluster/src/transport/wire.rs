@@ -1,24 +1,38 @@
 //! Messages on a connection.
 
+use super::tls::{SPEAKS_TLS, explain};
 use crate::error::ClusterError;
-use crate::message::{Body, Message, PREFIX_BYTES};
+use crate::message::{Body, MAX_FRAME_BYTES, Message, PREFIX_BYTES};
 use dodona_env::net::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
 /// Frames are gathered into one write up to about so many bytes.
 const WRITE_BYTES: usize = 256 << 10;
+/// The longest first frame: nobody knows yet who sends it. No beginning of TLS is the length of one.
+const FIRST_FRAME_BYTES: usize = 64 << 10;
 
 /// The side of a connection that is read.
 pub(super) type Reading = ReadHalf<Box<dyn Stream>>;
 /// The side of a connection that is written.
 pub(super) type Writing = WriteHalf<Box<dyn Stream>>;
 
+/// What a broken connection says.
+pub(super) fn broke(error: std::io::Error) -> ClusterError {
+    explain(&error).map_or_else(|| ClusterError::Peer(error.to_string()), ClusterError::Tls)
+}
+
 /// Writes a message that is no request.
-pub(super) async fn write_message(writer: &mut Writing, body: Body) -> std::io::Result<()> {
+pub(super) async fn write_message(writer: &mut Writing, body: Body) -> Result<(), ClusterError> {
     let mut buffer = Vec::new();
     Message { id: 0, patience_micros: 0, members: 0, body }.encode(&mut buffer);
-    writer.write_all(&buffer).await
+    write(writer, &buffer).await.map_err(broke)
+}
+
+/// Writes bytes. TLS keeps a part of them until it is flushed.
+async fn write(writer: &mut Writing, bytes: &[u8]) -> std::io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
 }
 
 /// Writes what is in the queue, many messages at once where there are many, until either ends.
@@ -32,18 +46,42 @@ pub(super) async fn write_queue(writer: &mut Writing, messages: &mut mpsc::Recei
         {
             message.encode(&mut buffer);
         }
-        if writer.write_all(&buffer).await.is_err() {
+        if write(writer, &buffer).await.is_err() {
             return;
         }
     }
 }
 
+/// The first message of a peer.
+pub(super) async fn read_first_message(reader: &mut Reading) -> Result<Message, ClusterError> {
+    let mut prefix = [0; PREFIX_BYTES];
+    let (begin, rest) = prefix.split_at_mut(4);
+    reader.read_exact(begin).await.map_err(broke)?;
+    // The head of a TLS record with a handshake or an alert (RFC 8446 section 5.1).
+    if matches!(begin, [0x15 | 0x16, 3, 1..=4, _]) {
+        return Err(ClusterError::Tls(SPEAKS_TLS.into()));
+    }
+    reader.read_exact(rest).await.map_err(broke)?;
+    read_behind(prefix, FIRST_FRAME_BYTES, reader).await
+}
+
 /// The next message.
 pub(super) async fn read_message(reader: &mut Reading) -> Result<Message, ClusterError> {
-    let broke = |error: std::io::Error| ClusterError::Peer(error.to_string());
     let mut prefix = [0; PREFIX_BYTES];
     reader.read_exact(&mut prefix).await.map_err(broke)?;
+    read_behind(prefix, MAX_FRAME_BYTES, reader).await
+}
+
+/// The rest of a message.
+async fn read_behind(
+    prefix: [u8; PREFIX_BYTES],
+    most: usize,
+    reader: &mut Reading,
+) -> Result<Message, ClusterError> {
     let (length, crc) = Message::prefix(prefix)?;
+    if length > most {
+        return Err(ClusterError::Peer(format!("a frame of {length} bytes before it is known whose")));
+    }
     let mut bytes = Vec::with_capacity(length.min(64 << 10));
     let read = reader.take(length as u64).read_to_end(&mut bytes).await.map_err(broke)?;
     if read < length {
