@@ -9,6 +9,8 @@
 
 mod complaints;
 mod introduction;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 mod wire;
 
@@ -183,6 +185,8 @@ async fn open(link: &Link, peer: SocketAddr) -> Result<(Reading, Writing), Clust
     Ok((reader, writer))
 }
 
+/// Runs a connection until one side of it ends; then the other one does, too. A connection that its
+/// peer has closed would else be taken for one that answers are still to come on.
 async fn run_connection(
     env: &Env,
     mut reader: Reading,
@@ -190,17 +194,32 @@ async fn run_connection(
     mut messages: mpsc::Receiver<Message>,
     waiting: &Waiting,
 ) {
+    let (reads, end_of_reading) = oneshot::channel::<()>();
+    let (writes, end_of_writing) = oneshot::channel::<()>();
     let answers = Arc::clone(waiting);
     env.tasks.spawn_local(async move {
-        while let Ok(message) = read_message(&mut reader).await {
-            if let Some(answer) = answers.lock().remove(&message.id) {
-                // The one who asked may have given up.
-                let _ = answer.send(message.body);
-            }
+        tokio::select! {
+            biased;
+            _ = end_of_writing => {}
+            () = read_answers(&mut reader, &answers) => {}
         }
-        answers.lock().clear();
+        drop(reads);
     });
-    write_queue(&mut writer, &mut messages).await;
+    tokio::select! {
+        biased;
+        _ = end_of_reading => {}
+        () = write_queue(&mut writer, &mut messages) => {}
+    }
+    drop(writes);
+}
+
+async fn read_answers(reader: &mut Reading, waiting: &Waiting) {
+    while let Ok(message) = read_message(reader).await {
+        if let Some(answer) = waiting.lock().remove(&message.id) {
+            // The one who asked may have given up.
+            let _ = answer.send(message.body);
+        }
+    }
 }
 
 /// Accepts peers on `address` and answers their requests, for as long as it is polled.

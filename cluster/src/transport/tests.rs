@@ -1,0 +1,45 @@
+use super::*;
+use uuid::Uuid;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn link(env: &Env, host: u128) -> Link {
+    let introduction = Introduction { cluster: Uuid::from_u128(9), host: Uuid::from_u128(host) };
+    Link::plain(env.clone(), introduction)
+}
+
+#[test]
+fn a_connection_that_the_peer_closed_is_opened_again_before_anything_is_asked_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = dodona_env::os::env(folder.path()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let there = link(&env, 2);
+        // It answers one request on each connection.
+        env.tasks.spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (mut reader, mut writer, _) = there.meet(stream).await.unwrap();
+                let Message { id, .. } = read_message(&mut reader).await.unwrap();
+                let (answers, mut queue) = mpsc::channel(1);
+                let answer = Message { id, patience_micros: 0, members: 0, body: Body::Mutated };
+                answers.send(answer).await.unwrap();
+                drop(answers);
+                write_queue(&mut writer, &mut queue).await;
+            }
+        });
+        let peers = Peers::new(link(&env, 1));
+        for _ in 0..3 {
+            assert_eq!(peers.ask(address, Body::Mutated, PATIENCE).await.unwrap(), Body::Mutated);
+            let is_closed =
+                || peers.connections.lock().values().all(|connection| connection.queue.is_closed());
+            let closed = async {
+                while !is_closed() {
+                    dodona_env::clock::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, closed).await.expect("it is seen to be closed");
+        }
+    });
+}
