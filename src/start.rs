@@ -84,6 +84,18 @@ pub struct StartArgs {
     /// Let nodes talk to each other without TLS on an address that other machines reach
     #[arg(long)]
     allow_plain_internode: bool,
+    /// PEM file of the node's certificate, for TLS between nodes
+    #[arg(long)]
+    internode_tls_certificate: Option<PathBuf>,
+    /// PEM file of that certificate's private key
+    #[arg(long)]
+    internode_tls_key: Option<PathBuf>,
+    /// PEM file of the authorities that sign certificates of nodes
+    #[arg(long)]
+    internode_tls_authority: Option<PathBuf>,
+    /// Talk to nodes without TLS as well, while a cluster goes over to it
+    #[arg(long)]
+    internode_tls_optional: bool,
     /// The node's data centre [default: datacenter1]
     #[arg(long = "dc")]
     data_center: Option<String>,
@@ -158,6 +170,7 @@ impl StartArgs {
         settings.advertise = self.advertise.or(settings.advertise);
         settings.allow_anonymous |= self.allow_anonymous;
         settings.allow_plain_internode |= self.allow_plain_internode;
+        settings.internode_tls_optional |= self.internode_tls_optional;
         if let Some(sync) = self.commit_log_sync {
             settings.commit_log_sync = match sync {
                 SyncArg::Periodic => CommitLogSync::Periodic,
@@ -176,9 +189,18 @@ impl StartArgs {
         }
         // What is read through the data directory's disk must not be relative to it.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let (certificate, key) = (&self.tls_certificate, &self.tls_key);
-        settings.tls_certificate = certificate.as_ref().or(settings.tls_certificate.as_ref()).map(absolute);
-        settings.tls_key = key.as_ref().or(settings.tls_key.as_ref()).map(absolute);
+        macro_rules! override_file {
+            ($($field:ident),*) => {
+                $(settings.$field = self.$field.as_ref().or(settings.$field.as_ref()).map(absolute);)*
+            };
+        }
+        override_file!(
+            tls_certificate,
+            tls_key,
+            internode_tls_certificate,
+            internode_tls_key,
+            internode_tls_authority
+        );
         Ok(settings)
     }
 

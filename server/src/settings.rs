@@ -66,6 +66,22 @@ pub struct Settings {
     pub seeds: Vec<String>,
     /// Let nodes talk to each other without TLS on an address that other machines reach.
     pub allow_plain_internode: bool,
+    /// PEM file of the node's certificate, and of those between it and an authority's; with it,
+    /// `internode_tls_key` and `internode_tls_authority` nodes talk to each other by TLS, and a node
+    /// that shows no certificate of the authority is not listened to. It has to name the node's
+    /// address, and has to be for servers and for clients.
+    pub internode_tls_certificate: Option<PathBuf>,
+    /// PEM file of that certificate's private key.
+    pub internode_tls_key: Option<PathBuf>,
+    /// PEM file of the authorities that sign the certificates of nodes; several while a cluster goes
+    /// over from one to another.
+    pub internode_tls_authority: Option<PathBuf>,
+    /// A node that connects to another checks that the certificate names the other one's address.
+    /// Without it, whoever has any node's certificate can pass for every node.
+    pub internode_tls_verify_address: bool,
+    /// Talk to nodes without TLS as well, while a cluster goes over to it: no one is kept out by TLS
+    /// for as long.
+    pub internode_tls_optional: bool,
     /// Address of the HTTP service for administration and metrics (`/metrics`, `/health`).
     pub admin_listen: IpAddr,
     /// Port of the HTTP service for administration and metrics; 0 takes a free one.
@@ -138,6 +154,11 @@ impl Default for Settings {
             internode_port: 7000,
             seeds: Vec::new(),
             allow_plain_internode: false,
+            internode_tls_certificate: None,
+            internode_tls_key: None,
+            internode_tls_authority: None,
+            internode_tls_verify_address: true,
+            internode_tls_optional: false,
             admin_listen: Ipv4Addr::LOCALHOST.into(),
             admin_port: 7199,
             cluster_name: "Test Cluster".into(),
@@ -238,11 +259,13 @@ impl Settings {
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return conflict("tls_certificate and tls_key go together: set both or none".into());
         }
+        self.check_internode_tls()?;
         if !self.seed_addresses()?.is_empty() && !self.serves_peers() {
             return conflict(format!(
-                "nodes would talk to each other on {} without TLS: set allow_plain_internode = true \
-                 (--allow-plain-internode) if that network is yours alone",
-                self.advertise.unwrap_or(self.listen)
+                "nodes would talk to each other on {} without TLS: set internode_tls_certificate, \
+                 internode_tls_key and internode_tls_authority (and not internode_tls_optional), or \
+                 allow_plain_internode = true (--allow-plain-internode) if that network is yours alone",
+                self.internode_address()
             ));
         }
         if self.num_tokens == 0 {
@@ -254,6 +277,42 @@ impl Settings {
         Ok(())
     }
 
+    fn check_internode_tls(&self) -> Result<(), SettingsError> {
+        let conflict = |text: &str| Err(SettingsError::Conflict(text.into()));
+        let files = [&self.internode_tls_certificate, &self.internode_tls_key, &self.internode_tls_authority];
+        match files.iter().filter(|file| file.is_some()).count() {
+            3 => Ok(()),
+            0 if self.internode_tls_optional => conflict(
+                "internode_tls_optional needs internode_tls_certificate, internode_tls_key and \
+                 internode_tls_authority: without them there is no TLS between nodes",
+            ),
+            0 => Ok(()),
+            _ => conflict(
+                "internode_tls_certificate, internode_tls_key and internode_tls_authority go together: set \
+                 all three or none",
+            ),
+        }
+    }
+
+    /// Certificate and key for clients, if they connect by TLS.
+    pub(crate) fn client_files(&self) -> Option<[&PathBuf; 2]> {
+        Some([self.tls_certificate.as_ref()?, self.tls_key.as_ref()?])
+    }
+
+    /// Certificate, key and authority for other nodes, if they connect by TLS.
+    pub(crate) fn internode_files(&self) -> Option<[&PathBuf; 3]> {
+        Some([
+            self.internode_tls_certificate.as_ref()?,
+            self.internode_tls_key.as_ref()?,
+            self.internode_tls_authority.as_ref()?,
+        ])
+    }
+
+    /// Address at which other nodes reach this one.
+    pub(crate) fn internode_address(&self) -> IpAddr {
+        self.advertise.unwrap_or(self.listen)
+    }
+
     /// Address on which clients connect.
     #[must_use]
     pub const fn native(&self) -> SocketAddr {
@@ -263,7 +322,7 @@ impl Settings {
     /// The settings of the node beneath, whose clients connect to `port`.
     #[must_use]
     pub fn node(&self, port: u16) -> NodeSettings {
-        let address = self.advertise.unwrap_or(self.listen);
+        let address = self.internode_address();
         NodeSettings {
             cluster_name: self.cluster_name.clone(),
             data_center: self.data_center.clone(),
@@ -287,7 +346,8 @@ impl Settings {
 
     /// Plain traffic between nodes stays on this machine, unless the operator says otherwise.
     fn serves_peers(&self) -> bool {
-        self.allow_plain_internode || self.advertise.unwrap_or(self.listen).is_loopback()
+        let is_encrypted = self.internode_files().is_some() && !self.internode_tls_optional;
+        is_encrypted || self.allow_plain_internode || self.internode_address().is_loopback()
     }
 
     /// The seeds' addresses.
@@ -402,6 +462,36 @@ mod tests {
     fn a_value_of_the_wrong_type_is_named_with_its_line() {
         let error = Settings::parse("\n\nport = \"x\"\n").unwrap_err();
         assert!(error.to_string().starts_with("line 3: "), "{error}");
+    }
+
+    #[test]
+    fn nodes_talk_on_other_addresses_by_tls_or_where_it_is_said() {
+        let files = |count: usize| {
+            let file = |index: usize| (index < count).then(|| PathBuf::from("x.pem"));
+            Settings {
+                listen: "10.0.0.1".parse().unwrap(),
+                seeds: vec!["10.0.0.1".into()],
+                allow_anonymous: true,
+                internode_tls_certificate: file(0),
+                internode_tls_key: file(1),
+                internode_tls_authority: file(2),
+                ..Settings::default()
+            }
+        };
+        let says = |settings: &Settings, text: &str| {
+            let error = settings.check().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        };
+        says(&files(0), "without TLS: set internode_tls_certificate");
+        says(&files(1), "set all three or none");
+        says(&files(2), "set all three or none");
+        assert_eq!(files(3).check(), Ok(()));
+        assert_eq!(files(3).node(1).internode.port(), 7000);
+        let optional = Settings { internode_tls_optional: true, ..files(3) };
+        says(&optional, "without TLS");
+        assert_eq!(optional.node(1).internode.port(), 0, "nobody connects");
+        assert_eq!(Settings { allow_plain_internode: true, ..optional }.check(), Ok(()));
+        says(&Settings { internode_tls_optional: true, ..files(0) }, "internode_tls_optional needs");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::errands::Errands;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::settings::Settings;
+use crate::tls::Certificates;
 use crate::told::Told;
 use dodona_cluster::Node;
 use dodona_env::watch;
@@ -38,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) errands: Errands,
     pub(crate) metrics: Metrics,
     pub(crate) authenticator: Authenticator,
-    pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
+    pub(crate) certificates: Arc<Certificates>,
     /// What clients have been told of prepared statements.
     pub(crate) told: Told,
     /// What happened, for the clients that registered for it.

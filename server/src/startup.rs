@@ -15,18 +15,17 @@ use crate::metrics::Metrics;
 use crate::registry::{Registry, View};
 use crate::settings::{Settings, SettingsError};
 use crate::shared::{Phase, Shared};
-use crate::tls;
+use crate::tls::{self, Certificates};
 use crate::told::Told;
 use crate::worker::Worker;
 use dodona_cluster::gossip::state::Key;
-use dodona_cluster::{ClusterError, Node, membership};
+use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
 use dodona_env::net::{Accepted, Listener};
 use dodona_env::{Env, os, watch};
 use dodona_query::{CqlError, Processor, system_tables};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc as blocking};
 use std::thread::JoinHandle;
@@ -160,8 +159,9 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     let (clients, native) = listen(&env, settings.native(), "clients", "--port").await?;
     let admin = SocketAddr::new(settings.admin_listen, settings.admin_port);
     let (operators, admin) = listen(&env, admin, "administration", "--admin-port").await?;
-    let tls = open_tls(&env, &settings)?;
-    let node_settings = settings.node(native.port());
+    let certificates = Arc::new(Certificates::open(&env, &settings).map_err(StartError::Tls)?);
+    env.tasks.spawn_local(tls::follow_files(Arc::clone(&certificates), env.tasks, tls::LOOK_PERIOD));
+    let node_settings = NodeSettings { internode_tls: certificates.nodes(), ..settings.node(native.port()) };
     membership::enter(&env, &node_settings).await?;
     let node = Node::start(env, node_settings, system_tables::builtin())?;
     node.spawn_workers();
@@ -184,7 +184,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
         node,
         processor,
         authenticator,
-        tls,
+        certificates,
         told: Told::default(),
         events: broadcast::channel(MAX_EVENTS).0,
         phase: watch::channel(Phase::Serving).0,
@@ -209,18 +209,6 @@ async fn listen(
     let listener = env.net.listen(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
-}
-
-fn open_tls(env: &Env, settings: &Settings) -> Result<Option<tokio_rustls::TlsAcceptor>, StartError> {
-    let (Some(certificate), Some(key)) = (&settings.tls_certificate, &settings.tls_key) else {
-        return Ok(None);
-    };
-    let read = |path: &Path| {
-        let name = path.to_string_lossy();
-        env.disk.read(&name).map_err(|error| StartError::Tls(format!("{name}: {error}")))
-    };
-    let acceptor = tls::acceptor(&read(certificate)?, &read(key)?).map_err(StartError::Tls)?;
-    Ok(Some(acceptor))
 }
 
 fn other_thread(
@@ -332,7 +320,7 @@ async fn connect(worker: Rc<Worker>, accepted: Accepted) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection could not be taken up"),
     };
-    match worker.shared.tls.clone() {
+    match worker.shared.certificates.clients() {
         None => connection::serve(worker, stream, peer).await,
         Some(acceptor) => match tokio::time::timeout(connection::LOGIN_TIME, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => connection::serve(worker, Box::new(stream), peer).await,

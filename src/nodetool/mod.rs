@@ -168,6 +168,8 @@ enum NodetoolCommand {
     Compactionstats,
     /// Bring everything to the disk
     Drain,
+    /// Use certificates for TLS whose files have changed, without waiting until that is noticed
+    Reloadssl,
     /// Take the node out of the cluster once others have what it holds; then it can be stopped
     Decommission,
     /// Take a node that is down out of the cluster
@@ -324,6 +326,7 @@ fn change(
         NodetoolCommand::Clearsnapshot { tag, all, keyspace } => {
             return clear_snapshots(post, tag.as_deref(), *all, keyspace.as_deref());
         }
+        NodetoolCommand::Reloadssl => post("reloadssl")?,
         NodetoolCommand::Decommission => post("decommission")?,
         NodetoolCommand::Removenode { host } => {
             post(&format!("removenode{}", query(&[("host", Some(host))])))?

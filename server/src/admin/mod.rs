@@ -5,7 +5,7 @@
 //! `compactionthroughput`, `autocompaction`, `repairs`, `streamthroughput`; `POST` below
 //! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
 //! `clearsnapshot`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`,
-//! `streamthroughput`, `decommission`, `removenode`. Which tables are meant,
+//! `streamthroughput`, `reloadssl`, `decommission`, `removenode`. Which tables are meant,
 //! and the rest, is in the query: see [`Target`].
 
 mod cluster;
@@ -65,6 +65,7 @@ fn api() -> Router<Arc<Shared>> {
         .route("/streamthroughput", get(repair::stream_throughput).post(repair::set_stream_throughput))
         .route("/stop", post(operations::stop))
         .route("/drain", post(operations::drain))
+        .route("/reloadssl", post(operations::reload_certificates))
         .route("/decommission", post(membership::decommission))
         .route("/removenode", post(membership::remove_node))
         .route(

@@ -162,3 +162,11 @@ pub(super) async fn drain(State(shared): State<Arc<Shared>>) -> Answer {
     drained.map_err(|error| Failed::Internal(error.to_string()))?;
     Ok(Json(json!({})))
 }
+
+/// Takes certificates into use whose files have changed.
+pub(super) async fn reload_certificates(State(shared): State<Arc<Shared>>) -> Answer {
+    let certificates = Arc::clone(&shared.certificates);
+    let reloaded = shared.node.env.tasks.blocking(move || certificates.reload()).await;
+    reloaded.map_err(|error| Failed::Internal(error.to_string()))?.map_err(Failed::Refused)?;
+    Ok(Json(json!({})))
+}
