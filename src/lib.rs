@@ -1,6 +1,7 @@
 //! The embedding API of Dodona, and the commands of its binary.
 
 pub mod bench;
+pub mod certificates;
 pub mod cluster;
 pub mod dataset;
 pub mod nodetool;

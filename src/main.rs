@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use dodona::bench::{self, BenchArgs};
+use dodona::certificates::{self, CertificatesArgs};
 use dodona::cluster::{self, ClusterArgs};
 use dodona::dataset::{self, DatasetArgs};
 use dodona::nodetool::{self, NodetoolArgs};
@@ -29,6 +30,8 @@ enum Command {
     Nodetool(Box<NodetoolArgs>),
     /// Several nodes on this machine
     Cluster(ClusterArgs),
+    /// An authority and certificates for TLS
+    Certificates(CertificatesArgs),
     /// Load a node and measure it
     Bench(Box<BenchArgs>),
     /// Rows of mixed types made from a seed, to load and to compare
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Some(Command::Shell(args)) => shell::run(&args).map_err(|error| error.to_string()),
         Some(Command::Nodetool(args)) => nodetool::run(&args).map_err(|error| error.to_string()),
         Some(Command::Cluster(args)) => cluster::run(&args).map_err(|error| error.to_string()),
+        Some(Command::Certificates(args)) => certificates::run(&args).map_err(|error| error.to_string()),
         Some(Command::Bench(args)) => bench::run(&args).map_err(|error| error.to_string()),
         Some(Command::Dataset(args)) => dataset::run(&args).map_err(|error| error.to_string()),
     };

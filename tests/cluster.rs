@@ -5,6 +5,7 @@
     reason = "a test of processes: real sockets, pipes and files"
 )]
 
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -39,6 +40,10 @@ fn free_network() -> [u8; 3] {
 #[derive(Clone)]
 struct Place {
     data: PathBuf,
+    /// Certificate, key and authority, if it speaks by TLS.
+    certificates: Option<[PathBuf; 3]>,
+    /// It speaks without TLS as well.
+    is_tls_optional: bool,
     port: u16,
     internode: u16,
     admin: u16,
@@ -47,7 +52,25 @@ struct Place {
 impl Place {
     fn new(directory: &Path, name: &str) -> Self {
         let [port, internode, admin] = std::array::from_fn(|_| free_port());
-        Self { data: directory.join(name), port, internode, admin }
+        Self {
+            data: directory.join(name),
+            certificates: None,
+            is_tls_optional: false,
+            port,
+            internode,
+            admin,
+        }
+    }
+
+    /// With certificates of a directory.
+    fn with_certificates(self, directory: &Path) -> Self {
+        let files = ["127.0.0.1.pem", "127.0.0.1.key", "authority.pem"].map(|name| directory.join(name));
+        Self { certificates: Some(files), ..self }
+    }
+
+    /// What the node here has said.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.data.with_extension("log")).unwrap_or_default()
     }
 
     fn command(&self, seed: u16) -> Command {
@@ -57,7 +80,21 @@ impl Place {
             .args(["--internode-port", &self.internode.to_string(), "--admin-port", &self.admin.to_string()])
             .args(["--seeds", &format!("127.0.0.1:{seed}"), "--data"])
             .arg(&self.data);
+        let flags = ["--internode-tls-certificate", "--internode-tls-key", "--internode-tls-authority"];
+        for (flag, file) in flags.iter().zip(self.certificates.iter().flatten()) {
+            command.arg(flag).arg(file);
+        }
+        if self.is_tls_optional {
+            command.arg("--internode-tls-optional");
+        }
         command
+    }
+
+    /// A node that may not get ready.
+    fn spawn(&self, seed: u16) -> Node {
+        let log = OpenOptions::new().create(true).append(true).open(self.data.with_extension("log")).unwrap();
+        let process = self.command(seed).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        Node { place: self.clone(), process }
     }
 
     /// The message of a node that cannot start here.
@@ -72,10 +109,9 @@ impl Place {
     }
 
     fn start(&self, seed: u16) -> Node {
-        let process = self.command(seed).stdout(Stdio::null()).spawn().unwrap();
-        let mut node = Node { place: self.clone(), process };
+        let mut node = self.spawn(seed);
         until("the node is ready", || {
-            assert!(node.process.try_wait().unwrap().is_none(), "the node has ended");
+            assert!(node.process.try_wait().unwrap().is_none(), "the node has ended: {}", self.log());
             TcpStream::connect((Ipv4Addr::LOCALHOST, node.place.port)).is_ok()
                 && node.run("nodetool", &["status"]).status.success()
         });
@@ -136,10 +172,13 @@ impl Drop for Node {
 
 /// Three nodes that see each other, and the first one's port for others.
 fn three(directory: &Path) -> (Vec<Node>, u16) {
-    let places = ["one", "two", "three"].map(|name| Place::new(directory, name));
+    start_all(&["one", "two", "three"].map(|name| Place::new(directory, name)))
+}
+
+fn start_all(places: &[Place]) -> (Vec<Node>, u16) {
     let seed = places[0].internode;
     let nodes: Vec<Node> = places.iter().map(|place| place.start(seed)).collect();
-    until("all see all", || nodes.iter().all(|node| node.sees_up() == 3));
+    until("all see all", || nodes.iter().all(|node| node.sees_up() == nodes.len()));
     (nodes, seed)
 }
 
@@ -289,6 +328,69 @@ fn a_node_that_cannot_belong_here_is_refused_with_what_to_do() {
     assert!(copied.contains("copied") && copied.contains("an empty data directory"), "{copied}");
 }
 
+/// Certificates of an authority of their own.
+fn certificates(directory: PathBuf) -> PathBuf {
+    let made =
+        Command::new(BINARY).arg("certificates").arg(&directory).args(["--host", "127.0.0.1"]).output();
+    let made = made.unwrap();
+    assert!(made.status.success(), "{made:?}");
+    directory
+}
+
+#[test]
+fn nodes_with_certificates_are_a_cluster_and_strangers_stay_outside() {
+    let directory = tempfile::tempdir().unwrap();
+    let ours = certificates(directory.path().join("ours"));
+    let places =
+        ["one", "two", "three"].map(|name| Place::new(directory.path(), name).with_certificates(&ours));
+    let (nodes, seed) = start_all(&places);
+    nodes[1].cql(SCHEMA);
+    nodes[0].cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (1, 'by TLS')");
+    assert!(nodes[2].cql("CONSISTENCY QUORUM; SELECT v FROM ks.t WHERE k = 1").contains("by TLS"));
+    let foreign = certificates(directory.path().join("theirs"));
+    let foreign = Place::new(directory.path(), "foreign").with_certificates(&foreign);
+    let plain = Place::new(directory.path(), "plain");
+    let _strangers = [foreign.spawn(seed), plain.spawn(seed)];
+    until("the strangers and the seed say why", || {
+        foreign.log().contains("its certificate is not signed by an authority of internode_tls_authority")
+            && plain.log().contains("it speaks TLS, and this node does not: set internode_tls_certificate")
+            && places[0].log().contains("a peer is not listened to")
+    });
+    let status = nodes[0].nodetool(&["status", "system_traces"]);
+    assert_eq!(status.matches("127.0.0.1:").count(), 3, "{status}");
+    // Other certificates of the same authority.
+    for name in ["127.0.0.1.pem", "127.0.0.1.key"] {
+        std::fs::remove_file(ours.join(name)).unwrap();
+    }
+    let lacking = nodes[0].run("nodetool", &["reloadssl"]);
+    assert!(String::from_utf8_lossy(&lacking.stderr).contains("127.0.0.1.pem: "), "{lacking:?}");
+    certificates(ours);
+    assert_eq!(nodes[0].nodetool(&["reloadssl"]), "");
+    nodes[1].cql("CONSISTENCY ALL; INSERT INTO ks.t (k, v) VALUES (2, 'still')");
+}
+
+#[test]
+fn a_cluster_goes_over_to_tls_one_node_after_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let ours = certificates(directory.path().join("ours"));
+    let plain = ["one", "two", "three"].map(|name| Place::new(directory.path(), name));
+    let (mut nodes, seed) = start_all(&plain);
+    nodes[0].cql(SCHEMA);
+    for is_tls_optional in [true, false] {
+        for place in &plain {
+            let place = Place { is_tls_optional, ..place.clone() }.with_certificates(&ours);
+            nodes.remove(0).kill();
+            nodes.push(place.start(seed));
+            until("all see all", || nodes.iter().all(|node| node.sees_up() == 3));
+            nodes[2].cql("CONSISTENCY ALL; INSERT INTO ks.t (k, v) VALUES (1, 'on the way')");
+            nodes[0].cql("CONSISTENCY ALL; SELECT v FROM ks.t WHERE k = 1");
+        }
+    }
+    let stranger = Place::new(directory.path(), "stranger");
+    let _stranger = stranger.spawn(seed);
+    until("no one is spoken with in plain", || stranger.log().contains("it speaks TLS"));
+}
+
 #[test]
 fn a_cluster_on_this_machine_goes_up_and_down() {
     let directory = tempfile::tempdir().unwrap();
@@ -305,7 +407,7 @@ fn a_cluster_on_this_machine_goes_up_and_down() {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     };
-    let up = run(&["up", "2", "--data-centers", "2", "--first", &first]).unwrap();
+    let up = run(&["up", "2", "--tls", "--data-centers", "2", "--first", &first]).unwrap();
     assert_eq!(up.matches("  up\n").count(), 2, "{up}");
     assert!(up.contains("datacenter2") && up.contains(&format!("http://{a}.{b}.{c}.2:7199")), "{up}");
     let again = run(&["up"]).unwrap_err();
@@ -315,6 +417,11 @@ fn a_cluster_on_this_machine_goes_up_and_down() {
             .map(str::to_owned);
     let taken = String::from_utf8(Command::new(BINARY).args(other).output().unwrap().stderr).unwrap();
     assert!(taken.contains("is taken by ") && taken.contains("--first"), "{taken}");
+    let mut internode = TcpStream::connect((first.as_str(), 7000)).unwrap();
+    internode.write_all(&[0xff; 64]).unwrap();
+    let mut alert = [0; 2];
+    internode.read_exact(&mut alert).unwrap();
+    assert_eq!(alert, [0x15, 3], "nodes speak by TLS");
     run(&["kill", "2"]).unwrap();
     assert_eq!(run(&["status"]).unwrap().matches("stopped\n").count(), 1);
     assert_eq!(run(&["restart", "2"]).unwrap().matches("  up\n").count(), 2);

@@ -2,8 +2,8 @@
 //! own on loopback.
 //!
 //! What belongs to a cluster lies in its directory: `cluster.json` is the `plan`, `node1` the data
-//! of the first node, `node1.log` what it says and `node1.pid` its process while it runs. Nodes run
-//! on when the command ends.
+//! of the first node, `node1.log` what it says and `node1.pid` its process while it runs;
+//! `certificates` are there if nodes speak by TLS. Nodes run on when the command ends.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -44,6 +44,9 @@ enum ClusterCommand {
         /// Address of the first node; the others have those behind it
         #[arg(long, default_value = "127.0.0.1")]
         first: Ipv4Addr,
+        /// Nodes speak to each other by TLS, with certificates that are made
+        #[arg(long)]
+        tls: bool,
     },
     /// Which nodes run
     Status,
@@ -100,8 +103,8 @@ pub fn run(args: &ClusterArgs) -> Result<(), ClusterError> {
     let failed = |error| ClusterError::Io(args.dir.display().to_string(), error);
     let dir = std::path::absolute(&args.dir).map_err(failed)?;
     match &args.command {
-        ClusterCommand::Up { nodes, data_centers, first } => {
-            let plan = Plan::enter(&dir, *nodes, *data_centers, *first)?;
+        ClusterCommand::Up { nodes, data_centers, first, tls } => {
+            let plan = Plan::enter(&dir, *nodes, *data_centers, *first, *tls)?;
             up(&plan)
         }
         ClusterCommand::Status => print(&Plan::open(&dir)?),

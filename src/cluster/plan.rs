@@ -1,6 +1,7 @@
 //! Which nodes a cluster has, and where.
 
 use super::ClusterError;
+use crate::certificates;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -8,6 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// The file that remembers it.
 const FILE: &str = "cluster.json";
+/// The folder of certificates, where nodes speak by TLS.
+const CERTIFICATES: &str = "certificates";
+/// Days for which they are valid: some ten years.
+const CERTIFICATE_DAYS: u32 = 3_650;
 /// Nodes without a number given.
 const NODES: u8 = 3;
 const CLIENTS_PORT: u16 = 9042;
@@ -57,6 +62,8 @@ impl PlannedNode {
 pub(super) struct Plan {
     pub(super) dir: PathBuf,
     pub(super) nodes: Vec<PlannedNode>,
+    /// Nodes speak to each other by TLS.
+    pub(super) tls: bool,
 }
 
 impl Plan {
@@ -66,6 +73,7 @@ impl Plan {
         nodes: Option<u8>,
         data_centers: u8,
         first: Ipv4Addr,
+        tls: bool,
     ) -> Result<Self, ClusterError> {
         if dir.join(FILE).exists() {
             let plan = Self::open(dir)?;
@@ -75,10 +83,14 @@ impl Plan {
                     dir.display(),
                     plan.nodes.len()
                 ))),
+                _ if tls && !plan.tls => Err(ClusterError::Refused(format!(
+                    "{} holds a cluster without TLS: leave --tls out, or choose another directory with --dir",
+                    dir.display()
+                ))),
                 _ => Ok(plan),
             };
         }
-        let plan = Self::new(dir, nodes.unwrap_or(NODES), data_centers, first)?;
+        let plan = Self::new(dir, nodes.unwrap_or(NODES), data_centers, first, tls)?;
         let failed = |error| ClusterError::Io(dir.display().to_string(), error);
         std::fs::create_dir_all(dir).map_err(failed)?;
         if std::fs::read_dir(dir).map_err(failed)?.next().is_some() {
@@ -86,6 +98,11 @@ impl Plan {
                 "{} is not empty and holds no cluster: choose another directory with --dir",
                 dir.display()
             )));
+        }
+        if tls {
+            let hosts: Vec<String> = plan.nodes.iter().map(|node| node.address.to_string()).collect();
+            certificates::make(&dir.join(CERTIFICATES), &hosts, CERTIFICATE_DAYS)
+                .map_err(|error| ClusterError::Refused(error.to_string()))?;
         }
         std::fs::write(dir.join(FILE), plan.to_json().to_string()).map_err(failed)?;
         Ok(plan)
@@ -108,7 +125,13 @@ impl Plan {
         })
     }
 
-    fn new(dir: &Path, nodes: u8, data_centers: u8, first: Ipv4Addr) -> Result<Self, ClusterError> {
+    fn new(
+        dir: &Path,
+        nodes: u8,
+        data_centers: u8,
+        first: Ipv4Addr,
+        tls: bool,
+    ) -> Result<Self, ClusterError> {
         let refused = |text: &str| Err(ClusterError::Refused(text.to_owned()));
         if nodes == 0 || data_centers == 0 || data_centers > nodes {
             return refused("a cluster has one node or more, and no more data centres than nodes");
@@ -128,7 +151,14 @@ impl Plan {
             let data_center = format!("datacenter{}", index % data_centers + 1);
             PlannedNode::new(dir, usize::from(index) + 1, Ipv4Addr::new(a, b, c, d + index), &data_center)
         };
-        Ok(Self { dir: dir.to_owned(), nodes: (0..nodes).map(node).collect() })
+        Ok(Self { dir: dir.to_owned(), nodes: (0..nodes).map(node).collect(), tls })
+    }
+
+    /// Certificate, key and authority of a node, if nodes speak by TLS.
+    pub(super) fn certificates(&self, node: &PlannedNode) -> Option<[PathBuf; 3]> {
+        let dir = self.dir.join(CERTIFICATES);
+        let [certificate, key] = certificates::files_of(&dir, &node.address.to_string());
+        self.tls.then(|| [certificate, key, dir.join(certificates::AUTHORITY)])
     }
 
     /// The node of this number.
@@ -141,7 +171,7 @@ impl Plan {
 
     fn to_json(&self) -> Value {
         let node = |node: &PlannedNode| json!({ "address": node.address, "data_center": node.data_center });
-        json!({ "nodes": self.nodes.iter().map(node).collect::<Vec<_>>() })
+        json!({ "nodes": self.nodes.iter().map(node).collect::<Vec<_>>(), "tls": self.tls })
     }
 
     fn from_json(dir: &Path, json: &Value) -> Option<Self> {
@@ -149,7 +179,9 @@ impl Plan {
             let address = node["address"].as_str()?.parse().ok()?;
             Some(PlannedNode::new(dir, index + 1, address, node["data_center"].as_str()?))
         });
-        Some(Self { dir: dir.to_owned(), nodes: nodes.collect::<Option<_>>()? })
+        // Clusters that were made before it was noted are without.
+        let tls = json["tls"].as_bool().unwrap_or(false);
+        Some(Self { dir: dir.to_owned(), nodes: nodes.collect::<Option<_>>()?, tls })
     }
 }
 
@@ -159,7 +191,7 @@ mod tests {
 
     #[test]
     fn nodes_have_addresses_in_a_row_and_data_centres_in_turn() {
-        let plan = Plan::new(Path::new("/c"), 3, 2, Ipv4Addr::new(127, 0, 1, 5)).unwrap();
+        let plan = Plan::new(Path::new("/c"), 3, 2, Ipv4Addr::new(127, 0, 1, 5), false).unwrap();
         let places: Vec<_> =
             plan.nodes.iter().map(|node| (node.address.to_string(), node.data_center.as_str())).collect();
         let expected =
@@ -173,7 +205,7 @@ mod tests {
     #[test]
     fn a_cluster_that_cannot_be_is_refused() {
         let new = |nodes, data_centers, first: [u8; 4]| {
-            Plan::new(Path::new("/c"), nodes, data_centers, Ipv4Addr::from(first)).is_err()
+            Plan::new(Path::new("/c"), nodes, data_centers, Ipv4Addr::from(first), false).is_err()
         };
         assert!(new(0, 1, [127, 0, 0, 1]) && new(2, 3, [127, 0, 0, 1]) && new(3, 1, [10, 0, 0, 1]));
         assert!(new(10, 1, [127, 0, 0, 250]) && !new(3, 3, [127, 0, 0, 1]));
@@ -183,12 +215,20 @@ mod tests {
     fn a_directory_keeps_its_plan_and_others_files_are_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let dir = directory.path().join("c");
-        let made = Plan::enter(&dir, Some(2), 1, Ipv4Addr::LOCALHOST).unwrap();
-        assert_eq!(Plan::enter(&dir, None, 1, Ipv4Addr::LOCALHOST).unwrap(), made);
-        let other = Plan::enter(&dir, Some(3), 1, Ipv4Addr::LOCALHOST).unwrap_err();
+        let enter = |dir: &Path, nodes, tls| Plan::enter(dir, nodes, 1, Ipv4Addr::LOCALHOST, tls);
+        let made = enter(&dir, Some(2), false).unwrap();
+        assert_eq!(made.certificates(&made.nodes[0]), None);
+        assert_eq!(enter(&dir, None, false).unwrap(), made);
+        let other = enter(&dir, Some(3), false).unwrap_err();
         assert!(other.to_string().contains("holds a cluster of 2 nodes"), "{other}");
-        let taken = Plan::enter(directory.path(), None, 1, Ipv4Addr::LOCALHOST).unwrap_err();
+        let plain = enter(&dir, None, true).unwrap_err();
+        assert!(plain.to_string().contains("holds a cluster without TLS"), "{plain}");
+        let taken = enter(directory.path(), None, false).unwrap_err();
         assert!(taken.to_string().contains("is not empty"), "{taken}");
+        let encrypted = enter(&directory.path().join("e"), Some(2), true).unwrap();
+        assert_eq!(enter(&encrypted.dir, None, false).unwrap(), encrypted);
+        let files = encrypted.nodes.iter().flat_map(|node| encrypted.certificates(node).unwrap());
+        assert!(files.into_iter().all(|file| file.exists()));
         let none = Plan::open(directory.path()).unwrap_err();
         assert!(none.to_string().contains("`dodona cluster up` makes one"), "{none}");
     }

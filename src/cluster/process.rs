@@ -33,8 +33,13 @@ pub(super) fn start(plan: &Plan, node: &PlannedNode) -> Result<(), ClusterError>
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get) / plan.nodes.len();
     let (address, first) = (node.address.to_string(), plan.nodes[0].internode().to_string());
     let (clients, internode) = (node.clients().port().to_string(), node.internode().port().to_string());
-    let process = Command::new(&binary)
-        .arg("start")
+    let mut command = Command::new(&binary);
+    command.arg("start");
+    let flags = ["--internode-tls-certificate", "--internode-tls-key", "--internode-tls-authority"];
+    for (flag, file) in flags.iter().zip(plan.certificates(node).into_iter().flatten()) {
+        command.arg(flag).arg(file);
+    }
+    let process = command
         .arg("--data")
         .arg(&node.data)
         .args(["--listen", &address, "--port", &clients, "--internode-port", &internode])
