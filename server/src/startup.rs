@@ -160,6 +160,11 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     let admin = SocketAddr::new(settings.admin_listen, settings.admin_port);
     let (operators, admin) = listen(&env, admin, "administration", "--admin-port").await?;
     let certificates = Arc::new(Certificates::open(&env, &settings).map_err(StartError::Tls)?);
+    if settings.internode_tls_optional {
+        tracing::warn!(
+            "internode_tls_optional is set: nodes without TLS are spoken with, until it is not any more"
+        );
+    }
     env.tasks.spawn_local(tls::follow_files(Arc::clone(&certificates), env.tasks, tls::LOOK_PERIOD));
     let node_settings = NodeSettings { internode_tls: certificates.nodes(), ..settings.node(native.port()) };
     membership::enter(&env, &node_settings).await?;
