@@ -81,6 +81,9 @@ pub struct StartArgs {
     /// Where nodes of the cluster may be found: addresses, with a port if it is not --internode-port
     #[arg(long, value_delimiter = ',')]
     seeds: Option<Vec<String>>,
+    /// The member whose place a new node takes, which has to be down: its host id or address
+    #[arg(long, value_name = "HOST_ID|ADDRESS")]
+    replace: Option<String>,
     /// Let nodes talk to each other without TLS on an address that other machines reach
     #[arg(long)]
     allow_plain_internode: bool,
@@ -168,6 +171,7 @@ impl StartArgs {
             log_level
         );
         settings.advertise = self.advertise.or(settings.advertise);
+        settings.replace = self.replace.clone().or(settings.replace);
         settings.allow_anonymous |= self.allow_anonymous;
         settings.allow_plain_internode |= self.allow_plain_internode;
         settings.internode_tls_optional |= self.internode_tls_optional;

@@ -25,6 +25,15 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// As [`until`], for what takes longer: that a node which was killed is taken for dead.
+fn until_slow(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < 3 * PATIENCE, "not after {:?}: {what}", 3 * PATIENCE);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 /// A port that nobody listens on.
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
@@ -91,9 +100,9 @@ impl Place {
     }
 
     /// A node that may not get ready.
-    fn spawn(&self, seed: u16) -> Node {
+    fn spawn(&self, seed: u16, more: &[&str]) -> Node {
         let log = OpenOptions::new().create(true).append(true).open(self.data.with_extension("log")).unwrap();
-        let process = self.command(seed).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let process = self.command(seed).args(more).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Node { place: self.clone(), process }
     }
 
@@ -109,7 +118,11 @@ impl Place {
     }
 
     fn start(&self, seed: u16) -> Node {
-        let mut node = self.spawn(seed);
+        self.start_with(seed, &[])
+    }
+
+    fn start_with(&self, seed: u16, more: &[&str]) -> Node {
+        let mut node = self.spawn(seed, more);
         until("the node is ready", || {
             assert!(node.process.try_wait().unwrap().is_none(), "the node has ended: {}", self.log());
             TcpStream::connect((Ipv4Addr::LOCALHOST, node.place.port)).is_ok()
@@ -298,6 +311,53 @@ fn what_a_node_has_lost_a_repair_brings_back() {
 }
 
 #[test]
+fn a_lost_node_is_replaced_under_its_address_and_another_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    // What it alone holds goes with it.
+    nodes[0].cql("CREATE KEYSPACE one WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}; CREATE TABLE one.t (k int PRIMARY KEY)");
+    let rows = (0..200).map(|k| format!("INSERT INTO ks.t (k, v) VALUES ({k}, 'value {k}');"));
+    nodes[0].cql(&format!("CONSISTENCY ALL; {}", rows.collect::<String>()));
+    nodes[0].cql("INSERT INTO ks.t (k, v) VALUES (300, 'once') IF NOT EXISTS");
+    let host_of = |node: &Node, place: &Place| {
+        let status = node.nodetool(&["status", "ks"]);
+        let line = status.lines().find(|line| line.contains(&format!(":{} ", place.internode)));
+        line.unwrap_or_else(|| panic!("{status}")).split_whitespace().rev().nth(1).unwrap().to_owned()
+    };
+    let is_down = |node: &Node| node.nodetool(&["status", "ks"]).contains("\nDN  ");
+    let lost = nodes.pop().unwrap().kill();
+    let host = host_of(&nodes[0], &lost);
+    until_slow("it is seen to be down", || nodes.iter().all(is_down));
+    nodes[1].cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (301, 'meanwhile')");
+    let place = Place { data: directory.path().join("new"), ..lost.clone() };
+    let unknown = place.refused(seed, &["--replace", "127.0.0.9"]);
+    assert!(
+        unknown.contains("127.0.0.9, which it is to replace, is not a member") && unknown.contains(&host),
+        "{unknown}"
+    );
+    let other_rack = place.refused(seed, &["--replace", &host, "--rack", "r9"]);
+    assert!(other_rack.contains("rack `r9`"), "{other_rack}");
+    let new = place.start_with(seed, &["--replace", &host]);
+    until("all see three", || nodes.iter().chain([&new]).all(|node| node.sees_up() == 3));
+    assert!(!nodes[0].nodetool(&["status", "ks"]).contains(&host));
+    let again = Place { data: lost.data.clone(), ..Place::new(directory.path(), "unused") };
+    let again = again.refused(seed, &[]);
+    assert!(again.contains("was removed from its cluster"), "{again}");
+    let second = nodes.pop().unwrap().kill();
+    let host = host_of(&nodes[0], &second);
+    let alive = nodes[0].run("nodetool", &["removenode", &host_of(&nodes[0], &place)]);
+    assert!(String::from_utf8(alive.stderr).unwrap().contains("use decommission on it"));
+    until_slow("the other is seen to be down", || is_down(&nodes[0]));
+    nodes[0].nodetool(&["removenode", &host]);
+    assert!(!new.nodetool(&["status", "ks"]).contains(&host));
+    assert_eq!(new.nodetool(&["status", "one"]).matches("\nUN  ").count(), 2);
+    nodes.clear();
+    let count = new.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
+    assert!(count.lines().any(|line| line.trim() == "202"), "{count}");
+}
+
+#[test]
 fn a_node_that_cannot_belong_here_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let (mut nodes, seed) = three(directory.path());
@@ -350,7 +410,7 @@ fn nodes_with_certificates_are_a_cluster_and_strangers_stay_outside() {
     let foreign = certificates(directory.path().join("theirs"));
     let foreign = Place::new(directory.path(), "foreign").with_certificates(&foreign);
     let plain = Place::new(directory.path(), "plain");
-    let _strangers = [foreign.spawn(seed), plain.spawn(seed)];
+    let _strangers = [foreign.spawn(seed, &[]), plain.spawn(seed, &[])];
     until("the strangers and the seed say why", || {
         foreign.log().contains("its certificate is not signed by an authority of internode_tls_authority")
             && plain.log().contains("it speaks TLS, and this node does not: set internode_tls_certificate")
@@ -387,7 +447,7 @@ fn a_cluster_goes_over_to_tls_one_node_after_another() {
         }
     }
     let stranger = Place::new(directory.path(), "stranger");
-    let _stranger = stranger.spawn(seed);
+    let _stranger = stranger.spawn(seed, &[]);
     until("no one is spoken with in plain", || stranger.log().contains("it speaks TLS"));
 }
 

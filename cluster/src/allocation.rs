@@ -32,7 +32,8 @@ pub fn tokens_for(
     replication_factor: usize,
 ) -> Vec<Token> {
     let stays = |member: &&Member| {
-        member.data_center == data_center && !matches!(member.status, Status::Leaving | Status::Departing)
+        member.data_center == data_center
+            && !matches!(member.status, Status::Leaving | Status::Removing | Status::Departing)
     };
     let existing: Vec<(&str, &[Token])> =
         members.iter().filter(stays).map(|member| (&*member.rack, &*member.tokens)).collect();

@@ -15,7 +15,7 @@ use crate::metadata::message::{Answer, Request};
 use crate::metadata::store::Store;
 use crate::metadata::{Change, MetadataLog, Outcome};
 use crate::node::{Node, NodeSettings};
-use crate::ring::{Member, Status};
+use crate::ring::{Member, Status, is_given_up};
 use crate::transport::{Introduction, Link, Peers};
 use dodona_env::Env;
 use dodona_storage::DirectoryLock;
@@ -101,7 +101,11 @@ async fn join(
     seeds: &[SocketAddr],
 ) -> Result<(), ClusterError> {
     for seed in seeds.iter().cycle() {
-        let request = Request::Join(Box::new(settings.member(host, Vec::new())), settings.num_tokens);
+        let member = Box::new(settings.member(host, Vec::new()));
+        let request = match &settings.replace {
+            Some(replaced) => Request::Replace(member, replaced.clone()),
+            None => Request::Join(member, settings.num_tokens),
+        };
         match ask(peers, *seed, &request, 2 * ANSWER).await {
             Ok(Answer::Joined(_, metadata)) => {
                 Store::create(Arc::clone(&env.disk), (*metadata).clone(), &[], false)?;
@@ -145,6 +149,54 @@ impl Node {
         Answer::Failed("members change all the time".into())
     }
 
+    /// Takes a new member in that takes the place of another one, which is named by its host id or address.
+    pub(crate) async fn take_in_place_of(&self, member: Member, replaced: &str) -> Answer {
+        let metadata = self.metadata.metadata();
+        let is_meant = |other: &&Member| {
+            other.host.to_string() == replaced
+                || other.internode.to_string() == replaced
+                || other.internode.ip().to_string() == replaced
+        };
+        if let Some(known) = metadata.member(member.host) {
+            if matches!(known.status, Status::Replacing(_)) && known.internode == member.internode {
+                return Answer::Joined(self.info.identity.cluster, metadata);
+            }
+            return Answer::Refused(format!("{} is a member already", member.host));
+        }
+        let mut meant = metadata.members.values().filter(is_meant);
+        let other = match (meant.next(), meant.next()) {
+            (Some(other), None) => other,
+            (Some(_), Some(_)) => {
+                return Answer::Refused(format!(
+                    "several members have the address {replaced}: name the one to replace by its host id"
+                ));
+            }
+            (None, _) => {
+                let hosts: Vec<String> = metadata
+                    .members
+                    .values()
+                    .map(|member| format!("{} at {}", member.host, member.internode))
+                    .collect();
+                return Answer::Refused(format!(
+                    "{replaced}, which it is to replace, is not a member: those are {}",
+                    hosts.join(", ")
+                ));
+            }
+        };
+        if self.gossiper.live().is_alive(other.host) {
+            return Answer::Failed(format!("{}, which it is to replace, still answers", other.host));
+        }
+        let (status, tokens) = (Status::Replacing(other.host), other.tokens.clone());
+        let member = Box::new(Member { tokens, status, ..member });
+        match self.metadata.append(Change::Join { expected: metadata.members_version, member }).await {
+            Ok(Outcome::Applied(_)) => Answer::Joined(self.info.identity.cluster, self.metadata.metadata()),
+            Ok(Outcome::Conflict) => Answer::Failed("members change at the same time".into()),
+            Ok(Outcome::Busy(reason)) => Answer::Failed(reason),
+            Ok(Outcome::Refused(reason)) => Answer::Refused(reason),
+            Err(error) => Answer::Failed(error.to_string()),
+        }
+    }
+
     /// Completes what the log says of this node: one that joins fetches its data and becomes a full
     /// member, one that leaves goes on with that; one whose address has changed says so.
     ///
@@ -173,9 +225,9 @@ impl Node {
             // From now on everybody writes to both sides, or has stopped to read one of them.
             self.barrier(metadata.version).await;
             match from {
-                Status::Joining => self.fetch_until_done().await?,
-                Status::Leaving => self.have_others_fetch(host).await?,
-                Status::Arriving | Status::Departing | Status::Normal => {}
+                Status::Joining | Status::Replacing(_) => self.fetch_until_done().await?,
+                Status::Leaving | Status::Removing => self.have_others_fetch(host).await?,
+                Status::Arriving | Status::Succeeding(_) | Status::Departing | Status::Normal => {}
             }
             match self.change_members(Change::Advance { host, from }).await {
                 Ok(()) => {}
@@ -190,7 +242,7 @@ impl Node {
         }
     }
 
-    /// Waits until all members have applied a version, but for those that are down.
+    /// Waits until all members have applied a version, but for those that are down or given up.
     async fn barrier(&self, version: u64) {
         if self.env.mutants.has("members-are-not-fenced") {
             return;
@@ -198,7 +250,7 @@ impl Node {
         let live = self.gossiper.live();
         let metadata = self.metadata.metadata();
         let others = metadata.members.values().filter(|member| member.host != self.info.identity.host);
-        for member in others {
+        for member in others.filter(|member| !is_given_up(metadata.members.values(), member)) {
             let began = self.env.clock.mono();
             loop {
                 let reached = ask(&self.peers, member.internode, &Request::Reach(version), ANSWER).await;
@@ -224,11 +276,13 @@ impl Node {
         let metadata = self.metadata.metadata();
         let member = metadata.member(host);
         let member = member.ok_or_else(|| ClusterError::Invalid(format!("{host} is not a member")))?;
+        let is_own = host == self.info.identity.host;
         match member.status {
-            Status::Normal => self.change_members(Change::Leave(host)).await?,
+            Status::Normal if is_own => self.change_members(Change::Leave(host)).await?,
+            Status::Normal | Status::Leaving if !is_own => self.change_members(Change::Remove(host)).await?,
             // It never owned anything.
-            Status::Joining => return self.change_members(Change::Cancel(host)).await,
-            Status::Arriving | Status::Leaving | Status::Departing => {}
+            status if status.is_new() => return self.change_members(Change::Cancel(host)).await,
+            _ => {}
         }
         self.complete(host).await
     }

@@ -20,9 +20,17 @@ pub enum Status {
     Normal,
     /// Others fetch what it holds. They are written to already; it alone is read.
     Leaving,
+    /// It is down, and others fetch what it holds from those that hold the same.
+    Removing,
     /// Others have what it held, and are read. It is still written to, as long as a node may not have
     /// heard of it.
     Departing,
+    /// It fetches what the member with this host id holds, which is down. It is written to already, and
+    /// not read.
+    Replacing(Uuid),
+    /// It has that and is read. The other one is still written to, as long as a node may not have heard of
+    /// it; it is no member any more once that is over.
+    Succeeding(Uuid),
 }
 
 impl Status {
@@ -31,8 +39,9 @@ impl Status {
     pub const fn next(self) -> Option<Self> {
         match self {
             Self::Joining => Some(Self::Arriving),
-            Self::Arriving | Self::Normal => Some(Self::Normal),
-            Self::Leaving => Some(Self::Departing),
+            Self::Replacing(other) => Some(Self::Succeeding(other)),
+            Self::Arriving | Self::Succeeding(_) | Self::Normal => Some(Self::Normal),
+            Self::Leaving | Self::Removing => Some(Self::Departing),
             Self::Departing => None,
         }
     }
@@ -40,7 +49,13 @@ impl Status {
     /// True for a member whose ranges are read.
     #[must_use]
     pub const fn is_read(self) -> bool {
-        matches!(self, Self::Arriving | Self::Normal | Self::Leaving)
+        matches!(self, Self::Arriving | Self::Normal | Self::Leaving | Self::Removing | Self::Succeeding(_))
+    }
+
+    /// True for a member that is new, and not read yet.
+    #[must_use]
+    pub const fn is_new(self) -> bool {
+        matches!(self, Self::Joining | Self::Replacing(_))
     }
 }
 
@@ -78,23 +93,34 @@ impl Ring {
     /// The ring of these members as it is read.
     #[must_use]
     pub fn new(members: impl Into<Arc<[Member]>>) -> Self {
-        Self::of(members.into(), Status::is_read)
+        Self::of(members.into(), Status::is_read, |status| match status {
+            Status::Succeeding(other) => Some(other),
+            _ => None,
+        })
     }
 
     /// The ring on the other side of the change that is under way: as it will be, or as it was. It is
     /// written to as well. The members and their places are the same.
     #[must_use]
     pub fn other_side(&self) -> Self {
-        Self::of(Arc::clone(&self.members), |status| {
-            matches!(status, Status::Joining | Status::Normal | Status::Departing)
+        let owns = |status: Status| status.is_new() || matches!(status, Status::Normal | Status::Departing);
+        Self::of(Arc::clone(&self.members), owns, |status| match status {
+            Status::Replacing(other) => Some(other),
+            _ => None,
         })
     }
 
-    fn of(members: Arc<[Member]>, owns: impl Fn(Status) -> bool) -> Self {
+    /// The ring of the members of which `owns` is true, but for those in whose place others are.
+    fn of(
+        members: Arc<[Member]>,
+        owns: impl Fn(Status) -> bool,
+        in_place_of: impl Fn(Status) -> Option<Uuid>,
+    ) -> Self {
+        let replaced: Vec<Uuid> = members.iter().filter_map(|member| in_place_of(member.status)).collect();
         let mut tokens: Vec<(Token, MemberIndex)> = members
             .iter()
             .enumerate()
-            .filter(|(_, member)| owns(member.status))
+            .filter(|(_, member)| owns(member.status) && !replaced.contains(&member.host))
             .flat_map(|(index, member)| member.tokens.iter().map(move |token| (*token, index)))
             .collect();
         tokens.sort_unstable();
@@ -105,6 +131,21 @@ impl Ring {
     #[must_use]
     pub fn is_changing(&self) -> bool {
         self.members.iter().any(|member| member.status != Status::Normal)
+    }
+
+    /// True for a member that is given up: it is removed, or another one takes its place.
+    #[must_use]
+    pub fn is_given_up(&self, index: MemberIndex) -> bool {
+        is_given_up(self.members.iter(), &self.members[index])
+    }
+
+    /// True for a member that clients are told of: it does not still fetch its data, and no other is read
+    /// in its place.
+    #[must_use]
+    pub fn is_shown(&self, index: MemberIndex) -> bool {
+        let shown = &self.members[index];
+        !shown.status.is_new()
+            && self.members.iter().all(|member| member.status != Status::Succeeding(shown.host))
     }
 
     /// All members.
@@ -144,6 +185,12 @@ impl Ring {
         let before = self.tokens.iter().cycle().skip(self.tokens.len().saturating_sub(1));
         before.zip(&self.tokens).map(|((start, _), (end, _))| TokenRange { start: *start, end: *end })
     }
+}
+
+/// True for one of the members that is given up: it is removed, or another one takes its place.
+pub fn is_given_up<'a>(mut members: impl Iterator<Item = &'a Member>, member: &Member) -> bool {
+    let takes_its_place = |other: &Member| matches!(other.status, Status::Replacing(host) | Status::Succeeding(host) if host == member.host);
+    member.status == Status::Removing || members.any(takes_its_place)
 }
 
 /// Tokens that cut the ring into `count` equal parts for each of `nodes`, for the node `index`:

@@ -4,7 +4,6 @@
 use crate::convert::schema_change;
 use crate::shared::Shared;
 use dodona_cluster::gossip::state::Key;
-use dodona_cluster::ring::Status;
 use dodona_protocol::response::{Event, StatusChange, TopologyChange};
 use dodona_query::outcome::{ChangeKind, ChangeTarget, SchemaEvent};
 use dodona_types::UserType;
@@ -104,10 +103,10 @@ fn members(shared: &Shared) -> BTreeMap<Uuid, (SocketAddr, bool)> {
             (endpoint.host, endpoint.alive && ready)
         })
         .collect();
-    let own = shared.node.info.identity.host;
-    let others = placement.ring.members().iter().filter(|member| member.host != own);
-    let full = others.filter(|member| member.status != Status::Joining);
-    full.map(|member| (member.host, (member.native, serves.get(&member.host).copied().unwrap_or(false))))
+    let members = placement.ring.members().iter().enumerate();
+    let others = members.filter(|(index, _)| *index != placement.local && placement.ring.is_shown(*index));
+    others
+        .map(|(_, member)| (member.host, (member.native, serves.get(&member.host).copied().unwrap_or(false))))
         .collect()
 }
 

@@ -64,6 +64,9 @@ pub struct Settings {
     /// not `internode_port`. A node that is the first of its own seeds begins a cluster if no other
     /// knows one; a node without seeds begins one at once.
     pub seeds: Vec<String>,
+    /// The member whose place this node takes in its seeds' cluster if it is new: its host id or address.
+    /// It has to be down.
+    pub replace: Option<String>,
     /// Let nodes talk to each other without TLS on an address that other machines reach.
     pub allow_plain_internode: bool,
     /// PEM file of the node's certificate, and of those between it and an authority's; with it,
@@ -153,6 +156,7 @@ impl Default for Settings {
             advertise: None,
             internode_port: 7000,
             seeds: Vec::new(),
+            replace: None,
             allow_plain_internode: false,
             internode_tls_certificate: None,
             internode_tls_key: None,
@@ -260,6 +264,9 @@ impl Settings {
             return conflict("tls_certificate and tls_key go together: set both or none".into());
         }
         self.check_internode_tls()?;
+        if self.replace.is_some() && self.seeds.is_empty() {
+            return conflict("replace needs seeds: nodes of the cluster that has lost a member".into());
+        }
         if !self.seed_addresses()?.is_empty() && !self.serves_peers() {
             return conflict(format!(
                 "nodes would talk to each other on {} without TLS: set internode_tls_certificate, \
@@ -331,6 +338,7 @@ impl Settings {
             internode: SocketAddr::new(address, if self.serves_peers() { self.internode_port } else { 0 }),
             num_tokens: self.num_tokens,
             seeds: self.seed_addresses().unwrap_or_default(),
+            replace: self.replace.clone(),
             members: Vec::new(),
             engine: self.engine(),
             timeouts: Timeouts {

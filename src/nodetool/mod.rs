@@ -175,7 +175,8 @@ enum NodetoolCommand {
     /// Take a node that is down out of the cluster
     Removenode {
         /// Its host id, as `status` shows it
-        host: String,
+        #[arg(value_name = "HOST_ID")]
+        id: String,
     },
     /// The release that the node is compatible with
     Version,
@@ -328,9 +329,7 @@ fn change(
         }
         NodetoolCommand::Reloadssl => post("reloadssl")?,
         NodetoolCommand::Decommission => post("decommission")?,
-        NodetoolCommand::Removenode { host } => {
-            post(&format!("removenode{}", query(&[("host", Some(host))])))?
-        }
+        NodetoolCommand::Removenode { id } => post(&format!("removenode{}", query(&[("host", Some(id))])))?,
         _ => post("drain")?,
     };
     drop(answer);

@@ -6,7 +6,7 @@
 //! Integers are little-endian; the count and lengths are varints.
 
 use crate::liveness::Liveness;
-use crate::ring::{Member, MemberIndex, Status};
+use crate::ring::{Member, MemberIndex};
 use dodona_env::Random;
 use dodona_types::codec::{DecodeError, Reader, put_length_prefixed, put_varint};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub fn keepers(
     let Member { data_center, rack: local_rack, .. } = &members[local];
     let of_data_center = |index: &MemberIndex| {
         let member = &members[*index];
-        member.data_center == *data_center && member.status != Status::Joining
+        member.data_center == *data_center && !member.status.is_new()
     };
     let present: Vec<MemberIndex> = (0..members.len()).filter(of_data_center).collect();
     if present == [local] {
@@ -143,6 +143,7 @@ pub fn due(written_micros: i64, now_micros: i64, write_timeout: Duration, gc_gra
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::Status;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use std::net::SocketAddr;

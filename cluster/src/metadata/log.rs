@@ -281,7 +281,13 @@ impl ReplicatedLog {
                 Ok(()) => Answer::Version(self.store.metadata().version),
                 Err(error) => Answer::Failed(error.to_string()),
             },
-            Request::Who | Request::Fetch | Request::Join(..) => return None,
+            Request::For(number, request) => {
+                if self.store.metadata().number_of(self.host) != Some(number) {
+                    return Some(Answer::Failed(format!("this is not member {number}")));
+                }
+                return Box::pin(self.handle(*request)).await;
+            }
+            Request::Who | Request::Fetch | Request::Join(..) | Request::Replace(..) => return None,
         };
         Some(answer)
     }

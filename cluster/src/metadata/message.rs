@@ -34,6 +34,10 @@ pub enum Request {
     Fetch,
     /// Take a new member in, whose tokens are yet to be chosen.
     Join(Box<Member>, usize),
+    /// Take a new member in, in the place of the one with this host id or address.
+    Replace(Box<Member>, String),
+    /// Of Raft, for the member of this number: another one may have its address by now.
+    For(u64, Box<Request>),
 }
 
 /// An answer.

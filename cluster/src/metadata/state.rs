@@ -36,6 +36,8 @@ pub enum Change {
     },
     /// The member begins to hand on what it holds.
     Leave(Uuid),
+    /// The member is down for good: others take over what it holds from those that hold the same.
+    Remove(Uuid),
     /// The member goes on as if it had never begun to leave; one that joins is given up.
     Cancel(Uuid),
     /// The member is reached elsewhere, or has other tokens ahead.
@@ -64,6 +66,7 @@ impl fmt::Display for Change {
             Self::Join { member, .. } => write!(formatter, "{} joins", member.host),
             Self::Advance { host, from } => write!(formatter, "{host} is no longer {from:?}"),
             Self::Leave(host) => write!(formatter, "{host} leaves"),
+            Self::Remove(host) => write!(formatter, "{host} is removed"),
             Self::Cancel(host) => write!(formatter, "{host} is left as it was"),
             Self::Moved { host, internode, .. } => write!(formatter, "{host} is at {internode}"),
             Self::Confirm { epoch, members } => {
@@ -148,12 +151,20 @@ impl Metadata {
                 if *expected != self.members_version {
                     return Err(Outcome::Conflict);
                 }
-                self.refuse_join(member)?;
+                match member.status {
+                    Status::Replacing(host) => self.refuse_replacement(member, host)?,
+                    _ => self.refuse_join(member)?,
+                }
                 next.last_number += 1;
                 next.members.insert(next.last_number, Member::clone(member));
             }
             Change::Advance { host, from } => match from.next() {
-                Some(to) => next.set_status(*host, *from, to)?,
+                Some(to) => {
+                    next.set_status(*host, *from, to)?;
+                    if let Status::Succeeding(other) = from {
+                        next.members.retain(|_, member| member.host != *other);
+                    }
+                }
                 None => {
                     let number = self.known(*host)?;
                     next.members
@@ -163,18 +174,22 @@ impl Metadata {
                 }
             },
             Change::Leave(host) => {
-                self.refuse_while_changing(*host)?;
-                if self.members.values().filter(|member| member.status == Status::Normal).count() == 1 {
-                    return Err(Outcome::Refused(format!("{host} is the only member that holds data")));
-                }
+                self.refuse_to_lose(*host)?;
                 next.set_status(*host, Status::Normal, Status::Leaving)?;
+            }
+            Change::Remove(host) => {
+                self.refuse_to_lose(*host)?;
+                // It may have begun to leave before it was lost.
+                if next.set_status(*host, Status::Leaving, Status::Removing).is_err() {
+                    next.set_status(*host, Status::Normal, Status::Removing)?;
+                }
             }
             Change::Cancel(host) => {
                 let number = self.known(*host)?;
-                if self.members[&number].status == Status::Joining {
-                    next.members.remove(&number);
-                } else {
-                    next.set_status(*host, Status::Leaving, Status::Normal)?;
+                match self.members[&number].status {
+                    status if status.is_new() => drop(next.members.remove(&number)),
+                    Status::Removing => next.set_status(*host, Status::Removing, Status::Normal)?,
+                    _ => next.set_status(*host, Status::Leaving, Status::Normal)?,
                 }
             }
             Change::Moved { host, internode, native } => {
@@ -197,9 +212,9 @@ impl Metadata {
         let taken = self.members.values().find(|member| member.internode == internode && member.host != host);
         taken.map_or(Ok(()), |member| {
             Err(Outcome::Refused(format!(
-                "{internode} is the address of {}: if that node has lost its data, remove it first \
-                 (nodetool removenode {}, on another node)",
-                member.host, member.host
+                "{internode} is the address of {}: if that node has lost its data, start with --replace {}, or \
+                 remove it first (nodetool removenode {}, on another node)",
+                member.host, member.host, member.host
             )))
         })
     }
@@ -215,6 +230,40 @@ impl Metadata {
             Some(token) => Err(Outcome::Refused(format!("the token {token} is taken"))),
             None => Ok(()),
         }
+    }
+
+    /// A member takes the place of one that stays as it is until then.
+    fn refuse_replacement(&self, member: &Member, host: Uuid) -> Result<(), Outcome> {
+        let replaced = &self.members[&self.known(host)?];
+        if replaced.status != Status::Normal {
+            return Err(Outcome::Busy(format!("{host} is {:?}", replaced.status)));
+        }
+        let differs = |what: &str, own: &str, other: &str| {
+            Err(Outcome::Refused(format!(
+                "the node has {what} `{own}`, and {host}, which it is to replace, `{other}`"
+            )))
+        };
+        if member.data_center != replaced.data_center {
+            return differs("data centre", &member.data_center, &replaced.data_center);
+        }
+        if member.rack != replaced.rack {
+            return differs("rack", &member.rack, &replaced.rack);
+        }
+        if member.tokens != replaced.tokens {
+            return Err(Outcome::Conflict);
+        }
+        let mut others = self.clone();
+        others.members.retain(|_, other| other.host != host);
+        others.refuse_join(member)
+    }
+
+    fn refuse_to_lose(&self, host: Uuid) -> Result<(), Outcome> {
+        self.refuse_while_changing(host)?;
+        let mut holders = self.members.values().filter(|member| member.status == Status::Normal);
+        if holders.all(|member| member.host == host) {
+            return Err(Outcome::Refused(format!("{host} is the only member that holds data")));
+        }
+        Ok(())
     }
 
     /// One member joins or leaves at a time: so each knows from whom it takes what.
@@ -238,6 +287,7 @@ impl Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::Ring;
 
     fn member(number: u8, status: Status) -> Member {
         Member {
@@ -276,6 +326,52 @@ mod tests {
         let three = join(&gone, 3).unwrap();
         assert_eq!(three.number_of(Uuid::from_u128(3)), Some(3));
         assert_eq!((one.version, three.version, three.members_version), (1, 8, 8));
+    }
+
+    #[test]
+    fn a_member_takes_the_place_of_another_with_its_tokens_and_address() {
+        let two =
+            Metadata::of_members([member(1, Status::Normal), member(2, Status::Normal)], Schema::default());
+        let [host, other] = [3, 2].map(Uuid::from_u128);
+        let new = Member { host, status: Status::Replacing(other), ..two.members[&2].clone() };
+        let join = |member: Member| Change::Join { expected: 1, member: Box::new(member) };
+        let refused = [
+            Member { rack: "r2".into(), ..new.clone() },
+            Member { data_center: "dc2".into(), ..new.clone() },
+            Member { internode: two.members[&1].internode, ..new.clone() },
+            Member { status: Status::Replacing(Uuid::from_u128(9)), ..new.clone() },
+        ];
+        for member in refused {
+            assert!(matches!(apply(&two, &join(member.clone())), Err(Outcome::Refused(_))), "{member:?}");
+        }
+        let replacing = apply(&two, &join(new)).unwrap();
+        assert_eq!(apply(&replacing, &Change::Cancel(host)).unwrap().members, two.members);
+        let ring_of = |metadata: &Metadata| Ring::new(metadata.members.values().cloned().collect::<Vec<_>>());
+        let owner = |ring: &Ring| {
+            let index = ring.walk(Token(2)).next().unwrap();
+            ring.members()[index].host
+        };
+        let advance = |metadata: &Metadata, from| apply(metadata, &Change::Advance { host, from }).unwrap();
+        let before = ring_of(&replacing);
+        assert_eq!((owner(&before), owner(&before.other_side())), (other, host));
+        let succeeding = advance(&replacing, Status::Replacing(other));
+        let behind = ring_of(&succeeding);
+        assert_eq!((owner(&behind), owner(&behind.other_side())), (host, other));
+        let replaced = advance(&succeeding, Status::Succeeding(other));
+        assert_eq!((replaced.member(other), replaced.members[&3].status), (None, Status::Normal));
+    }
+
+    #[test]
+    fn one_that_was_leaving_can_be_removed_and_stays_if_that_is_given_up() {
+        let two =
+            Metadata::of_members([member(1, Status::Normal), member(2, Status::Normal)], Schema::default());
+        let host = Uuid::from_u128(2);
+        let leaving = apply(&two, &Change::Leave(host)).unwrap();
+        let removing = apply(&leaving, &Change::Remove(host)).unwrap();
+        assert_eq!(removing.members[&2].status, Status::Removing);
+        assert_eq!(apply(&removing, &Change::Cancel(host)).unwrap().members, two.members);
+        let last = Change::Remove(Uuid::from_u128(1));
+        assert!(matches!(apply(&removing, &last), Err(Outcome::Refused(_) | Outcome::Busy(_))));
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Node {
         match request {
             Request::Who => Answer::Cluster(self.info.identity.cluster, self.info.cluster_name.clone()),
             Request::Join(member, tokens) => self.take_in(*member, tokens).await,
+            Request::Replace(member, replaced) => self.take_in_place_of(*member, &replaced).await,
             Request::Fetch => self.take_over(),
             request => {
                 let reaches = matches!(request, Request::Reach(_));

@@ -30,6 +30,8 @@ pub struct NodeSettings {
     /// Where nodes of the cluster may be found by a node that is new. A node whose own address is the
     /// first begins a cluster if no other knows one; one without seeds begins a cluster at once.
     pub seeds: Vec<SocketAddr>,
+    /// The member whose place a new node takes, which is down: its host id or its address.
+    pub replace: Option<String>,
     /// The members to begin a cluster with, this node among them (known by its `internode` address);
     /// empty to begin it alone, and for others to join.
     pub members: Vec<Member>,
@@ -57,6 +59,7 @@ impl Default for NodeSettings {
             internode: address(7000),
             num_tokens: 16,
             seeds: Vec::new(),
+            replace: None,
             members: Vec::new(),
             engine: EngineSettings::default(),
             timeouts: Timeouts::default(),

@@ -140,7 +140,8 @@ impl Node {
 
     fn still_leaves(&self, leaver: Uuid) -> Result<(), ClusterError> {
         let metadata = self.metadata.metadata();
-        let leaves = metadata.member(leaver).is_some_and(|member| member.status == Status::Leaving);
+        let status = metadata.member(leaver).map(|member| member.status);
+        let leaves = matches!(status, Some(Status::Leaving | Status::Removing));
         leaves
             .then_some(())
             .ok_or_else(|| ClusterError::Invalid(format!("the leaving of {leaver} was given up")))

@@ -34,8 +34,10 @@ pub(super) fn gossiper(
 pub(super) fn tell_of(gossiper: &Gossiper, member: &Member) {
     let status = match member.status {
         Status::Joining => "BOOT",
-        Status::Arriving | Status::Normal => "NORMAL",
+        Status::Replacing(_) => "BOOT_REPLACE",
+        Status::Arriving | Status::Succeeding(_) | Status::Normal => "NORMAL",
         Status::Leaving | Status::Departing => "LEAVING",
+        Status::Removing => "removing",
     };
     let first = member.tokens.first().map_or_else(String::new, ToString::to_string);
     for (key, value) in [

@@ -59,7 +59,13 @@ impl Fetcher<'_> {
         let schema = &self.placement.schema;
         let unknown = || StorageError::NoSuchTable(missing.table);
         let table = schema.table_by_id(missing.table).ok_or_else(unknown)?;
-        let needed = missing.holders.len() / 2 + 1;
+        let needed = missing.needed;
+        if needed == 0 {
+            tracing::warn!(
+                keyspace = %table.keyspace, table = %table.name, range = ?missing.range,
+                "no replica is left: what the member that is given up held alone is lost"
+            );
+        }
         let members = self.placement.ring.members();
         let mut fetched = 0;
         let mut last = None;
@@ -76,7 +82,7 @@ impl Fetcher<'_> {
                 Err(error) => return Err(error),
             }
         }
-        if fetched == needed || missing.holders.is_empty() {
+        if fetched == needed {
             return Ok(());
         }
         let reason = last.map_or_else(|| "the others are down".to_owned(), |error| error.to_string());

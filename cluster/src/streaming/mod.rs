@@ -1,8 +1,8 @@
 //! Brings a node what it is to hold: ranges of tables from those that hold them, row by row, as
 //! mutations, and what Paxos knows of them.
 //!
-//! A range is fetched from a majority of its replicas, so that whatever a majority has acknowledged is
-//! there. Fetching it again changes nothing: a node that was stopped begins anew. `fetcher` reads and
+//! A range is fetched from half of its replicas, so that whatever a majority has acknowledged is there, and
+//! first from those that hold it no more afterwards. Fetching it again changes nothing: a node that was stopped begins anew. `fetcher` reads and
 //! writes; when it does, the node says.
 
 pub(crate) mod fetcher;
@@ -35,8 +35,11 @@ pub struct Missing {
     pub table: TableId,
     /// The range.
     pub range: PartitionRange,
-    /// The replicas that are read.
+    /// The replicas that can be read: first those that hold it no more afterwards, and alone may have
+    /// something that was acknowledged by one; not those that are given up.
     pub holders: Vec<MemberIndex>,
+    /// How many of them are read. Any majority that has acknowledged something has one of these.
+    pub needed: usize,
 }
 
 /// What this node is to hold by the change that is under way, and does not yet.
@@ -54,14 +57,20 @@ pub fn missing(placement: &Placement) -> Result<Vec<Missing>, ClusterError> {
             if !placement.pending(table.id, owned_as)?.contains(&placement.local) {
                 return Ok(());
             }
-            let holders = placement.replicas(table.id, owned_as)?;
+            let all = placement.replicas(table.id, owned_as)?;
+            let later = placement.replication_of(table.id)?.replicas(other_side, owned_as, placement.local);
+            let mut holders: Vec<MemberIndex> =
+                all.iter().copied().filter(|index| !placement.ring.is_given_up(*index)).collect();
+            holders.sort_by_key(|index| later.contains(index));
+            // Those that are given up may be the rest of a majority.
+            let needed = all.len().div_ceil(2).min(holders.len());
             match missing.last_mut() {
                 Some(last)
                     if last.table == table.id && last.holders == holders && meet(&last.range, &range) =>
                 {
                     last.range.end = range.end;
                 }
-                _ => missing.push(Missing { table: table.id, range, holders }),
+                _ => missing.push(Missing { table: table.id, range, holders, needed }),
             }
             Ok(())
         };

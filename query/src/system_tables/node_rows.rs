@@ -5,7 +5,7 @@ use super::rows::{inet, int, text, texts};
 use super::{Fill, uuid};
 use crate::error::CqlError;
 use dodona_cluster::node::RELEASE_VERSION;
-use dodona_cluster::ring::{Member, Status};
+use dodona_cluster::ring::Member;
 use dodona_types::token::PARTITIONER;
 use std::collections::BTreeSet;
 
@@ -20,10 +20,8 @@ pub(super) fn refill(fill: &Fill<'_>) -> Result<(), CqlError> {
     if let Some(local) = members.get(placement.local) {
         put_local(fill, local)?;
     }
-    let is_peer = |(index, peer): &(usize, &Member)| {
-        // Who still fetches its data is not for clients yet.
-        *index != placement.local && peer.status != Status::Joining
-    };
+    let is_peer =
+        |(index, _): &(usize, &Member)| *index != placement.local && placement.ring.is_shown(*index);
     let peers = || members.iter().enumerate().filter(is_peer).map(|(_, peer)| peer);
     fill.replace("system", "peers", |rows| {
         peers().try_for_each(|peer| {

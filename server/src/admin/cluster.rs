@@ -80,8 +80,8 @@ impl Members {
 const fn letter(status: Status) -> char {
     match status {
         Status::Normal => 'N',
-        Status::Joining | Status::Arriving => 'J',
-        Status::Leaving | Status::Departing => 'L',
+        Status::Joining | Status::Arriving | Status::Replacing(_) | Status::Succeeding(_) => 'J',
+        Status::Leaving | Status::Removing | Status::Departing => 'L',
     }
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn cluster(State(shared): State<Arc<Shared>>) -> Json<Value> {
         })
     };
     let dead = members.by(|member| (!members.is_alive(member.host)).then_some(()));
-    let with = |status| members.all().iter().filter(|member| member.status == status).count();
+    let with = |is_so: fn(Status) -> bool| members.all().iter().filter(|member| is_so(member.status)).count();
     Json(json!({
         "name": node.info.cluster_name,
         "cluster_id": node.info.identity.cluster,
@@ -153,8 +153,8 @@ pub(super) async fn cluster(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "schema_epoch": node.schema_epoch(),
         "members": members.all().len(),
         "live": members.all().iter().filter(|member| members.is_alive(member.host)).count(),
-        "joining": with(Status::Joining),
-        "leaving": with(Status::Leaving),
+        "joining": with(Status::is_new),
+        "leaving": with(|status| matches!(status, Status::Leaving | Status::Removing)),
         "schema_versions": told(Key::SCHEMA),
         "unreachable": dead.into_values().next().unwrap_or_default(),
         "versions": told(Key::RELEASE_VERSION),
@@ -234,8 +234,8 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let mode = match members.all()[members.placement.local].status {
         _ if *shared.phase.borrow() == Phase::Drained => "DRAINED",
         Status::Normal => "NORMAL",
-        Status::Joining | Status::Arriving => "JOINING",
-        Status::Leaving | Status::Departing => "LEAVING",
+        Status::Joining | Status::Arriving | Status::Replacing(_) | Status::Succeeding(_) => "JOINING",
+        Status::Leaving | Status::Removing | Status::Departing => "LEAVING",
     };
     let now = node.env.clock.wall_seconds();
     let waiting: Vec<Value> = node

@@ -40,11 +40,11 @@ pub struct Link {
 }
 
 impl Link {
-    async fn ask(&self, request: &Request, patience: Duration) -> Result<Answer, Unreachable<TypeConfig>> {
+    async fn ask(&self, request: Request, patience: Duration) -> Result<Answer, Unreachable<TypeConfig>> {
         let metadata = self.network.store.metadata();
         let member = metadata.members.get(&self.target);
         let member = member.ok_or_else(|| Unreachable::from_string("not a member any more"))?;
-        let body = Body::Metadata(encode(request));
+        let body = Body::Metadata(encode(&Request::For(self.target, Box::new(request))));
         let answer = self.network.peers.ask(member.internode, body, patience).await;
         match answer {
             Ok(Body::MetadataAnswer(bytes)) => {
@@ -60,7 +60,7 @@ impl Link {
         request: Request,
         patience: Duration,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.ask(&request, patience).await? {
+        match self.ask(request, patience).await? {
             Answer::Vote(vote) => Ok(vote),
             other => Err(unexpected(&other).into()),
         }
@@ -82,7 +82,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.ask(&Request::Append(request), option.hard_ttl()).await? {
+        match self.ask(Request::Append(request), option.hard_ttl()).await? {
             Answer::Append(response) => Ok(response),
             other => Err(unexpected(&other).into()),
         }
@@ -112,7 +112,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let request = Request::Snapshot(vote, snapshot.meta, snapshot.snapshot);
-        match self.ask(&request, option.hard_ttl()).await? {
+        match self.ask(request, option.hard_ttl()).await? {
             Answer::Snapshot(response) => Ok(response),
             other => Err(unexpected(&other).into()),
         }
