@@ -184,6 +184,11 @@ impl TableStore {
         true
     }
 
+    /// True if a memtable waits to be written that nobody writes: the disk did not take it.
+    pub(crate) fn has_unflushed(&self) -> bool {
+        self.flush.lock().is_none() && !self.view.load().flushing.is_empty()
+    }
+
     /// Gives the place back.
     pub(crate) fn release_flush(&self) {
         *self.flush.lock() = None;

@@ -21,6 +21,10 @@ impl Engine {
     /// The table whose memtable should be flushed next.
     pub(super) fn flush_due(&self) -> Option<TableId> {
         let tables = self.tables.load();
+        // What an earlier flush could not write comes first: it takes the memory that others wait for.
+        if let Some((table, _)) = tables.iter().find(|(_, store)| store.has_unflushed()) {
+            return Some(*table);
+        }
         let active = || {
             tables
                 .values()
