@@ -1,5 +1,6 @@
 //! The proposer: conditional writes and reads at SERIAL and LOCAL_SERIAL.
 
+use super::gather::Gather;
 use super::{Coordinator, plan::Plan};
 use crate::error::ClusterError;
 use crate::message::Body;
@@ -87,8 +88,12 @@ impl Coordinator {
                 {
                     // Another proposer has finished one of them, or chose something else in its
                     // place or after it.
-                    let is_ours = proposer.unsure.iter().any(|one| one.mutation == committed.mutation);
-                    return if is_ours { Ok((before, true)) } else { Err(proposer.unknown().into()) };
+                    if proposer.unsure.iter().all(|one| one.mutation != committed.mutation) {
+                        return Err(proposer.unknown().into());
+                    }
+                    // Whoever has finished it did so for a majority.
+                    proposer.commit(&committed, commit).await?;
+                    return Ok((before, true));
                 }
                 let page = self.read_page(command.clone(), quorum_of(serial), usize::MAX).await?;
                 let mutation = match decide(&page, ballot.micros)? {
@@ -230,8 +235,8 @@ impl Proposer<'_> {
         behind.retain(|(_, committed)| *committed < newest_commit.ballot);
         if !behind.is_empty() && !self.coordinator.env.mutants.has("paxos-leaves-behind") {
             let targets: Vec<usize> = behind.into_iter().map(|(replica, _)| replica).collect();
-            let commits = self.ask(Step::Commit, &newest_commit, &targets);
-            if gather(commits, targets.len()).await.len() < targets.len() {
+            let commits = self.ask(&self.plan, Step::Commit, &newest_commit, &targets);
+            if !all_agree(commits, targets.len()).await {
                 return Ok(None);
             }
         }
@@ -252,7 +257,7 @@ impl Proposer<'_> {
         proposal: &Proposal,
     ) -> Result<Round<Vec<(usize, Answer)>>, ClusterError> {
         let all: Vec<usize> = (0..self.plan.replicas.len()).collect();
-        let mut answers = self.ask(step, proposal, &all);
+        let mut answers = self.ask(&self.plan, step, proposal, &all);
         let needed = self.plan.block_for as usize;
         let mut agreed = Vec::new();
         let mut failed = 0;
@@ -300,34 +305,46 @@ impl Proposer<'_> {
         self.majority(Step::Commit, proposal).await.map(drop)
     }
 
-    /// Tells all replicas what was chosen; as many as the level asks for must have applied it.
+    /// Tells all replicas what was chosen, those of other data centres too; as many as the level asks
+    /// for must have applied it.
     async fn commit(&mut self, proposal: &Proposal, consistency: Consistency) -> Result<(), ClusterError> {
         let token = Token::of_key(&self.key);
         let plan = self.coordinator.plan(self.table, token, consistency)?;
-        let all: Vec<usize> = (0..self.plan.replicas.len()).collect();
-        let answers = self.ask(Step::Commit, proposal, &all);
+        let mut all: Vec<usize> = (0..plan.replicas.len()).collect();
+        if self.coordinator.env.mutants.has("commit-stays-near") {
+            all.retain(|index| plan.replicas[*index].near);
+        }
+        let mut answers = self.ask(&plan, Step::Commit, proposal, &all);
         if consistency == Consistency::Any {
             return Ok(());
         }
-        let block_for = plan.block_for;
-        let received = gather(answers, block_for as usize).await.len() as u32;
-        if received < block_for {
-            return Err(ClusterError::WriteTimeout { consistency, received, block_for });
+        let mut gather = Gather::new(&plan);
+        if self.coordinator.env.mutants.has("commit-counts-one-less") {
+            gather.spare_one();
         }
-        Ok(())
+        while !gather.is_enough()
+            && let Some((replica, answer)) = answers.recv().await
+        {
+            match answer {
+                Ok(_) => gather.take(&plan.replicas[replica]),
+                Err(error) => gather.fail(&plan.replicas[replica], &error),
+            }
+        }
+        gather.write_result()
     }
 
-    /// Sends a request to some of the replicas. Answers come as they come. Who misses what was chosen
+    /// Sends a request to some of a plan's replicas. Answers come as they come. Who misses what was chosen
     /// gets a hint, as with any other write.
     fn ask(
         &self,
+        plan: &Plan,
         step: Step,
         proposal: &Proposal,
         replicas: &[usize],
     ) -> mpsc::Receiver<(usize, Result<Answer, ClusterError>)> {
         let (answers, answered) = mpsc::channel(replicas.len().max(1));
         for index in replicas {
-            let (index, replica) = (*index, self.plan.replicas[*index]);
+            let (index, replica) = (*index, plan.replicas[*index]);
             let request =
                 Request { step, table: self.table, key: self.key.clone(), proposal: proposal.clone() };
             let answers = answers.clone();
@@ -336,7 +353,7 @@ impl Proposer<'_> {
                 Arc::clone(&self.coordinator.peers),
                 Arc::clone(&self.coordinator.hints),
                 self.coordinator.timeouts.write,
-                self.plan.members,
+                plan.members,
             );
             self.coordinator.env.tasks.spawn_local(async move {
                 let answer = if replica.local {
@@ -347,7 +364,7 @@ impl Proposer<'_> {
                     let chosen = &request.proposal.mutation;
                     if step == Step::Commit
                         && !chosen.is_empty()
-                        && matches!(asked, Err(ClusterError::Peer(_)))
+                        && !matches!(asked, Ok(Body::PaxosAnswer(_)))
                     {
                         hints.hint(replica.host, chosen);
                     }
@@ -403,18 +420,12 @@ async fn all_refuse(
     tokio::time::timeout(REFUSALS, refuse).await.unwrap_or(false)
 }
 
-/// The replicas that agreed, once there are enough of them or there can be no more.
-async fn gather(
-    mut answers: mpsc::Receiver<(usize, Result<Answer, ClusterError>)>,
-    enough: usize,
-) -> Vec<usize> {
-    let mut agreed = Vec::new();
-    while agreed.len() < enough {
-        match answers.recv().await {
-            Some((replica, Ok(_))) => agreed.push(replica),
-            Some((_, Err(_))) => {}
-            None => break,
+/// True if so many replicas have agreed: all that were asked.
+async fn all_agree(mut answers: mpsc::Receiver<(usize, Result<Answer, ClusterError>)>, count: usize) -> bool {
+    for _ in 0..count {
+        if !matches!(answers.recv().await, Some((_, Ok(_)))) {
+            return false;
         }
     }
-    agreed
+    true
 }
