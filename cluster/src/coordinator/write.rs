@@ -1,5 +1,5 @@
 //! Writes: to all replicas that are alive, until enough of them have acknowledged. The others, and
-//! those that do not answer in time, get hints.
+//! those that refuse or do not answer in time, get hints.
 
 use super::Coordinator;
 use super::gather::Gather;
@@ -174,6 +174,7 @@ impl Coordinator {
         let (peers, hints, latencies) =
             (Arc::clone(&self.peers), Arc::clone(&self.hints), Arc::clone(&self.latencies));
         let (clock, timeout) = (Arc::clone(&self.env.clock), self.timeouts.write);
+        let forgets_hint = self.env.mutants.has("hint-only-for-the-dead");
         let mutation = mutation.to_vec();
         self.env.tasks.spawn_local(async move {
             let asked_at = clock.mono();
@@ -181,7 +182,8 @@ impl Coordinator {
             let asked = peers.ask_chosen(members, target.internode, body, timeout).await;
             latencies.note(target.host, clock.mono().saturating_sub(asked_at));
             let said = expect_mutated(asked);
-            if matches!(said, Err(ClusterError::Peer(_) | ClusterError::Stale(_))) {
+            // One that refuses may take it later: its disk is full, or it has not heard of the table yet.
+            if said.is_err() && !forgets_hint {
                 hints.hint(target.host, &mutation);
             }
             // The coordinator may have enough answers already.
