@@ -39,12 +39,20 @@ impl Coordinator {
         let written_micros = self.env.clock.wall_micros();
         let id = Ballot::new(self.timestamps.next(), self.random.next_u64()).to_timeuuid();
         let batch = Batch { id, written_micros, mutations: mutations.to_vec() };
-        self.keep(&keepers, id, &batch.encode(), consistency).await?;
+        if !self.env.mutants.has("batch-is-not-kept") {
+            self.keep(&keepers, id, &batch.encode(), consistency).await?;
+        }
+        if self.env.mutants.has("batch-is-forgotten-early") {
+            self.forget(&keepers, id);
+        }
         if self.env.mutants.has("batch-ends-early") {
             return Ok(());
         }
         self.write(mutations, consistency).await?;
-        self.forget(&keepers, id);
+        // At ANY a hint may be all there is of a part, and is lost with this node.
+        if consistency != Consistency::Any {
+            self.forget(&keepers, id);
+        }
         Ok(())
     }
 
@@ -120,7 +128,10 @@ impl Coordinator {
     pub async fn replay_batches(&self) -> Result<u64, ClusterError> {
         let mut replayed = 0;
         for batch in self.batches.all().await? {
-            let (mutations, grace) = self.of_present_tables(&batch.mutations)?;
+            let (mut mutations, grace) = self.of_present_tables(&batch.mutations)?;
+            if self.env.mutants.has("batch-replay-forgets-a-part") {
+                mutations.truncate(1);
+            }
             match due(batch.written_micros, self.env.clock.wall_micros(), self.timeouts.write, grace) {
                 Due::In(_) => continue,
                 Due::Now if !mutations.is_empty() => {
