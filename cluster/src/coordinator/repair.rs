@@ -2,6 +2,7 @@
 //! answered, so that no later read at the same level sees less (Cassandra `BlockingReadRepair`).
 
 use super::Coordinator;
+use super::gather::Gather;
 use super::plan::Plan;
 use super::write::expect_mutated;
 use crate::error::ClusterError;
@@ -28,17 +29,17 @@ impl Coordinator {
         answers: &[(usize, Answer<'_>)],
     ) -> Result<(), ClusterError> {
         let (repaired, mut repairs) = mpsc::unbounded_channel();
-        let mut whole = 0;
+        let mut whole = Gather::new(plan);
         for (place, answer) in answers {
             let mut lacking = merged.lacking(command, answer)?;
             if self.env.mutants.has("read-repair-forgets-deletions") {
                 lacking.retain(|mutation| !deletes(mutation));
             }
+            let (target, repaired) = (plan.replicas[*place], repaired.clone());
             if lacking.is_empty() {
-                whole += 1;
+                whole.take(&target);
                 continue;
             }
-            let (target, repaired) = (plan.replicas[*place], repaired.clone());
             let (local, peers, timeout) =
                 (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.write);
             let members = plan.members;
@@ -55,25 +56,19 @@ impl Coordinator {
                     }
                 }
                 // The coordinator may have enough already.
-                let _ = repaired.send(());
+                let _ = repaired.send(target);
             });
         }
         drop(repaired);
         let waiting = async {
-            while whole < plan.block_for && repairs.recv().await.is_some() {
-                whole += 1;
+            while !whole.is_enough()
+                && let Some(target) = repairs.recv().await
+            {
+                whole.take(&target);
             }
         };
         let _ = tokio::time::timeout(self.timeouts.write, waiting).await;
-        if whole < plan.block_for {
-            return Err(ClusterError::ReadTimeout {
-                consistency: plan.consistency,
-                received: whole,
-                block_for: plan.block_for,
-                data_present: true,
-            });
-        }
-        Ok(())
+        whole.read_result(true)
     }
 }
 
