@@ -226,7 +226,8 @@ impl Proposer<'_> {
             // An earlier proposer may have been told that it was chosen.
             let again = Proposal { ballot, mutation: accepted.mutation };
             if let Round::Done(()) = self.propose(&again).await? {
-                self.commit_to_majority(&again).await?;
+                let level = quorum_of(self.plan.consistency);
+                self.commit(&again, level).await.map_err(|_| self.unknown())?;
             } else {
                 self.back_off().await;
             }
@@ -299,10 +300,6 @@ impl Proposer<'_> {
             Round::Done(_) => Round::Done(()),
             Round::Contended { nobody_agreed } => Round::Contended { nobody_agreed },
         })
-    }
-
-    async fn commit_to_majority(&mut self, proposal: &Proposal) -> Result<(), ClusterError> {
-        self.majority(Step::Commit, proposal).await.map(drop)
     }
 
     /// Tells all replicas what was chosen, those of other data centres too; as many as the level asks
