@@ -37,7 +37,7 @@ use dodona_storage::Engine;
 use dodona_types::{Consistency, TableId, Token};
 use hint_sink::HintSink;
 use latency::Latencies;
-use plan::{Pending, Plan, Planner};
+use plan::{Defects, Pending, Plan, Planner};
 use std::sync::Arc;
 use std::time::Duration;
 use tables::Tables;
@@ -145,7 +145,11 @@ impl Coordinator {
             placement,
             liveness: &*self.liveness,
             keeps_hints: self.hints.keeps(),
-            counts_dead: self.env.mutants.has("plan-counts-dead"),
+            defects: Defects {
+                counts_dead: self.env.mutants.has("plan-counts-dead"),
+                forgets_shares: self.env.mutants.has("each-quorum-takes-any"),
+                takes_all_for_near: self.env.mutants.has("local-levels-take-any"),
+            },
             pending: if self.env.mutants.has("pending-not-written") {
                 Pending::Forgotten
             } else if self.env.mutants.has("pending-not-waited-for") {

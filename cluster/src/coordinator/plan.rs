@@ -66,6 +66,17 @@ pub enum Pending {
     Forgotten,
 }
 
+/// What plans may get wrong: for simulations.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Defects {
+    /// Dead replicas count as alive.
+    pub counts_dead: bool,
+    /// EACH_QUORUM takes answers from anywhere.
+    pub forgets_shares: bool,
+    /// Answers of other data centres count as near.
+    pub takes_all_for_near: bool,
+}
+
 /// What a plan is made of.
 #[derive(Clone, Copy)]
 pub struct Planner<'a> {
@@ -75,8 +86,8 @@ pub struct Planner<'a> {
     pub liveness: &'a dyn Liveness,
     /// True if a hint may stand for a replica at level ANY.
     pub keeps_hints: bool,
-    /// True if dead replicas count as alive: a defect for simulations.
-    pub counts_dead: bool,
+    /// Defects for simulations.
+    pub defects: Defects,
     /// How those to come, or that go, are dealt with.
     pub pending: Pending,
 }
@@ -144,13 +155,22 @@ impl Planner<'_> {
                 (!target.local, !target.near, latencies.estimate_micros(target.host))
             });
         }
+        // At EACH_QUORUM those come first that make up each data centre's share.
+        let mut left: Vec<u32> = plan.shares.iter().map(|share| share.block_for).collect();
+        plan.replicas.sort_by_cached_key(|target| match left.get_mut(target.share) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            count => count.is_some(),
+        });
         Ok(plan)
     }
 
     fn replicas(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {
         let Placement { ring, local, .. } = self.placement;
         let replication = self.placement.replication_of(table)?;
-        let shares = shares(replication, consistency);
+        let shares = if self.defects.forgets_shares { Vec::new() } else { shares(replication, consistency) };
         let mut replicas: Vec<Target> = replication
             .replicas(ring, token, *local)
             .into_iter()
@@ -173,9 +193,9 @@ impl Planner<'_> {
             member: index,
             local: is_local,
             internode: member.internode,
-            near: is_local || member.data_center == here.data_center,
+            near: is_local || self.defects.takes_all_for_near || member.data_center == here.data_center,
             share: shares.iter().position(|share| share.data_center == member.data_center).unwrap_or(0),
-            alive: is_local || self.counts_dead || self.liveness.is_alive(member.host),
+            alive: is_local || self.defects.counts_dead || self.liveness.is_alive(member.host),
             pending: false,
         }
     }

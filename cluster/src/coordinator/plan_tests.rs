@@ -58,7 +58,7 @@ fn write(placement: &Placement, dead: &[u128], consistency: Consistency) -> Resu
         placement,
         liveness: &liveness,
         keeps_hints: true,
-        counts_dead: false,
+        defects: Defects::default(),
         pending: Pending::Awaited,
     };
     planner.write(TABLE, Token(0), consistency)
@@ -98,7 +98,7 @@ fn those_to_come_are_written_to_and_waited_for() {
         placement: &placement,
         liveness: &liveness,
         keeps_hints: true,
-        counts_dead: false,
+        defects: Defects::default(),
         pending: Pending::Awaited,
     };
     for (consistency, before) in [
@@ -126,7 +126,7 @@ fn reads_go_to_this_node_then_near_then_fast_ones() {
         placement: &placement,
         liveness: &liveness,
         keeps_hints: true,
-        counts_dead: false,
+        defects: Defects::default(),
         pending: Pending::Awaited,
     };
     let order = |consistency| {
@@ -135,4 +135,19 @@ fn reads_go_to_this_node_then_near_then_fast_ones() {
     };
     assert_eq!(order(Consistency::Quorum), [0, 2, 4, 5, 3]);
     assert_eq!(order(Consistency::LocalQuorum), [0, 2]);
+}
+
+#[test]
+fn a_read_at_each_quorum_asks_each_data_center_for_its_share_first() {
+    let (all, liveness) = (placement(BOTH, &[]), Dead(Vec::new()));
+    let planner = Planner {
+        placement: &all,
+        liveness: &liveness,
+        keeps_hints: true,
+        defects: Defects::default(),
+        pending: Pending::Awaited,
+    };
+    let plan = planner.read(TABLE, Token(0), Consistency::EachQuorum, &Latencies::default()).unwrap();
+    let first = &plan.replicas[..plan.block_for as usize];
+    assert_eq!((first.len(), first.iter().filter(|target| target.near).count()), (4, 2));
 }
