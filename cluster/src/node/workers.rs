@@ -2,6 +2,7 @@
 //! metadata log, gossip, hints, batches, and the service for other nodes.
 
 use super::Node;
+use crate::error::ClusterError;
 use crate::liveness::Liveness;
 use crate::metadata::MetadataLog;
 use crate::transport;
@@ -48,11 +49,16 @@ impl Node {
     async fn follow_metadata(self: Arc<Self>) {
         let mut version = self.metadata.watch();
         loop {
-            if let Err(error) = self.catch_up() {
-                return self.fail(&format!("a change of the metadata cannot be applied: {error}"));
-            }
-            if version.changed().await.is_err() {
-                return;
+            match self.catch_up() {
+                Ok(()) if version.changed().await.is_err() => return,
+                Ok(()) => {}
+                Err(ClusterError::Storage(StorageError::NoSpace)) => {
+                    tracing::error!("a change of the metadata waits for space on the data disk");
+                    dodona_env::clock::sleep(MAINTENANCE_PERIOD).await;
+                }
+                Err(error) => {
+                    return self.fail(&format!("a change of the metadata cannot be applied: {error}"));
+                }
             }
         }
     }
@@ -140,7 +146,13 @@ impl Node {
                 match placement.ring.member(target) {
                     None => self.hints.forget(target),
                     Some(member) if live.is_alive(target) => {
-                        let (node, address) = (Arc::clone(&self), member.internode);
+                        let (node, mut address) = (Arc::clone(&self), member.internode);
+                        if self.env.mutants.has("hint-to-another") {
+                            let hosts = [target, self.info.identity.host];
+                            let mut members = placement.ring.members().iter();
+                            let other = members.find(|member| !hosts.contains(&member.host));
+                            address = other.map_or(address, |other| other.internode);
+                        }
                         self.env.tasks.spawn_local(async move {
                             match node.hints.deliver(target, address, &node.peers).await {
                                 Ok(0) => {}
