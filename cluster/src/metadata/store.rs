@@ -11,7 +11,7 @@ use super::types::{Entry, LogId, SnapshotMeta, StoredMembership, Vote};
 use crate::error::ClusterError;
 use crate::ring::Member;
 use dodona_env::Disk;
-use dodona_env::watch;
+use dodona_env::{Mutants, watch};
 use dodona_storage::StorageError;
 use dodona_storage::journal::{self, Format, Journal};
 use dodona_types::schema::Schema;
@@ -66,6 +66,7 @@ struct EntryBefore {
 /// The log on a disk, and what it comes to.
 pub struct Store {
     disk: Arc<dyn Disk>,
+    mutants: Mutants,
     kept: Mutex<Kept>,
     version: watch::Sender<u64>,
 }
@@ -142,7 +143,14 @@ impl Store {
         let entries = std::mem::take(&mut base.entries);
         let entries = entries.into_iter().map(|entry| (entry.log_id().index, entry)).collect();
         let version = watch::channel(base.metadata.version).0;
-        Ok(Self { disk, kept: Mutex::new(Kept { base, entries, journal }), version })
+        let kept = Mutex::new(Kept { base, entries, journal });
+        Ok(Self { disk, mutants: Mutants::none(), kept, version })
+    }
+
+    /// The same with defects, for simulations.
+    #[must_use]
+    pub fn with(self, mutants: Mutants) -> Self {
+        Self { mutants, ..self }
     }
 
     /// What is applied.
@@ -169,7 +177,8 @@ impl Store {
     /// The disk does not take it.
     pub fn replace(&self, metadata: Arc<Metadata>) -> Result<(), ClusterError> {
         let mut kept = self.kept.lock();
-        if metadata.version <= kept.base.metadata.version {
+        let is_old = metadata.version <= kept.base.metadata.version;
+        if is_old && !self.mutants.has("metadata-goes-back") {
             return Ok(());
         }
         let base = Base { metadata, ..kept.base.clone() };
@@ -240,7 +249,7 @@ impl Store {
         let mut kept = self.kept.lock();
         let Some(last) = entries.last() else { return Ok(Vec::new()) };
         let mut base = kept.base.clone();
-        let outcomes = entries.iter().map(|entry| apply_entry(&mut base, entry)).collect();
+        let outcomes = entries.iter().map(|entry| self.apply_entry(&mut base, entry)).collect();
         self.append_record(&mut kept, &Record::Applied(last.log_id()), true)?;
         kept.base = base;
         self.version.send_replace(kept.base.metadata.version);
@@ -267,7 +276,18 @@ impl Store {
             let base = kept.base.clone();
             self.rewrite(kept, base)?;
         }
+        let sync = sync && !self.mutants.has("metadata-no-sync");
         Ok(kept.journal.append(&serde_json::to_vec(record).unwrap_or_default(), sync)?)
+    }
+
+    fn apply_entry(&self, base: &mut Base, entry: &Entry) -> Outcome {
+        let mut entry = entry.clone();
+        if let EntryPayload::Normal(super::Change::Schema { expected_epoch, .. }) = &mut entry.payload
+            && self.mutants.has("schema-epoch-is-not-compared")
+        {
+            *expected_epoch = base.metadata.schema.epoch;
+        }
+        apply_entry(base, &entry)
     }
 
     fn rewrite(&self, kept: &mut Kept, base: Base) -> Result<(), ClusterError> {

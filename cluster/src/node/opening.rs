@@ -34,14 +34,14 @@ pub(super) fn open_store(
     let disk = Arc::clone(&env.disk);
     let here = settings.first_member(identity);
     if Store::exists(&*disk)? {
-        return Store::open(disk, &here);
+        return Ok(Store::open(disk, &here)?.with(env.mutants.clone()));
     }
     if settings.members.is_empty() {
         return Store::create(disk, Metadata::of_members([here], Schema::default()), &[1], true);
     }
     let metadata = Metadata::of_members(settings.members.iter().cloned(), Schema::default());
     let voters: Vec<u64> = metadata.members.keys().copied().take(MAX_VOTERS).collect();
-    Store::create(disk, metadata, &voters, false)
+    Ok(Store::create(disk, metadata, &voters, false)?.with(env.mutants.clone()))
 }
 
 /// A node stays where it is: its data are placed by it.
