@@ -13,7 +13,15 @@ const EPOCH_MICROS: i64 = 1_767_225_600_000_000;
 #[derive(Clone)]
 pub struct SimClock {
     start: Instant,
-    offset_micros: Arc<Mutex<i64>>,
+    off: Arc<Mutex<Off>>,
+}
+
+/// How a wall clock differs from the simulation's time.
+#[derive(Clone, Copy)]
+struct Off {
+    micros: i64,
+    /// How much it gains in a second.
+    drift_ppm: i64,
 }
 
 impl SimClock {
@@ -21,12 +29,13 @@ impl SimClock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the simulated clock's only source")]
     pub fn new(offset_micros: i64) -> Self {
-        Self { start: Instant::now(), offset_micros: Arc::new(Mutex::new(offset_micros)) }
+        let off = Off { micros: offset_micros, drift_ppm: 0 };
+        Self { start: Instant::now(), off: Arc::new(Mutex::new(off)) }
     }
 
-    /// Steps the wall clock.
-    pub fn step(&self, micros: i64) {
-        *self.offset_micros.lock() += micros;
+    /// Lets the wall clock jump to so many microseconds from where it began, and gain so many in a second.
+    pub fn set(&self, micros: i64, drift_ppm: i64) {
+        *self.off.lock() = Off { micros, drift_ppm };
     }
 }
 
@@ -38,6 +47,7 @@ impl Clock for SimClock {
 
     fn wall_micros(&self) -> i64 {
         let elapsed = i64::try_from(self.mono().as_micros()).unwrap_or(i64::MAX / 4);
-        EPOCH_MICROS + elapsed + *self.offset_micros.lock()
+        let Off { micros, drift_ppm } = *self.off.lock();
+        EPOCH_MICROS + micros + elapsed + elapsed / 1_000_000 * drift_ppm
     }
 }

@@ -2,21 +2,26 @@
 //! work, power cuts and restarts, and judges that say whether a promise was broken. A seed decides
 //! everything; the same seed gives the same trace.
 //!
-//! * [`single`] runs one node through power cuts and kills; [`members`] has nodes join and leave;
-//!   [`ring`] runs three nodes that
-//!   exchange real requests while links break and nodes crash; [`engine`] runs histories on the
-//!   storage engine alone.
+//! * [`single`] runs one node through power cuts and kills; [`ring`] runs three nodes that exchange real
+//!   requests while links break and nodes crash; [`centers`] runs four to nine in several data centres,
+//!   of a [`shape`] and with [`faults`] of every kind; [`members`] has nodes join and leave; [`repairing`]
+//!   has them repair what they hold; [`engine`] runs histories on the storage engine alone.
 //! * [`conditional`] is clients of conditional writes on the ring, [`counting`] of counters,
-//!   [`reading`] of reads of every shape and level.
+//!   [`reading`] of reads of every shape and level, [`batching`] of batches, [`defining`]
+//!   of changes of the schema.
 //! * [`model`] notes what was attempted and acknowledged; [`invariants`] judge what is read.
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
 #![forbid(unsafe_code)]
 
+pub mod batching;
+pub mod centers;
 pub mod clock;
 pub mod conditional;
 pub mod counting;
+pub mod defining;
 pub mod disk;
 pub mod engine;
+pub mod faults;
 pub mod invariants;
 pub mod members;
 pub mod model;
@@ -25,6 +30,8 @@ pub mod quorum;
 pub mod reading;
 pub mod repairing;
 pub mod ring;
+pub mod shape;
+pub mod shared;
 pub mod single;
 pub mod trace;
 pub mod world;
@@ -42,6 +49,8 @@ pub struct Verdict {
     pub restarts: u64,
     /// Starts of members, and members that left.
     pub changes: u64,
+    /// Other faults that were there.
+    pub faults: faults::Counts,
     /// The first promise that was broken.
     pub violation: Option<String>,
 }
@@ -70,6 +79,16 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("short-read-trusts-limit", Scenario::Ring),
     ("range-read-skips-a-range", Scenario::Ring),
     ("range-read-ends-with-its-answer", Scenario::Ring),
+    ("speculation-asks-the-same", Scenario::Ring),
+    ("commit-counts-one-less", Scenario::Ring),
+    ("batch-ends-early", Scenario::Ring),
+    ("batch-is-not-kept", Scenario::Ring),
+    ("batch-is-forgotten-early", Scenario::Ring),
+    ("batch-replay-forgets-a-part", Scenario::Ring),
+    ("hint-only-for-the-dead", Scenario::Ring),
+    ("hint-is-not-sent-again", Scenario::Ring),
+    ("hint-to-another", Scenario::Ring),
+    ("hints-no-sync", Scenario::Ring),
     ("join-skips-fetch", Scenario::Members),
     ("pending-not-written", Scenario::Members),
     ("pending-not-waited-for", Scenario::Members),
@@ -77,6 +96,12 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),
+    ("each-quorum-takes-any", Scenario::Centers),
+    ("local-levels-take-any", Scenario::Centers),
+    ("commit-stays-near", Scenario::Centers),
+    ("metadata-no-sync", Scenario::Centers),
+    ("metadata-goes-back", Scenario::Centers),
+    ("schema-epoch-is-not-compared", Scenario::Centers),
 ];
 
 /// What is simulated.
@@ -90,6 +115,20 @@ pub enum Scenario {
     Members,
     /// Nodes that repair what they hold.
     Repair,
+    /// Nodes in several data centres.
+    Centers,
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Verdict {
+    match scenario {
+        Scenario::Single => single::run(seed, mutant),
+        Scenario::Ring => ring::run(seed, mutant),
+        Scenario::Members => members::run(seed, mutant),
+        Scenario::Centers => centers::run(seed, mutant),
+        Scenario::Repair => repairing::run(seed, mutant),
+    }
 }
 
 /// Runs a seed twice, and compares the traces.
@@ -97,12 +136,7 @@ pub enum Scenario {
 /// # Errors
 /// The promise that was broken, or that the two runs differ.
 pub fn run_twice(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Result<Verdict, String> {
-    let run = || match scenario {
-        Scenario::Single => single::run(seed, mutant),
-        Scenario::Ring => ring::run(seed, mutant),
-        Scenario::Members => members::run(seed, mutant),
-        Scenario::Repair => repairing::run(seed, mutant),
-    };
+    let run = || run(scenario, seed, mutant);
     let first = run();
     if let Some(violation) = &first.violation {
         return Err(format!("seed {seed}: {violation}"));

@@ -6,14 +6,16 @@ use crate::Verdict;
 use crate::clock::SimClock;
 use crate::conditional::{self, Told};
 use crate::disk::SimDisk;
+use crate::faults::Counts;
 use crate::net::{SimNet, heal, network, step};
 use crate::quorum::{self, Rows};
 use crate::trace::Trace;
-use crate::world::{TIMEOUTS, builtin, create_table, small_engine};
+use crate::world::{TIMEOUTS, builtin, create_table, simple, small_engine};
 use dodona_cluster::ring::Status;
 use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
 use dodona_env::{Env, Mutants, Random, Tasks};
 use dodona_storage::SyncMode;
+use dodona_types::Consistency;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +30,6 @@ const LASTS: u32 = 25_000;
 const GRACE_SECONDS: u32 = 86_400;
 
 /// What all hosts share: the simulation has one thread.
-#[derive(Default)]
 struct Shared {
     rows: Arc<Rows>,
     trace: Trace,
@@ -45,11 +46,27 @@ struct Shared {
     lives: Mutex<u64>,
 }
 
+impl Shared {
+    fn new() -> Self {
+        Self {
+            rows: Arc::default(),
+            trace: Trace::default(),
+            told: Arc::new(Told::new(vec![3])),
+            healed: Mutex::default(),
+            done: Mutex::default(),
+            leaver: Mutex::default(),
+            joined: Mutex::default(),
+            left: Mutex::default(),
+            lives: Mutex::default(),
+        }
+    }
+}
+
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed).split("members");
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new());
     let mut sim = network(seed);
     let disks: Vec<SimDisk> = NODES.iter().map(|name| SimDisk::new(random.split(name))).collect();
     for (index, name) in NODES.into_iter().enumerate() {
@@ -71,6 +88,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         judged: shared.rows.judged() + operations,
         restarts,
         changes: *shared.joined.lock() + *shared.left.lock(),
+        faults: Counts::default(),
         violation,
     };
     drop(sim);
@@ -103,6 +121,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
             3 if down.is_none() => {
                 let node = random.below(count) as usize;
                 shared.trace.note(&format!("crash {node}"));
+                shared.told.power_cut();
                 // The machine is down before anything that runs on it is dropped.
                 disks[node].power_cut();
                 sim.crash(NODES[node]);
@@ -208,7 +227,7 @@ impl Host {
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
         *self.shared.joined.lock() += 1;
-        while create_table(&node, 3, GRACE_SECONDS).await.is_err()
+        while create_table(&node, simple(3), GRACE_SECONDS).await.is_err()
             || node.schema().table("sim", "t").is_none()
         {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
@@ -221,11 +240,21 @@ impl Host {
         let swaps = |label: &str| conditional::Client {
             node: Arc::clone(node),
             random: random.split(label),
+            index: self.index,
+            keys: conditional::EVERYWHERE,
+            serial: Consistency::Serial,
+            center: 0,
+            levels: [&[Consistency::Any, Consistency::One, Consistency::Quorum, Consistency::All], &[]],
             told: Arc::clone(&self.shared.told),
             trace: self.shared.trace.clone(),
         };
         let (shared, of) = (Arc::clone(&self.shared), Arc::clone(node));
-        node.env.tasks.spawn_local(swaps("conditional").run(move || *shared.healed.lock() || of.has_left()));
+        let swapping = swaps("conditional");
+        node.env.tasks.spawn_local(async move {
+            if let Err(broken) = swapping.run(|| *shared.healed.lock() || of.has_left()).await {
+                shared.rows.broken(broken);
+            }
+        });
         let rows = quorum::Client {
             node: Arc::clone(node),
             random: random.split("rows"),

@@ -51,7 +51,7 @@ pub struct Client {
     pub node: Arc<Node>,
     /// Its choices.
     pub random: Random,
-    /// The node's place among all, less than 8.
+    /// The node's place among all, less than 16.
     pub index: usize,
     /// What all clients know.
     pub rows: Arc<Rows>,
@@ -72,7 +72,7 @@ impl Client {
 
     /// Timestamps are unique over all nodes: the last digits are the node's.
     fn timestamp(&self) -> i64 {
-        self.node.timestamps.next() * 8 + self.index as i64
+        self.node.timestamps.next() * 16 + self.index as i64
     }
 
     async fn write(&self) {

@@ -1,9 +1,10 @@
 //! Clients that write at some level and read at some level, rows of a partition or of a range, with
-//! limits and in pages: on a table of which two of the three nodes hold each partition.
+//! limits and in pages: on a table of which only some nodes hold each partition.
 
 use crate::invariants::Seen;
 use crate::invariants::equal::Holdings;
-use crate::invariants::levels::{Promised, Promises, Reach};
+use crate::invariants::levels::{Promised, Promises};
+use crate::invariants::overlap::Sure;
 use crate::model::Action;
 use crate::trace::Trace;
 use dodona_cluster::metadata::SchemaChange;
@@ -37,15 +38,27 @@ const ROWS: u8 = 6;
 const VALUE: ColumnId = ColumnId(2);
 
 /// What all clients know.
-#[derive(Default)]
 pub struct Known {
     promises: Mutex<Promises>,
     holdings: Mutex<Holdings>,
     /// Nodes that have read everything from all replicas.
     read_all: Mutex<usize>,
+    judged: Mutex<u64>,
 }
 
 impl Known {
+    /// Nothing yet, of a table of which each data centre holds so many copies.
+    #[must_use]
+    pub fn new(copies: Vec<u32>) -> Self {
+        let promises = Mutex::new(Promises::new(copies));
+        Self { promises, holdings: Mutex::default(), read_all: Mutex::default(), judged: Mutex::default() }
+    }
+
+    /// Reads that were judged.
+    pub fn judged(&self) -> u64 {
+        *self.judged.lock()
+    }
+
     /// A node loses power.
     pub fn power_cut(&self) {
         self.promises.lock().power_cut();
@@ -60,6 +73,10 @@ pub struct Client {
     pub random: Random,
     /// The node's number.
     pub index: usize,
+    /// The number of its data centre.
+    pub center: usize,
+    /// Levels at which it writes, and at which it reads.
+    pub levels: [&'static [Consistency]; 2],
     /// What all know.
     pub known: Arc<Known>,
     /// What it saw goes here.
@@ -70,7 +87,7 @@ pub struct Client {
 ///
 /// # Errors
 /// The schema could not be changed.
-pub async fn create_table(node: &Node) -> Result<(), ClusterError> {
+pub async fn create_table(node: &Node, replication: Options) -> Result<(), ClusterError> {
     let schema = node.schema();
     let (None, Some(like)) = (schema.table("read", "t"), schema.table("sim", "t")) else { return Ok(()) };
     let mut table = (**like).clone();
@@ -80,10 +97,7 @@ pub async fn create_table(node: &Node) -> Result<(), ClusterError> {
     table.params = TableParams { speculative_retry: "25ms".into(), ..TableParams::default() };
     let keyspace = Keyspace {
         name: "read".into(),
-        replication: Options::from([
-            ("class".to_owned(), "org.apache.cassandra.locator.SimpleStrategy".to_owned()),
-            ("replication_factor".to_owned(), "2".to_owned()),
-        ]),
+        replication,
         durable_writes: true,
         tables: BTreeMap::new(),
         types: BTreeMap::new(),
@@ -144,7 +158,7 @@ impl Client {
     async fn write(&self) {
         let partition = self.random.below(u64::from(PARTITIONS)) as u8;
         let row = self.random.below(u64::from(ROWS)) as u8;
-        let timestamp = self.node.timestamps.next() * 4 + self.index as i64;
+        let timestamp = self.node.timestamps.next() * 16 + self.index as i64;
         let deleted_at_seconds = self.node.env.clock.wall_seconds();
         let deletion = Deletion { timestamp_micros: timestamp, deleted_at_seconds };
         let mut builder = MutationBuilder::new();
@@ -178,15 +192,12 @@ impl Client {
         for row in rows.clone() {
             self.known.promises.lock().attempt((partition, row), timestamp, action);
         }
-        let (level, reach) = if self.random.chance(0.5) {
-            (Consistency::One, Reach::ReadsOfAll)
-        } else {
-            (Consistency::Quorum, Reach::EveryRead)
-        };
+        let level = self.level(self.levels[0]);
+        let reached = self.sure_of(level);
         let mutation = builder.view().bytes().to_vec();
         if self.node.coordinator.write(&[mutation], level).await.is_ok() {
             for row in rows {
-                self.known.promises.lock().promise((partition, row), timestamp, reach);
+                self.known.promises.lock().promise((partition, row), timestamp, &reached);
             }
         }
     }
@@ -202,27 +213,31 @@ impl Client {
             limits: ReadLimits { rows: limit(6), per_partition: limit(3) },
             page_bytes: if self.random.chance(0.3) { 60 } else { usize::MAX },
         };
-        let levels = [Consistency::One, Consistency::LocalOne, Consistency::Quorum, Consistency::LocalQuorum];
-        let level =
-            [levels[self.random.below(4) as usize], Consistency::All][usize::from(self.random.chance(0.2))];
-        self.read_and_judge(shape, level).await.map(drop)
+        self.read_and_judge(shape, self.level(self.levels[1])).await.map(drop)
+    }
+
+    fn level(&self, levels: &[Consistency]) -> Consistency {
+        levels[self.random.below(levels.len() as u64) as usize]
+    }
+
+    fn sure_of(&self, level: Consistency) -> Sure {
+        Sure::of(level, self.center, self.known.promises.lock().copies())
     }
 
     /// Reads, and judges what is shown. False if the read failed.
     async fn read_and_judge(&self, shape: Shape, level: Consistency) -> Result<bool, String> {
-        let reads_all = !matches!(level, Consistency::One | Consistency::LocalOne);
-        let promised = self.known.promises.lock().promised(reads_all);
+        let asked = self.sure_of(level);
+        let promised = self.known.promises.lock().promised(&asked);
         let Ok(shown) = self.rows(shape, level).await else { return Ok(false) };
         self.trace.note(&format!("{} {level} {shape:?} {shown:?}", self.index));
         let mut promises = self.known.promises.lock();
         judge(&promises, &promised, shape, &shown)
             .map_err(|broken| format!("{level} {shape:?}: {broken}"))?;
-        if reads_all {
-            // Both replicas have it now.
-            for (row, (timestamp, _)) in shown {
-                promises.show(&promised, row, timestamp);
-            }
+        // The replicas that were asked have it now.
+        for (row, (timestamp, _)) in shown {
+            promises.show(&promised, row, timestamp, &asked);
         }
+        *self.known.judged.lock() += 1;
         Ok(true)
     }
 

@@ -5,12 +5,15 @@
 use crate::Verdict;
 use crate::clock::SimClock;
 use crate::disk::SimDisk;
+use crate::faults::Counts;
 use crate::invariants::equal::Holdings;
 use crate::model::{Action, Model, RowId};
 use crate::net::{SimNet, heal, network, step};
 use crate::quorum::Rows;
 use crate::trace::Trace;
-use crate::world::{ROWS, TABLE, TIMEOUTS, builtin, create_table, mutation, rows_of, seen, small_engine};
+use crate::world::{
+    ROWS, TABLE, TIMEOUTS, builtin, create_table, mutation, rows_of, seen, simple, small_engine,
+};
 use dodona_cluster::repair::Options;
 use dodona_cluster::ring::{Member, Status, even_tokens};
 use dodona_cluster::{ClusterError, Node, NodeSettings};
@@ -78,6 +81,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         judged: *shared.judged.lock(),
         restarts,
         changes: *shared.repairs.lock(),
+        faults: Counts::default(),
         violation: shared.rows.violation(),
     };
     drop(sim);
@@ -210,7 +214,7 @@ impl Host {
         };
         let node = Node::start(env, settings, builtin())?;
         node.spawn_workers();
-        while create_table(&node, 3, GRACE_SECONDS).await.is_err()
+        while create_table(&node, simple(3), GRACE_SECONDS).await.is_err()
             || node.schema().table("sim", "t").is_none()
         {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;

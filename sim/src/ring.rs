@@ -2,19 +2,22 @@
 //! what was written at QUORUM is seen by every later read at QUORUM.
 
 use crate::Verdict;
+use crate::batching;
 use crate::clock::SimClock;
-use crate::conditional::{Client, Told};
+use crate::conditional::{self, Client, Told};
 use crate::counting::{self, Tally};
 use crate::disk::SimDisk;
+use crate::faults::Counts;
 use crate::net::{SimNet, heal, network, step};
 use crate::quorum::{self, Rows};
 use crate::reading;
 use crate::trace::Trace;
-use crate::world::{SHORT_GRACE, TIMEOUTS, builtin, create_table, small_engine};
+use crate::world::{SHORT_GRACE, TIMEOUTS, builtin, create_table, simple, small_engine};
 use dodona_cluster::ring::{Member, Status, even_tokens};
 use dodona_cluster::{Node, NodeSettings};
 use dodona_env::{Env, Mutants, Random, Tasks};
 use dodona_storage::SyncMode;
+use dodona_types::Consistency;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +28,6 @@ const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const PORT: u16 = 7000;
 
 /// What all hosts share: the simulation has one thread.
-#[derive(Default)]
 struct Shared {
     rows: Arc<Rows>,
     trace: Trace,
@@ -35,15 +37,32 @@ struct Shared {
     told: Arc<Told>,
     tally: Arc<Tally>,
     read: Arc<reading::Known>,
+    batched: Arc<batching::Known>,
     /// Starts of nodes.
     lives: Mutex<u64>,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            rows: Arc::default(),
+            trace: Trace::default(),
+            healed: Mutex::default(),
+            converged: Mutex::default(),
+            told: Arc::new(Told::new(vec![3])),
+            tally: Arc::default(),
+            read: Arc::new(reading::Known::new(vec![2])),
+            batched: Arc::default(),
+            lives: Mutex::default(),
+        }
+    }
 }
 
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed);
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new());
     let mut sim = network(seed);
     let disks: Vec<SimDisk> = NODES.iter().map(|name| SimDisk::new(random.split(name))).collect();
     for (index, name) in NODES.into_iter().enumerate() {
@@ -62,10 +81,14 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let (operations, applied) = shared.told.counts();
     let verdict = Verdict {
         trace: shared.trace.hash(),
-        acknowledged: shared.rows.acknowledged() + applied + shared.tally.acknowledged(),
-        judged: shared.rows.judged() + operations,
+        acknowledged: shared.rows.acknowledged()
+            + applied
+            + shared.tally.acknowledged()
+            + shared.batched.acknowledged(),
+        judged: shared.rows.judged() + operations + shared.batched.judged(),
         restarts,
         changes: 0,
+        faults: Counts::default(),
         violation,
     };
     drop(sim);
@@ -98,9 +121,12 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 let count = [1, 1, 2, 3][random.below(4) as usize];
                 let first = random.below(3) as usize;
                 shared.read.power_cut();
+                shared.told.power_cut();
                 down = (0..count).map(|next| (first + next) % 3).collect();
                 shared.trace.note(&format!("crash {down:?}"));
                 for node in &down {
+                    shared.batched.excuse(*node, sim.elapsed());
+                    shared.told.excuse(*node, sim.elapsed());
                     // The machine is down before anything that runs on it is dropped.
                     disks[*node].power_cut();
                     sim.crash(NODES[*node]);
@@ -189,9 +215,10 @@ impl Host {
         let node = Node::start(env, settings, builtin())?;
         node.spawn_workers();
         // Whoever is first creates the tables, once enough of them run to agree on it.
-        while create_table(&node, 3, SHORT_GRACE).await.is_err()
-            || reading::create_table(&node).await.is_err()
-            || node.schema().table("read", "t").is_none()
+        while create_table(&node, simple(3), SHORT_GRACE).await.is_err()
+            || reading::create_table(&node, simple(2)).await.is_err()
+            || batching::create_table(&node, simple(2)).await.is_err()
+            || node.schema().table("batched", "t").is_none()
         {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
@@ -205,11 +232,23 @@ impl Host {
         let client = |label: &str| Client {
             node: Arc::clone(&node),
             random: random.split(label),
+            index: self.index,
+            keys: conditional::EVERYWHERE,
+            serial: Consistency::Serial,
+            center: 0,
+            levels: [
+                &[Consistency::Any, Consistency::One, Consistency::Quorum, Consistency::All],
+                &[Consistency::One, Consistency::Quorum, Consistency::All],
+            ],
             told: Arc::clone(&self.shared.told),
             trace: self.shared.trace.clone(),
         };
-        let healed = Arc::clone(&self.shared);
-        node.env.tasks.spawn_local(client("conditional").run(move || *healed.healed.lock()));
+        let (swaps, shared) = (client("conditional"), Arc::clone(&self.shared));
+        node.env.tasks.spawn_local(async move {
+            if let Err(broken) = swaps.run(|| *shared.healed.lock()).await {
+                shared.rows.broken(broken);
+            }
+        });
         let counter = |label: &str| counting::Client {
             node: Arc::clone(&node),
             random: random.split(label),
@@ -221,6 +260,17 @@ impl Host {
             node: Arc::clone(&node),
             random: random.split(label),
             index: self.index,
+            center: 0,
+            levels: [
+                &[Consistency::One, Consistency::Quorum],
+                &[
+                    Consistency::One,
+                    Consistency::LocalOne,
+                    Consistency::Quorum,
+                    Consistency::LocalQuorum,
+                    Consistency::All,
+                ],
+            ],
             known: Arc::clone(&self.shared.read),
             trace: self.shared.trace.clone(),
         };
@@ -230,6 +280,22 @@ impl Host {
                 shared.rows.broken(broken);
             }
         });
+        let batcher = |label: &str| batching::Client {
+            node: Arc::clone(&node),
+            random: random.split(label),
+            index: self.index,
+            levels: &[Consistency::One, Consistency::Quorum, Consistency::Any, Consistency::Quorum],
+            known: Arc::clone(&self.shared.batched),
+            trace: self.shared.trace.clone(),
+        };
+        let (batches, shared) = (batcher("batches"), Arc::clone(&self.shared));
+        node.env.tasks.spawn_local(async move {
+            if let Err(broken) = batches.run(|| *shared.healed.lock()).await {
+                shared.rows.broken(broken);
+            }
+        });
+        let (replays, shared) = (batcher("replays"), Arc::clone(&self.shared));
+        node.env.tasks.spawn_local(async move { replays.replay(|| *shared.healed.lock()).await });
         let rows = quorum::Client {
             node: Arc::clone(&node),
             random: self.random.clone(),
@@ -246,6 +312,12 @@ impl Host {
                 rows.converge().await;
                 // This takes longer than tombstones of the other table are kept.
                 if let Err(broken) = reader("last").converge(NODES.len()).await {
+                    self.shared.rows.broken(broken);
+                }
+                if let Err(broken) = batcher("last batches").converge(NODES.len()).await {
+                    self.shared.rows.broken(broken);
+                }
+                if let Err(broken) = client("held").judge_delivered() {
                     self.shared.rows.broken(broken);
                 }
                 *self.shared.converged.lock() += 1;

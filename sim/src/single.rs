@@ -3,11 +3,12 @@
 use crate::Verdict;
 use crate::clock::SimClock;
 use crate::disk::SimDisk;
+use crate::faults::Counts;
 use crate::invariants::judge;
 use crate::model::{Action, Model};
 use crate::net::NoNet;
 use crate::trace::Trace;
-use crate::world::{PARTITIONS, ROWS, SHORT_GRACE, create_table, mutation, read_partition, seen};
+use crate::world::{PARTITIONS, ROWS, SHORT_GRACE, create_table, mutation, read_partition, seen, simple};
 use dodona_cluster::node::Builtin;
 use dodona_cluster::{ClusterError, Node, NodeSettings};
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
@@ -51,6 +52,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
             judged: 0,
             restarts: 0,
             changes: 0,
+            faults: Counts::default(),
             violation: Some(format!("no runtime: {error}")),
         },
     }
@@ -89,6 +91,7 @@ async fn scenario(seed: u64, mutant: Option<&str>) -> Verdict {
         judged: scenario.judged,
         restarts,
         changes: 0,
+        faults: Counts::default(),
         violation,
     }
 }
@@ -139,7 +142,7 @@ impl Scenario {
     }
 
     async fn work(&mut self, node: &Arc<Node>, disk: &SimDisk, life: u64, end: End) -> Result<(), String> {
-        create_table(node, 1, SHORT_GRACE)
+        create_table(node, simple(1), SHORT_GRACE)
             .await
             .map_err(|error| format!("the table cannot be created: {error}"))?;
         node.spawn_workers();

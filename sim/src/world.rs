@@ -33,23 +33,28 @@ pub const PARTITIONS: u64 = 6;
 /// Rows of each partition.
 pub const ROWS: u64 = 8;
 
+/// SimpleStrategy, with so many replicas.
+#[must_use]
+pub fn simple(replication_factor: u32) -> Options {
+    Options::from([
+        ("class".to_owned(), "org.apache.cassandra.locator.SimpleStrategy".to_owned()),
+        ("replication_factor".to_owned(), replication_factor.to_string()),
+    ])
+}
+
 /// Creates keyspace and table on a node, unless they are there.
 ///
 /// # Errors
 /// The schema could not be changed.
 pub async fn create_table(
     node: &Node,
-    replication_factor: u32,
+    replication: Options,
     gc_grace_seconds: u32,
 ) -> Result<(), ClusterError> {
     let schema = node.schema();
     if schema.table("sim", "t").is_some() {
         return Ok(());
     }
-    let replication = Options::from([
-        ("class".to_owned(), "org.apache.cassandra.locator.SimpleStrategy".to_owned()),
-        ("replication_factor".to_owned(), replication_factor.to_string()),
-    ]);
     let keyspace = Keyspace {
         name: "sim".into(),
         replication,

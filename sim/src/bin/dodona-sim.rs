@@ -2,7 +2,7 @@
 //! `dodona-sim --mutants`.
 
 use clap::Parser;
-use dodona_sim::{MUTANTS, Scenario, engine, members, repairing, ring, run_twice, single};
+use dodona_sim::{MUTANTS, Scenario, engine, faults, run_twice};
 use std::process::ExitCode;
 
 /// Runs the production node on a simulated disk, clock and network.
@@ -37,6 +37,8 @@ enum What {
     Members,
     /// Nodes that repair what they hold.
     Repair,
+    /// Nodes in several data centres.
+    Centers,
     /// The storage engine alone.
     Engine,
 }
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         return find_mutants(&arguments);
     }
     let (mut acknowledged, mut judged, mut restarts, mut changes) = (0, 0, 0, 0);
+    let mut faults = faults::Counts::default();
     for seed in arguments.seed..arguments.seed + arguments.seeds {
         for scenario in scenarios(arguments.scenario) {
             match run_twice(*scenario, seed, arguments.mutant.as_deref()) {
@@ -58,13 +61,15 @@ fn main() -> ExitCode {
                     judged += verdict.judged;
                     restarts += verdict.restarts;
                     changes += verdict.changes;
+                    faults = faults.plus(verdict.faults);
                 }
                 Err(violation) => {
                     eprintln!("{scenario:?}: {violation}");
-                    let name = match scenario {
-                        Scenario::Members => " --scenario members",
-                        Scenario::Repair => " --scenario repair",
-                        Scenario::Single | Scenario::Ring => "",
+                    let name = match arguments.scenario {
+                        What::Members => " --scenario members",
+                        What::Repair => " --scenario repair",
+                        What::Centers => " --scenario centers",
+                        What::Nodes | What::Engine => "",
                     };
                     eprintln!("replay: dodona-sim{name} --seed {seed}");
                     return ExitCode::FAILURE;
@@ -76,6 +81,9 @@ fn main() -> ExitCode {
         "{} seeds from {}, each twice: {acknowledged} writes acknowledged, {judged} rows judged, {restarts} restarts, {changes} members started or left, or repairs, no promise broken",
         arguments.seeds, arguments.seed
     );
+    if arguments.scenario == What::Centers {
+        println!("{faults:?}");
+    }
     ExitCode::SUCCESS
 }
 
@@ -84,6 +92,7 @@ const fn scenarios(what: What) -> &'static [Scenario] {
         What::Nodes => &[Scenario::Single, Scenario::Ring],
         What::Members => &[Scenario::Members],
         What::Repair => &[Scenario::Repair],
+        What::Centers => &[Scenario::Centers],
         What::Engine => &[],
     }
 }
@@ -93,12 +102,7 @@ fn find_mutants(arguments: &Arguments) -> ExitCode {
     println!("{:<28} {:>6}  how", "mutant", "seeds");
     for (mutant, scenario) in MUTANTS.iter().filter(|(_, of)| scenarios(arguments.scenario).contains(of)) {
         let caught = (arguments.seed..arguments.seed + arguments.seeds).find_map(|seed| {
-            let verdict = match scenario {
-                Scenario::Single => single::run(seed, Some(mutant)),
-                Scenario::Ring => ring::run(seed, Some(mutant)),
-                Scenario::Members => members::run(seed, Some(mutant)),
-                Scenario::Repair => repairing::run(seed, Some(mutant)),
-            };
+            let verdict = dodona_sim::run(*scenario, seed, Some(mutant));
             verdict.violation.map(|violation| (seed - arguments.seed + 1, violation))
         });
         match caught {

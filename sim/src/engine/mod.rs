@@ -16,6 +16,7 @@ pub mod tables;
 pub mod world;
 
 use crate::Verdict;
+use crate::faults::Counts;
 use step::{End, History, Query, Step};
 use world::{PARTITIONS, Stop, World};
 
@@ -61,6 +62,7 @@ pub fn run(history: &History, seed: u64, mutant: Option<&str>) -> Verdict {
         judged: 0,
         restarts: 0,
         changes: 0,
+        faults: Counts::default(),
         violation: Some(violation),
     };
     match built {
@@ -109,6 +111,7 @@ async fn execute(mut world: World, history: &History) -> Verdict {
         judged: world.judged,
         restarts,
         changes: 0,
+        faults: Counts::default(),
         violation,
     }
 }

@@ -1,33 +1,25 @@
 //! What a read at a level shows is at least what writes at theirs were promised to it, and what
-//! earlier reads of all replicas have shown.
+//! earlier reads have shown and thereby brought to the replicas that they asked.
 
 use super::Seen;
+use super::overlap::Sure;
 use crate::model::{Action, RowId};
 use std::collections::BTreeMap;
-
-/// Who is sure to see a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reach {
-    /// Nobody.
-    Nobody,
-    /// A read that asks all replicas.
-    ReadsOfAll,
-    /// Every read.
-    EveryRead,
-}
 
 struct Attempt {
     timestamp: i64,
     action: Action,
-    reach: Reach,
+    /// The replicas that have it for sure, once it was acknowledged.
+    reached: Option<Sure>,
 }
 
 /// Every attempt on every row, and who must see it.
-#[derive(Default)]
 pub struct Promises {
+    /// Copies in each data centre.
+    copies: Vec<u32>,
     rows: BTreeMap<RowId, Vec<Attempt>>,
-    /// What reads of all replicas have shown since a node last lost power.
-    shown: BTreeMap<RowId, i64>,
+    /// What reads have shown since a node last lost power, by the replicas that they asked for sure.
+    shown: BTreeMap<RowId, BTreeMap<Sure, i64>>,
     power_cuts: u64,
 }
 
@@ -40,35 +32,53 @@ pub struct Promised {
 }
 
 impl Promises {
-    /// Notes an attempt before it is made.
-    pub fn attempt(&mut self, row: RowId, timestamp: i64, action: Action) {
-        self.rows.entry(row).or_default().push(Attempt { timestamp, action, reach: Reach::Nobody });
+    /// Promises of a table of which each data centre holds so many copies.
+    #[must_use]
+    pub fn new(copies: Vec<u32>) -> Self {
+        Self { copies, rows: BTreeMap::new(), shown: BTreeMap::new(), power_cuts: 0 }
     }
 
-    /// Notes who must see an attempt from now on.
-    pub fn promise(&mut self, row: RowId, timestamp: i64, reach: Reach) {
+    /// Copies in each data centre.
+    #[must_use]
+    pub fn copies(&self) -> &[u32] {
+        &self.copies
+    }
+
+    /// Notes an attempt before it is made.
+    pub fn attempt(&mut self, row: RowId, timestamp: i64, action: Action) {
+        self.rows.entry(row).or_default().push(Attempt { timestamp, action, reached: None });
+    }
+
+    /// Notes that an attempt was acknowledged, and the replicas that have it for sure.
+    pub fn promise(&mut self, row: RowId, timestamp: i64, reached: &Sure) {
         for attempt in self.rows.entry(row).or_default() {
             if attempt.timestamp == timestamp {
-                attempt.reach = attempt.reach.max(reach);
+                attempt.reached = Some(reached.clone());
             }
         }
     }
 
-    /// What a read that begins now must see, by the timestamps of rows.
+    /// What a read that begins now and is sure to ask these replicas must see, by the timestamps of
+    /// rows.
     #[must_use]
-    pub fn promised(&self, reads_all: bool) -> Promised {
-        let least = if reads_all { Reach::ReadsOfAll } else { Reach::EveryRead };
+    pub fn promised(&self, asked: &Sure) -> Promised {
+        let meets = |reached: &Sure| reached.meets(asked, &self.copies);
         let newest = |attempts: &Vec<Attempt>| {
-            attempts.iter().filter(|attempt| attempt.reach >= least).map(|attempt| attempt.timestamp).max()
+            let seen = attempts.iter().filter(|attempt| attempt.reached.as_ref().is_some_and(meets));
+            seen.map(|attempt| attempt.timestamp).max()
+        };
+        let shown = |shown: &BTreeMap<Sure, i64>| {
+            shown.iter().filter(|(by, _)| meets(by)).map(|(_, timestamp)| *timestamp).max()
         };
         let written = self.rows.iter().filter_map(|(row, attempts)| Some((*row, newest(attempts)?)));
-        Promised { written: written.collect(), shown: self.shown.clone(), power_cuts: self.power_cuts }
+        let shown = self.shown.iter().filter_map(|(row, by)| Some((*row, shown(by)?)));
+        Promised { written: written.collect(), shown: shown.collect(), power_cuts: self.power_cuts }
     }
 
-    /// Notes what a read of all replicas has shown of a row: all have it now.
-    pub fn show(&mut self, promised: &Promised, row: RowId, timestamp: i64) {
+    /// Notes what a read has shown of a row: the replicas that it asked for sure have it now.
+    pub fn show(&mut self, promised: &Promised, row: RowId, timestamp: i64, asked: &Sure) {
         if promised.power_cuts == self.power_cuts {
-            let shown = self.shown.entry(row).or_insert(timestamp);
+            let shown = self.shown.entry(row).or_default().entry(asked.clone()).or_insert(timestamp);
             *shown = (*shown).max(timestamp);
         }
     }
@@ -111,24 +121,28 @@ impl Promises {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dodona_types::Consistency;
 
     #[test]
     fn what_was_promised_is_told_from_what_was_not() {
-        let (mut promises, row) = (Promises::default(), (1, 2));
+        let (mut promises, row) = (Promises::new(vec![2]), (1, 2));
+        let [at_one, at_all] = [Consistency::One, Consistency::All].map(|level| Sure::of(level, 0, &[2]));
         promises.attempt(row, 5, Action::Put(50));
         promises.attempt(row, 7, Action::Put(70));
-        promises.promise(row, 7, Reach::ReadsOfAll);
-        promises.promise(row, 5, Reach::EveryRead);
-        let (one, all) = (promises.promised(false), promises.promised(true));
+        promises.promise(row, 7, &at_one);
+        promises.promise(row, 5, &at_all);
+        let (one, all) = (promises.promised(&at_one), promises.promised(&at_all));
         assert!(promises.judge(&one, row, Some((5, 50))).is_ok());
         assert!(promises.judge(&all, row, Some((5, 50))).is_err());
         assert!(promises.judge(&all, row, Some((7, 70))).is_ok());
         assert!(promises.judge(&one, row, Some((7, 71))).is_err(), "nobody wrote that");
         assert!(promises.judge(&one, row, None).is_err());
-        promises.show(&one, row, 7);
-        assert!(promises.judge(&promises.promised(false), row, Some((5, 50))).is_err(), "7 was shown");
+        promises.show(&one, row, 7, &at_one);
+        assert!(promises.judge(&promises.promised(&at_one), row, Some((5, 50))).is_ok(), "one has shown it");
+        promises.show(&one, row, 7, &at_all);
+        assert!(promises.judge(&promises.promised(&at_one), row, Some((5, 50))).is_err(), "7 was shown");
         promises.power_cut();
-        assert!(promises.judge(&promises.promised(false), row, Some((5, 50))).is_ok());
+        assert!(promises.judge(&promises.promised(&at_one), row, Some((5, 50))).is_ok());
         promises.attempt(row, 8, Action::Delete);
         assert!(promises.judge(&all, row, None).is_ok(), "the deletion may have happened");
     }

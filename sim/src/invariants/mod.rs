@@ -1,10 +1,14 @@
 //! The judges: each says whether what was read breaks one promise.
 
+pub mod atomic;
+pub mod delivered;
 pub mod durability;
 pub mod equal;
 pub mod levels;
 pub mod linearizable;
+pub mod overlap;
 pub mod phantom;
+pub mod schema;
 
 use crate::model::{Model, RowId};
 
