@@ -190,7 +190,9 @@ fn operators_see_the_cluster_that_a_node_is_in() {
     assert_eq!(node.nodetool(&["getendpoints", "ks", "t", "-7"]), "127.0.0.1\n");
     let (failed, message) = node.nodetool_fails(&["getendpoints", "ks", "t", "seven"]);
     assert!(failed && message.contains("seven"), "{message}");
-    assert!(node.nodetool(&["netstats"]).starts_with("Mode: NORMAL\nNo hints wait.\n"));
+    assert!(node.nodetool(&["netstats"]).starts_with(
+        "Mode: NORMAL\nNothing is fetched.\nSent to nodes that fetch: 0 bytes\nNo hints wait.\n"
+    ));
     assert_eq!(node.nodetool(&["statusgossip"]), "running\n");
     assert_eq!(node.nodetool(&["statushandoff"]), "Hinted handoff is running\n");
 }

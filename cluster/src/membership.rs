@@ -59,7 +59,8 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
     let peers = Peers::new(Link { env: env.clone(), introduction, tls: settings.internode_tls.clone() });
     let seeds: Vec<SocketAddr> =
         settings.seeds.iter().copied().filter(|seed| *seed != settings.internode).collect();
-    let begins = settings.seeds.first() == Some(&settings.internode);
+    // Who takes another one's place has a cluster, however long it is not found.
+    let begins = settings.seeds.first() == Some(&settings.internode) && settings.replace.is_none();
     let mut told = false;
     let (seed, cluster, name) = loop {
         let patience = if begins { LOOK } else { ANSWER };

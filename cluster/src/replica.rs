@@ -17,6 +17,7 @@ use dodona_types::codec::{DecodeError, Reader, put_varint};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{MutationView, TableId};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -52,6 +53,8 @@ pub struct Replica {
     placement: Arc<ArcSwap<Placement>>,
     /// The rate of what is streamed to other nodes.
     pub streams: Throttle,
+    /// Bytes that were.
+    pub streamed_bytes: AtomicU64,
 }
 
 impl Replica {
@@ -64,7 +67,14 @@ impl Replica {
         stream_bytes_per_second: u64,
     ) -> Self {
         let acceptor = Acceptor::new(env.clone(), Arc::clone(&engine), &placement.load().schema);
-        Self { engine, env, acceptor, placement, streams: Throttle::new(stream_bytes_per_second) }
+        Self {
+            engine,
+            env,
+            acceptor,
+            placement,
+            streams: Throttle::new(stream_bytes_per_second),
+            streamed_bytes: AtomicU64::new(0),
+        }
     }
 
     /// Does what a proposer of Paxos asks.
@@ -120,6 +130,7 @@ impl Replica {
     /// Executes a read for another node that fetches, at the rate for that.
     async fn stream(&self, command: ReadCommand, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
         let answer = self.read(command, max_bytes).await?;
+        self.streamed_bytes.fetch_add(answer.len() as u64, Relaxed);
         let pause = self.streams.pause_after(answer.len() as u64, self.env.clock.mono());
         if !pause.is_zero() {
             dodona_env::clock::sleep(pause.min(LONGEST_PAUSE)).await;

@@ -174,6 +174,12 @@ impl SimDisk {
         self.power_cut_by(&self.random);
     }
 
+    /// Puts an empty disk in its place.
+    pub fn lose_all(&self) {
+        let mut state = self.state.lock();
+        *state = State { life: state.life + 1, ..State::default() };
+    }
+
     /// Cuts the power; `random` says what is lost.
     pub fn power_cut_by(&self, random: &Random) {
         let mut state = self.state.lock();

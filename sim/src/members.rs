@@ -1,4 +1,4 @@
-//! Members that come and go: a node begins a cluster, others join it and leave it again, while links
+//! Members that come and go, or are lost and replaced: a node begins a cluster, others join it and leave it again, while links
 //! break, machines lose power and clients write and read. What was acknowledged at QUORUM is seen by
 //! every later read at QUORUM, whoever holds it by then; conditional writes stay in one order.
 
@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The first begins the cluster; the others join it.
 const NODES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
@@ -40,6 +41,10 @@ struct Shared {
     done: Mutex<[bool; NODES.len()]>,
     /// The node that is to leave next.
     leaver: Mutex<Option<usize>>,
+    /// Host ids of nodes that are full members.
+    full: Mutex<[Option<Uuid>; NODES.len()]>,
+    /// The node whose disk was lost, and the host id that it had.
+    replaced: Mutex<Option<(usize, Uuid)>>,
     /// Members that came and went.
     joined: Mutex<u64>,
     left: Mutex<u64>,
@@ -55,6 +60,8 @@ impl Shared {
             healed: Mutex::default(),
             done: Mutex::default(),
             leaver: Mutex::default(),
+            full: Mutex::default(),
+            replaced: Mutex::default(),
             joined: Mutex::default(),
             left: Mutex::default(),
             lives: Mutex::default(),
@@ -109,7 +116,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
         if tick < 3_000 || tick % 400 != 399 {
             continue;
         }
-        match random.below(7) {
+        match random.below(8) {
             0 => {
                 let (a, b) = (random.below(count) as usize, random.below(count) as usize);
                 if a != b {
@@ -126,6 +133,19 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 disks[node].power_cut();
                 sim.crash(NODES[node]);
                 down = Some(node);
+            }
+            // Its disk is lost, and a new one takes its place: one after another, or there may be too few
+            // copies left.
+            7 if down.is_some() => {
+                let node = down.unwrap_or_default();
+                let mut replaced = shared.replaced.lock();
+                if replaced.is_none()
+                    && let Some(host) = shared.full.lock()[node].take()
+                {
+                    shared.trace.note(&format!("{node} is lost"));
+                    disks[node].lose_all();
+                    *replaced = Some((node, host));
+                }
             }
             4 => *shared.leaver.lock() = Some(1 + random.below(count - 1) as usize),
             _ => {
@@ -211,7 +231,9 @@ impl Host {
         };
         // They come one after another, some of them late.
         dodona_env::clock::sleep(Duration::from_millis(random.below(50 + 2_500 * self.index as u64))).await;
-        let settings = self.settings();
+        let mut settings = self.settings();
+        let lost = self.shared.replaced.lock().filter(|(index, _)| *index == self.index);
+        settings.replace = lost.map(|(_, host)| host.to_string());
         membership::enter(&env, &settings).await?;
         let node = match Node::start(env, settings, builtin()) {
             Ok(node) => node,
@@ -227,6 +249,10 @@ impl Host {
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
         *self.shared.joined.lock() += 1;
+        self.shared.full.lock()[self.index] = Some(node.info.identity.host);
+        if lost.is_some() {
+            *self.shared.replaced.lock() = None;
+        }
         while create_table(&node, simple(3), GRACE_SECONDS).await.is_err()
             || node.schema().table("sim", "t").is_none()
         {
@@ -297,6 +323,7 @@ impl Host {
         let is_asked = *leaver == Some(self.index) && members > 3 && self.is_settled(node);
         if is_asked {
             *leaver = None;
+            self.shared.full.lock()[self.index] = None;
         }
         is_asked
     }

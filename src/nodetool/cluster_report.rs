@@ -206,7 +206,20 @@ pub(super) fn endpoints(answer: &Value) -> String {
 
 pub(super) fn network(answer: &Value) -> String {
     let mut out = format!("Mode: {}\n", string(&answer["mode"]));
-    // What is streamed has its place here, between the mode and the hints.
+    let fetched = &answer["fetched"];
+    match (fetched["ranges"].as_u64(), fetched["ranges_done"].as_u64()) {
+        (Some(ranges), Some(done)) if ranges > 0 => {
+            let _ = writeln!(
+                out,
+                "{}: {done} of {ranges} ranges, {} partitions, {}",
+                if done < ranges { "Fetching" } else { "Fetched" },
+                number(&fetched["partitions"]),
+                bytes(&fetched["bytes"]),
+            );
+        }
+        _ => out.push_str("Nothing is fetched.\n"),
+    }
+    let _ = writeln!(out, "Sent to nodes that fetch: {}", bytes(&answer["sent_bytes"]));
     out += &hints(&answer["hints"]);
     out
 }

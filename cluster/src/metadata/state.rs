@@ -151,9 +151,11 @@ impl Metadata {
                 if *expected != self.members_version {
                     return Err(Outcome::Conflict);
                 }
-                match member.status {
-                    Status::Replacing(host) => self.refuse_replacement(member, host)?,
-                    _ => self.refuse_join(member)?,
+                if let Status::Replacing(host) = member.status {
+                    next.give_up_leaving(host);
+                    next.refuse_replacement(member, host)?;
+                } else {
+                    self.refuse_join(member)?;
                 }
                 next.last_number += 1;
                 next.members.insert(next.last_number, Member::clone(member));
@@ -178,7 +180,8 @@ impl Metadata {
                 next.set_status(*host, Status::Normal, Status::Leaving)?;
             }
             Change::Remove(host) => {
-                self.refuse_to_lose(*host)?;
+                next.give_up_leaving(*host);
+                next.refuse_to_lose(*host)?;
                 // It may have begun to leave before it was lost.
                 if next.set_status(*host, Status::Leaving, Status::Removing).is_err() {
                     next.set_status(*host, Status::Normal, Status::Removing)?;
@@ -255,6 +258,15 @@ impl Metadata {
         let mut others = self.clone();
         others.members.retain(|_, other| other.host != host);
         others.refuse_join(member)
+    }
+
+    /// Has others than this member, which is down, stay: it will never fetch what they hand on.
+    fn give_up_leaving(&mut self, host: Uuid) {
+        for member in self.members.values_mut().filter(|member| member.host != host) {
+            if matches!(member.status, Status::Leaving | Status::Removing) {
+                member.status = Status::Normal;
+            }
+        }
     }
 
     fn refuse_to_lose(&self, host: Uuid) -> Result<(), Outcome> {
@@ -370,8 +382,11 @@ mod tests {
         let removing = apply(&leaving, &Change::Remove(host)).unwrap();
         assert_eq!(removing.members[&2].status, Status::Removing);
         assert_eq!(apply(&removing, &Change::Cancel(host)).unwrap().members, two.members);
-        let last = Change::Remove(Uuid::from_u128(1));
-        assert!(matches!(apply(&removing, &last), Err(Outcome::Refused(_) | Outcome::Busy(_))));
+        // The other one is lost in the middle of that: nobody would ever take over.
+        let other = Uuid::from_u128(1);
+        let turned = apply(&removing, &Change::Remove(other)).unwrap();
+        let status = |host| turned.member(host).unwrap().status;
+        assert_eq!((status(other), status(host)), (Status::Removing, Status::Normal));
     }
 
     #[test]

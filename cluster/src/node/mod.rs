@@ -336,6 +336,12 @@ impl Node {
         &self.replica.streams
     }
 
+    /// Bytes that were streamed to other nodes since the start.
+    #[must_use]
+    pub fn streamed_bytes(&self) -> u64 {
+        self.replica.streamed_bytes.load(Relaxed)
+    }
+
     /// True if what the node holds is repaired without anyone asking.
     #[must_use]
     pub const fn repairs_itself(&self) -> bool {

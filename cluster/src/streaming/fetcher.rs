@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// Bytes that are asked for at a time.
 const CHUNK_BYTES: usize = 1 << 20;
+/// How often it is said how far a fetch is.
+const TELL: Duration = Duration::from_secs(10);
 /// How long a peer may take for that, with the pauses that its rate asks for.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -48,9 +50,16 @@ impl Fetcher<'_> {
         let progress = self.puller.progress;
         progress.ranges.store(missing.len() as u64, Relaxed);
         progress.ranges_done.store(0, Relaxed);
+        let mut told = self.puller.env.clock.mono();
         for one in &missing {
             self.fetch(one).await?;
-            progress.ranges_done.fetch_add(1, Relaxed);
+            let done = 1 + progress.ranges_done.fetch_add(1, Relaxed);
+            let now = self.puller.env.clock.mono();
+            if now.saturating_sub(told) >= TELL {
+                told = now;
+                let bytes = progress.bytes.load(Relaxed);
+                tracing::info!(done, of = missing.len(), bytes, "fetching what this node is to hold");
+            }
         }
         self.puller.sync().await
     }

@@ -15,6 +15,7 @@ use dodona_types::schema::{Keyspace, Table};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use uuid::Uuid;
 
 type Request = (State<Arc<Shared>>, Query<Target>);
@@ -254,8 +255,16 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
         })
         .collect();
     let counts = node.hints.counts();
+    let fetched = |count: &AtomicU64| count.load(Relaxed);
     Json(json!({
         "mode": mode,
+        "fetched": {
+            "ranges": fetched(&node.streaming.ranges),
+            "ranges_done": fetched(&node.streaming.ranges_done),
+            "partitions": fetched(&node.streaming.partitions),
+            "bytes": fetched(&node.streaming.bytes),
+        },
+        "sent_bytes": node.streamed_bytes(),
         "hints": {
             "handed_off": true,
             "waiting": waiting,
