@@ -211,16 +211,16 @@ impl Node {
         if (member.internode, member.native) != (internode, native) {
             self.change_members(Change::Moved { host, internode, native }).await?;
         }
-        self.complete(host).await
+        self.complete(host, Status::Normal).await
     }
 
-    /// Brings a member that joins or leaves to the end of it, from wherever it stands.
-    async fn complete(&self, host: Uuid) -> Result<(), ClusterError> {
+    /// Brings a member that joins or leaves to the end of it, from wherever it stands, or until it stands at `end`.
+    async fn complete(&self, host: Uuid, end: Status) -> Result<(), ClusterError> {
         loop {
             let metadata = self.metadata.metadata();
             let Some(member) = metadata.member(host) else { return Ok(()) };
             let from = member.status;
-            if from == Status::Normal {
+            if [Status::Normal, end].contains(&from) {
                 return Ok(());
             }
             // From now on everybody writes to both sides, or has stopped to read one of them.
@@ -285,7 +285,20 @@ impl Node {
             status if status.is_new() => return self.change_members(Change::Cancel(host)).await,
             _ => {}
         }
-        self.complete(host).await
+        self.complete(host, Status::Normal).await
+    }
+
+    /// Has others take over what this node holds. What is left of [`Self::take_out`] is the step after which nobody
+    /// listens to it: it can still serve clients until then.
+    ///
+    /// # Errors
+    /// As [`Self::take_out`].
+    pub async fn hand_over(&self) -> Result<(), ClusterError> {
+        let host = self.info.identity.host;
+        if self.metadata.metadata().member(host).is_some_and(|member| member.status == Status::Normal) {
+            self.change_members(Change::Leave(host)).await?;
+        }
+        self.complete(host, Status::Departing).await
     }
 
     /// Appends a change of the membership, and uses what comes of it.

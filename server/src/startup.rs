@@ -37,6 +37,8 @@ use tokio::task::LocalSet;
 
 /// How long to wait after the operating system had no room for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// How long clients wait for a node that starts to see others: a few rounds of gossip.
+const SEE_OTHERS: Duration = Duration::from_secs(3);
 /// Threads for blocking work, of each serving thread.
 const BLOCKING_THREADS: usize = 16;
 
@@ -178,6 +180,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     let authenticator = Authenticator::new(settings.authenticator);
     authenticator.prepare(&node, &processor).await?;
     processor.load_statements().await?;
+    node.see_others(SEE_OTHERS).await;
     let (errands, inbox) = errands::channel();
     node.env.tasks.spawn_local(inbox.serve(node.env.tasks));
     let shared = Arc::new(Shared {

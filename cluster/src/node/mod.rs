@@ -22,6 +22,7 @@ use crate::gossip::state::Key;
 use crate::gossip::worker::Gossiper;
 use crate::hints::{HintSettings, Hints};
 use crate::identity::Identity;
+use crate::liveness::Liveness;
 use crate::metadata::log::{ReplicatedLog, ask};
 use crate::metadata::message::Request;
 use crate::metadata::{Change, Metadata, MetadataLog, Outcome, SchemaChange};
@@ -52,6 +53,8 @@ use told::{gossiper, tell_of};
 
 /// How long a change of the schema waits for the other nodes that are alive.
 const AGREEMENT: Duration = Duration::from_secs(5);
+/// How often a node that starts looks whether others are seen.
+const LOOK_PERIOD: Duration = Duration::from_millis(10);
 
 /// A running node.
 pub struct Node {
@@ -275,6 +278,21 @@ impl Node {
             if let Err(error) = answer {
                 tracing::info!(%error, "a member has not applied a change of the schema yet");
             }
+        }
+    }
+
+    /// Waits until all other members are seen to be alive, or until `patience` is over. A node that has just started
+    /// knows of nobody: whoever asked it earlier would be told that there are too few replicas.
+    pub async fn see_others(&self, patience: Duration) {
+        let (live, placement) = (self.gossiper.live(), self.placement());
+        let members = placement.ring.members();
+        let all_seen = async {
+            while !members.iter().all(|member| live.is_alive(member.host)) {
+                dodona_env::clock::sleep(LOOK_PERIOD).await;
+            }
+        };
+        if tokio::time::timeout(patience, all_seen).await.is_err() {
+            tracing::info!("not all members are seen: clients are served all the same");
         }
     }
 

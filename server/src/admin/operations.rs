@@ -140,6 +140,24 @@ pub(super) async fn set_automatic_compaction((State(shared), Query(target)): Req
 /// Ends all connections once what is in flight is answered, takes no others, and brings everything
 /// to the disk. The process goes on for operators, until it is stopped.
 pub(super) async fn drain(State(shared): State<Arc<Shared>>) -> Answer {
+    send_clients_away(&shared).await;
+    let node = Arc::clone(&shared.node);
+    let drained = shared.errands.run(async move { node.drain().await }).await;
+    let drained = drained.ok_or_else(|| Failed::Internal("the server stops".into()))?;
+    drained.map_err(|error| Failed::Internal(error.to_string()))?;
+    Ok(Json(json!({})))
+}
+
+/// Takes certificates into use whose files have changed.
+pub(super) async fn reload_certificates(State(shared): State<Arc<Shared>>) -> Answer {
+    let certificates = Arc::clone(&shared.certificates);
+    let reloaded = shared.node.env.tasks.blocking(move || certificates.reload()).await;
+    reloaded.map_err(|error| Failed::Internal(error.to_string()))?.map_err(Failed::Refused)?;
+    Ok(Json(json!({})))
+}
+
+/// Ends all connections once what is in flight is answered, and takes no others.
+pub(super) async fn send_clients_away(shared: &Shared) {
     shared.phase.send_if_modified(|phase| {
         let serving = *phase == Phase::Serving;
         if serving {
@@ -156,17 +174,4 @@ pub(super) async fn drain(State(shared): State<Arc<Shared>>) -> Answer {
     if tokio::time::timeout(seconds, gone).await.is_err() {
         tracing::warn!("some clients did not take their answers in time");
     }
-    let node = Arc::clone(&shared.node);
-    let drained = shared.errands.run(async move { node.drain().await }).await;
-    let drained = drained.ok_or_else(|| Failed::Internal("the server stops".into()))?;
-    drained.map_err(|error| Failed::Internal(error.to_string()))?;
-    Ok(Json(json!({})))
-}
-
-/// Takes certificates into use whose files have changed.
-pub(super) async fn reload_certificates(State(shared): State<Arc<Shared>>) -> Answer {
-    let certificates = Arc::clone(&shared.certificates);
-    let reloaded = shared.node.env.tasks.blocking(move || certificates.reload()).await;
-    reloaded.map_err(|error| Failed::Internal(error.to_string()))?.map_err(Failed::Refused)?;
-    Ok(Json(json!({})))
 }
