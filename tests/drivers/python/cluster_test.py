@@ -1,11 +1,12 @@
 """Three nodes and the DataStax Python driver: hosts and tokens, definitions made on all nodes at once, conditional
 statements and counters over all of them, a node that is killed under load and comes back with all it missed, events
-of that, and nodes that are refused.
+of that, requests that go to replicas, and nodes that are refused.
 
     cluster_test.py BINARY
 """
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,8 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from cassandra import ConsistencyLevel, Timeout
@@ -66,6 +69,32 @@ def hosts_and_tokens():
     for node in NODES:
         held = nodetool(node, "getendpoints", "ks", "load", "7").split()
         assert sorted(held) == NODES, held
+    cluster.shutdown()
+
+
+def executed():
+    """How many prepared statements each node was asked to execute so far."""
+    counts = {}
+    for node in NODES:
+        metrics = urllib.request.urlopen(f"http://{node}:7199/metrics").read().decode()
+        counts[node] = int(re.search(r'dodona_requests_total{opcode="EXECUTE"} (\d+)', metrics).group(1))
+    return counts
+
+
+def requests_go_to_replicas():
+    """The driver's default policy knows tokens: with one replica, each node is asked for what it holds itself."""
+    cluster, session = connect()
+    session.execute("CREATE KEYSPACE alone WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+    session.execute("CREATE TABLE alone.t (key int PRIMARY KEY)")
+    insert = session.prepare("INSERT INTO alone.t (key) VALUES (?)")
+    keys = range(60)
+    held = Counter(nodetool(NODES[0], "getendpoints", "alone", "t", str(key)).strip() for key in keys)
+    before = executed()
+    for key in keys:
+        session.execute(insert, (key,))
+    asked = {node: count - before[node] for node, count in executed().items()}
+    assert asked == {node: held[node] for node in NODES}, (asked, held)
+    session.execute("DROP KEYSPACE alone")
     cluster.shutdown()
 
 
@@ -240,7 +269,7 @@ def main():
         run("cluster", "--dir", f"{directory}/c", "up", "3", "--first", NODES[0])
         directory_of_cluster = f"{directory}/c"
         steps = [
-            (hosts_and_tokens,), (definitions_at_once,), (conditions_and_counters,), (garbage_between_nodes,),
+            (hosts_and_tokens,), (requests_go_to_replicas,), (definitions_at_once,), (conditions_and_counters,), (garbage_between_nodes,),
             (a_node_that_is_killed, directory_of_cluster), (nodes_that_are_refused, directory_of_cluster),
         ]
         for step, *arguments in steps:
