@@ -105,6 +105,7 @@ func connect(n *nodes, policy gocql.HostSelectionPolicy, phases *phases) (*gocql
 	// Soon, so that a node that is back is asked at once.
 	cluster.ReconnectInterval = time.Second
 	cluster.Consistency = gocql.Quorum
+	cluster.NumConns = connectionsOfSession
 	cluster.PoolConfig.HostSelectionPolicy = policy
 	cluster.RetryPolicy = driversDefault{phases}
 	return cluster.CreateSession()

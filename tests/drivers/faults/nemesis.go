@@ -74,7 +74,7 @@ func (n *nemesis) round(until time.Time, only func(event) bool) error {
 			return fmt.Errorf("%s: %w", event.name, err)
 		}
 		happened := time.Since(began)
-		if err := errors.Join(n.nodes.agreed(), n.phases.calm()); err != nil {
+		if err := errors.Join(n.nodes.agreed(), n.phases.calm(), n.nodes.connected()); err != nil {
 			return fmt.Errorf("after: %s: %w", event.name, err)
 		}
 		fmt.Printf("  %s: %.1f s, and as before %.1f s later\n", event.name, happened.Seconds(), (time.Since(began) - happened).Seconds())
@@ -161,10 +161,10 @@ func (n *nemesis) cutPair() error {
 	return nil
 }
 
-// rollingRestart restarts one node after another, each when the one before is back.
+// rollingRestart restarts one node after another, each when the one before is back and clients are as well.
 func (n *nemesis) rollingRestart() error {
 	for _, node := range slices.Clone(n.nodes.members) {
-		if err := errors.Join(n.nodes.stop(node), n.nodes.start(node), n.nodes.serves(node), n.nodes.agreed()); err != nil {
+		if err := errors.Join(n.nodes.stop(node), n.nodes.start(node), n.nodes.serves(node), n.nodes.agreed(), n.nodes.connected()); err != nil {
 			return err
 		}
 	}

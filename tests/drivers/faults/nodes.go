@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -16,6 +19,12 @@ import (
 
 // How long anything may take that has to come to its end.
 const patience = 90 * time.Second
+
+// What clients are connected by to each node, apart from what drivers listen to events with.
+const (
+	sessions             = 2
+	connectionsOfSession = 2
+)
 
 // The nodes: processes of BINARY. A node's number is that of its host, from 1.
 type nodes struct {
@@ -139,6 +148,33 @@ func (n *nodes) agreed() error {
 		for _, node := range n.members {
 			status, err := n.nodetool(node, "status")
 			if err != nil || strings.Count(status, "\nUN  ") != len(n.members) || strings.Contains(status, "\nDN  ") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// metric reads a number from what a node says of itself.
+func (n *nodes) metric(node int, name string) (int, error) {
+	answer, err := http.Get(fmt.Sprintf("http://%s:7199/metrics", n.address(node)))
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if number, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return strconv.Atoi(number)
+		}
+	}
+	return 0, fmt.Errorf("node %d has no metric %s", node, name)
+}
+
+// connected waits until clients have come back to each member: until then none may be taken away in good order.
+func (n *nodes) connected() error {
+	return until("clients are connected to all nodes", func() bool {
+		for _, node := range n.members {
+			if count, err := n.metric(node, "dodona_connections"); err != nil || count < sessions*connectionsOfSession {
 				return false
 			}
 		}

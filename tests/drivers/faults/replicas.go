@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -17,18 +15,7 @@ const keysToAsk = 40
 
 // executed is how many prepared statements a node was asked to execute so far.
 func (n *nodes) executed(node int) (int, error) {
-	answer, err := http.Get(fmt.Sprintf("http://%s:7199/metrics", n.address(node)))
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
-		count := 0
-		if _, err := fmt.Sscanf(lines.Text(), `dodona_requests_total{opcode="EXECUTE"} %d`, &count); err == nil {
-			return count, nil
-		}
-	}
-	return 0, fmt.Errorf("node %d has no metric of EXECUTE", node)
+	return n.metric(node, `dodona_requests_total{opcode="EXECUTE"}`)
 }
 
 // asked does a request and says which nodes counted it.
