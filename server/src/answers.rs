@@ -2,7 +2,7 @@
 
 use crate::convert::{Failing, marker_metadata, metadata_of, result_metadata, schema_change};
 use crate::worker::Worker;
-use dodona_protocol::{Extras, ResponseWriter, RowsOptions, WriteType};
+use dodona_protocol::{ErrorBody, ErrorResponse, Extras, ResponseWriter, RowsOptions, WriteType};
 use dodona_query::{Prepared, StatementResult};
 use dodona_types::{Consistency, RowSink};
 
@@ -51,6 +51,14 @@ pub(crate) fn write_result(
         StatementResult::SchemaChange(event) => writer.schema_change(stream, extras, &schema_change(event)),
         StatementResult::Void { .. } | StatementResult::Rows { .. } => writer.void(stream, extras),
     }
+}
+
+/// What a request is answered that there is no time for.
+pub(crate) fn overloaded() -> ErrorResponse {
+    ErrorResponse::new(
+        ErrorBody::Overloaded,
+        "Server is in overloaded state. Cannot accept more requests at this point",
+    )
 }
 
 /// What an error of a request does not say itself.

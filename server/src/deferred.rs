@@ -1,6 +1,6 @@
 //! Answers the requests that have to wait for something, each in a task of its own.
 
-use crate::answers::{NoRows, failing, write_prepared, write_result};
+use crate::answers::{NoRows, failing, overloaded, write_prepared, write_result};
 use crate::client::{Answer, Client, Closing};
 use crate::convert::{BoundValues, batch_kind, cluster_error, error_response, parameters};
 use crate::outbound::insert_warnings;
@@ -16,6 +16,7 @@ use dodona_protocol::{
 };
 use dodona_query::{CqlError, Outcome, StatementResult};
 use std::rc::Rc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What a request is counted for beside its own bytes: the buffers that it takes to answer it.
@@ -48,7 +49,16 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
             stream: work.header.stream,
             trace: traced.then(|| trace::new_id(&worker.shared.node.env)),
         };
-        let bytes = deferred.answer(&work).await;
+        // Logging in waits for nobody's turn.
+        let place = match client.state() {
+            State::Ready => worker.place().await,
+            _ => None,
+        };
+        let patience = Duration::from_millis(worker.shared.settings.read_timeout_ms);
+        let is_late = place.is_some() && clock.mono().saturating_sub(began) > patience;
+        // What a request takes to be executed is not there for those that wait.
+        let bytes = if is_late { deferred.refuse() } else { Box::pin(deferred.answer(&work)).await };
+        drop(place);
         worker.metrics.latency.record(clock.mono().saturating_sub(began), 1);
         let before = charge.bytes();
         charge.set(bytes.len());
@@ -86,6 +96,13 @@ struct Deferred<'a> {
 }
 
 impl Deferred<'_> {
+    /// The answer to a request that has waited for its turn for too long: whoever asked may have given up.
+    fn refuse(&self) -> BytesMut {
+        let mut out = BytesMut::new();
+        self.error(&mut out, &overloaded());
+        out
+    }
+
     /// The answer's envelope.
     async fn answer(&self, work: &Work) -> BytesMut {
         let mut out = BytesMut::new();

@@ -1,6 +1,6 @@
 //! Answers requests on the connection's own turn; what has to wait goes to [`crate::deferred`].
 
-use crate::answers::{NoRows, failing, write_prepared, write_result};
+use crate::answers::{NoRows, failing, overloaded, write_prepared, write_result};
 use crate::client::Client;
 use crate::convert::{BoundValues, batch_kind, error_response, parameters};
 use crate::deferred::{self, Work};
@@ -12,8 +12,8 @@ use crate::worker::{Stage, Worker};
 use dodona_protocol::request::{Batch, Execute, Prepare, Query, QueryParameters, Register, Startup};
 use dodona_protocol::response::{Authenticate, Supported};
 use dodona_protocol::{
-    Compression, Encoding, Envelope, ErrorBody, ErrorResponse, Extras, Opcode, Request, ResponseWriter,
-    RowsOptions, SegmentFormat, Version, WriteType,
+    Compression, Encoding, Envelope, ErrorResponse, Extras, Opcode, Request, ResponseWriter, RowsOptions,
+    SegmentFormat, Version, WriteType,
 };
 use dodona_query::statement::Scratch;
 use dodona_query::{CqlError, Outcome, Parameters, StatementResult, TryExecute};
@@ -332,13 +332,6 @@ impl Turn<'_> {
             Err(error) => self.failed(stream, &error, Consistency::One, true),
         }
     }
-}
-
-pub(crate) fn overloaded() -> ErrorResponse {
-    ErrorResponse::new(
-        ErrorBody::Overloaded,
-        "Server is in overloaded state. Cannot accept more requests at this point",
-    )
 }
 
 /// The compression that a client asks for.

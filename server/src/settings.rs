@@ -134,6 +134,9 @@ pub struct Settings {
     pub tls_certificate: Option<PathBuf>,
     /// PEM file of the certificate's private key.
     pub tls_key: Option<PathBuf>,
+    /// Requests of clients that a core has other nodes or the disk work for at once; further ones wait for
+    /// their turn, at most for `read_timeout_ms`.
+    pub max_concurrent_requests: usize,
     /// Bytes of requests and answers in flight, of all clients: past it sockets are not read.
     pub max_bytes_in_flight: usize,
     /// Bytes of requests and answers in flight of one connection.
@@ -187,6 +190,7 @@ impl Default for Settings {
             allow_anonymous: false,
             tls_certificate: None,
             tls_key: None,
+            max_concurrent_requests: 128,
             max_bytes_in_flight: 256 << 20,
             max_bytes_in_flight_per_connection: 32 << 20,
             shutdown_seconds: 10,
@@ -274,6 +278,9 @@ impl Settings {
                  allow_plain_internode = true (--allow-plain-internode) if that network is yours alone",
                 self.internode_address()
             ));
+        }
+        if self.max_concurrent_requests == 0 {
+            return conflict("max_concurrent_requests must be 1 or more".into());
         }
         if self.num_tokens == 0 {
             return conflict("num_tokens must be 1 or more".into());

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What a core is doing, for when it panics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,19 +33,28 @@ pub(crate) struct Worker {
     pub(crate) scratch: RefCell<Scratch>,
     pub(crate) stage: Cell<Stage>,
     clients: RefCell<BTreeMap<u64, Rc<Client>>>,
+    /// Places of requests that wait for other nodes or the disk: those without one wait for their turn, so that
+    /// those that have begun come to their end in time.
+    places: Semaphore,
 }
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Rc<Self> {
         Rc::new(Self {
             metrics: shared.metrics.core(index),
-            shared,
             buffers: Buffers::default(),
             statements: RefCell::default(),
             scratch: RefCell::default(),
             stage: Cell::default(),
             clients: RefCell::default(),
+            places: Semaphore::new(shared.settings.max_concurrent_requests),
+            shared,
         })
+    }
+
+    /// A place for a request that waits for other nodes or the disk, in the order in which they are asked for.
+    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.acquire().await.ok()
     }
 
     /// Adds a client, until what this returns is dropped.

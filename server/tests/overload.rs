@@ -36,6 +36,29 @@ fn only_who_asked_for_it_is_told_that_there_is_too_much_to_do() {
 }
 
 #[test]
+fn requests_wait_for_their_turn_and_are_refused_once_they_have_waited_too_long() {
+    for (patience, refuses) in [(5_000, false), (0, true)] {
+        let server = Server::with(|settings| {
+            settings.max_concurrent_requests = 1;
+            settings.read_timeout_ms = patience;
+        });
+        let mut client = Client::connect(server.native, Version::V4, Compression::None);
+        let parameters = QueryParameters::new(Consistency::One);
+        let query = Request::Query(Query { text: "SELECT key FROM system.local", parameters });
+        // Traced requests take a place each.
+        client.hold();
+        for _ in 0..20 {
+            client.send(&query, true);
+        }
+        client.release();
+        let answers: Vec<_> = (0..20).map(|_| client.receive().unwrap().error()).collect();
+        let refused = answers.iter().flatten().filter(|(code, _)| *code == ErrorCode::Overloaded).count();
+        assert_eq!((answers.iter().flatten().count(), refused > 0), (refused, refuses), "{answers:?}");
+        server.stop();
+    }
+}
+
+#[test]
 fn a_client_that_does_not_read_is_not_read_from_and_loses_nothing() {
     const REQUESTS: i16 = 900;
     let server = Server::with(|settings| settings.max_bytes_in_flight = 4 << 20);
