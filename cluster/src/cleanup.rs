@@ -4,10 +4,10 @@
 use crate::error::ClusterError;
 use crate::metadata::{Change, MetadataLog, Outcome};
 use crate::node::Node;
+use crate::on_engine::on_engine;
+use dodona_storage::Engine;
 use dodona_storage::engine::cleanup::CleanedUp;
-use dodona_storage::{Engine, StorageError};
 use dodona_types::TableId;
-use std::sync::Arc;
 
 /// Tries while schema or members change.
 const TRIES: usize = 10;
@@ -32,7 +32,9 @@ impl Node {
             if held.iter().any(|range| range.start == range.end) {
                 return Ok(CleanedUp::default());
             }
-            let files = self.on_engine(move |engine| engine.files_to_clean_up(table)).await?;
+            let files =
+                on_engine(self.env.tasks, &self.engine, move |engine| engine.files_to_clean_up(table))
+                    .await?;
             // These files have nothing that a later owner of theirs was given: nobody knew of one.
             let change = Change::Confirm { epoch: placement.schema.epoch, members: placement.version };
             match self.metadata.append(change).await? {
@@ -42,18 +44,9 @@ impl Node {
                     return Err(ClusterError::Invalid(reason));
                 }
             }
-            return self.on_engine(move |engine| engine.clean_up(table, &files, &held)).await;
+            let clean_up = move |engine: &Engine| engine.clean_up(table, &files, &held);
+            return on_engine(self.env.tasks, &self.engine, clean_up).await;
         }
         Err(ClusterError::Invalid("schema and members change all the time".into()))
-    }
-
-    /// Does work on the engine where it may block.
-    pub(crate) async fn on_engine<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Engine) -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<T, ClusterError> {
-        let engine = Arc::clone(&self.engine);
-        let done = self.env.tasks.blocking(move || work(&engine)).await;
-        Ok(done.map_err(|error| ClusterError::Invalid(error.to_string()))??)
     }
 }

@@ -28,6 +28,7 @@ pub mod membership;
 pub mod message;
 pub mod metadata;
 pub mod node;
+mod on_engine;
 pub mod paxos;
 pub mod placement;
 pub mod repair;

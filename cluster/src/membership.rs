@@ -153,18 +153,13 @@ impl Node {
     /// Takes a new member in that takes the place of another one, which is named by its host id or address.
     pub(crate) async fn take_in_place_of(&self, member: Member, replaced: &str) -> Answer {
         let metadata = self.metadata.metadata();
-        let is_meant = |other: &&Member| {
-            other.host.to_string() == replaced
-                || other.internode.to_string() == replaced
-                || other.internode.ip().to_string() == replaced
-        };
         if let Some(known) = metadata.member(member.host) {
             if matches!(known.status, Status::Replacing(_)) && known.internode == member.internode {
                 return Answer::Joined(self.info.identity.cluster, metadata);
             }
             return Answer::Refused(format!("{} is a member already", member.host));
         }
-        let mut meant = metadata.members.values().filter(is_meant);
+        let mut meant = metadata.members.values().filter(|other| other.is_called(replaced));
         let other = match (meant.next(), meant.next()) {
             (Some(other), None) => other,
             (Some(_), Some(_)) => {

@@ -71,16 +71,23 @@ impl Placement {
         Ok(pending)
     }
 
+    /// The ends of all ranges on either side of the change that is under way, in order.
+    #[must_use]
+    pub fn ends(&self) -> Vec<Token> {
+        let rings = [Some(&self.ring), self.other_side.as_ref()];
+        let mut ends: Vec<Token> = rings.into_iter().flatten().flat_map(Ring::ends).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
     /// The ranges of the ring of which this node holds a table, or will hold it, or held it until the
     /// change that is under way; neighbours joined.
     ///
     /// # Errors
     /// The table is not known.
     pub fn held(&self, table: TableId) -> Result<Vec<TokenRange>, ClusterError> {
-        let rings = [Some(&self.ring), self.other_side.as_ref()];
-        let mut ends: Vec<Token> = rings.into_iter().flatten().flat_map(Ring::ends).collect();
-        ends.sort_unstable();
-        ends.dedup();
+        let ends = self.ends();
         let mut held: Vec<TokenRange> = Vec::new();
         let starts = ends.last().into_iter().chain(&ends);
         for (start, end) in starts.zip(&ends) {

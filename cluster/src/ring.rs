@@ -78,6 +78,16 @@ pub struct Member {
     pub tokens: Vec<Token>,
 }
 
+impl Member {
+    /// True if an operator means this member: by its host id, or by its address with its port or without.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.host.to_string() == name
+            || self.internode.to_string() == name
+            || self.internode.ip().to_string() == name
+    }
+}
+
 /// The place of a member in [`Ring::members`].
 pub type MemberIndex = usize;
 

@@ -3,12 +3,12 @@
 
 use crate::settings::Settings;
 use arc_swap::ArcSwap;
-use dodona_cluster::transport::tls::{InternodeTls, Pem, TlsSettings};
+use dodona_cluster::transport::tls::{InternodeTls, Pem, TlsSettings, certificates};
 use dodona_env::{Disk, Env, Tasks};
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,12 +144,7 @@ fn pem([certificate, key, authority]: &[Vec<u8>; 3]) -> Pem {
 
 /// An acceptor of TLS connections, from the text of a certificate chain and its private key.
 fn acceptor([certificate, key]: &[Vec<u8>; 2]) -> Result<TlsAcceptor, String> {
-    let chain = CertificateDer::pem_slice_iter(certificate)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("tls_certificate: {error}"))?;
-    if chain.is_empty() {
-        return Err("tls_certificate holds no certificate in PEM".into());
-    }
+    let chain = certificates("tls_certificate", certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("tls_key: {error}"))?;
     let config = ServerConfig::builder()
         .with_no_client_auth()

@@ -67,6 +67,15 @@ impl TokenRange {
     /// The whole ring.
     pub const FULL: Self = Self { start: Token::MIN, end: Token::MIN };
 
+    /// How many tokens lie in the range.
+    #[must_use]
+    pub const fn width(&self) -> u128 {
+        match self.end.ordinal().wrapping_sub(self.start.ordinal()) {
+            0 => 1 << 64,
+            width => width as u128,
+        }
+    }
+
     /// True if `token` lies in the range.
     #[must_use]
     pub fn contains(&self, token: Token) -> bool {

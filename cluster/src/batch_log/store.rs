@@ -3,6 +3,7 @@
 
 use super::rules::Batch;
 use crate::error::ClusterError;
+use crate::on_engine::on_engine;
 use dodona_env::Env;
 use dodona_storage::reconcile::Answer;
 use dodona_storage::{Engine, StorageError};
@@ -93,9 +94,8 @@ impl Store {
         loop {
             let partitions = PartitionSelection::Range(range.clone());
             let command = ReadCommand::everything(table, epoch, partitions, self.env.clock.wall_seconds());
-            let engine = Arc::clone(&self.engine);
-            let read = self.env.tasks.blocking(move || engine.read_answer(&command, CHUNK_BYTES)).await;
-            let bytes = read.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+            let read = move |engine: &Engine| engine.read_answer(&command, CHUNK_BYTES);
+            let bytes = on_engine(self.env.tasks, &self.engine, read).await?;
             let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
             for part in &answer.parts {
                 batches.extend(batch_of(&part.mutation, column)?);

@@ -7,11 +7,11 @@ use super::asking::{Asking, Got, Want};
 use super::plan::Plan;
 use super::tables::TableReads;
 use crate::error::ClusterError;
+use crate::on_engine::on_engine;
 use dodona_storage::reconcile::{Answer, Assembly, DigestRules, MergedAnswers};
 use dodona_storage::{Page, StorageError};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{Consistency, RowVisitor};
-use std::sync::Arc;
 
 /// What came of a try to read at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +105,7 @@ impl Coordinator {
         command: ReadCommand,
         max_bytes: usize,
     ) -> Result<Page, ClusterError> {
-        let engine = Arc::clone(&self.engine);
-        let read = self.env.tasks.blocking(move || engine.read_page(&command, max_bytes)).await;
-        Ok(read.map_err(|error| ClusterError::Invalid(error.to_string()))??)
+        on_engine(self.env.tasks, &self.engine, move |engine| engine.read_page(&command, max_bytes)).await
     }
 
     /// Asks until the present command of a page is done, or the page is full.

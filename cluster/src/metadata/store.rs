@@ -281,10 +281,11 @@ impl Store {
     }
 
     fn apply_entry(&self, base: &mut Base, entry: &Entry) -> Outcome {
+        if !self.mutants.has("schema-epoch-is-not-compared") {
+            return apply_entry(base, entry);
+        }
         let mut entry = entry.clone();
-        if let EntryPayload::Normal(super::Change::Schema { expected_epoch, .. }) = &mut entry.payload
-            && self.mutants.has("schema-epoch-is-not-compared")
-        {
+        if let EntryPayload::Normal(super::Change::Schema { expected_epoch, .. }) = &mut entry.payload {
             *expected_epoch = base.metadata.schema.epoch;
         }
         apply_entry(base, &entry)

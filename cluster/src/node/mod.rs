@@ -26,6 +26,7 @@ use crate::liveness::Liveness;
 use crate::metadata::log::{ReplicatedLog, ask};
 use crate::metadata::message::Request;
 use crate::metadata::{Change, Metadata, MetadataLog, Outcome, SchemaChange};
+use crate::on_engine::on_engine;
 use crate::placement::Placement;
 use crate::repair::Repairs;
 use crate::repair::worker::Means;
@@ -397,10 +398,8 @@ impl Node {
     /// # Errors
     /// The disk is full or has failed; nothing acknowledged is lost.
     pub async fn drain(&self) -> Result<(), ClusterError> {
-        let engine = Arc::clone(&self.engine);
-        let drained =
-            self.env.tasks.blocking(move || engine.flush_all().and_then(|()| engine.sync_log())).await;
-        drained.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        let drain = |engine: &Engine| engine.flush_all().and_then(|()| engine.sync_log());
+        on_engine(self.env.tasks, &self.engine, drain).await?;
         let hints = self.hints.clone();
         let synced = self.env.tasks.blocking(move || hints.sync()).await;
         synced.map_err(|error| ClusterError::Invalid(error.to_string()))??;

@@ -33,15 +33,16 @@ pub(super) fn open_store(
 ) -> Result<Store, ClusterError> {
     let disk = Arc::clone(&env.disk);
     let here = settings.first_member(identity);
-    if Store::exists(&*disk)? {
-        return Ok(Store::open(disk, &here)?.with(env.mutants.clone()));
-    }
-    if settings.members.is_empty() {
-        return Store::create(disk, Metadata::of_members([here], Schema::default()), &[1], true);
-    }
-    let metadata = Metadata::of_members(settings.members.iter().cloned(), Schema::default());
-    let voters: Vec<u64> = metadata.members.keys().copied().take(MAX_VOTERS).collect();
-    Ok(Store::create(disk, metadata, &voters, false)?.with(env.mutants.clone()))
+    let store = if Store::exists(&*disk)? {
+        Store::open(disk, &here)?
+    } else if settings.members.is_empty() {
+        Store::create(disk, Metadata::of_members([here], Schema::default()), &[1], true)?
+    } else {
+        let metadata = Metadata::of_members(settings.members.iter().cloned(), Schema::default());
+        let voters: Vec<u64> = metadata.members.keys().copied().take(MAX_VOTERS).collect();
+        Store::create(disk, metadata, &voters, false)?
+    };
+    Ok(store.with(env.mutants.clone()))
 }
 
 /// A node stays where it is: its data are placed by it.

@@ -4,6 +4,7 @@ use super::ballot::Ballot;
 use super::message::{Request, Step};
 use super::state::{Answer, Proposal, State};
 use crate::error::ClusterError;
+use crate::on_engine::on_engine;
 use dodona_env::Env;
 use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::comparable::encode_component;
@@ -186,9 +187,8 @@ impl Acceptor {
             Err(StorageError::NeedsDisk) => {}
             Err(error) => return Err(error.into()),
         }
-        let engine = Arc::clone(&self.engine);
-        let page = self.env.tasks.blocking(move || engine.read_page(&command, usize::MAX)).await;
-        let page = page.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        let read = move |engine: &Engine| engine.read_page(&command, usize::MAX);
+        let page = on_engine(self.env.tasks, &self.engine, read).await?;
         let mut reading = Reading { layout, stored: Stored::default() };
         let _ = page.show(now_seconds, &mut reading)?;
         Ok(reading.stored)

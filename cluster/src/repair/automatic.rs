@@ -1,11 +1,10 @@
 //! Repairs that nobody has asked for: each node sees to the ranges of which it is the first replica.
 
 use super::schedule::{Standing, next};
-use super::session::Options;
+use super::session::{Options, groups};
 use super::worker::Repairs;
 use crate::error::ClusterError;
 use crate::placement::Placement;
-use crate::replication::Replication;
 use dodona_types::TableId;
 use dodona_types::token::TokenRange;
 use std::collections::BTreeMap;
@@ -45,8 +44,7 @@ impl Repairs {
         let mut standings = self.standings().await.map_err(|error| (None, error))?;
         standings.retain(|standing| !failed.contains_key(&standing.table));
         let Some(due) = next(now, &standings) else { return Ok(()) };
-        let options = Options { primary: true, ..Options::default() };
-        let outcome = self.repair(due.table, &options).await.map_err(|error| {
+        let outcome = self.repair(due.table, &Options::primary()).await.map_err(|error| {
             if due.is_late(now) {
                 tracing::warn!(
                     table = %due.table, since = due.repaired_at, %error,
@@ -93,15 +91,6 @@ impl Repairs {
 
 /// The ranges that other nodes hold as well, and of which this one is the first replica.
 fn primary_ranges(placement: &Placement, table: TableId) -> Result<Vec<TokenRange>, ClusterError> {
-    if *placement.replication_of(table)? == Replication::Local {
-        return Ok(Vec::new());
-    }
-    let mut ranges = Vec::new();
-    for range in placement.ring.ranges() {
-        let replicas = placement.replicas(table, range.end)?;
-        if replicas.len() > 1 && replicas.first() == Some(&placement.local) {
-            ranges.push(range);
-        }
-    }
-    Ok(ranges)
+    let groups = groups(placement, table, &Options::primary())?.into_iter();
+    Ok(groups.filter(|(replicas, _)| replicas.len() > 1).flat_map(|(_, ranges)| ranges).collect())
 }

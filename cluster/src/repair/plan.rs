@@ -12,27 +12,31 @@ pub type Fetches = BTreeMap<usize, Vec<TokenRange>>;
 #[must_use]
 pub fn fetches(trees: &[Vec<HashTree>]) -> Vec<Fetches> {
     let mut fetches = vec![Fetches::new(); trees.len()];
-    let Some(first) = trees.first() else { return fetches };
-    for (range, tree) in first.iter().enumerate() {
-        for leaf in 0..tree.leaves().len() {
-            let mut holders: BTreeMap<u128, Vec<usize>> = BTreeMap::new();
-            for (replica, trees) in trees.iter().enumerate() {
-                holders.entry(trees[range].leaves()[leaf]).or_default().push(replica);
-            }
-            if holders.len() == 1 {
-                continue;
-            }
-            let part = tree.part(leaf);
-            for (replica, own) in fetches.iter_mut().enumerate() {
-                let others = holders.values().filter(|holders| !holders.contains(&replica));
-                // They do not all ask the same one.
-                for holder in others.map(|holders| holders[replica % holders.len()]) {
-                    join(own.entry(holder).or_default(), part);
-                }
+    for (range, leaf) in differing(trees) {
+        let mut holders: BTreeMap<u128, Vec<usize>> = BTreeMap::new();
+        for (replica, trees) in trees.iter().enumerate() {
+            holders.entry(trees[range].leaves()[leaf]).or_default().push(replica);
+        }
+        let part = trees[0][range].part(leaf);
+        for (replica, own) in fetches.iter_mut().enumerate() {
+            let others = holders.values().filter(|holders| !holders.contains(&replica));
+            // They do not all ask the same one.
+            for holder in others.map(|holders| holders[replica % holders.len()]) {
+                join(own.entry(holder).or_default(), part);
             }
         }
     }
     fetches
+}
+
+/// The parts in which replicas differ: the place of the range, and the leaf in its tree.
+pub fn differing(trees: &[Vec<HashTree>]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let ranges = trees.first().map_or(0, Vec::len);
+    let leaves = move |range: usize| (0..trees[0][range].leaves().len()).map(move |leaf| (range, leaf));
+    (0..ranges).flat_map(leaves).filter(|(range, leaf)| {
+        let hash = |trees: &Vec<HashTree>| trees[*range].leaves()[*leaf];
+        trees.iter().any(|other| hash(other) != hash(&trees[0]))
+    })
 }
 
 /// Adds a range, to the last one if that ends where this one begins.

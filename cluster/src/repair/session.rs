@@ -1,16 +1,16 @@
 //! Leads repairs: compares what the replicas of each range hold, and has each fetch what it lacks.
 
 use super::message::{Answer, Range, Request, Work, to_message};
-use super::plan::{Fetches, fetches};
-use super::tree::{HashTree, MAX_LEAVES, width};
+use super::plan::{Fetches, differing, fetches};
+use super::tree::{HashTree, MAX_LEAVES};
 use super::worker::Repairs;
 use crate::error::ClusterError;
 use crate::message::Body;
 use crate::placement::Placement;
 use crate::ring::{Member, MemberIndex};
 use dodona_storage::StorageError;
-use dodona_types::TableId;
 use dodona_types::token::TokenRange;
+use dodona_types::{TableId, Token};
 use futures_util::future::{join_all, try_join_all};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +50,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Of a node that sees to each range of which it is the first replica.
+    #[must_use]
+    pub fn primary() -> Self {
+        Self { primary: true, ..Self::default() }
+    }
+
     /// True if all replicas hold the same afterwards.
     const fn is_complete(&self) -> bool {
         self.data_centers.is_empty() && self.hosts.is_empty() && !self.force && !self.pull && !self.preview
@@ -80,7 +86,7 @@ impl Outcome {
 }
 
 /// Ranges with the same replicas.
-type Groups = BTreeMap<Vec<MemberIndex>, Vec<TokenRange>>;
+pub(super) type Groups = BTreeMap<Vec<MemberIndex>, Vec<TokenRange>>;
 
 impl Repairs {
     /// Repairs ranges of a table that this node holds.
@@ -196,7 +202,7 @@ impl Repairs {
         };
         join_all(jobs.iter().map(Job::forget)).await;
         let Some(trees) = trees? else { return Ok(outcome) };
-        outcome.differing = differing(&trees);
+        outcome.differing = differing(&trees).count();
         if options.preview {
             return Ok(outcome);
         }
@@ -247,10 +253,10 @@ impl Repairs {
     ) -> Result<Vec<HashTree>, ClusterError> {
         let statistics = self.engine.table_statistics(table)?;
         let partitions = statistics.partitions as f64 + statistics.memtable_partitions as f64;
-        let held: u128 = placement.held(table)?.iter().map(width).sum();
+        let held: u128 = placement.held(table)?.iter().map(TokenRange::width).sum();
         let most = (MOST_PARTS / ranges.len().max(1)).clamp(1, MAX_LEAVES);
         let leaves = |range: &TokenRange| {
-            let share = width(range) as f64 / held.max(1) as f64;
+            let share = range.width() as f64 / held.max(1) as f64;
             ((partitions * share / PARTITIONS) as usize).next_power_of_two().min(most)
         };
         Ok(ranges.iter().map(|range| HashTree::new(*range, leaves(range))).collect())
@@ -258,7 +264,11 @@ impl Repairs {
 }
 
 /// The ranges to repair of a table, those with the same replicas together.
-fn groups(placement: &Placement, table: TableId, options: &Options) -> Result<Groups, ClusterError> {
+pub(super) fn groups(
+    placement: &Placement,
+    table: TableId,
+    options: &Options,
+) -> Result<Groups, ClusterError> {
     let schema_table = placement.schema.table_by_id(table).ok_or(StorageError::NoSuchTable(table))?;
     let mut groups = Groups::new();
     let mut is_held = false;
@@ -293,8 +303,8 @@ fn common(one: &TokenRange, other: &TokenRange) -> Vec<TokenRange> {
         return vec![*other];
     }
     // Measured from where the one begins, it does not wrap.
-    let offset = |token: dodona_types::Token| token.ordinal().wrapping_sub(one.start.ordinal());
-    let at = |offset: u64| dodona_types::Token::from_ordinal(one.start.ordinal().wrapping_add(offset));
+    let offset = |token: Token| token.ordinal().wrapping_sub(one.start.ordinal());
+    let at = |offset: u64| Token::from_ordinal(one.start.ordinal().wrapping_add(offset));
     let (length, start, end) = (offset(one.end), offset(other.start), offset(other.end));
     let pieces = if start < end { vec![(start, end)] } else { vec![(0, end), (start, u64::MAX)] };
     let within = pieces.into_iter().map(|(start, end)| (start.min(length), end.min(length)));
@@ -302,16 +312,6 @@ fn common(one: &TokenRange, other: &TokenRange) -> Vec<TokenRange> {
         .filter(|(start, end)| start < end)
         .map(|(start, end)| TokenRange { start: at(start), end: at(end) })
         .collect()
-}
-
-fn differing(trees: &[Vec<HashTree>]) -> usize {
-    let Some((first, others)) = trees.split_first() else { return 0 };
-    let leaves = first.iter().enumerate().flat_map(|(range, tree)| {
-        tree.leaves().iter().enumerate().map(move |(leaf, hash)| (range, leaf, hash))
-    });
-    leaves
-        .filter(|(range, leaf, hash)| others.iter().any(|other| other[*range].leaves()[*leaf] != **hash))
-        .count()
 }
 
 /// Work that a replica does.
@@ -395,7 +395,6 @@ fn invalid(reason: &str) -> ClusterError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dodona_types::Token;
     use proptest::prelude::*;
 
     fn range() -> impl Strategy<Value = TokenRange> {

@@ -16,21 +16,12 @@ pub struct HashTree {
     leaves: Vec<u128>,
 }
 
-/// How many tokens lie in a range.
-#[must_use]
-pub fn width(range: &TokenRange) -> u128 {
-    match range.end.ordinal().wrapping_sub(range.start.ordinal()) {
-        0 => 1 << 64,
-        width => u128::from(width),
-    }
-}
-
 impl HashTree {
     /// A tree of nothing, of about so many leaves: at least one, at most [`MAX_LEAVES`], and none that
     /// holds no token.
     #[must_use]
     pub fn new(range: TokenRange, leaves: usize) -> Self {
-        let most = usize::try_from(width(&range)).unwrap_or(MAX_LEAVES);
+        let most = usize::try_from(range.width()).unwrap_or(MAX_LEAVES);
         Self { range, leaves: vec![0; leaves.clamp(1, MAX_LEAVES.min(most))] }
     }
 
@@ -62,13 +53,13 @@ impl HashTree {
     fn leaf_of(&self, token: Token) -> usize {
         let offset = u128::from(token.ordinal().wrapping_sub(self.range.start.ordinal()).wrapping_sub(1));
         let count = self.leaves.len() as u128;
-        ((offset * count / width(&self.range)) as usize).min(self.leaves.len() - 1)
+        ((offset * count / self.range.width()) as usize).min(self.leaves.len() - 1)
     }
 
     /// The part of the range that a leaf stands for.
     #[must_use]
     pub fn part(&self, leaf: usize) -> TokenRange {
-        let (width, count) = (width(&self.range), self.leaves.len() as u128);
+        let (width, count) = (self.range.width(), self.leaves.len() as u128);
         let bound = |leaf: usize| {
             let offset = (leaf as u128 * width).div_ceil(count) as u64;
             Token::from_ordinal(self.range.start.ordinal().wrapping_add(offset))
@@ -99,7 +90,7 @@ mod tests {
         fn each_token_lies_in_the_part_of_its_leaf(start: i64, end: i64, inside: u64, leaves in 1usize..70) {
             let range = TokenRange { start: Token(start), end: Token(end) };
             let tree = HashTree::new(range, leaves);
-            let offset = (u128::from(inside) % width(&range)) as u64 + 1;
+            let offset = (u128::from(inside) % range.width()) as u64 + 1;
             let token = Token::from_ordinal(range.start.ordinal().wrapping_add(offset));
             prop_assert!(tree.part(tree.leaf_of(token)).contains(token));
         }

@@ -5,6 +5,7 @@ use super::message::{Answer, Request, Work, empty_trees, of_message};
 use super::tree::HashTree;
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
+use crate::on_engine::on_engine;
 use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::streaming::fetcher::Puller;
@@ -127,7 +128,7 @@ impl Repairs {
     }
 
     /// An error once nobody wants the work any more.
-    fn is_wanted(&self, id: Uuid) -> Result<(), ClusterError> {
+    fn check_wanted(&self, id: Uuid) -> Result<(), ClusterError> {
         let is_wanted = self.jobs.lock().contains_key(&id);
         is_wanted.then_some(()).ok_or_else(|| ClusterError::Invalid("the repair was given up".into()))
     }
@@ -154,15 +155,14 @@ impl Repairs {
                 let mut command = ReadCommand::everything(table.id, table.epoch, partitions, now_seconds);
                 let mut rest = range;
                 loop {
-                    self.is_wanted(id)?;
-                    let (engine, asked) = (Arc::clone(&self.engine), command.clone());
-                    let hashed = self.env.tasks.blocking(move || {
+                    self.check_wanted(id)?;
+                    let asked = command.clone();
+                    let hash = move |engine: &Engine| {
                         let mut hashed = Vec::new();
                         let next = engine.hash_partitions(&asked, HASH_BYTES, &mut |one| hashed.push(one))?;
-                        Ok::<_, StorageError>((hashed, next))
-                    });
-                    let (hashed, next) =
-                        hashed.await.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+                        Ok((hashed, next))
+                    };
+                    let (hashed, next) = on_engine(self.env.tasks, &self.engine, hash).await?;
                     let bytes: usize = hashed.iter().map(|partition| partition.bytes).sum();
                     hashed.into_iter().for_each(|partition| tree.add(partition));
                     let Some(next) = next else { break };
@@ -200,7 +200,7 @@ impl Repairs {
             let member =
                 member.ok_or_else(|| ClusterError::Invalid(format!("{host} is not a member any more")))?;
             for range in ranges.iter().flat_map(|range| parts(&of_message(*range))) {
-                self.is_wanted(id)?;
+                self.check_wanted(id)?;
                 puller.pull(member.internode, &table, &range).await?;
             }
         }

@@ -4,6 +4,7 @@ use super::{Missing, Progress, missing};
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
 use crate::message::Body;
+use crate::on_engine::on_engine;
 use crate::paxos::acceptor::{Learnt, clustering};
 use crate::placement::Placement;
 use crate::replica::{Replica, encode_read};
@@ -144,9 +145,7 @@ impl Puller<'_> {
     /// # Errors
     /// The disk has failed.
     pub(crate) async fn sync(&self) -> Result<(), ClusterError> {
-        let engine = Arc::clone(self.engine);
-        let synced = self.env.tasks.blocking(move || engine.sync_log()).await;
-        Ok(synced.map_err(|error| ClusterError::Invalid(error.to_string()))??)
+        on_engine(self.env.tasks, self.engine, Engine::sync_log).await
     }
 
     /// Reads a range of a table from a peer, chunk by chunk.

@@ -1,9 +1,9 @@
 //! Brings a node what it is to hold: ranges of tables from those that hold them, row by row, as
 //! mutations, and what Paxos knows of them.
 //!
-//! A range is fetched from half of its replicas, so that whatever a majority has acknowledged is there, and
-//! first from those that hold it no more afterwards. Fetching it again changes nothing: a node that was stopped begins anew. `fetcher` reads and
-//! writes; when it does, the node says.
+//! A range is fetched from half of its replicas, so that whatever a majority has acknowledged is there,
+//! and first from those that hold it no more afterwards. Fetching it again changes nothing: a node that
+//! was stopped begins anew. `fetcher` reads and writes; when it does, the node says.
 
 pub(crate) mod fetcher;
 
@@ -48,9 +48,7 @@ pub struct Missing {
 /// The placement does not know one of its tables.
 pub fn missing(placement: &Placement) -> Result<Vec<Missing>, ClusterError> {
     let Some(other_side) = &placement.other_side else { return Ok(Vec::new()) };
-    let mut ends: Vec<Token> = placement.ring.ends().chain(other_side.ends()).collect();
-    ends.sort_unstable();
-    ends.dedup();
+    let ends = placement.ends();
     let mut missing: Vec<Missing> = Vec::new();
     for table in placement.schema.tables() {
         let mut add = |range: PartitionRange, owned_as: Token| -> Result<(), ClusterError> {

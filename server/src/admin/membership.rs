@@ -1,10 +1,9 @@
 //! What operators do with the members of the cluster.
 
-use super::{Answer, Failed, Target, operations};
+use super::{Answer, Failed, Target, on_event_loop, operations};
 use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
-use dodona_cluster::error::ClusterError;
 use dodona_cluster::liveness::Liveness;
 use serde_json::json;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ type Request = (State<Arc<Shared>>, Query<Target>);
 /// which no member would listen to their requests. Then it serves operators alone, until it is stopped.
 pub(super) async fn decommission(State(shared): State<Arc<Shared>>) -> Answer {
     let node = Arc::clone(&shared.node);
-    drop(run(&shared, async move { node.hand_over().await }).await?);
+    on_event_loop(&shared, async move { node.hand_over().await }).await??;
     operations::send_clients_away(&shared).await;
     let host = shared.node.info.identity.host;
     drop(take_out(Arc::clone(&shared), host).await?);
@@ -41,17 +40,6 @@ pub(super) async fn remove_node((State(shared), Query(target)): Request) -> Answ
 
 async fn take_out(shared: Arc<Shared>, host: Uuid) -> Answer {
     let node = Arc::clone(&shared.node);
-    run(&shared, async move { node.take_out(host).await }).await
-}
-
-/// The work goes on if the operator does not wait for it.
-async fn run(
-    shared: &Shared,
-    work: impl Future<Output = Result<(), ClusterError>> + Send + 'static,
-) -> Answer {
-    match shared.errands.run(work).await {
-        Some(Ok(())) => Ok(Json(json!({}))),
-        Some(Err(error)) => Err(error.into()),
-        None => Err(Failed::Internal("the server stops".into())),
-    }
+    on_event_loop(&shared, async move { node.take_out(host).await }).await??;
+    Ok(Json(json!({})))
 }

@@ -62,7 +62,10 @@ fn api() -> Router<Arc<Shared>> {
         .route("/scrub", post(operations::scrub))
         .route("/repair", post(repair::repair))
         .route("/repairs", get(repair::standings))
-        .route("/streamthroughput", get(repair::stream_throughput).post(repair::set_stream_throughput))
+        .route(
+            "/streamthroughput",
+            get(operations::stream_throughput).post(operations::set_stream_throughput),
+        )
         .route("/stop", post(operations::stop))
         .route("/drain", post(operations::drain))
         .route("/reloadssl", post(operations::reload_certificates))
@@ -166,6 +169,14 @@ impl From<ClusterError> for Failed {
 }
 
 type Answer = Result<Json<Value>, Failed>;
+
+/// Has the node's event loop do something: the work goes on if the operator does not wait for it.
+async fn on_event_loop<T: Send + 'static>(
+    shared: &Shared,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Failed> {
+    shared.errands.run(work).await.ok_or_else(|| Failed::Internal("the server stops".into()))
+}
 
 /// A table that an operator means: keyspace, name and id.
 type Named = (String, String, TableId);

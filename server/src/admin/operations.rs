@@ -1,6 +1,6 @@
 //! What operators have done to tables.
 
-use super::{Answer, Failed, Target, each_table, on_tables, tables_of};
+use super::{Answer, Failed, Target, each_table, on_event_loop, on_tables, tables_of};
 use crate::shared::{Phase, Shared};
 use axum::extract::{Query, State};
 use axum::response::Json;
@@ -57,8 +57,9 @@ pub(super) async fn collect_garbage((State(shared), Query(target)): Request) -> 
 pub(super) async fn clean_up((State(shared), Query(target)): Request) -> Answer {
     let tables = tables_of(&shared, &target)?;
     let (mut files, mut bytes) = (0, 0);
-    for (_, _, table) in &tables {
-        let cleaned = shared.node.clean_up(*table).await?;
+    for (_, _, table) in tables.iter().cloned() {
+        let node = Arc::clone(&shared.node);
+        let cleaned = on_event_loop(&shared, async move { node.clean_up(table).await }).await??;
         files += cleaned.files;
         bytes += cleaned.bytes;
     }
@@ -110,15 +111,31 @@ pub(super) async fn stop((State(shared), Query(target)): Request) -> Answer {
 }
 
 pub(super) async fn compaction_throughput(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    Json(json!({ "mib_per_second": shared.node.engine.compaction_rate() as f64 / MIB as f64 }))
+    rate_json(shared.node.engine.compaction_rate())
 }
 
 pub(super) async fn set_compaction_throughput((State(shared), Query(target)): Request) -> Answer {
-    let Some(throughput) = target.throughput else {
-        return Err(Failed::Refused("`throughput` is missing: MiB a second, 0 for no limit".into()));
-    };
-    shared.node.engine.set_compaction_rate(throughput.saturating_mul(MIB));
+    shared.node.engine.set_compaction_rate(rate_of(&target)?);
     Ok(Json(json!({})))
+}
+
+pub(super) async fn stream_throughput(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    rate_json(shared.node.stream_throttle().rate())
+}
+
+pub(super) async fn set_stream_throughput((State(shared), Query(target)): Request) -> Answer {
+    shared.node.stream_throttle().set_rate(rate_of(&target)?);
+    Ok(Json(json!({})))
+}
+
+fn rate_json(bytes_per_second: u64) -> Json<Value> {
+    Json(json!({ "mib_per_second": bytes_per_second as f64 / MIB as f64 }))
+}
+
+/// The bytes a second that an operator wants.
+fn rate_of(target: &Target) -> Result<u64, Failed> {
+    let missing = || Failed::Refused("`throughput` is missing: MiB a second, 0 for no limit".into());
+    Ok(target.throughput.ok_or_else(missing)?.saturating_mul(MIB))
 }
 
 pub(super) async fn automatic_compaction((State(shared), Query(target)): Request) -> Answer {
@@ -142,8 +159,7 @@ pub(super) async fn set_automatic_compaction((State(shared), Query(target)): Req
 pub(super) async fn drain(State(shared): State<Arc<Shared>>) -> Answer {
     send_clients_away(&shared).await;
     let node = Arc::clone(&shared.node);
-    let drained = shared.errands.run(async move { node.drain().await }).await;
-    let drained = drained.ok_or_else(|| Failed::Internal("the server stops".into()))?;
+    let drained = on_event_loop(&shared, async move { node.drain().await }).await?;
     drained.map_err(|error| Failed::Internal(error.to_string()))?;
     Ok(Json(json!({})))
 }

@@ -60,12 +60,9 @@ pub(super) fn replication_of(keyspace: &Arc<Keyspace>) -> Result<Replication, Fa
 fn parts(ring: &Ring, replication: &Replication) -> Vec<f64> {
     let mut positions = vec![0_u128; ring.members().len()];
     for range in ring.ranges() {
-        let width = range.end.ordinal().wrapping_sub(range.start.ordinal());
-        // A range from a token to itself is the whole ring.
-        let width = if width == 0 { 1 << 64 } else { u128::from(width) };
         // Local strategies, which ask for a member, do not come here.
         for member in replication.replicas(ring, range.end, 0) {
-            positions[member] += width;
+            positions[member] += range.width();
         }
     }
     positions.into_iter().map(|positions| positions as f64 / 2_f64.powi(64)).collect()

@@ -1,6 +1,6 @@
 //! Repairs that operators ask for, and how those stand that nobody has to ask for.
 
-use super::{Answer, Failed, Target, tables_of};
+use super::{Answer, Failed, Target, on_event_loop, tables_of};
 use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
@@ -13,8 +13,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
-
-const MIB: u64 = 1 << 20;
 
 /// What else there is to say of a repair. Lists are set apart by commas.
 #[derive(Debug, Default, Deserialize)]
@@ -47,8 +45,8 @@ pub(super) async fn repair(
             continue;
         }
         let (node, asked) = (Arc::clone(&shared.node), options.clone());
-        let repaired = shared.errands.run(async move { node.repairs.repair(table, &asked).await }).await;
-        let outcome = repaired.ok_or_else(|| Failed::Internal("the server stops".into()))??;
+        let repair = async move { node.repairs.repair(table, &asked).await };
+        let outcome = on_event_loop(&shared, repair).await??;
         total.add(outcome);
         described.push(json!({ "keyspace": keyspace, "table": name, "outcome": outcome_json(outcome) }));
     }
@@ -85,12 +83,7 @@ fn options(shared: &Shared, target: &Target, manner: Manner) -> Result<Options, 
         return Err(Failed::NotFound(format!("there is no data center {unknown}")));
     }
     let host = |text: String| -> Result<Uuid, Failed> {
-        let is_meant = |member: &&dodona_cluster::ring::Member| {
-            member.host.to_string() == text
-                || member.internode.to_string() == text
-                || member.internode.ip().to_string() == text
-        };
-        let member = members.iter().find(is_meant);
+        let member = members.iter().find(|member| member.is_called(&text));
         member.map(|member| member.host).ok_or_else(|| Failed::NotFound(format!("{text} is not a member")))
     };
     let hosts = list(&manner.hosts).into_iter().map(host).collect::<Result<_, _>>()?;
@@ -107,8 +100,7 @@ fn options(shared: &Shared, target: &Target, manner: Manner) -> Result<Options, 
 /// When what this node is the first replica of was repaired.
 pub(super) async fn standings(State(shared): State<Arc<Shared>>) -> Answer {
     let node = Arc::clone(&shared.node);
-    let standings = shared.errands.run(async move { node.repairs.standings().await }).await;
-    let standings = standings.ok_or_else(|| Failed::Internal("the server stops".into()))??;
+    let standings = on_event_loop(&shared, async move { node.repairs.standings().await }).await??;
     let schema = shared.node.schema();
     let now = shared.node.env.clock.wall_seconds();
     let described = standings.into_iter().filter_map(|standing| {
@@ -124,19 +116,4 @@ pub(super) async fn standings(State(shared): State<Arc<Shared>>) -> Answer {
     });
     let tables: Vec<Value> = described.collect();
     Ok(Json(json!({ "is_automatic": shared.node.repairs_itself(), "tables": tables })))
-}
-
-pub(super) async fn stream_throughput(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    Json(json!({ "mib_per_second": shared.node.stream_throttle().rate() as f64 / MIB as f64 }))
-}
-
-pub(super) async fn set_stream_throughput(
-    State(shared): State<Arc<Shared>>,
-    Query(target): Query<Target>,
-) -> Answer {
-    let Some(throughput) = target.throughput else {
-        return Err(Failed::Refused("`throughput` is missing: MiB a second, 0 for no limit".into()));
-    };
-    shared.node.stream_throttle().set_rate(throughput.saturating_mul(MIB));
-    Ok(Json(json!({})))
 }

@@ -55,13 +55,13 @@ impl Engine {
                     Choice { split, ..Choice::tombstones(&file) }
                 }
             };
-            let before = disk_bytes(&store);
+            let before = self.table_statistics(table)?.disk_bytes;
             if let Some(claimed) = self.claim(&store, choice)
                 && let Some(compaction) = self.begin_claimed(claimed, Extra::Keep(Arc::clone(&keep)))?
             {
                 self.run_compaction(compaction)?;
                 cleaned.files += 1;
-                cleaned.bytes += before.saturating_sub(disk_bytes(&store));
+                cleaned.bytes += before.saturating_sub(self.table_statistics(table)?.disk_bytes);
             }
         }
         Ok(cleaned)
@@ -125,10 +125,6 @@ fn share_of(keep: &[TokenRange], (first, last): (Token, Token)) -> Share {
     } else {
         Share::None
     }
-}
-
-fn disk_bytes(store: &TableStore) -> u64 {
-    store.view.load().sstables.iter().map(|sstable| sstable.file_bytes()).sum()
 }
 
 #[cfg(test)]

@@ -186,7 +186,11 @@ impl Both {
     }
 }
 
-fn certificates(setting: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates in a text in PEM.
+///
+/// # Errors
+/// What is wrong with it, with the name of the setting.
+pub fn certificates(setting: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("{setting}: {error}"))?;
