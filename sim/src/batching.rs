@@ -5,7 +5,7 @@
 use crate::invariants::atomic::Batches;
 use crate::invariants::delivered::Deliveries;
 use crate::trace::Trace;
-use dodona_cluster::metadata::SchemaChange;
+use crate::world::{all_of, create_alike};
 use dodona_cluster::{ClusterError, Node};
 use dodona_env::Random;
 use dodona_storage::Page;
@@ -14,7 +14,7 @@ use dodona_types::key::ROW_END;
 use dodona_types::mutation::live_cell;
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::row::RowHeader;
-use dodona_types::schema::{Keyspace, Options, TableParams};
+use dodona_types::schema::{Options, Table, TableParams};
 use dodona_types::{
     ColumnId, Consistency, CqlType, Deletion, KeyRef, LiveRow, MutationBuilder, PartitionKey, RowVisitor,
     TableId, Token,
@@ -93,22 +93,11 @@ pub struct Client {
 /// # Errors
 /// The schema could not be changed.
 pub async fn create_table(node: &Node, replication: Options) -> Result<(), ClusterError> {
-    let schema = node.schema();
-    let (None, Some(like)) = (schema.table("batched", "t"), schema.table("sim", "t")) else { return Ok(()) };
-    let mut table = (**like).clone();
-    table.id = BATCHED;
-    table.keyspace = "batched".into();
-    table.columns[1].cql_type = CqlType::Bigint;
-    table.params = TableParams::default();
-    let keyspace = Keyspace {
-        name: "batched".into(),
-        replication,
-        durable_writes: true,
-        tables: BTreeMap::new(),
-        types: BTreeMap::new(),
+    let change = |table: &mut Table| {
+        table.columns[1].cql_type = CqlType::Bigint;
+        table.params = TableParams::default();
     };
-    let changes = vec![SchemaChange::PutKeyspace(keyspace), SchemaChange::PutTable(Box::new(table))];
-    node.change_schema(schema.epoch, changes).await.map(drop)
+    create_alike(node, "batched", BATCHED, replication, change).await
 }
 
 fn clustering(number: u64) -> Vec<u8> {
@@ -293,14 +282,6 @@ impl Client {
         }
         *self.known.judged.lock() += self.known.batches.lock().judge(&shown)?;
         Ok(())
-    }
-}
-
-/// Waits until all nodes have come here.
-async fn all_of(here: &Mutex<usize>, nodes: usize) {
-    *here.lock() += 1;
-    while *here.lock() < nodes {
-        dodona_env::clock::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -5,18 +5,17 @@
 
 use crate::clock::SimClock;
 use crate::conditional;
-use crate::disk::SimDisk;
 use crate::faults::{Counts, Faults};
-use crate::net::{SimNet, network, step};
+use crate::machine::{Machine, disks, elapsed_micros, machines};
+use crate::net::{comes_to_its_end, network, step};
 use crate::shape::Shape;
 use crate::shared::Shared;
-use crate::world::{TIMEOUTS, builtin, create_table, small_engine};
+use crate::world::{builtin, create_table, settings_of};
 use crate::{Verdict, batching, defining, reading};
-use dodona_cluster::{Node, NodeSettings};
-use dodona_env::{Env, Mutants, Random, Tasks};
+use dodona_cluster::Node;
+use dodona_env::Random;
 use dodona_storage::SyncMode;
 use dodona_types::Consistency;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,16 +65,10 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let shared = Arc::new(Shared::new(&shape));
     shared.trace.note(&format!("{shape:?}"));
     let mut sim = network(seed);
-    let disks: Vec<SimDisk> = shape.names().iter().map(|name| SimDisk::new(random.split(name))).collect();
-    for (index, name) in shape.names().iter().enumerate() {
-        let host = Host {
-            index,
-            shape: Arc::clone(&shape),
-            random: random.split(&format!("host {name}")),
-            disk: disks[index].clone(),
-            shared: Arc::clone(&shared),
-            mutants: mutant.map_or_else(Mutants::none, Mutants::only),
-        };
+    let machines = machines(&random, shape.names(), mutant);
+    let disks = disks(&machines);
+    for (name, machine) in shape.names().iter().zip(machines) {
+        let host = Host { machine, shape: Arc::clone(&shape), shared: Arc::clone(&shared) };
         sim.host(*name, move || host.clone().run());
     }
     let faults = drive(&mut sim, Faults::new(random.split("faults"), &shape, &disks, &shared));
@@ -110,54 +103,28 @@ fn drive(sim: &mut turmoil::Sim<'_>, mut faults: Faults<'_>) -> Counts {
     }
     faults.heal_all(sim);
     *shared.healed.lock() = true;
-    for _ in 0..PATIENCE {
-        if *shared.converged.lock() >= faults.shape.places.len() || shared.rows.violation().is_some() {
-            return faults.counts;
-        }
-        step(sim, &shared.rows);
+    let nodes = faults.shape.places.len();
+    if !comes_to_its_end(sim, &shared.rows, PATIENCE, || *shared.converged.lock() >= nodes) {
+        shared.rows.broken("no progress after everything was healed".into());
     }
-    shared.rows.broken("no progress after everything was healed".into());
     faults.counts
 }
 
 #[derive(Clone)]
 struct Host {
-    index: usize,
+    machine: Machine,
     shape: Arc<Shape>,
-    random: Random,
-    disk: SimDisk,
     shared: Arc<Shared>,
-    mutants: Mutants,
 }
 
 impl Host {
     fn start(&self) -> Result<Arc<Node>, Box<dyn std::error::Error>> {
         let members = self.shape.members(|name| SocketAddr::new(turmoil::lookup(name), PORT));
-        let here = &members[self.index];
-        let elapsed = i64::try_from(turmoil::sim_elapsed().unwrap_or_default().as_micros())?;
-        let clock = SimClock::new(self.random.below(500_000) as i64 + elapsed);
-        self.shared.clocks.lock()[self.index] = Some(clock.clone());
-        let env = Env {
-            clock: Arc::new(clock),
-            random: self.random.clone(),
-            disk: Arc::new(self.disk.next_life()),
-            net: Arc::new(SimNet),
-            tasks: Tasks::inline(),
-            mutants: self.mutants.clone(),
-        };
-        let settings = NodeSettings {
-            cluster_name: "sim".into(),
-            data_center: here.data_center.clone(),
-            rack: here.rack.clone(),
-            native: here.native,
-            internode: here.internode,
-            num_tokens: here.tokens.len(),
-            seeds: Vec::new(),
-            members,
-            engine: small_engine(SyncMode::Group { window: Duration::from_millis(20) }),
-            timeouts: TIMEOUTS,
-            ..NodeSettings::default()
-        };
+        let clock = SimClock::new(self.machine.random.below(500_000) as i64 + elapsed_micros());
+        self.shared.clocks.lock()[self.machine.index] = Some(clock.clone());
+        let env = self.machine.next_life(self.machine.random.clone(), clock);
+        let sync_mode = SyncMode::Group { window: Duration::from_millis(20) };
+        let settings = settings_of(members, self.machine.index, sync_mode);
         Ok(Node::start(env, settings, builtin())?)
     }
 
@@ -165,7 +132,7 @@ impl Host {
         let node = self.start()?;
         node.spawn_workers();
         let (mut failure, shared) = (node.watch_failure(), Arc::clone(&self.shared));
-        self.watch(&node, async move {
+        shared.rows.watch(&node, async move {
             while failure.changed().await.is_ok() {
                 if let Some(reason) = &*failure.borrow_and_update() {
                     return Err(format!("a node had to stop: {reason}"));
@@ -176,12 +143,12 @@ impl Host {
         let definer = |random: &Random, label: &str| defining::Client {
             node: Arc::clone(&node),
             random: random.split(label),
-            index: self.index,
+            index: self.machine.index,
             known: Arc::clone(&shared.defined),
             trace: shared.trace.clone(),
         };
-        let watcher = definer(&self.random, "watcher");
-        self.watch(&node, async move { watcher.watch().await });
+        let watcher = definer(&self.machine.random, "watcher");
+        shared.rows.watch(&node, async move { watcher.watch().await });
         self.create_tables(&node).await;
         let life = {
             let mut lives = shared.lives.lock();
@@ -189,19 +156,19 @@ impl Host {
             *lives
         };
         // Values are unlike those of every other life.
-        let random = self.random.split(&format!("life {life}"));
+        let random = self.machine.random.split(&format!("life {life}"));
         for swaps in [self.swaps(&node, &random, false), self.swaps(&node, &random, true)] {
             let until = self.until_healed();
-            self.watch(&node, async move { swaps.run(until).await });
+            shared.rows.watch(&node, async move { swaps.run(until).await });
         }
         let (reads, until) = (self.reads(&node, &random, "reading"), self.until_healed());
-        self.watch(&node, async move { reads.run(until).await });
+        shared.rows.watch(&node, async move { reads.run(until).await });
         let (batches, until) = (self.batches(&node, &random, "batches"), self.until_healed());
-        self.watch(&node, async move { batches.run(until).await });
+        shared.rows.watch(&node, async move { batches.run(until).await });
         let (replays, until) = (self.batches(&node, &random, "replays"), self.until_healed());
         node.env.tasks.spawn_local(async move { replays.replay(until).await });
         let (defines, until) = (definer(&random, "defines"), self.until_healed());
-        self.watch(&node, async move { defines.run(until).await });
+        shared.rows.watch(&node, async move { defines.run(until).await });
         let healed = self.until_healed();
         while !healed() {
             dodona_env::clock::sleep(Duration::from_millis(10)).await;
@@ -214,24 +181,12 @@ impl Host {
             self.batches(&node, &random, "last batches").converge(self.shape.places.len()).await?;
             self.swaps(&node, &random, true).judge_delivered()
         };
-        if let Err(broken) = converged.await {
-            shared.rows.broken(broken);
-        }
+        shared.rows.judge(converged.await);
         *shared.converged.lock() += 1;
         // Other nodes still need this one's answers.
         loop {
             dodona_env::clock::sleep(Duration::from_secs(1)).await;
         }
-    }
-
-    /// Runs a client; a promise that it finds broken ends the run.
-    fn watch(&self, node: &Node, client: impl Future<Output = Result<(), String>> + 'static) {
-        let shared = Arc::clone(&self.shared);
-        node.env.tasks.spawn_local(async move {
-            if let Err(broken) = client.await {
-                shared.rows.broken(broken);
-            }
-        });
     }
 
     fn until_healed(&self) -> impl Fn() -> bool + use<> {
@@ -253,12 +208,12 @@ impl Host {
 
     /// A client of conditional writes that all data centres agree on, or this one alone.
     fn swaps(&self, node: &Arc<Node>, random: &Random, is_local: bool) -> conditional::Client {
-        let center = self.shape.places[self.index].0;
+        let center = self.shape.places[self.machine.index].0;
         let of_center = conditional::EVERYWHERE.end + center as u8;
         conditional::Client {
             node: Arc::clone(node),
             random: random.split(&format!("conditional {is_local}")),
-            index: self.index,
+            index: self.machine.index,
             keys: if is_local { of_center..of_center + 1 } else { conditional::EVERYWHERE },
             serial: if is_local { Consistency::LocalSerial } else { Consistency::Serial },
             center,
@@ -272,8 +227,8 @@ impl Host {
         reading::Client {
             node: Arc::clone(node),
             random: random.split(label),
-            index: self.index,
-            center: self.shape.places[self.index].0,
+            index: self.machine.index,
+            center: self.shape.places[self.machine.index].0,
             levels: [WRITES, WRITES],
             known: Arc::clone(&self.shared.read),
             trace: self.shared.trace.clone(),
@@ -284,7 +239,7 @@ impl Host {
         batching::Client {
             node: Arc::clone(node),
             random: random.split(label),
-            index: self.index,
+            index: self.machine.index,
             levels: BATCHES,
             known: Arc::clone(&self.shared.batched),
             trace: self.shared.trace.clone(),

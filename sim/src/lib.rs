@@ -23,6 +23,7 @@ pub mod disk;
 pub mod engine;
 pub mod faults;
 pub mod invariants;
+pub mod machine;
 pub mod members;
 pub mod model;
 pub mod net;

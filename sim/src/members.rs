@@ -7,13 +7,14 @@ use crate::clock::SimClock;
 use crate::conditional::{self, Told};
 use crate::disk::SimDisk;
 use crate::faults::Counts;
-use crate::net::{SimNet, heal, network, step};
+use crate::machine::{Machine, disks, elapsed_micros, machines};
+use crate::net::{comes_to_its_end, heal, network, step};
 use crate::quorum::{self, Rows};
 use crate::trace::Trace;
 use crate::world::{TIMEOUTS, builtin, create_table, simple, small_engine};
 use dodona_cluster::ring::Status;
 use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
-use dodona_env::{Env, Mutants, Random, Tasks};
+use dodona_env::Random;
 use dodona_storage::SyncMode;
 use dodona_types::Consistency;
 use parking_lot::Mutex;
@@ -75,15 +76,10 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed).split("members");
     let shared = Arc::new(Shared::new());
     let mut sim = network(seed);
-    let disks: Vec<SimDisk> = NODES.iter().map(|name| SimDisk::new(random.split(name))).collect();
-    for (index, name) in NODES.into_iter().enumerate() {
-        let host = Host {
-            index,
-            random: random.split(&format!("host {name}")),
-            disk: disks[index].clone(),
-            shared: Arc::clone(&shared),
-            mutants: mutant.map_or_else(Mutants::none, Mutants::only),
-        };
+    let machines = machines(&random, &NODES, mutant);
+    let disks = disks(&machines);
+    for (name, machine) in NODES.into_iter().zip(machines) {
+        let host = Host { machine, shared: Arc::clone(&shared) };
         sim.host(name, move || host.clone().run());
     }
     let restarts = drive(&mut sim, &random.split("faults"), &disks, &shared);
@@ -162,31 +158,25 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
     }
     heal(sim, &NODES);
     *shared.healed.lock() = true;
-    for _ in 0..240_000u32 {
-        if shared.rows.violation().is_some() || shared.done.lock().iter().all(|done| *done) {
-            return restarts;
-        }
-        step(sim, &shared.rows);
+    let all_done = || shared.done.lock().iter().all(|done| *done);
+    if !comes_to_its_end(sim, &shared.rows, 240_000, all_done) {
+        let done = *shared.done.lock();
+        shared.rows.broken(format!("no progress after everything was healed: done are {done:?}"));
     }
-    let done = *shared.done.lock();
-    shared.rows.broken(format!("no progress after everything was healed: done are {done:?}"));
     restarts
 }
 
 #[derive(Clone)]
 struct Host {
-    index: usize,
-    random: Random,
-    disk: SimDisk,
+    machine: Machine,
     shared: Arc<Shared>,
-    mutants: Mutants,
 }
 
 impl Host {
     async fn run(self) -> turmoil::Result {
-        if !self.shared.done.lock()[self.index] {
+        if !self.shared.done.lock()[self.machine.index] {
             self.live().await?;
-            self.shared.done.lock()[self.index] = true;
+            self.shared.done.lock()[self.machine.index] = true;
         }
         // Whoever has left is no node any more; others still need this one's answers.
         loop {
@@ -199,9 +189,9 @@ impl Host {
         NodeSettings {
             cluster_name: "sim".into(),
             data_center: "dc1".into(),
-            rack: format!("r{}", self.index % 3),
-            native: address(NODES[self.index]),
-            internode: address(NODES[self.index]),
+            rack: format!("r{}", self.machine.index % 3),
+            native: address(NODES[self.machine.index]),
+            internode: address(NODES[self.machine.index]),
             num_tokens: 4,
             // Whoever has lost the first finds the others.
             seeds: NODES[..3].iter().map(|name| address(*name)).collect(),
@@ -219,20 +209,14 @@ impl Host {
             *lives += 1;
             *lives
         };
-        let random = self.random.split(&format!("life {life}"));
-        let elapsed = i64::try_from(turmoil::sim_elapsed().unwrap_or_default().as_micros())?;
-        let env = Env {
-            clock: Arc::new(SimClock::new(self.random.split("clock").below(500_000) as i64 + elapsed)),
-            random: random.split("node"),
-            disk: Arc::new(self.disk.next_life()),
-            net: Arc::new(SimNet),
-            tasks: Tasks::inline(),
-            mutants: self.mutants.clone(),
-        };
+        let random = self.machine.random.split(&format!("life {life}"));
+        let offset = self.machine.random.split("clock").below(500_000) as i64;
+        let env = self.machine.next_life(random.split("node"), SimClock::new(offset + elapsed_micros()));
         // They come one after another, some of them late.
-        dodona_env::clock::sleep(Duration::from_millis(random.below(50 + 2_500 * self.index as u64))).await;
+        dodona_env::clock::sleep(Duration::from_millis(random.below(50 + 2_500 * self.machine.index as u64)))
+            .await;
         let mut settings = self.settings();
-        let lost = self.shared.replaced.lock().filter(|(index, _)| *index == self.index);
+        let lost = self.shared.replaced.lock().filter(|(index, _)| *index == self.machine.index);
         settings.replace = lost.map(|(_, host)| host.to_string());
         membership::enter(&env, &settings).await?;
         let node = match Node::start(env, settings, builtin()) {
@@ -245,11 +229,11 @@ impl Host {
         };
         node.spawn_workers();
         while let Err(error) = node.settle().await {
-            self.shared.trace.note(&format!("{} does not settle: {error}", self.index));
+            self.shared.trace.note(&format!("{} does not settle: {error}", self.machine.index));
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
         *self.shared.joined.lock() += 1;
-        self.shared.full.lock()[self.index] = Some(node.info.identity.host);
+        self.shared.full.lock()[self.machine.index] = Some(node.info.identity.host);
         if lost.is_some() {
             *self.shared.replaced.lock() = None;
         }
@@ -266,7 +250,7 @@ impl Host {
         let swaps = |label: &str| conditional::Client {
             node: Arc::clone(node),
             random: random.split(label),
-            index: self.index,
+            index: self.machine.index,
             keys: conditional::EVERYWHERE,
             serial: Consistency::Serial,
             center: 0,
@@ -276,21 +260,18 @@ impl Host {
         };
         let (shared, of) = (Arc::clone(&self.shared), Arc::clone(node));
         let swapping = swaps("conditional");
-        node.env.tasks.spawn_local(async move {
-            if let Err(broken) = swapping.run(|| *shared.healed.lock() || of.has_left()).await {
-                shared.rows.broken(broken);
-            }
-        });
+        let swaps_until_gone = async move { swapping.run(|| *shared.healed.lock() || of.has_left()).await };
+        self.shared.rows.watch(node, swaps_until_gone);
         let rows = quorum::Client {
             node: Arc::clone(node),
             random: random.split("rows"),
-            index: self.index,
+            index: self.machine.index,
             rows: Arc::clone(&self.shared.rows),
             trace: self.shared.trace.clone(),
         };
         while !*self.shared.healed.lock() {
             if self.is_to_leave(node) {
-                self.shared.trace.note(&format!("{} leaves", self.index));
+                self.shared.trace.note(&format!("{} leaves", self.machine.index));
                 let (node, left, tasks) = (Arc::clone(node), Arc::clone(&self.shared), node.env.tasks);
                 tasks.spawn_local(async move {
                     // What fails is tried again by whoever asks next.
@@ -320,10 +301,10 @@ impl Host {
     fn is_to_leave(&self, node: &Node) -> bool {
         let mut leaver = self.shared.leaver.lock();
         let members = node.placement().ring.members().len();
-        let is_asked = *leaver == Some(self.index) && members > 3 && self.is_settled(node);
+        let is_asked = *leaver == Some(self.machine.index) && members > 3 && self.is_settled(node);
         if is_asked {
             *leaver = None;
-            self.shared.full.lock()[self.index] = None;
+            self.shared.full.lock()[self.machine.index] = None;
         }
         is_asked
     }

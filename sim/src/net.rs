@@ -27,6 +27,23 @@ pub fn step(sim: &mut turmoil::Sim<'_>, rows: &Rows) {
     }
 }
 
+/// Lets time pass until all is done, a promise is broken or so many milliseconds are over. False in the
+/// last case.
+pub fn comes_to_its_end(
+    sim: &mut turmoil::Sim<'_>,
+    rows: &Rows,
+    millis: u32,
+    is_done: impl Fn() -> bool,
+) -> bool {
+    for _ in 0..millis {
+        if is_done() || rows.violation().is_some() {
+            return true;
+        }
+        step(sim, rows);
+    }
+    false
+}
+
 /// Makes all links between these hosts whole.
 pub fn heal(sim: &turmoil::Sim<'_>, hosts: &[&str]) {
     for (index, a) in hosts.iter().enumerate() {

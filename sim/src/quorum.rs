@@ -9,6 +9,7 @@ use dodona_cluster::Node;
 use dodona_env::Random;
 use dodona_types::Consistency;
 use parking_lot::Mutex;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,19 @@ impl Rows {
     /// Notes a broken promise, if it is the first.
     pub fn broken(&self, broken: String) {
         self.violation.lock().get_or_insert(broken);
+    }
+
+    /// Notes what a judge says, if it is that a promise was broken.
+    pub fn judge(&self, judged: Result<(), String>) {
+        if let Err(broken) = judged {
+            self.broken(broken);
+        }
+    }
+
+    /// Runs a client on a node's host; a promise that it finds broken ends the run.
+    pub fn watch(self: &Arc<Self>, node: &Node, client: impl Future<Output = Result<(), String>> + 'static) {
+        let rows = Arc::clone(self);
+        node.env.tasks.spawn_local(async move { rows.judge(client.await) });
     }
 
     /// The first promise that was broken.

@@ -7,7 +7,7 @@ use crate::invariants::levels::{Promised, Promises};
 use crate::invariants::overlap::Sure;
 use crate::model::Action;
 use crate::trace::Trace;
-use dodona_cluster::metadata::SchemaChange;
+use crate::world::{all_of, create_alike};
 use dodona_cluster::{ClusterError, Node};
 use dodona_env::Random;
 use dodona_storage::page::PagePosition;
@@ -19,13 +19,13 @@ use dodona_types::read_command::{
     ReadLimits,
 };
 use dodona_types::row::RowHeader;
-use dodona_types::schema::{Keyspace, Options, TableParams};
+use dodona_types::schema::{Options, TableParams};
 use dodona_types::{
     ClusteringSlice, ColumnId, Consistency, Deletion, KeyRef, LiveRow, MutationBuilder, PartitionKey,
     RowVisitor, TableId, Token,
 };
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,22 +88,11 @@ pub struct Client {
 /// # Errors
 /// The schema could not be changed.
 pub async fn create_table(node: &Node, replication: Options) -> Result<(), ClusterError> {
-    let schema = node.schema();
-    let (None, Some(like)) = (schema.table("read", "t"), schema.table("sim", "t")) else { return Ok(()) };
-    let mut table = (**like).clone();
-    table.id = READ;
-    table.keyspace = "read".into();
-    // One replica more is asked soon: others are slow, or gone.
-    table.params = TableParams { speculative_retry: "25ms".into(), ..TableParams::default() };
-    let keyspace = Keyspace {
-        name: "read".into(),
-        replication,
-        durable_writes: true,
-        tables: BTreeMap::new(),
-        types: BTreeMap::new(),
-    };
-    let changes = vec![SchemaChange::PutKeyspace(keyspace), SchemaChange::PutTable(Box::new(table))];
-    node.change_schema(schema.epoch, changes).await.map(drop)
+    create_alike(node, "read", READ, replication, |table| {
+        // One replica more is asked soon: others are slow, or gone.
+        table.params = TableParams { speculative_retry: "25ms".into(), ..TableParams::default() };
+    })
+    .await
 }
 
 fn clustering(row: u8) -> Vec<u8> {
@@ -296,10 +285,7 @@ impl Client {
         while !self.read_and_judge(Shape::ALL, Consistency::One).await? {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
-        *self.known.read_all.lock() += 1;
-        while *self.known.read_all.lock() < nodes {
-            dodona_env::clock::sleep(Duration::from_millis(50)).await;
-        }
+        all_of(&self.known.read_all, nodes).await;
         let placement = self.node.placement();
         for partition in 0..PARTITIONS {
             let replicas =

@@ -7,17 +7,18 @@ use crate::clock::SimClock;
 use crate::disk::SimDisk;
 use crate::faults::Counts;
 use crate::invariants::equal::Holdings;
+use crate::machine::{Machine, disks, elapsed_micros, machines};
 use crate::model::{Action, Model, RowId};
-use crate::net::{SimNet, heal, network, step};
+use crate::net::{comes_to_its_end, heal, network, step};
 use crate::quorum::Rows;
+use crate::shape::Shape;
 use crate::trace::Trace;
 use crate::world::{
-    ROWS, TABLE, TIMEOUTS, builtin, create_table, mutation, rows_of, seen, simple, small_engine,
+    ROWS, TABLE, all_of, builtin, create_table, mutation, rows_of, seen, settings_of, simple,
 };
 use dodona_cluster::repair::Options;
-use dodona_cluster::ring::{Member, Status, even_tokens};
-use dodona_cluster::{ClusterError, Node, NodeSettings};
-use dodona_env::{Env, Mutants, Random, Tasks};
+use dodona_cluster::{ClusterError, Node};
+use dodona_env::Random;
 use dodona_storage::SyncMode;
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::token::TokenRange;
@@ -27,9 +28,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use uuid::Uuid;
 
-const NODES: [&str; 4] = ["p1", "p2", "p3", "p4"];
+const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 const PORT: u16 = 7000;
 const PARTITIONS: u64 = 24;
 /// Milliseconds with faults.
@@ -63,15 +63,10 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed).split("repairing");
     let shared = Arc::new(Shared::default());
     let mut sim = network(seed);
-    let disks: Vec<SimDisk> = NODES.iter().map(|name| SimDisk::new(random.split(name))).collect();
-    for (index, name) in NODES.into_iter().enumerate() {
-        let host = Host {
-            index,
-            random: random.split(&format!("host {name}")),
-            disk: disks[index].clone(),
-            shared: Arc::clone(&shared),
-            mutants: mutant.map_or_else(Mutants::none, Mutants::only),
-        };
+    let machines = machines(&random, &NODES, mutant);
+    let disks = disks(&machines);
+    for (name, machine) in NODES.into_iter().zip(machines) {
+        let host = Host { machine, shared: Arc::clone(&shared) };
         sim.host(name, move || host.clone().run());
     }
     let restarts = drive(&mut sim, &random.split("faults"), &disks, &shared);
@@ -128,23 +123,16 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
     }
     heal(sim, &NODES);
     *shared.healed.lock() = true;
-    for _ in 0..120_000u32 {
-        if *shared.done.lock() == NODES.len() || shared.rows.violation().is_some() {
-            return restarts;
-        }
-        step(sim, &shared.rows);
+    if !comes_to_its_end(sim, &shared.rows, 120_000, || *shared.done.lock() == NODES.len()) {
+        shared.rows.broken("not all was repaired after everything was healed".into());
     }
-    shared.rows.broken("not all was repaired after everything was healed".into());
     restarts
 }
 
 #[derive(Clone)]
 struct Host {
-    index: usize,
-    random: Random,
-    disk: SimDisk,
+    machine: Machine,
     shared: Arc<Shared>,
-    mutants: Mutants,
 }
 
 impl Host {
@@ -152,7 +140,7 @@ impl Host {
         let random = {
             let mut lives = self.shared.lives.lock();
             *lives += 1;
-            self.random.split(&format!("life {}", *lives))
+            self.machine.random.split(&format!("life {}", *lives))
         };
         let node = self.start(&random).await?;
         self.judge_promises(&node);
@@ -164,14 +152,11 @@ impl Host {
             dodona_env::clock::sleep(Duration::from_millis(random.below(40))).await;
         }
         // Each sees to its own ranges; together these are all.
-        let primary = Options { primary: true, ..Options::default() };
+        let primary = Options::primary();
         while node.repairs.repair(TABLE, &primary).await.is_err() {
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
-        *self.shared.repaired.lock() += 1;
-        while *self.shared.repaired.lock() < NODES.len() {
-            dodona_env::clock::sleep(Duration::from_millis(50)).await;
-        }
+        all_of(&self.shared.repaired, NODES.len()).await;
         self.judge_all(&node);
         *self.shared.done.lock() += 1;
         loop {
@@ -181,37 +166,12 @@ impl Host {
 
     async fn start(&self, random: &Random) -> Result<Arc<Node>, Box<dyn std::error::Error>> {
         let address = |name: &str| SocketAddr::new(turmoil::lookup(name), PORT);
-        let member = |(index, name): (usize, &&str)| Member {
-            host: Uuid::from_u128(index as u128 + 1),
-            status: Status::Normal,
-            data_center: "dc1".into(),
-            rack: format!("r{index}"),
-            internode: address(name),
-            native: address(name),
-            tokens: even_tokens(NODES.len(), index, 3),
-        };
-        let elapsed = i64::try_from(turmoil::sim_elapsed().unwrap_or_default().as_micros())?;
-        let env = Env {
-            clock: Arc::new(SimClock::new(self.random.split("clock").below(500_000) as i64 + elapsed)),
-            random: random.split("node"),
-            disk: Arc::new(self.disk.next_life()),
-            net: Arc::new(SimNet),
-            tasks: Tasks::inline(),
-            mutants: self.mutants.clone(),
-        };
-        let settings = NodeSettings {
-            cluster_name: "sim".into(),
-            data_center: "dc1".into(),
-            rack: format!("r{}", self.index),
-            native: address(NODES[self.index]),
-            internode: address(NODES[self.index]),
-            num_tokens: 3,
-            members: NODES.iter().enumerate().map(member).collect(),
-            // What is not synced on purpose is lost with the power for long.
-            engine: small_engine(SyncMode::Periodic { period: Duration::from_secs(20) }),
-            timeouts: TIMEOUTS,
-            ..NodeSettings::default()
-        };
+        let offset = self.machine.random.split("clock").below(500_000) as i64;
+        let env = self.machine.next_life(random.split("node"), SimClock::new(offset + elapsed_micros()));
+        // What is not synced on purpose is lost with the power for long.
+        let sync_mode = SyncMode::Periodic { period: Duration::from_secs(20) };
+        let members = Shape::flat(NODES.len(), 3).members(address);
+        let settings = settings_of(members, self.machine.index, sync_mode);
         let node = Node::start(env, settings, builtin())?;
         node.spawn_workers();
         while create_table(&node, simple(3), GRACE_SECONDS).await.is_err()
@@ -219,7 +179,7 @@ impl Host {
         {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
-        self.shared.running.lock()[self.index] = Arc::downgrade(&node);
+        self.shared.running.lock()[self.machine.index] = Arc::downgrade(&node);
         Ok(node)
     }
 
@@ -229,7 +189,7 @@ impl Host {
         if !holds(node, row.0) {
             return Ok(());
         }
-        let timestamp = node.timestamps.next() * 8 + self.index as i64;
+        let timestamp = node.timestamps.next() * 8 + self.machine.index as i64;
         let action = if random.chance(0.2) { Action::Delete } else { Action::Put(random.next_u64()) };
         self.shared.model.lock().attempt(row, timestamp, action);
         let mutation = mutation(row, timestamp, action, node.env.clock.wall_seconds());
@@ -246,7 +206,7 @@ impl Host {
     async fn repair(&self, node: &Arc<Node>, random: &Random) {
         let token = || Token(random.next_u64().cast_signed());
         let options = match random.below(4) {
-            0 => Options { primary: true, ..Options::default() },
+            0 => Options::primary(),
             1 => Options { range: Some(TokenRange { start: token(), end: token() }), ..Options::default() },
             2 => Options { sequential: true, ..Options::default() },
             _ => Options::default(),
@@ -260,7 +220,7 @@ impl Host {
             written.filter(|(row, _)| is_meant(node, row.0, &options)).collect()
         };
         let repaired = node.repairs.repair(TABLE, &options).await;
-        self.shared.trace.note(&format!("{} repairs: {repaired:?}", self.index));
+        self.shared.trace.note(&format!("{} repairs: {repaired:?}", self.machine.index));
         if repaired.is_err() {
             return;
         }
@@ -315,14 +275,11 @@ impl Host {
             let model = self.shared.model.lock();
             for row in (0..ROWS as u8).map(|row| (partition, row)) {
                 *self.shared.judged.lock() += 1;
-                if let Err(broken) = crate::invariants::judge(&model, row, seen(&rows, row)) {
-                    self.shared.rows.broken(broken);
-                }
+                self.shared.rows.judge(crate::invariants::judge(&model, row, seen(&rows, row)));
             }
             let holds = format!("{rows:?}").into_bytes();
-            if let Err(broken) = self.shared.holdings.lock().judge(partition, self.index, holds) {
-                self.shared.rows.broken(broken);
-            }
+            let judged = self.shared.holdings.lock().judge(partition, self.machine.index, holds);
+            self.shared.rows.judge(judged);
         }
     }
 }

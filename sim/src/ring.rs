@@ -8,21 +8,21 @@ use crate::conditional::{self, Client, Told};
 use crate::counting::{self, Tally};
 use crate::disk::SimDisk;
 use crate::faults::Counts;
-use crate::net::{SimNet, heal, network, step};
+use crate::machine::{Machine, disks, elapsed_micros, machines};
+use crate::net::{comes_to_its_end, heal, network, step};
 use crate::quorum::{self, Rows};
 use crate::reading;
+use crate::shape::Shape;
 use crate::trace::Trace;
-use crate::world::{SHORT_GRACE, TIMEOUTS, builtin, create_table, simple, small_engine};
-use dodona_cluster::ring::{Member, Status, even_tokens};
-use dodona_cluster::{Node, NodeSettings};
-use dodona_env::{Env, Mutants, Random, Tasks};
+use crate::world::{SHORT_GRACE, builtin, create_table, settings_of, simple};
+use dodona_cluster::Node;
+use dodona_env::Random;
 use dodona_storage::SyncMode;
 use dodona_types::Consistency;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const PORT: u16 = 7000;
@@ -64,15 +64,10 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed);
     let shared = Arc::new(Shared::new());
     let mut sim = network(seed);
-    let disks: Vec<SimDisk> = NODES.iter().map(|name| SimDisk::new(random.split(name))).collect();
-    for (index, name) in NODES.into_iter().enumerate() {
-        let host = Host {
-            index,
-            random: random.split(&format!("host {name}")),
-            disk: disks[index].clone(),
-            shared: Arc::clone(&shared),
-            mutants: mutant.map_or_else(Mutants::none, Mutants::only),
-        };
+    let machines = machines(&random, &NODES, mutant);
+    let disks = disks(&machines);
+    for (name, machine) in NODES.into_iter().zip(machines) {
+        let host = Host { machine, shared: Arc::clone(&shared) };
         sim.host(name, move || host.clone().run());
     }
     let faults = random.split("faults");
@@ -146,72 +141,32 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
     }
     heal(sim, &NODES);
     *shared.healed.lock() = true;
-    for _ in 0..30_000u32 {
-        if *shared.converged.lock() >= NODES.len() || shared.rows.violation().is_some() {
-            return restarts;
-        }
-        step(sim, &shared.rows);
+    if !comes_to_its_end(sim, &shared.rows, 30_000, || *shared.converged.lock() >= NODES.len()) {
+        shared.rows.broken("no progress after everything was healed".into());
     }
-    shared.rows.broken("no progress after everything was healed".into());
     restarts
 }
 
 #[derive(Clone)]
 struct Host {
-    index: usize,
-    random: Random,
-    disk: SimDisk,
+    machine: Machine,
     shared: Arc<Shared>,
-    mutants: Mutants,
 }
 
 impl Host {
     async fn run(self) -> turmoil::Result {
-        let members: Vec<Member> = NODES
-            .iter()
-            .enumerate()
-            .map(|(index, name)| {
-                let internode = SocketAddr::new(turmoil::lookup(*name), PORT);
-                Member {
-                    host: Uuid::from_u128(index as u128 + 1),
-                    status: Status::Normal,
-                    data_center: "dc1".into(),
-                    rack: format!("r{index}"),
-                    internode,
-                    native: internode,
-                    tokens: even_tokens(NODES.len(), index, 4),
-                }
-            })
-            .collect();
-        let offset = self.random.below(2_000_000) as i64;
-        let clock =
-            SimClock::new(offset + i64::try_from(turmoil::sim_elapsed().unwrap_or_default().as_micros())?);
-        let env = Env {
-            clock: Arc::new(clock.clone()),
-            random: self.random.clone(),
-            disk: Arc::new(self.disk.next_life()),
-            net: Arc::new(SimNet),
-            tasks: Tasks::inline(),
-            mutants: self.mutants.clone(),
+        let offset = self.machine.random.below(2_000_000) as i64;
+        let clock = SimClock::new(offset + elapsed_micros());
+        let env = self.machine.next_life(self.machine.random.clone(), clock);
+        let address = |name: &str| SocketAddr::new(turmoil::lookup(name), PORT);
+        let members = Shape::flat(NODES.len(), 3).members(address);
+        // With a window the others often have a write before it is on this node's disk.
+        let sync_mode = if self.machine.random.split("sync mode").chance(0.3) {
+            SyncMode::Batch
+        } else {
+            SyncMode::Group { window: Duration::from_millis(60) }
         };
-        let settings = NodeSettings {
-            cluster_name: "sim".into(),
-            data_center: "dc1".into(),
-            rack: format!("r{}", self.index),
-            native: members[self.index].internode,
-            internode: members[self.index].internode,
-            num_tokens: 4,
-            seeds: Vec::new(),
-            members,
-            // With a window the others often have a write before it is on this node's disk.
-            engine: small_engine(if self.random.split("sync mode").chance(0.3) {
-                SyncMode::Batch
-            } else {
-                SyncMode::Group { window: Duration::from_millis(60) }
-            }),
-            timeouts: TIMEOUTS,
-            ..NodeSettings::default()
-        };
+        let settings = settings_of(members, self.machine.index, sync_mode);
         let node = Node::start(env, settings, builtin())?;
         node.spawn_workers();
         // Whoever is first creates the tables, once enough of them run to agree on it.
@@ -228,11 +183,11 @@ impl Host {
             *lives
         };
         // Values are unlike those of every other life.
-        let random = self.random.split(&format!("life {life}"));
+        let random = self.machine.random.split(&format!("life {life}"));
         let client = |label: &str| Client {
             node: Arc::clone(&node),
             random: random.split(label),
-            index: self.index,
+            index: self.machine.index,
             keys: conditional::EVERYWHERE,
             serial: Consistency::Serial,
             center: 0,
@@ -244,11 +199,7 @@ impl Host {
             trace: self.shared.trace.clone(),
         };
         let (swaps, shared) = (client("conditional"), Arc::clone(&self.shared));
-        node.env.tasks.spawn_local(async move {
-            if let Err(broken) = swaps.run(|| *shared.healed.lock()).await {
-                shared.rows.broken(broken);
-            }
-        });
+        self.shared.rows.watch(&node, async move { swaps.run(|| *shared.healed.lock()).await });
         let counter = |label: &str| counting::Client {
             node: Arc::clone(&node),
             random: random.split(label),
@@ -259,7 +210,7 @@ impl Host {
         let reader = |label: &str| reading::Client {
             node: Arc::clone(&node),
             random: random.split(label),
-            index: self.index,
+            index: self.machine.index,
             center: 0,
             levels: [
                 &[Consistency::One, Consistency::Quorum],
@@ -275,51 +226,35 @@ impl Host {
             trace: self.shared.trace.clone(),
         };
         let (reads, shared) = (reader("reading"), Arc::clone(&self.shared));
-        node.env.tasks.spawn_local(async move {
-            if let Err(broken) = reads.run(|| *shared.healed.lock()).await {
-                shared.rows.broken(broken);
-            }
-        });
+        self.shared.rows.watch(&node, async move { reads.run(|| *shared.healed.lock()).await });
         let batcher = |label: &str| batching::Client {
             node: Arc::clone(&node),
             random: random.split(label),
-            index: self.index,
+            index: self.machine.index,
             levels: &[Consistency::One, Consistency::Quorum, Consistency::Any, Consistency::Quorum],
             known: Arc::clone(&self.shared.batched),
             trace: self.shared.trace.clone(),
         };
         let (batches, shared) = (batcher("batches"), Arc::clone(&self.shared));
-        node.env.tasks.spawn_local(async move {
-            if let Err(broken) = batches.run(|| *shared.healed.lock()).await {
-                shared.rows.broken(broken);
-            }
-        });
+        self.shared.rows.watch(&node, async move { batches.run(|| *shared.healed.lock()).await });
         let (replays, shared) = (batcher("replays"), Arc::clone(&self.shared));
         node.env.tasks.spawn_local(async move { replays.replay(|| *shared.healed.lock()).await });
         let rows = quorum::Client {
             node: Arc::clone(&node),
-            random: self.random.clone(),
-            index: self.index,
+            random: self.machine.random.clone(),
+            index: self.machine.index,
             rows: Arc::clone(&self.shared.rows),
             trace: self.shared.trace.clone(),
         };
         loop {
             if *self.shared.healed.lock() {
                 client("last reads").read_all().await;
-                if let Err(broken) = counter("last counts").judge().await {
-                    self.shared.rows.broken(broken);
-                }
+                self.shared.rows.judge(counter("last counts").judge().await);
                 rows.converge().await;
                 // This takes longer than tombstones of the other table are kept.
-                if let Err(broken) = reader("last").converge(NODES.len()).await {
-                    self.shared.rows.broken(broken);
-                }
-                if let Err(broken) = batcher("last batches").converge(NODES.len()).await {
-                    self.shared.rows.broken(broken);
-                }
-                if let Err(broken) = client("held").judge_delivered() {
-                    self.shared.rows.broken(broken);
-                }
+                self.shared.rows.judge(reader("last").converge(NODES.len()).await);
+                self.shared.rows.judge(batcher("last batches").converge(NODES.len()).await);
+                self.shared.rows.judge(client("held").judge_delivered());
                 *self.shared.converged.lock() += 1;
                 // Other nodes still need this one's answers.
                 loop {

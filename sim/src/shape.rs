@@ -36,6 +36,12 @@ impl Shape {
         Self { places, copies }
     }
 
+    /// One data centre with so many nodes, each on a rack of its own, and so many copies of everything.
+    #[must_use]
+    pub fn flat(nodes: usize, copies: u32) -> Self {
+        Self { places: (0..nodes).map(|node| (0, node)).collect(), copies: vec![copies] }
+    }
+
     /// The hosts' names.
     #[must_use]
     pub fn names(&self) -> &'static [&'static str] {

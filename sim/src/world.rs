@@ -5,7 +5,8 @@ use crate::model::{Action, RowId};
 use dodona_cluster::coordinator::Timeouts;
 use dodona_cluster::metadata::SchemaChange;
 use dodona_cluster::node::Builtin;
-use dodona_cluster::{ClusterError, Node};
+use dodona_cluster::ring::Member;
+use dodona_cluster::{ClusterError, Node, NodeSettings};
 use dodona_storage::{EngineSettings, Page, SyncMode};
 use dodona_types::cell::CellKind;
 use dodona_types::comparable::encode_component;
@@ -17,6 +18,7 @@ use dodona_types::{
     Cell, ColumnId, Consistency, CqlType, Deletion, KeyRef, LiveRow, MutationBuilder, PartitionKey,
     RowVisitor, TableId,
 };
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -42,6 +44,44 @@ pub fn simple(replication_factor: u32) -> Options {
     ])
 }
 
+/// Creates a keyspace with a table as that of every scenario is, but for its id and what `change` does,
+/// once that one is there.
+///
+/// # Errors
+/// The schema could not be changed.
+pub async fn create_alike(
+    node: &Node,
+    keyspace: &str,
+    id: TableId,
+    replication: Options,
+    change: impl FnOnce(&mut Table),
+) -> Result<(), ClusterError> {
+    let schema = node.schema();
+    let (None, Some(like)) = (schema.table(keyspace, "t"), schema.table("sim", "t")) else { return Ok(()) };
+    let mut table = Table { id, keyspace: keyspace.into(), ..(**like).clone() };
+    change(&mut table);
+    let changes = vec![
+        SchemaChange::PutKeyspace(empty(keyspace, replication)),
+        SchemaChange::PutTable(Box::new(table)),
+    ];
+    node.change_schema(schema.epoch, changes).await.map(drop)
+}
+
+/// A keyspace without tables.
+#[must_use]
+pub fn empty(name: &str, replication: Options) -> Keyspace {
+    let (tables, types) = (BTreeMap::new(), BTreeMap::new());
+    Keyspace { name: name.into(), replication, durable_writes: true, tables, types }
+}
+
+/// Waits until all nodes have come here.
+pub async fn all_of(here: &Mutex<usize>, nodes: usize) {
+    *here.lock() += 1;
+    while *here.lock() < nodes {
+        dodona_env::clock::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Creates keyspace and table on a node, unless they are there.
 ///
 /// # Errors
@@ -55,13 +95,7 @@ pub async fn create_table(
     if schema.table("sim", "t").is_some() {
         return Ok(());
     }
-    let keyspace = Keyspace {
-        name: "sim".into(),
-        replication,
-        durable_writes: true,
-        tables: BTreeMap::new(),
-        types: BTreeMap::new(),
-    };
+    let keyspace = empty("sim", replication);
     let column = |id, name: &str, cql_type, kind| Column {
         id: ColumnId(id),
         name: name.into(),
@@ -121,6 +155,24 @@ pub fn small_engine(sync_mode: SyncMode) -> EngineSettings {
         compaction_bytes_per_second: 0,
         concurrent_compactors: 2,
         step_bytes: 1 << 20,
+    }
+}
+
+/// Settings of one of the members of a cluster that all begin together.
+#[must_use]
+pub fn settings_of(members: Vec<Member>, index: usize, sync_mode: SyncMode) -> NodeSettings {
+    let here = &members[index];
+    NodeSettings {
+        cluster_name: "sim".into(),
+        data_center: here.data_center.clone(),
+        rack: here.rack.clone(),
+        native: here.native,
+        internode: here.internode,
+        num_tokens: here.tokens.len(),
+        members,
+        engine: small_engine(sync_mode),
+        timeouts: TIMEOUTS,
+        ..NodeSettings::default()
     }
 }
 
