@@ -11,25 +11,11 @@ import sys
 import tempfile
 import time
 
-NODES = (1, 2, 3)
+from three_nodes import NODES, resident_mb, start, stop
 
 
-def start(binary, directory):
-    """Starts the nodes on core 0, and returns their processes once all are ready."""
-    nodes = []
-    began = time.monotonic()
-    for node in NODES:
-        address = f"127.0.3.{node}"
-        command = ["taskset", "-c", "0", binary, "start", "--data", f"{directory}/n{node}", "--listen", address,
-                   "--admin-listen", address, "--seeds", "127.0.3.1", "--cores", "1"]
-        log = open(f"{directory}/{node}.log", "w")
-        nodes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-    while not all("is ready" in open(f"{directory}/{node}.log").read() for node in NODES):
-        if any(node.poll() is not None for node in nodes):
-            sys.exit("a node did not start: see the logs in " + directory)
-        time.sleep(0.01)
-    print(f"three nodes from nothing: ready after {time.monotonic() - began:.2f} s")
-    return nodes
+def address(node):
+    return f"127.0.3.{node}"
 
 
 def cpu_seconds(nodes):
@@ -41,19 +27,13 @@ def cpu_seconds(nodes):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def resident_mb(nodes):
-    """Resident memory of all nodes."""
-    kib = (int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{node.pid}/status").read()).group(1)) for node in nodes)
-    return sum(kib) / 1024
-
-
 def load(binary, nodes, kind, operations, *more):
     """Loads each node from a process of its own on core 1, and prints what came of it."""
     command = ["taskset", "-c", "1", binary, "bench", kind, "--connections", "2", "--depth", "32", "--operations",
                str(operations), "--keys", "100000", "--value-bytes", "100", "--replication-factor", "3",
                "--consistency", "QUORUM", *more]
     before, began = cpu_seconds(nodes), time.monotonic()
-    loaders = [subprocess.Popen([*command, "--host", f"127.0.3.{node}"], stdout=subprocess.PIPE, text=True)
+    loaders = [subprocess.Popen([*command, "--host", address(node)], stdout=subprocess.PIPE, text=True)
                for node in NODES]
     outputs = [loader.communicate()[0] for loader in loaders]
     took, cpu = time.monotonic() - began, cpu_seconds(nodes) - before
@@ -65,21 +45,21 @@ def load(binary, nodes, kind, operations, *more):
 def main():
     binary = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as directory:
-        nodes = start(binary, directory)
+        began = time.monotonic()
+        nodes = start(binary, directory, address)
+        print(f"three nodes from nothing: ready after {time.monotonic() - began:.2f} s")
         try:
             time.sleep(3)
             before = cpu_seconds(nodes)
             time.sleep(5)
             idle = (cpu_seconds(nodes) - before) / 5
-            print(f"idle: {resident_mb(nodes):.0f} MB, {idle * 100:.1f} % of a core")
+            print(f"idle: {sum(map(resident_mb, nodes)):.0f} MB, {idle * 100:.1f} % of a core")
             load(binary, nodes, "write", 3000)
             load(binary, nodes, "write", 60000)
             load(binary, nodes, "read", 60000, "--no-load")
-            print(f"afterwards: {resident_mb(nodes):.0f} MB")
+            print(f"afterwards: {sum(map(resident_mb, nodes)):.0f} MB")
         finally:
-            for node in nodes:
-                node.kill()
-                node.wait()
+            stop(nodes)
 
 
 main()

@@ -9,14 +9,14 @@ of the peak, and the light load fares as before within 5 s.
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-NODES = (1, 2, 3)
+from three_nodes import NODES, resident_mb, start, stop
+
 # Of one node: twice the memtables, the block cache and the requests in flight that it may have (docs/OPERATIONS.md), and
 # an eighth for the rest.
 BOUND_MB = (2 * 64 + 256 + 256) * 9 // 8
@@ -27,27 +27,6 @@ DEEP = ("--connections", "20", "--depth", "512")
 
 def address(node):
     return f"127.0.4.{node}"
-
-
-def start(binary, directory):
-    """Starts the nodes on core 0, and returns their processes once all are ready."""
-    nodes = []
-    for node in NODES:
-        command = ["taskset", "-c", "0", binary, "start", "--data", f"{directory}/n{node}", "--listen", address(node),
-                   "--admin-listen", address(node), "--seeds", address(1), "--cores", "1",
-                   "--memtable-bytes", str(64 << 20)]
-        log = open(f"{directory}/{node}.log", "w")
-        nodes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-    while not all("is ready" in open(f"{directory}/{node}.log").read() for node in NODES):
-        if any(node.poll() is not None for node in nodes):
-            sys.exit("a node did not start: see the logs in " + directory)
-        time.sleep(0.01)
-    return nodes
-
-
-def resident_mb(node):
-    """Resident memory of a node."""
-    return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{node.pid}/status").read()).group(1)) / 1024
 
 
 def seen_up(binary, node):
@@ -140,15 +119,13 @@ def measure(binary, nodes, seconds):
 def main():
     binary, seconds = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 60
     with tempfile.TemporaryDirectory() as directory:
-        nodes = start(binary, directory)
+        nodes = start(binary, directory, address, "--memtable-bytes", str(64 << 20))
         try:
             required = measure(binary, nodes, seconds)
             fallen = [node for node in nodes if node.poll() is not None]
             required.append((f"nodes that run: {len(nodes) - len(fallen)}", not fallen))
         finally:
-            for node in nodes:
-                node.kill()
-                node.wait()
+            stop(nodes)
     for what, is_so in required:
         print(f"{'PASS' if is_so else 'FAIL'}  {what}")
     sys.exit(not all(is_so for _, is_so in required))

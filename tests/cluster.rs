@@ -17,21 +17,19 @@ const BINARY: &str = env!("CARGO_BIN_EXE_dodona");
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long it may take until a node that was killed is taken for dead.
+const UNTIL_DEAD: Duration = Duration::from_secs(60);
+
 /// Waits until something is so.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "not after {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+fn until(what: &str, is_so: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, is_so);
 }
 
-/// As [`until`], for what takes longer: that a node which was killed is taken for dead.
-fn until_slow(what: &str, mut is_so: impl FnMut() -> bool) {
+fn until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < 3 * PATIENCE, "not after {:?}: {what}", 3 * PATIENCE);
-        std::thread::sleep(Duration::from_millis(200));
+        assert!(began.elapsed() < patience, "not after {patience:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -172,6 +170,12 @@ impl Node {
         self.try_cql(statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
     }
 
+    /// Writes so many rows of `ks.t`, from the key 0 on.
+    fn fill(&self, level: &str, rows: usize) {
+        let rows = (0..rows).map(|k| format!("INSERT INTO ks.t (k, v) VALUES ({k}, 'value {k}');"));
+        self.cql(&format!("CONSISTENCY {level}; {}", rows.collect::<String>()));
+    }
+
     fn sees_up(&self) -> usize {
         self.nodetool(&["status", "system_traces"]).matches("\nUN  ").count()
     }
@@ -265,8 +269,7 @@ fn what_another_node_has_taken_over_is_cleaned_up() {
     let seed = places[0].internode;
     let one = places[0].start(seed);
     one.cql(&SCHEMA.replace("'replication_factor': 3", "'replication_factor': 1"));
-    let rows = (0..200).map(|k| format!("INSERT INTO ks.t (k, v) VALUES ({k}, 'value {k}');"));
-    one.cql(&rows.collect::<String>());
+    one.fill("ONE", 200);
     let partitions = |node: &Node| {
         node.nodetool(&["flush", "ks"]);
         let statistics = node.nodetool(&["tablestats", "ks.t"]);
@@ -289,8 +292,7 @@ fn what_a_node_has_lost_a_repair_brings_back() {
     let directory = tempfile::tempdir().unwrap();
     let (mut nodes, seed) = three(directory.path());
     nodes[0].cql(SCHEMA);
-    let rows = (0..300).map(|k| format!("INSERT INTO ks.t (k, v) VALUES ({k}, 'value {k}');"));
-    nodes[0].cql(&format!("CONSISTENCY ALL; {}", rows.collect::<String>()));
+    nodes[0].fill("ALL", 300);
     nodes[0].cql("DELETE FROM ks.t WHERE k = 7");
     let refused = nodes[0].run("nodetool", &["repair", "system"]);
     assert!(String::from_utf8(refused.stderr).unwrap().contains("nothing to repair"));
@@ -324,8 +326,7 @@ fn a_lost_node_is_replaced_under_its_address_and_another_is_removed() {
     nodes[0].cql(SCHEMA);
     // What it alone holds goes with it.
     nodes[0].cql("CREATE KEYSPACE one WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}; CREATE TABLE one.t (k int PRIMARY KEY)");
-    let rows = (0..200).map(|k| format!("INSERT INTO ks.t (k, v) VALUES ({k}, 'value {k}');"));
-    nodes[0].cql(&format!("CONSISTENCY ALL; {}", rows.collect::<String>()));
+    nodes[0].fill("ALL", 200);
     nodes[0].cql("INSERT INTO ks.t (k, v) VALUES (300, 'once') IF NOT EXISTS");
     let host_of = |node: &Node, place: &Place| {
         let status = node.nodetool(&["status", "ks"]);
@@ -335,7 +336,7 @@ fn a_lost_node_is_replaced_under_its_address_and_another_is_removed() {
     let is_down = |node: &Node| node.nodetool(&["status", "ks"]).contains("\nDN  ");
     let lost = nodes.pop().unwrap().kill();
     let host = host_of(&nodes[0], &lost);
-    until_slow("it is seen to be down", || nodes.iter().all(is_down));
+    until_within(UNTIL_DEAD, "it is seen to be down", || nodes.iter().all(is_down));
     nodes[1].cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (301, 'meanwhile')");
     let place = Place { data: directory.path().join("new"), ..lost.clone() };
     let unknown = place.refused(seed, &["--replace", "127.0.0.9"]);
@@ -355,7 +356,7 @@ fn a_lost_node_is_replaced_under_its_address_and_another_is_removed() {
     let host = host_of(&nodes[0], &second);
     let alive = nodes[0].run("nodetool", &["removenode", &host_of(&nodes[0], &place)]);
     assert!(String::from_utf8(alive.stderr).unwrap().contains("use decommission on it"));
-    until_slow("the other is seen to be down", || is_down(&nodes[0]));
+    until_within(UNTIL_DEAD, "the other is seen to be down", || is_down(&nodes[0]));
     nodes[0].nodetool(&["removenode", &host]);
     assert!(!new.nodetool(&["status", "ks"]).contains(&host));
     assert_eq!(new.nodetool(&["status", "one"]).matches("\nUN  ").count(), 2);

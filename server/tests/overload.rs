@@ -10,6 +10,19 @@ use dodona_types::Consistency;
 const KEYSPACE: &str =
     "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
 
+/// The errors, if any, of twenty traced requests that come in one read. Each is answered in a task of its
+/// own.
+fn traced_at_once(client: &mut Client) -> Vec<Option<(ErrorCode, String)>> {
+    let parameters = QueryParameters::new(Consistency::One);
+    let query = Request::Query(Query { text: "SELECT key FROM system.local", parameters });
+    client.hold();
+    for _ in 0..20 {
+        client.send(&query, true);
+    }
+    client.release();
+    (0..20).map(|_| client.receive().unwrap().error()).collect()
+}
+
 #[test]
 fn only_who_asked_for_it_is_told_that_there_is_too_much_to_do() {
     let server = Server::with(|settings| settings.max_bytes_in_flight_per_connection = 1);
@@ -17,15 +30,7 @@ fn only_who_asked_for_it_is_told_that_there_is_too_much_to_do() {
         let mut client = Client::raw(server.native, Version::V4);
         let options: &[_] = if throws { &[(Startup::THROW_ON_OVERLOAD, "1")] } else { &[] };
         assert_eq!(client.startup(Compression::None, options).response(), Response::Ready);
-        let parameters = QueryParameters::new(Consistency::One);
-        let query = Request::Query(Query { text: "SELECT key FROM system.local", parameters });
-        // A traced request is answered in a task of its own; the others come in the same read.
-        client.hold();
-        for _ in 0..20 {
-            client.send(&query, true);
-        }
-        client.release();
-        let answers: Vec<_> = (0..20).map(|_| client.receive().unwrap().error()).collect();
+        let answers = traced_at_once(&mut client);
         let overloaded = answers.iter().flatten().filter(|(code, _)| *code == ErrorCode::Overloaded).count();
         let failed = answers.iter().flatten().count();
         assert_eq!(failed, overloaded);
@@ -43,15 +48,7 @@ fn requests_wait_for_their_turn_and_are_refused_once_they_have_waited_too_long()
             settings.read_timeout_ms = patience;
         });
         let mut client = Client::connect(server.native, Version::V4, Compression::None);
-        let parameters = QueryParameters::new(Consistency::One);
-        let query = Request::Query(Query { text: "SELECT key FROM system.local", parameters });
-        // Traced requests take a place each.
-        client.hold();
-        for _ in 0..20 {
-            client.send(&query, true);
-        }
-        client.release();
-        let answers: Vec<_> = (0..20).map(|_| client.receive().unwrap().error()).collect();
+        let answers = traced_at_once(&mut client);
         let refused = answers.iter().flatten().filter(|(code, _)| *code == ErrorCode::Overloaded).count();
         assert_eq!((answers.iter().flatten().count(), refused > 0), (refused, refuses), "{answers:?}");
         server.stop();
