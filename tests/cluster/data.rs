@@ -1,0 +1,113 @@
+//! What is written is on all replicas in the end, whatever happened to one of them.
+
+use crate::nodes::*;
+
+#[test]
+fn what_a_killed_node_has_missed_is_brought_to_it_when_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[1].cql(SCHEMA);
+    nodes[2].cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (1, 'before')");
+    assert!(nodes[0].cql("CONSISTENCY QUORUM; SELECT v FROM ks.t WHERE k = 1").contains("before"));
+    let killed = nodes.pop().unwrap().kill();
+    for node in &nodes {
+        node.cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (2, 'meanwhile')");
+        let read = node.cql("CONSISTENCY QUORUM; SELECT v FROM ks.t");
+        assert!(read.contains("before") && read.contains("meanwhile"), "{read}");
+        node.cql("CONSISTENCY QUORUM; UPDATE ks.n SET n = n + 1 WHERE k = 1");
+    }
+    nodes[0].cql("INSERT INTO ks.t (k, v) VALUES (3, 'once') IF NOT EXISTS");
+    let again = nodes[1].cql("INSERT INTO ks.t (k, v) VALUES (3, 'twice') IF NOT EXISTS");
+    assert!(again.contains("False") || again.contains("false"), "{again}");
+    assert!(nodes[0].nodetool(&["netstats"]).contains("Hints for 127.0.0.1:"));
+    let back = killed.start(seed);
+    until("all see it again", || nodes.iter().chain([&back]).all(|node| node.sees_up() == 3));
+    until("no hints wait", || {
+        nodes.iter().all(|node| node.nodetool(&["netstats"]).contains("No hints wait."))
+    });
+    // Nothing but what the node itself has: the others are gone.
+    nodes.clear();
+    let own = back.cql("CONSISTENCY ONE; SELECT v FROM ks.t; SELECT n FROM ks.n WHERE k = 1");
+    assert!(["before", "meanwhile", "once"].iter().all(|value| own.contains(value)), "{own}");
+    assert!(own.lines().any(|line| line.trim() == "2"), "{own}");
+}
+
+#[test]
+fn definitions_made_on_all_nodes_at_once_come_to_be_on_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let (nodes, _) = three(directory.path());
+    nodes[0]
+        .cql("CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 2}");
+    std::thread::scope(|scope| {
+        for (index, node) in nodes.iter().enumerate() {
+            let tables = (0..5).map(move |n| format!("CREATE TABLE ks.t_{index}_{n} (k int PRIMARY KEY)"));
+            scope.spawn(move || tables.for_each(|table| drop(node.cql(&table))));
+        }
+    });
+    for node in &nodes {
+        let tables = node.cql("SELECT count(*) FROM system_schema.tables WHERE keyspace_name = 'ks'");
+        assert!(tables.lines().any(|line| line.trim() == "15"), "{tables}");
+    }
+    until("all tell the same version", || {
+        let described = nodes[0].nodetool(&["describecluster"]);
+        described.lines().filter(|line| line.matches("127.0.0.1:").count() == 3 && line.contains('-')).count()
+            == 1
+    });
+}
+
+#[test]
+fn what_another_node_has_taken_over_is_cleaned_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let places = ["one", "two"].map(|name| Place::new(directory.path(), name));
+    let seed = places[0].internode;
+    let one = places[0].start(seed);
+    one.cql(&SCHEMA.replace("'replication_factor': 3", "'replication_factor': 1"));
+    one.fill("ONE", 200);
+    let partitions = |node: &Node| {
+        node.nodetool(&["flush", "ks"]);
+        let statistics = node.nodetool(&["tablestats", "ks.t"]);
+        let line = statistics.lines().find(|line| line.contains("Number of partitions")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    let two = places[1].start(seed);
+    until("both see both", || one.sees_up() == 2 && two.sees_up() == 2);
+    assert_eq!(partitions(&one), 200);
+    assert!(one.nodetool(&["cleanup", "ks"]).contains("1 files cleaned up"));
+    assert_eq!(two.nodetool(&["cleanup", "ks"]), "nothing belongs to other nodes\n");
+    let left = partitions(&one);
+    assert!((50..150).contains(&left) && left + partitions(&two) == 200, "{left}");
+    let count = two.cql("SELECT count(*) FROM ks.t");
+    assert!(count.lines().any(|line| line.trim() == "200"), "{count}");
+}
+
+#[test]
+fn what_a_node_has_lost_a_repair_brings_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    nodes[0].fill("ALL", 300);
+    nodes[0].cql("DELETE FROM ks.t WHERE k = 7");
+    let refused = nodes[0].run("nodetool", &["repair", "system"]);
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("nothing to repair"));
+    assert!(nodes[0].nodetool(&["repair", "ks"]).contains("ks.t: 48 ranges compared, in sync"));
+    // All that it has of the table is in its log.
+    let lost = nodes.pop().unwrap().kill();
+    let down = nodes[0].run("nodetool", &["repair", "ks.t"]);
+    let down = String::from_utf8(down.stderr).unwrap();
+    assert!(down.contains(&format!("127.0.0.1:{}", lost.internode)), "{down}");
+    std::fs::remove_dir_all(lost.data.join("commitlog")).unwrap();
+    let back = lost.start(seed);
+    until("all see it again", || nodes.iter().chain([&back]).all(|node| node.sees_up() == 3));
+    let count = |node: &Node| node.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
+    let preview = nodes[1].nodetool(&["repair", "--preview", "ks", "t"]);
+    assert!(preview.contains("parts differ\n") && preview.contains("Preview completed"), "{preview}");
+    // Each range once, by the first replica of each.
+    let repaired: Vec<String> =
+        nodes.iter().chain([&back]).map(|node| node.nodetool(&["repair", "-pr", "ks.t"])).collect();
+    assert!(repaired.iter().all(|text| text.contains("16 ranges compared, ")), "{repaired:?}");
+    assert!(repaired.iter().all(|text| text.contains("parts differed, ")), "{repaired:?}");
+    assert!(back.nodetool(&["repair", "ks"]).contains("ks.t: 48 ranges compared, in sync"));
+    assert!(back.nodetool(&["autorepairstatus"]).contains("Automatic repair: running\nks.n: repaired 2"));
+    nodes.clear();
+    assert!(count(&back).lines().any(|line| line.trim() == "299"), "{}", count(&back));
+}

@@ -1,0 +1,11 @@
+//! Several nodes as processes: how they join, what they refuse, and what is left when one is killed.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test of processes: real sockets, pipes and files"
+)]
+
+mod data;
+mod members;
+mod nodes;
+mod tls;

@@ -1,0 +1,121 @@
+//! Nodes that are replaced, removed and refused, and clusters for developers.
+
+use crate::nodes::*;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Command;
+
+#[test]
+fn a_lost_node_is_replaced_under_its_address_and_another_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    // What it alone holds goes with it.
+    nodes[0].cql("CREATE KEYSPACE one WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}; CREATE TABLE one.t (k int PRIMARY KEY)");
+    nodes[0].fill("ALL", 200);
+    nodes[0].cql("INSERT INTO ks.t (k, v) VALUES (300, 'once') IF NOT EXISTS");
+    let host_of = |node: &Node, place: &Place| {
+        let status = node.nodetool(&["status", "ks"]);
+        let line = status.lines().find(|line| line.contains(&format!(":{} ", place.internode)));
+        line.unwrap_or_else(|| panic!("{status}")).split_whitespace().rev().nth(1).unwrap().to_owned()
+    };
+    let is_down = |node: &Node| node.nodetool(&["status", "ks"]).contains("\nDN  ");
+    let lost = nodes.pop().unwrap().kill();
+    let host = host_of(&nodes[0], &lost);
+    until_within(UNTIL_DEAD, "it is seen to be down", || nodes.iter().all(is_down));
+    nodes[1].cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (301, 'meanwhile')");
+    let place = Place { data: directory.path().join("new"), ..lost.clone() };
+    let unknown = place.refused(seed, &["--replace", "127.0.0.9"]);
+    assert!(
+        unknown.contains("127.0.0.9, which it is to replace, is not a member") && unknown.contains(&host),
+        "{unknown}"
+    );
+    let other_rack = place.refused(seed, &["--replace", &host, "--rack", "r9"]);
+    assert!(other_rack.contains("rack `r9`"), "{other_rack}");
+    let new = place.start_with(seed, &["--replace", &host]);
+    until("all see three", || nodes.iter().chain([&new]).all(|node| node.sees_up() == 3));
+    assert!(!nodes[0].nodetool(&["status", "ks"]).contains(&host));
+    let again = Place { data: lost.data.clone(), ..Place::new(directory.path(), "unused") };
+    let again = again.refused(seed, &[]);
+    assert!(again.contains("was removed from its cluster"), "{again}");
+    let second = nodes.pop().unwrap().kill();
+    let host = host_of(&nodes[0], &second);
+    let alive = nodes[0].run("nodetool", &["removenode", &host_of(&nodes[0], &place)]);
+    assert!(String::from_utf8(alive.stderr).unwrap().contains("use decommission on it"));
+    until_within(UNTIL_DEAD, "the other is seen to be down", || is_down(&nodes[0]));
+    nodes[0].nodetool(&["removenode", &host]);
+    assert!(!new.nodetool(&["status", "ks"]).contains(&host));
+    assert_eq!(new.nodetool(&["status", "one"]).matches("\nUN  ").count(), 2);
+    nodes.clear();
+    let count = new.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
+    assert!(count.lines().any(|line| line.trim() == "202"), "{count}");
+}
+
+#[test]
+fn a_node_that_cannot_belong_here_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    let other = Place::new(directory.path(), "other").refused(seed, &["--cluster-name", "another"]);
+    assert!(other.contains("correct cluster_name or the seeds"), "{other}");
+    // A member's address and an empty disk.
+    let place = nodes.pop().unwrap().kill();
+    let empty = Place { data: directory.path().join("empty"), ..place.clone() };
+    let message = empty.refused(seed, &[]);
+    assert!(message.contains("nodetool removenode"), "{message}");
+    // Garbage on the port for nodes ends that connection only.
+    let mut garbage = TcpStream::connect((Ipv4Addr::LOCALHOST, seed)).unwrap();
+    garbage.write_all(&[0xff; 4_096]).unwrap();
+    garbage.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Closed or reset, not left open.
+    let ended = garbage.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+    assert!(!matches!(ended, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{ended:?}");
+    nodes[1].cql("CONSISTENCY QUORUM; INSERT INTO ks.t (k, v) VALUES (1, 'still')");
+    assert!(nodes[0].cql("CONSISTENCY QUORUM; SELECT v FROM ks.t WHERE k = 1").contains("still"));
+    // The same disk twice, and a copy of it.
+    let one_disk = Place { data: nodes[1].place.data.clone(), ..Place::new(directory.path(), "unused") };
+    let twice = one_disk.refused(seed, &[]);
+    assert!(twice.contains("in use by another process"), "{twice}");
+    let copy = Place::new(directory.path(), "copy");
+    assert!(Command::new("cp").arg("-r").args([&one_disk.data, &copy.data]).status().unwrap().success());
+    let copied = copy.refused(seed, &[]);
+    assert!(copied.contains("copied") && copied.contains("an empty data directory"), "{copied}");
+}
+
+#[test]
+fn a_cluster_on_this_machine_goes_up_and_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path().join("c");
+    let [a, b, c] = free_network();
+    let first = format!("{a}.{b}.{c}.1");
+    if TcpListener::bind((first.as_str(), 0)).is_err() {
+        eprintln!("this machine has no address {first}: nothing is tested");
+        return;
+    }
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(BINARY).arg("cluster").args(arguments).arg("--dir").arg(&dir).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    };
+    let up = run(&["up", "2", "--tls", "--data-centers", "2", "--first", &first]).unwrap();
+    assert_eq!(up.matches("  up\n").count(), 2, "{up}");
+    assert!(up.contains("datacenter2") && up.contains(&format!("http://{a}.{b}.{c}.2:7199")), "{up}");
+    let again = run(&["up"]).unwrap_err();
+    assert!(again.contains("`dodona cluster down` stops them"), "{again}");
+    let other =
+        ["cluster", "up", "1", "--first", &first, "--dir", directory.path().join("d").to_str().unwrap()]
+            .map(str::to_owned);
+    let taken = String::from_utf8(Command::new(BINARY).args(other).output().unwrap().stderr).unwrap();
+    assert!(taken.contains("is taken by ") && taken.contains("--first"), "{taken}");
+    let mut internode = TcpStream::connect((first.as_str(), 7000)).unwrap();
+    internode.write_all(&[0xff; 64]).unwrap();
+    let mut alert = [0; 2];
+    internode.read_exact(&mut alert).unwrap();
+    assert_eq!(alert, [0x15, 3], "nodes speak by TLS");
+    run(&["kill", "2"]).unwrap();
+    assert_eq!(run(&["status"]).unwrap().matches("stopped\n").count(), 1);
+    assert_eq!(run(&["restart", "2"]).unwrap().matches("  up\n").count(), 2);
+    assert!(run(&["down"]).unwrap().contains("all nodes are stopped"));
+    assert_eq!(run(&["status"]).unwrap().matches("stopped\n").count(), 2);
+}
