@@ -135,10 +135,10 @@ impl Leader {
         update: &CounterUpdate,
         timestamp_micros: i64,
     ) -> Result<(Vec<u8>, u64), ClusterError> {
-        let incarnation = self.incarnation().await?;
         self.engine.wait_for_room().await;
         let stripe = (Token::of_key(&update.key).ordinal() >> 56) as usize % STRIPES;
         let _alone = self.locks[stripe].lock().await;
+        let incarnation = self.incarnation().await?;
         let own = self.own_shards(update, incarnation).await?;
         let mutation = self.encode(update, incarnation, &own, timestamp_micros);
         let view = MutationView::parse(&mutation).map_err(StorageError::from)?;
@@ -155,6 +155,25 @@ impl Leader {
         if let Some(incarnation) = *present {
             self.keep(Kept { incarnation, clean: true }).await?;
             *present = None;
+        }
+        Ok(())
+    }
+
+    /// Counts in new shards from now on: the end of the present ones may be lost.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn begin_anew(&self) -> Result<(), ClusterError> {
+        let before = self.incarnation().await?;
+        {
+            let mut present = self.incarnation.lock().await;
+            let incarnation = before + 1;
+            self.keep(Kept { incarnation, clean: false }).await?;
+            *present = Some(incarnation);
+        }
+        // Whoever counts in the old ones has come to its end.
+        for stripe in &self.locks {
+            drop(stripe.lock().await);
         }
         Ok(())
     }

@@ -159,6 +159,12 @@ impl SimDisk {
         Some((name, at, mask))
     }
 
+    /// True if there is a file of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.state.lock().names.contains_key(name)
+    }
+
     /// Flips bits of a byte of a file.
     pub fn flip(&self, name: &str, at: usize, mask: u8) {
         let mut state = self.state.lock();

@@ -34,6 +34,10 @@ pub struct Counts {
     pub jumps: u64,
     /// Nodes that lost power and came back.
     pub restarts: u64,
+    /// Bits of files that flipped.
+    pub rotten: u64,
+    /// Files with such bits that went, one after another.
+    pub healed: u64,
 }
 
 impl Counts {
@@ -48,6 +52,8 @@ impl Counts {
             full_disks: self.full_disks + other.full_disks,
             jumps: self.jumps + other.jumps,
             restarts: self.restarts + other.restarts,
+            rotten: self.rotten + other.rotten,
+            healed: self.healed + other.healed,
         }
     }
 }

@@ -97,6 +97,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),
+    ("heal-fetches-nothing", Scenario::Repair),
     ("each-quorum-takes-any", Scenario::Centers),
     ("local-levels-take-any", Scenario::Centers),
     ("commit-stays-near", Scenario::Centers),

@@ -69,6 +69,15 @@ impl Model {
         }
     }
 
+    /// What was written to these rows may be lost for good, unless `is_kept` says otherwise.
+    pub fn forget(&mut self, is_meant: impl Fn(RowId) -> bool, is_kept: impl Fn(RowId, &Attempt) -> bool) {
+        for (row, attempts) in self.attempts.iter_mut().filter(|(row, _)| is_meant(**row)) {
+            for attempt in attempts.iter_mut().filter(|attempt| !is_kept(*row, attempt)) {
+                (attempt.acknowledged_at, attempt.must_survive) = (None, false);
+            }
+        }
+    }
+
     /// The attempts on a row.
     #[must_use]
     pub fn attempts(&self, row: RowId) -> &[Attempt] {

@@ -1,6 +1,7 @@
 //! Repairs while links break and machines lose power. Four nodes hold three copies of each partition; a
 //! write goes to one replica alone, as if the others had missed it. Once a repair has succeeded, what was
-//! written before it began is on all replicas of its ranges, for good; in the end all hold the same.
+//! written before it began is on all replicas of its ranges, for good; in the end all hold the same. Bits of
+//! files flip, of one file at a time: what was repaired has to come back from the other replicas.
 
 use crate::Verdict;
 use crate::clock::SimClock;
@@ -8,7 +9,7 @@ use crate::disk::SimDisk;
 use crate::faults::Counts;
 use crate::invariants::equal::Holdings;
 use crate::machine::{Machine, disks, elapsed_micros, machines};
-use crate::model::{Action, Model, RowId};
+use crate::model::{Action, Attempt, Model, RowId};
 use crate::net::{comes_to_its_end, heal, network, step};
 use crate::quorum::Rows;
 use crate::shape::Shape;
@@ -19,7 +20,7 @@ use crate::world::{
 use dodona_cluster::repair::Options;
 use dodona_cluster::{ClusterError, Node};
 use dodona_env::Random;
-use dodona_storage::SyncMode;
+use dodona_storage::{StorageError, SyncMode};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::token::TokenRange;
 use dodona_types::{MutationView, PartitionKey, Token};
@@ -52,9 +53,37 @@ struct Shared {
     promised: Mutex<BTreeMap<RowId, i64>>,
     /// The nodes that run.
     running: Mutex<[Weak<Node>; NODES.len()]>,
+    /// The node and the file of which a bit has flipped.
+    rotten: Mutex<Option<(usize, String)>>,
+    faults: Mutex<Counts>,
     repairs: Mutex<u64>,
     judged: Mutex<u64>,
     lives: Mutex<u64>,
+}
+
+impl Shared {
+    /// Flips a bit of a file, if all files are sound. What only that node held may be lost.
+    fn rot(&self, disks: &[SimDisk], random: &Random) {
+        let mut rotten = self.rotten.lock();
+        if let Some((node, path)) = &*rotten {
+            if disks[*node].has(path) {
+                return;
+            }
+            self.trace.note(&format!("{path} of {node} is healed"));
+            self.faults.lock().healed += 1;
+            *rotten = None;
+        }
+        let index = random.below(NODES.len() as u64) as usize;
+        let Some(node) = self.running.lock()[index].upgrade() else { return };
+        let Some((path, ..)) = disks[index].rot_by(".sst", random) else { return };
+        self.trace.note(&format!("rot {index} {path}"));
+        *rotten = Some((index, path));
+        self.faults.lock().rotten += 1;
+        let promised = self.promised.lock();
+        let is_promised =
+            |row, attempt: &Attempt| promised.get(&row).is_some_and(|newest| attempt.timestamp <= *newest);
+        self.model.lock().forget(|row| holds(&node, row.0), is_promised);
+    }
 }
 
 /// Runs a seed.
@@ -76,7 +105,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         judged: *shared.judged.lock(),
         restarts,
         changes: *shared.repairs.lock(),
-        faults: Counts::default(),
+        faults: *shared.faults.lock(),
         violation: shared.rows.violation(),
     };
     drop(sim);
@@ -89,6 +118,9 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
     let mut down: Option<usize> = None;
     for tick in 0..LASTS {
         step(sim, &shared.rows);
+        if tick % 250 == 249 {
+            shared.rot(disks, random);
+        }
         if shared.rows.violation().is_some() {
             return restarts;
         }
@@ -147,6 +179,8 @@ impl Host {
         while !*self.shared.healed.lock() {
             match random.below(20) {
                 0 => self.repair(&node, &random).await,
+                1 if random.chance(0.3) => node.engine.flush(TABLE)?,
+                1 => self.judge_promises(&node),
                 _ => self.write(&node, &random).await?,
             }
             dodona_env::clock::sleep(Duration::from_millis(random.below(40))).await;
@@ -157,7 +191,7 @@ impl Host {
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
         all_of(&self.shared.repaired, NODES.len()).await;
-        self.judge_all(&node);
+        self.judge_all(&node).await;
         *self.shared.done.lock() += 1;
         loop {
             dodona_env::clock::sleep(Duration::from_secs(1)).await;
@@ -194,7 +228,7 @@ impl Host {
         self.shared.model.lock().attempt(row, timestamp, action);
         let mutation = mutation(row, timestamp, action, node.env.clock.wall_seconds());
         node.engine.wait_for_room().await;
-        node.engine.apply(&[MutationView::parse(&mutation).map_err(dodona_storage::StorageError::from)?])?;
+        node.engine.apply(&[MutationView::parse(&mutation).map_err(StorageError::from)?])?;
         node.engine.sync_log()?;
         let mut model = self.shared.model.lock();
         model.acknowledge(row, timestamp, Duration::ZERO);
@@ -226,8 +260,13 @@ impl Host {
         }
         *self.shared.repairs.lock() += 1;
         {
-            let mut promised = self.shared.promised.lock();
-            for (row, timestamp) in before {
+            let (mut promised, model) = (self.shared.promised.lock(), self.shared.model.lock());
+            let survives = |row, timestamp| {
+                let mut attempts = model.attempts(row).iter();
+                attempts.any(|attempt| attempt.must_survive && attempt.timestamp == timestamp)
+            };
+            // A bit may have flipped meanwhile.
+            for (row, timestamp) in before.into_iter().filter(|(row, timestamp)| survives(*row, *timestamp)) {
                 let newest = promised.entry(row).or_insert(timestamp);
                 *newest = timestamp.max(*newest);
             }
@@ -243,6 +282,7 @@ impl Host {
             *self.shared.judged.lock() += 1;
             let rows = match local_rows(node, row.0) {
                 Ok(rows) => rows,
+                Err(error) if self.is_rotten(&error) => continue,
                 Err(error) => return self.shared.rows.broken(format!("a replica cannot read: {error}")),
             };
             let shown = seen(&rows, row);
@@ -264,11 +304,23 @@ impl Host {
         }
     }
 
+    /// True if an error is of the file of which a bit has flipped: it has to be healed yet.
+    fn is_rotten(&self, error: &ClusterError) -> bool {
+        let rotten = self.shared.rotten.lock();
+        let file = rotten.as_ref().map(|(_, path)| path);
+        matches!(error, ClusterError::Storage(StorageError::Corrupt { path, .. }) if Some(path) == file)
+    }
+
     /// All replicas hold the same in the end: the newest of what was written.
-    fn judge_all(&self, node: &Arc<Node>) {
+    async fn judge_all(&self, node: &Arc<Node>) {
         self.judge_promises(node);
         for partition in (0..PARTITIONS as u8).filter(|partition| holds(node, *partition)) {
-            let rows = match local_rows(node, partition) {
+            let mut local = local_rows(node, partition);
+            while local.as_ref().is_err_and(|error| self.is_rotten(error)) {
+                dodona_env::clock::sleep(Duration::from_millis(200)).await;
+                local = local_rows(node, partition);
+            }
+            let rows = match local {
                 Ok(rows) => rows,
                 Err(error) => return self.shared.rows.broken(format!("a replica cannot read: {error}")),
             };

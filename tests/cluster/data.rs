@@ -1,6 +1,9 @@
 //! What is written is on all replicas in the end, whatever happened to one of them.
 
 use crate::nodes::*;
+use std::fs::{OpenOptions, read_dir};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 #[test]
 fn what_a_killed_node_has_missed_is_brought_to_it_when_it_is_back() {
@@ -110,4 +113,39 @@ fn what_a_node_has_lost_a_repair_brings_back() {
     assert!(back.nodetool(&["autorepairstatus"]).contains("Automatic repair: running\nks.n: repaired 2"));
     nodes.clear();
     assert!(count(&back).lines().any(|line| line.trim() == "299"), "{}", count(&back));
+}
+
+#[test]
+fn what_is_damaged_on_one_node_comes_back_from_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    nodes[0].fill("ALL", 300);
+    nodes[0].cql("CONSISTENCY ALL; UPDATE ks.n SET n = n + 5 WHERE k = 1");
+    nodes[2].nodetool(&["flush", "ks"]);
+    let ids = nodes[0].cql("SELECT id FROM system_schema.tables WHERE keyspace_name = 'ks'");
+    // Blocks are in memory yet: another life has to read the files.
+    let place = nodes.pop().unwrap().kill();
+    let words = ids.split_whitespace().map(|word| word.replace('-', "")).filter(|word| word.len() == 32);
+    let tables = words.map(|word| read_dir(place.data.join("tables").join(word)).unwrap());
+    let files: Vec<PathBuf> = tables.flatten().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    for path in &files {
+        let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 20).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], 20).unwrap();
+    }
+    let damaged = place.start(seed);
+    until("all see it again", || nodes.iter().chain([&damaged]).all(|node| node.sees_up() == 3));
+    // Whoever asks is answered by others meanwhile.
+    let count = damaged.cql("CONSISTENCY QUORUM; SELECT count(*) FROM ks.t");
+    assert!(count.lines().any(|line| line.trim() == "300"), "{count}");
+    until("it is healed", || damaged.run("nodetool", &["verify", "ks"]).status.success());
+    assert!(place.log().contains("a damaged file was healed"), "{}", place.log());
+    assert!(damaged.nodetool(&["listsnapshots"]).contains("healed-"));
+    damaged.cql("CONSISTENCY ALL; UPDATE ks.n SET n = n + 1 WHERE k = 1");
+    nodes.clear();
+    let count = damaged.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t; SELECT n FROM ks.n WHERE k = 1");
+    assert!(["300", "6"].iter().all(|value| count.lines().any(|line| line.trim() == *value)), "{count}");
 }

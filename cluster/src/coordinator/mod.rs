@@ -76,7 +76,7 @@ pub struct Coordinator {
     random: Random,
     /// Held by conditional requests on a partition of each stripe.
     turns: Vec<tokio::sync::Mutex<()>>,
-    leader: Leader,
+    leader: Arc<Leader>,
     batches: Arc<batch_log::Store>,
     liveness: Arc<dyn Liveness>,
     hints: Arc<dyn HintSink>,
@@ -88,7 +88,7 @@ pub struct Coordinator {
 pub(crate) struct Local {
     pub(crate) engine: Arc<Engine>,
     pub(crate) replica: Arc<Replica>,
-    pub(crate) leader: Leader,
+    pub(crate) leader: Arc<Leader>,
     pub(crate) batches: Arc<batch_log::Store>,
 }
 

@@ -54,7 +54,7 @@ fn coordinator(directory: &std::path::Path, dead: &[u128]) -> (Coordinator, Arc<
     (
         Coordinator::new(
             env,
-            Local { engine, replica, leader, batches },
+            Local { engine, replica, leader: Arc::new(leader), batches },
             others,
             placement,
             timeouts,

@@ -138,11 +138,13 @@ impl Node {
         let gossiper = gossiper(&env, &settings, &identity, &peers)?;
         tell_of(&gossiper, &member);
         let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
+        let leader = Arc::new(Leader::new(env.clone(), Arc::clone(&engine), identity.host));
         let repairs = Repairs::new(
             env.clone(),
             Means {
                 engine: Arc::clone(&engine),
                 replica: Arc::clone(&replica),
+                leader: Arc::clone(&leader),
                 peers: Arc::clone(&peers),
                 liveness: gossiper.live(),
                 placement: Arc::clone(&placement),
@@ -153,7 +155,7 @@ impl Node {
             Local {
                 engine: Arc::clone(&engine),
                 replica: Arc::clone(&replica),
-                leader: Leader::new(env.clone(), Arc::clone(&engine), identity.host),
+                leader,
                 batches: Arc::clone(&batches),
             },
             Others { peers: Arc::clone(&peers), liveness: gossiper.live(), hints: Arc::new(hints.clone()) },

@@ -38,6 +38,7 @@ impl Node {
         self.env.tasks.spawn_local(self.hints.clone().run());
         self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
         self.env.tasks.spawn_local(Arc::clone(self).replay_batches());
+        self.env.tasks.spawn_local(Arc::clone(&self.repairs).heal_when_damaged());
         if self.settings.automatic_repair {
             self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due());
         }

@@ -4,9 +4,10 @@
 //! [`tree`]s, compares these, and has each fetch from the others the parts in which they differ
 //! ([`plan`]). What each does on its own goes on in the background ([`worker`]) while the leader asks
 //! how far it is, by [`message`]s. [`history`] keeps what was repaired when, [`schedule`] says what is due,
-//! and [`automatic`] has it done.
+//! and [`automatic`] has it done. What a damaged file has lost is fetched by [`healing`].
 
 pub mod automatic;
+pub mod healing;
 pub mod history;
 pub mod message;
 pub mod plan;

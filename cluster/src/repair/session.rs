@@ -295,7 +295,7 @@ pub(super) fn groups(
 }
 
 /// What two ranges have in common.
-fn common(one: &TokenRange, other: &TokenRange) -> Vec<TokenRange> {
+pub(super) fn common(one: &TokenRange, other: &TokenRange) -> Vec<TokenRange> {
     if other.start == other.end {
         return vec![*one];
     }
@@ -388,7 +388,7 @@ impl Job {
     }
 }
 
-fn invalid(reason: &str) -> ClusterError {
+pub(super) fn invalid(reason: &str) -> ClusterError {
     ClusterError::Invalid(reason.into())
 }
 

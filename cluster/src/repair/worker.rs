@@ -3,6 +3,7 @@
 use super::history::History;
 use super::message::{Answer, Request, Work, empty_trees, of_message};
 use super::tree::HashTree;
+use crate::counter::Leader;
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
 use crate::on_engine::on_engine;
@@ -35,6 +36,7 @@ pub struct Repairs {
     pub(super) env: Env,
     pub(super) engine: Arc<Engine>,
     pub(super) replica: Arc<Replica>,
+    pub(super) leader: Arc<Leader>,
     pub(super) peers: Arc<Peers>,
     pub(super) liveness: Arc<dyn Liveness>,
     pub(super) placement: Arc<ArcSwap<Placement>>,
@@ -64,6 +66,7 @@ enum State {
 pub(crate) struct Means {
     pub(crate) engine: Arc<Engine>,
     pub(crate) replica: Arc<Replica>,
+    pub(crate) leader: Arc<Leader>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) liveness: Arc<dyn Liveness>,
     pub(crate) placement: Arc<ArcSwap<Placement>>,
@@ -72,10 +75,10 @@ pub(crate) struct Means {
 impl Repairs {
     /// No repairs yet.
     pub(crate) fn new(env: Env, means: Means) -> Self {
-        let Means { engine, replica, peers, liveness, placement } = means;
+        let Means { engine, replica, leader, peers, liveness, placement } = means;
         let history = History::open(Arc::clone(&env.disk));
         let (leads, jobs, hashes) = (tokio::sync::Mutex::default(), Mutex::default(), Semaphore::new(1));
-        Self { env, engine, replica, peers, liveness, placement, history, leads, jobs, hashes }
+        Self { env, engine, replica, leader, peers, liveness, placement, history, leads, jobs, hashes }
     }
 
     /// Does what the leader of a repair asks.
@@ -133,7 +136,7 @@ impl Repairs {
         is_wanted.then_some(()).ok_or_else(|| ClusterError::Invalid("the repair was given up".into()))
     }
 
-    fn table(&self, id: TableId) -> Result<Arc<Table>, ClusterError> {
+    pub(super) fn table(&self, id: TableId) -> Result<Arc<Table>, ClusterError> {
         let schema = Arc::clone(&self.placement.load().schema);
         schema.table_by_id(id).cloned().ok_or_else(|| StorageError::NoSuchTable(id).into())
     }
@@ -180,6 +183,11 @@ impl Repairs {
         Ok(State::Hashed(trees))
     }
 
+    /// What others hold is read and written here with this.
+    pub(super) fn puller<'a>(&'a self, progress: &'a Progress) -> Puller<'a> {
+        Puller { env: &self.env, engine: &self.engine, replica: &self.replica, peers: &self.peers, progress }
+    }
+
     async fn fetch(
         &self,
         id: Uuid,
@@ -188,13 +196,7 @@ impl Repairs {
     ) -> Result<State, ClusterError> {
         let table = self.table(table)?;
         let progress = Progress::default();
-        let puller = Puller {
-            env: &self.env,
-            engine: &self.engine,
-            replica: &self.replica,
-            peers: &self.peers,
-            progress: &progress,
-        };
+        let puller = self.puller(&progress);
         for (host, ranges) in from {
             let member = self.placement.load().ring.member(*host).cloned();
             let member =

@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         "{} seeds from {}, each twice: {acknowledged} writes acknowledged, {judged} rows judged, {restarts} restarts, {changes} members started or left, or repairs, no promise broken",
         arguments.seeds, arguments.seed
     );
-    if arguments.scenario == What::Centers {
+    if matches!(arguments.scenario, What::Centers | What::Repair) {
         println!("{faults:?}");
     }
     ExitCode::SUCCESS

@@ -1,14 +1,13 @@
-//! Rebuilds damaged files of what can be read of them.
+//! Rebuilds damaged files of what can be read of them, and says what others have to give back.
 
 use super::Engine;
-use super::compact::candidates;
 use crate::compaction::Choice;
 use crate::error::{IoContext, Result};
 use crate::manifest::Edit;
 use crate::sstable::salvage::{self, Salvaged};
 use crate::sstable::{Sstable, SstableId, SstableWriter, Statistics};
 use crate::table::{Pause, TableStore};
-use dodona_types::TableId;
+use dodona_types::{TableId, Token};
 use std::sync::Arc;
 
 /// What a scrub came to.
@@ -22,7 +21,64 @@ pub struct Scrubbed {
     pub kept_in: Option<String>,
 }
 
+/// A file in which a read has met damage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedFile {
+    /// The table.
+    pub table: TableId,
+    /// The file.
+    pub id: SstableId,
+    /// Its path in the data directory.
+    pub path: String,
+}
+
 impl Engine {
+    /// The files in which reads, compactions or checks have met damage.
+    #[must_use]
+    pub fn damaged_files(&self) -> Vec<DamagedFile> {
+        let tables = self.tables.load();
+        let of_table = |(table, store): (&TableId, &Arc<TableStore>)| -> Vec<DamagedFile> {
+            let view = store.view.load();
+            let damaged = view.sstables.iter().filter(|sstable| sstable.is_damaged());
+            let told = damaged.map(|sstable| {
+                let (id, path) = (sstable.id(), sstable.path().to_owned());
+                DamagedFile { table: *table, id, path }
+            });
+            told.collect()
+        };
+        tables.iter().flat_map(of_table).collect()
+    }
+
+    /// The tokens, first and last, of which a damaged file has lost something. Empty if it has lost nothing
+    /// that cannot be made anew, or does not count any more.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn lost_tokens(&self, file: &DamagedFile) -> Result<Vec<(Token, Token)>> {
+        let view = self.store(file.table)?.view.load_full();
+        let found = view.sstables.iter().find(|sstable| sstable.id() == file.id);
+        found.map_or_else(|| Ok(Vec::new()), |sstable| sstable.damaged_tokens())
+    }
+
+    /// Writes a damaged file anew without what cannot be read of it, as [`Self::scrub`] does. None if a
+    /// compaction is at work on it, or it does not count any more.
+    ///
+    /// # Errors
+    /// A file could not be read or written.
+    pub fn scrub_file(&self, file: &DamagedFile, keep: &str) -> Result<Option<Salvaged>> {
+        let store = self.store(file.table)?;
+        let _pause = Pause::new(&store);
+        self.stop_compactions_of(&store);
+        let view = store.view.load_full();
+        let free = self.free_files(&store);
+        let candidate = free.iter().find(|candidate| candidate.id == file.id);
+        let found = view.sstables.iter().find(|sstable| sstable.id() == file.id);
+        let (Some(candidate), Some(sstable)) = (candidate, found) else { return Ok(None) };
+        let Some(_claim) = self.claim(&store, Choice::tombstones(candidate)) else { return Ok(None) };
+        self.keep_damaged(sstable, keep)?;
+        self.rebuild(&store, sstable, candidate.level).map(Some)
+    }
+
     /// Checks every file of a table, and writes those that are damaged anew without what cannot be
     /// read. The damaged files are kept in a snapshot named `keep`.
     ///
@@ -33,9 +89,8 @@ impl Engine {
         let _pause = Pause::new(&store);
         self.stop_compactions_of(&store);
         let view = store.view.load_full();
-        let free = candidates(&view, &store.compacting.lock(), i64::MIN);
         let mut scrubbed = Scrubbed::default();
-        for file in free.iter().filter(|file| !file.busy) {
+        for file in &self.free_files(&store) {
             let Some(sstable) = view.sstables.iter().find(|sstable| sstable.id() == file.id) else {
                 continue;
             };
@@ -46,16 +101,26 @@ impl Engine {
             if sstable.verify()?.is_empty() {
                 continue;
             }
-            let directory = format!("snapshots/{keep}/{table}");
-            self.env.disk.create_dir_all(&directory).during("creating", &directory)?;
-            let link = format!("{directory}/{}.sst", sstable.id().0);
-            self.env.disk.hard_link(sstable.path(), &link).during("linking", &link)?;
-            self.env.disk.sync_dir(&directory).during("syncing", &directory)?;
-            scrubbed.kept_in = Some(directory);
+            scrubbed.kept_in = Some(self.keep_damaged(sstable, keep)?);
             let salvaged = self.rebuild(&store, sstable, file.level)?;
             scrubbed.rebuilt.push((sstable.path().to_owned(), salvaged));
         }
         Ok(scrubbed)
+    }
+
+    /// Links a file into a snapshot. The snapshot's directory.
+    fn keep_damaged(&self, sstable: &Sstable, keep: &str) -> Result<String> {
+        let disk = &self.env.disk;
+        let directory = format!("snapshots/{keep}/{}", sstable.statistics().table);
+        disk.create_dir_all(&directory).during("creating", &directory)?;
+        let link = format!("{directory}/{}.sst", sstable.id().0);
+        match disk.hard_link(sstable.path(), &link) {
+            // An earlier try has ended here.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            linked => linked.during("linking", &link)?,
+        }
+        disk.sync_dir(&directory).during("syncing", &directory)?;
+        Ok(directory)
     }
 
     fn rebuild(&self, store: &Arc<TableStore>, sstable: &Arc<Sstable>, level: u8) -> Result<Salvaged> {

@@ -13,6 +13,7 @@ use dodona_env::{Disk, DiskReader, Mutants};
 use dodona_types::codec::{DecodeError, Reader};
 use dodona_types::{Deletion, TableId, Token};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Whether a read may wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Sstable {
     filter: Filter,
     statistics: Statistics,
     mutants: Mutants,
+    /// Damage was met.
+    is_damaged: AtomicBool,
 }
 
 impl Sstable {
@@ -119,6 +122,7 @@ impl Sstable {
             filter: Filter::of_everything(),
             statistics: Statistics::new(table, Vec::new(), uuid::Uuid::nil()),
             mutants: Mutants::none(),
+            is_damaged: AtomicBool::new(false),
         };
         Ok((sstable, footer_at, footer))
     }
@@ -133,7 +137,14 @@ impl Sstable {
 
     /// The error of a block that passed its checksum and still does not follow the format.
     pub(crate) fn malformed(&self, offset: u64, error: &DecodeError) -> StorageError {
+        self.is_damaged.store(true, Relaxed);
         corrupt(&self.path, offset, error.to_string())
+    }
+
+    /// True once something was read that is not what was written.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Relaxed)
     }
 
     /// The file's id.
@@ -210,6 +221,14 @@ impl Sstable {
 
     /// A block, checked and decompressed.
     pub(crate) fn load(&self, handle: BlockHandle, access: Access) -> Result<Box<[u8]>> {
+        let loaded = self.load_checked(handle, access);
+        if matches!(loaded, Err(StorageError::Corrupt { .. })) {
+            self.is_damaged.store(true, Relaxed);
+        }
+        loaded
+    }
+
+    fn load_checked(&self, handle: BlockHandle, access: Access) -> Result<Box<[u8]>> {
         let length = handle.length as usize;
         if length < BLOCK_TRAILER_BYTES
             || handle.offset.saturating_add(u64::from(handle.length)) > self.file_bytes

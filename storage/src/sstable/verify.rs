@@ -69,6 +69,32 @@ impl Sstable {
         Ok(walk.damages)
     }
 
+    /// The tokens, first and last, of which damaged parts may hold something. Empty if all damage is in
+    /// what can be made anew.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn damaged_tokens(&self) -> Result<Vec<(Token, Token)>> {
+        let damages = self.verify()?;
+        if damages.iter().any(|damage| damage.bytes == 0) {
+            // All is well by itself, and not what was written.
+            return Ok(vec![self.statistics().tokens()]);
+        }
+        let at: Vec<u64> = damages.iter().map(|damage| damage.offset).collect();
+        let top = self.top_index().iter().map(|(key, handle)| (&**key, handle.offset));
+        // What a damaged index block lists is looked for where that begins.
+        let listed = self.listed_blocks(&mut |_, _| ())?;
+        let listed = listed.iter().map(|block| (&*block.first_key, block.handle.offset));
+        let mut blocks: Vec<(&[u8], u64)> = top.chain(listed).collect();
+        blocks.sort_unstable();
+        let mut damaged = Vec::new();
+        for (first_key, _) in blocks.iter().filter(|(_, offset)| at.contains(offset)) {
+            let behind = blocks.iter().find(|(key, _)| key > first_key).map(|(key, _)| token_of(key));
+            damaged.push((token_of(first_key), behind.unwrap_or_else(|| self.statistics().tokens().1)));
+        }
+        Ok(damaged)
+    }
+
     /// The data blocks that the index lists. An index block that is damaged is told to `damaged`.
     ///
     /// # Errors
@@ -89,6 +115,11 @@ impl Sstable {
         }
         Ok(blocks)
     }
+}
+
+/// The token in an entry's key.
+fn token_of(key: &[u8]) -> Token {
+    Token::from_ordinal(u64::from_be_bytes(key.first_chunk().copied().unwrap_or_default()))
 }
 
 fn list(index: &Block, blocks: &mut Vec<ListedBlock>) -> Result<(), DecodeError> {
