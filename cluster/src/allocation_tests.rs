@@ -44,6 +44,7 @@ fn member(index: usize, data_center: &str, rack: &str, tokens: Vec<Token>) -> Me
         internode: SocketAddr::from(([127, 0, 0, 1], 7000)),
         native: SocketAddr::from(([127, 0, 0, 1], 9042)),
         tokens,
+        other_tokens: Vec::new(),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::ring::{Member, Status, is_given_up};
 use crate::transport::{Introduction, Link, Peers};
 use dodona_env::Env;
 use dodona_storage::DirectoryLock;
+use dodona_types::Token;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,8 +223,13 @@ impl Node {
             self.barrier(metadata.version).await;
             match from {
                 Status::Joining | Status::Replacing(_) => self.fetch_until_done().await?,
-                Status::Leaving | Status::Removing => self.have_others_fetch(host).await?,
-                Status::Arriving | Status::Succeeding(_) | Status::Departing | Status::Normal => {}
+                Status::Moving if self.env.mutants.has("move-skips-fetch") => {}
+                Status::Leaving | Status::Removing | Status::Moving => self.have_others_fetch(host).await?,
+                Status::Arriving
+                | Status::Succeeding(_)
+                | Status::Departing
+                | Status::Moved
+                | Status::Normal => {}
             }
             match self.change_members(Change::Advance { host, from }).await {
                 Ok(()) => {}
@@ -275,7 +281,9 @@ impl Node {
         let is_own = host == self.info.identity.host;
         match member.status {
             Status::Normal if is_own => self.change_members(Change::Leave(host)).await?,
-            Status::Normal | Status::Leaving if !is_own => self.change_members(Change::Remove(host)).await?,
+            Status::Normal | Status::Leaving | Status::Moving if !is_own => {
+                self.change_members(Change::Remove(host)).await?;
+            }
             // It never owned anything.
             status if status.is_new() => return self.change_members(Change::Cancel(host)).await,
             _ => {}
@@ -294,6 +302,33 @@ impl Node {
             self.change_members(Change::Leave(host)).await?;
         }
         self.complete(host, Status::Departing).await
+    }
+
+    /// Takes other tokens, as many as the node has. Until everybody has what that brings, those before are read.
+    ///
+    /// # Errors
+    /// One of the tokens is taken; another change is under way; the log has no quorum.
+    pub async fn move_to(&self, tokens: Vec<Token>) -> Result<(), ClusterError> {
+        let host = self.info.identity.host;
+        self.change_members(Change::Move { host, tokens }).await?;
+        self.complete(host, Status::Normal).await
+    }
+
+    /// Gives up what a member has begun, if others do not rely on it yet: leaving, moving, or being removed.
+    ///
+    /// # Errors
+    /// It has begun nothing, or is behind that; the log has no quorum.
+    pub async fn stay(&self, host: Uuid) -> Result<(), ClusterError> {
+        self.change_members(Change::Cancel(host)).await
+    }
+
+    /// Takes a member that is down out of the cluster at once. What it held is fetched by nobody: a repair
+    /// brings what others have of it to those that are to hold it now.
+    ///
+    /// # Errors
+    /// It is no member, or the only one; another change is under way; the log has no quorum.
+    pub async fn assassinate(&self, host: Uuid) -> Result<(), ClusterError> {
+        self.change_members(Change::Assassinate(host)).await
     }
 
     /// Appends a change of the membership, and uses what comes of it.

@@ -202,6 +202,7 @@ mod tests {
             internode: SocketAddr::from(([127, 0, 0, 1], 7000)),
             native: SocketAddr::from(([127, 0, 0, 1], 9042)),
             tokens: even_tokens(racks.len(), index, 8),
+            other_tokens: Vec::new(),
         };
         Ring::new(racks.iter().enumerate().map(member).collect::<Vec<_>>())
     }

@@ -31,6 +31,12 @@ pub enum Status {
     /// It has that and is read. The other one is still written to, as long as a node may not have heard of
     /// it; it is no member any more once that is over.
     Succeeding(Uuid),
+    /// It is to have the tokens [`Member::other_tokens`] instead of its own. It and others fetch what that
+    /// brings them, and are written to already; its own are read.
+    Moving,
+    /// It has them, and they are read. Those before are still written to, as long as a node may not have
+    /// heard of it.
+    Moved,
 }
 
 impl Status {
@@ -40,7 +46,8 @@ impl Status {
         match self {
             Self::Joining => Some(Self::Arriving),
             Self::Replacing(other) => Some(Self::Succeeding(other)),
-            Self::Arriving | Self::Succeeding(_) | Self::Normal => Some(Self::Normal),
+            Self::Arriving | Self::Succeeding(_) | Self::Moved | Self::Normal => Some(Self::Normal),
+            Self::Moving => Some(Self::Moved),
             Self::Leaving | Self::Removing => Some(Self::Departing),
             Self::Departing => None,
         }
@@ -49,7 +56,13 @@ impl Status {
     /// True for a member whose ranges are read.
     #[must_use]
     pub const fn is_read(self) -> bool {
-        matches!(self, Self::Arriving | Self::Normal | Self::Leaving | Self::Removing | Self::Succeeding(_))
+        self.stays() || matches!(self, Self::Arriving | Self::Leaving | Self::Removing | Self::Succeeding(_))
+    }
+
+    /// True for a member that is one for good, whatever becomes of its tokens.
+    #[must_use]
+    pub const fn stays(self) -> bool {
+        matches!(self, Self::Normal | Self::Moving | Self::Moved)
     }
 
     /// True for a member that is new, and not read yet.
@@ -76,6 +89,9 @@ pub struct Member {
     pub native: SocketAddr,
     /// The ends of the token ranges it owns.
     pub tokens: Vec<Token>,
+    /// While it moves, those that it will own, or owned until now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_tokens: Vec<Token>,
 }
 
 impl Member {
@@ -85,6 +101,11 @@ impl Member {
         self.host.to_string() == name
             || self.internode.to_string() == name
             || self.internode.ip().to_string() == name
+    }
+
+    /// The tokens that it owns on the other side of the change that is under way.
+    fn tokens_on_other_side(&self) -> &[Token] {
+        if matches!(self.status, Status::Moving | Status::Moved) { &self.other_tokens } else { &self.tokens }
     }
 }
 
@@ -103,27 +124,30 @@ impl Ring {
     /// The ring of these members as it is read.
     #[must_use]
     pub fn new(members: impl Into<Arc<[Member]>>) -> Self {
-        Self::of(members.into(), Status::is_read, |status| match status {
+        let replaced = |status| match status {
             Status::Succeeding(other) => Some(other),
             _ => None,
-        })
+        };
+        Self::of(members.into(), Status::is_read, |member| &member.tokens, replaced)
     }
 
     /// The ring on the other side of the change that is under way: as it will be, or as it was. It is
     /// written to as well. The members and their places are the same.
     #[must_use]
     pub fn other_side(&self) -> Self {
-        let owns = |status: Status| status.is_new() || matches!(status, Status::Normal | Status::Departing);
-        Self::of(Arc::clone(&self.members), owns, |status| match status {
+        let owns = |status: Status| status.is_new() || status.stays() || status == Status::Departing;
+        let replaced = |status| match status {
             Status::Replacing(other) => Some(other),
             _ => None,
-        })
+        };
+        Self::of(Arc::clone(&self.members), owns, Member::tokens_on_other_side, replaced)
     }
 
     /// The ring of the members of which `owns` is true, but for those in whose place others are.
     fn of(
         members: Arc<[Member]>,
         owns: impl Fn(Status) -> bool,
+        tokens_of: impl Fn(&Member) -> &[Token],
         in_place_of: impl Fn(Status) -> Option<Uuid>,
     ) -> Self {
         let replaced: Vec<Uuid> = members.iter().filter_map(|member| in_place_of(member.status)).collect();
@@ -131,7 +155,7 @@ impl Ring {
             .iter()
             .enumerate()
             .filter(|(_, member)| owns(member.status) && !replaced.contains(&member.host))
-            .flat_map(|(index, member)| member.tokens.iter().map(move |token| (*token, index)))
+            .flat_map(|(index, member)| tokens_of(member).iter().map(move |token| (*token, index)))
             .collect();
         tokens.sort_unstable();
         Self { members, tokens }
@@ -230,6 +254,7 @@ mod tests {
             internode: SocketAddr::from(([127, 0, 0, 1], 7000)),
             native: SocketAddr::from(([127, 0, 0, 1], 9042)),
             tokens: even_tokens(3, index, 16),
+            other_tokens: Vec::new(),
         };
         let ring = Ring::new((0..3).map(member).collect::<Vec<_>>());
         let mut shares = [0u128; 3];

@@ -6,8 +6,8 @@ use crate::shared::Shared;
 use dodona_cluster::gossip::state::Key;
 use dodona_protocol::response::{Event, StatusChange, TopologyChange};
 use dodona_query::outcome::{ChangeKind, ChangeTarget, SchemaEvent};
-use dodona_types::UserType;
 use dodona_types::schema::{Keyspace, Schema, Table};
+use dodona_types::{Token, UserType};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -90,8 +90,17 @@ fn event(change: ChangeKind, target: ChangeTarget, keyspace: &Keyspace) -> Schem
     SchemaEvent { change, target, keyspace: Arc::clone(&keyspace.name) }
 }
 
-/// The other full members: where clients reach each, and whether it serves them.
-fn members(shared: &Shared) -> BTreeMap<Uuid, (SocketAddr, bool)> {
+/// A full member, as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shown {
+    /// Where clients reach it.
+    address: SocketAddr,
+    /// It serves them. None of this node itself, of which nobody has to be told that.
+    up: Option<bool>,
+    tokens: Vec<Token>,
+}
+
+fn members(shared: &Shared) -> BTreeMap<Uuid, Shown> {
     let placement = shared.node.placement();
     let serves: BTreeMap<Uuid, bool> = shared
         .node
@@ -104,9 +113,13 @@ fn members(shared: &Shared) -> BTreeMap<Uuid, (SocketAddr, bool)> {
         })
         .collect();
     let members = placement.ring.members().iter().enumerate();
-    let others = members.filter(|(index, _)| *index != placement.local && placement.ring.is_shown(*index));
-    others
-        .map(|(_, member)| (member.host, (member.native, serves.get(&member.host).copied().unwrap_or(false))))
+    let shown = members.filter(|(index, _)| *index == placement.local || placement.ring.is_shown(*index));
+    shown
+        .map(|(index, member)| {
+            let serves = serves.get(&member.host).copied().unwrap_or(false);
+            let up = (index != placement.local).then_some(serves);
+            (member.host, Shown { address: member.native, up, tokens: member.tokens.clone() })
+        })
         .collect()
 }
 
@@ -141,22 +154,23 @@ pub(crate) async fn follow_members(shared: Arc<Shared>) {
     }
 }
 
-fn changes(
-    before: &BTreeMap<Uuid, (SocketAddr, bool)>,
-    now: &BTreeMap<Uuid, (SocketAddr, bool)>,
-) -> Vec<Event> {
+fn changes(before: &BTreeMap<Uuid, Shown>, now: &BTreeMap<Uuid, Shown>) -> Vec<Event> {
     let mut events = Vec::new();
-    for (host, (address, _)) in before {
+    for (host, gone) in before {
         if !now.contains_key(host) {
-            events.push(Event::Topology(TopologyChange::RemovedNode, *address));
+            events.push(Event::Topology(TopologyChange::RemovedNode, gone.address));
         }
     }
-    for (host, (address, up)) in now {
-        let was_up = before.get(host).map(|(_, up)| *up);
-        if was_up.is_none() {
-            events.push(Event::Topology(TopologyChange::NewNode, *address));
+    for (host, Shown { address, up, tokens }) in now {
+        let was = before.get(host);
+        match was {
+            None if up.is_some() => events.push(Event::Topology(TopologyChange::NewNode, *address)),
+            Some(was) if was.tokens != *tokens => {
+                events.push(Event::Topology(TopologyChange::MovedNode, *address));
+            }
+            _ => {}
         }
-        match (was_up.unwrap_or(false), *up) {
+        match (was.and_then(|was| was.up).unwrap_or(false), up.unwrap_or(false)) {
             (false, true) => events.push(Event::Status(StatusChange::Up, *address)),
             (true, false) => events.push(Event::Status(StatusChange::Down, *address)),
             _ => {}
@@ -172,11 +186,14 @@ mod tests {
     #[test]
     fn a_node_is_new_before_it_is_up_and_gone_without_being_down() {
         let (host, address) = (Uuid::from_u128(1), SocketAddr::from(([127, 0, 0, 2], 9042)));
-        let (none, up) = (BTreeMap::new(), BTreeMap::from([(host, (address, true))]));
+        let shown = |up, token| Shown { address, up: Some(up), tokens: vec![Token(token)] };
+        let (none, up) = (BTreeMap::new(), BTreeMap::from([(host, shown(true, 1))]));
         let new = Event::Topology(TopologyChange::NewNode, address);
         assert_eq!(changes(&none, &up), [new, Event::Status(StatusChange::Up, address)]);
         assert_eq!(changes(&up, &none), [Event::Topology(TopologyChange::RemovedNode, address)]);
-        let down = BTreeMap::from([(host, (address, false))]);
+        let moved = BTreeMap::from([(host, shown(true, 2))]);
+        assert_eq!(changes(&up, &moved), [Event::Topology(TopologyChange::MovedNode, address)]);
+        let down = BTreeMap::from([(host, shown(false, 1))]);
         assert_eq!(changes(&up, &down), [Event::Status(StatusChange::Down, address)]);
     }
 }

@@ -91,6 +91,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("hint-to-another", Scenario::Ring),
     ("hints-no-sync", Scenario::Ring),
     ("join-skips-fetch", Scenario::Members),
+    ("move-skips-fetch", Scenario::Members),
     ("pending-not-written", Scenario::Members),
     ("pending-not-waited-for", Scenario::Members),
     ("members-are-not-fenced", Scenario::Members),

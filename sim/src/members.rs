@@ -1,5 +1,5 @@
-//! Members that come and go, or are lost and replaced: a node begins a cluster, others join it and leave it again, while links
-//! break, machines lose power and clients write and read. What was acknowledged at QUORUM is seen by
+//! Members that come and go, move, or are lost and replaced: a node begins a cluster, others join it and leave it again, while
+//! links break, machines lose power and clients write and read. What was acknowledged at QUORUM is seen by
 //! every later read at QUORUM, whoever holds it by then; conditional writes stay in one order.
 
 use crate::Verdict;
@@ -16,7 +16,7 @@ use dodona_cluster::ring::Status;
 use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
 use dodona_env::Random;
 use dodona_storage::SyncMode;
-use dodona_types::Consistency;
+use dodona_types::{Consistency, Token};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ const NODES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
 const PORT: u16 = 7000;
 /// Milliseconds with faults.
 const LASTS: u32 = 25_000;
+/// How often a member moves, where nobody joins or leaves: at one of so many of its clients' steps.
+const MOVES: f64 = 0.03;
 /// Tombstones outlast the run: no repair brings what a replica has missed.
 const GRACE_SECONDS: u32 = 86_400;
 
@@ -49,6 +51,7 @@ struct Shared {
     /// Members that came and went.
     joined: Mutex<u64>,
     left: Mutex<u64>,
+    moved: Mutex<u64>,
     lives: Mutex<u64>,
 }
 
@@ -65,6 +68,7 @@ impl Shared {
             replaced: Mutex::default(),
             joined: Mutex::default(),
             left: Mutex::default(),
+            moved: Mutex::default(),
             lives: Mutex::default(),
         }
     }
@@ -90,7 +94,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         acknowledged: shared.rows.acknowledged() + applied,
         judged: shared.rows.judged() + operations,
         restarts,
-        changes: *shared.joined.lock() + *shared.left.lock(),
+        changes: *shared.joined.lock() + *shared.left.lock() + *shared.moved.lock(),
         faults: Counts::default(),
         violation,
     };
@@ -280,6 +284,16 @@ impl Host {
                     }
                 });
             }
+            if random.chance(MOVES) && self.is_settled(node) {
+                let tokens: Vec<Token> = (0..4).map(|_| Token(random.next_u64().cast_signed())).collect();
+                self.shared.trace.note(&format!("{} moves", self.machine.index));
+                let (node, shared, tasks) = (Arc::clone(node), Arc::clone(&self.shared), node.env.tasks);
+                tasks.spawn_local(async move {
+                    if node.move_to(tokens).await.is_ok() {
+                        *shared.moved.lock() += 1;
+                    }
+                });
+            }
             if node.has_left() {
                 return;
             }
@@ -309,7 +323,7 @@ impl Host {
         is_asked
     }
 
-    /// True if nobody joins or leaves.
+    /// True if nobody joins, moves or leaves.
     fn is_settled(&self, node: &Node) -> bool {
         let metadata = node.metadata().metadata();
         metadata.members.values().all(|member| member.status == Status::Normal)

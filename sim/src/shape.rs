@@ -67,6 +67,7 @@ impl Shape {
                 internode,
                 native: internode,
                 tokens: even_tokens(self.places.len(), index, TOKENS),
+                other_tokens: Vec::new(),
             }
         };
         self.places.iter().enumerate().map(member).collect()

@@ -150,9 +150,10 @@ pub(super) fn cluster(answer: &Value) -> String {
     }
     let _ = writeln!(
         out,
-        "Stats for all nodes:\n\tLive: {}\n\tJoining: {}\n\tMoving: 0\n\tLeaving: {}\n\tUnreachable: {}\n",
+        "Stats for all nodes:\n\tLive: {}\n\tJoining: {}\n\tMoving: {}\n\tLeaving: {}\n\tUnreachable: {}\n",
         number(&answer["live"]),
         number(&answer["joining"]),
+        number(&answer["moving"]),
         number(&answer["leaving"]),
         unreachable.len(),
     );

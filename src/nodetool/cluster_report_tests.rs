@@ -70,7 +70,7 @@ fn the_cluster_is_described_with_who_has_which_schema_and_who_does_not_answer() 
     let text = cluster(&json!({
         "name": "c", "partitioner": "p", "cluster_id": "i", "schema_epoch": 3,
         "schema_versions": { "v1": ["127.0.0.1", "127.0.0.2"] }, "unreachable": ["127.0.0.3"],
-        "live": 2, "joining": 0, "leaving": 1, "versions": { "5.0.6": ["127.0.0.1"] },
+        "live": 2, "joining": 0, "moving": 0, "leaving": 1, "versions": { "5.0.6": ["127.0.0.1"] },
         "data_centers": [{ "name": "a", "nodes": 3, "down": 1 }],
         "keyspaces": [{ "name": "ks", "class": "org.apache.cassandra.locator.SimpleStrategy",
                         "options": { "replication_factor": "3" } }],

@@ -178,6 +178,34 @@ enum NodetoolCommand {
         #[arg(value_name = "HOST_ID")]
         id: String,
     },
+    /// Take a node that is down out of the cluster at once: nobody fetches what it held, so repair afterwards
+    Assassinate {
+        /// Its address, or its host id
+        address: String,
+    },
+    /// Stay in the cluster, if others do not rely on it yet that the node leaves
+    Abortdecommission {
+        /// The host id of another node that leaves, is removed or moves [default: this one]
+        #[arg(long)]
+        node: Option<String>,
+    },
+    /// Move the node to another token, if it has one alone
+    Move {
+        /// The token
+        #[arg(allow_hyphen_values = true)]
+        token: i64,
+    },
+    /// Fetch what the node holds from others that hold it as well
+    Rebuild {
+        /// Only this keyspace
+        #[arg(short, long = "keyspace")]
+        keyspace: Option<String>,
+        /// From no node of the node's own data centre
+        #[arg(long)]
+        exclude_local_dc: bool,
+        /// From nodes of this data centre [default: any]
+        source_dc: Option<String>,
+    },
     /// The release that the node is compatible with
     Version,
     /// Name, partitioner and schema of the cluster
@@ -330,6 +358,21 @@ fn change(
         NodetoolCommand::Reloadssl => post("reloadssl")?,
         NodetoolCommand::Decommission => post("decommission")?,
         NodetoolCommand::Removenode { id } => post(&format!("removenode{}", query(&[("host", Some(id))])))?,
+        NodetoolCommand::Assassinate { address } => {
+            post(&format!("assassinate{}", query(&[("host", Some(address))])))?
+        }
+        NodetoolCommand::Abortdecommission { node } => {
+            post(&format!("abortdecommission{}", query(&[("host", node.as_deref())])))?
+        }
+        NodetoolCommand::Move { token } => post(&format!("move?token={token}"))?,
+        NodetoolCommand::Rebuild { keyspace, exclude_local_dc, source_dc } => {
+            let parts = [
+                ("keyspace", keyspace.as_deref()),
+                ("data_center", source_dc.as_deref()),
+                ("not_from_own", exclude_local_dc.then_some("true")),
+            ];
+            post(&format!("rebuild{}", query(&parts)))?
+        }
         _ => post("drain")?,
     };
     drop(answer);

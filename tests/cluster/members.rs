@@ -5,6 +5,18 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
 
+/// The host id of a member, as another one shows it.
+fn host_of(node: &Node, place: &Place) -> String {
+    let status = node.nodetool(&["status", "system_traces"]);
+    let line = status.lines().find(|line| line.contains(&format!(":{} ", place.internode)));
+    line.unwrap_or_else(|| panic!("{status}")).split_whitespace().rev().nth(1).unwrap().to_owned()
+}
+
+/// True if it sees a member that is down.
+fn is_down(node: &Node) -> bool {
+    node.nodetool(&["status", "system_traces"]).contains("\nDN  ")
+}
+
 #[test]
 fn a_lost_node_is_replaced_under_its_address_and_another_is_removed() {
     let directory = tempfile::tempdir().unwrap();
@@ -14,12 +26,6 @@ fn a_lost_node_is_replaced_under_its_address_and_another_is_removed() {
     nodes[0].cql("CREATE KEYSPACE one WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}; CREATE TABLE one.t (k int PRIMARY KEY)");
     nodes[0].fill("ALL", 200);
     nodes[0].cql("INSERT INTO ks.t (k, v) VALUES (300, 'once') IF NOT EXISTS");
-    let host_of = |node: &Node, place: &Place| {
-        let status = node.nodetool(&["status", "ks"]);
-        let line = status.lines().find(|line| line.contains(&format!(":{} ", place.internode)));
-        line.unwrap_or_else(|| panic!("{status}")).split_whitespace().rev().nth(1).unwrap().to_owned()
-    };
-    let is_down = |node: &Node| node.nodetool(&["status", "ks"]).contains("\nDN  ");
     let lost = nodes.pop().unwrap().kill();
     let host = host_of(&nodes[0], &lost);
     until_within(UNTIL_DEAD, "it is seen to be down", || nodes.iter().all(is_down));
@@ -49,6 +55,77 @@ fn a_lost_node_is_replaced_under_its_address_and_another_is_removed() {
     nodes.clear();
     let count = new.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
     assert!(count.lines().any(|line| line.trim() == "202"), "{count}");
+}
+
+#[test]
+fn a_node_moves_and_one_that_leaves_can_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("dodona.toml");
+    std::fs::write(&config, "num_tokens = 1\n").unwrap();
+    let places = ["one", "two", "three"].map(|name| Place::new(directory.path(), name));
+    let seed = places[0].internode;
+    let with_config = ["--config", config.to_str().unwrap()];
+    let mut nodes: Vec<Node> = places.iter().map(|place| place.start_with(seed, &with_config)).collect();
+    until("all see all", || nodes.iter().all(|node| node.sees_up() == 3));
+    nodes[0].cql(&SCHEMA.replace("'replication_factor': 3", "'replication_factor': 1"));
+    nodes[0].fill("ONE", 300);
+    let count =
+        |node: &Node| node.cql("SELECT count(*) FROM ks.t").lines().nth(3).map(|n| n.trim().to_owned());
+    nodes[1].nodetool(&["move", "-4611686018427387905"]);
+    nodes[1].nodetool(&["move", "1234"]);
+    for node in &nodes {
+        let ring = node.nodetool(&["ring"]);
+        assert!(ring.contains(" 1234 ") && !ring.contains("-4611686018427387905"), "{ring}");
+        until("clients are told", || {
+            let known = node.cql("SELECT tokens FROM system.peers_v2; SELECT tokens FROM system.local");
+            known.matches("{'1234'}").count() == 1
+        });
+        assert_eq!(count(node).as_deref(), Some("300"));
+    }
+    let again = nodes[1].run("nodetool", &["move", "1234"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("the node has the token 1234 already"));
+    let taken = nodes[0].run("nodetool", &["move", "1234"]);
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("the token 1234 is taken"), "{taken:?}");
+    let no_need = nodes[0].run("nodetool", &["abortdecommission"]);
+    assert!(String::from_utf8_lossy(&no_need.stderr).contains("is not Leaving"), "{no_need:?}");
+    // It waits for one that is down to fetch.
+    let lost = nodes.pop().unwrap().kill();
+    until_within(UNTIL_DEAD, "it is seen to be down", || nodes.iter().all(is_down));
+    std::thread::scope(|scope| {
+        let leaving = scope.spawn(|| nodes[1].run("nodetool", &["decommission"]));
+        until("it leaves", || nodes[0].nodetool(&["status", "ks"]).contains("\nUL  "));
+        nodes[1].nodetool(&["abortdecommission"]);
+        let output = leaving.join().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("was given up"), "{output:?}");
+    });
+    until("it stays", || nodes[0].sees_up() == 2);
+    let alive = nodes[0].run("nodetool", &["assassinate", &host_of(&nodes[0], &nodes[1].place)]);
+    assert!(String::from_utf8_lossy(&alive.stderr).contains("is alive"), "{alive:?}");
+    nodes[0].nodetool(&["assassinate", &host_of(&nodes[0], &lost)]);
+    until("it is gone", || nodes.iter().all(|node| !is_down(node)));
+    nodes[1].cql("INSERT INTO ks.t (k, v) VALUES (300, 'still')");
+}
+
+#[test]
+fn a_node_fetches_what_it_holds_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    nodes[0].fill("ALL", 300);
+    let more = nodes[0].run("nodetool", &["move", "5"]);
+    assert!(String::from_utf8_lossy(&more.stderr).contains("has more than one token"), "{more:?}");
+    let lost = nodes.pop().unwrap().kill();
+    std::fs::remove_dir_all(lost.data.join("commitlog")).unwrap();
+    let back = lost.start(seed);
+    until("all see it again", || nodes.iter().chain([&back]).all(|node| node.sees_up() == 3));
+    let nowhere = back.run("nodetool", &["rebuild", "nowhere"]);
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("no data centre `nowhere`"), "{nowhere:?}");
+    let elsewhere = back.run("nodetool", &["rebuild", "--exclude-local-dc"]);
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("has no replica"), "{elsewhere:?}");
+    back.nodetool(&["rebuild", "-k", "ks", "datacenter1"]);
+    nodes.clear();
+    let count = back.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
+    assert!(count.lines().any(|line| line.trim() == "300"), "{count}");
 }
 
 #[test]

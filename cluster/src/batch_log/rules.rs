@@ -166,6 +166,7 @@ mod tests {
             internode: SocketAddr::from(([127, 0, 0, 1], 7000)),
             native: SocketAddr::from(([127, 0, 0, 1], 9042)),
             tokens: Vec::new(),
+            other_tokens: Vec::new(),
         };
         racks.iter().enumerate().map(member).collect()
     }

@@ -25,6 +25,7 @@ pub(crate) fn placement(options: &[(&str, &str)], joining: &[usize]) -> Placemen
         internode: SocketAddr::from(([127, 0, 0, 1], 7000)),
         native: SocketAddr::from(([127, 0, 0, 1], 9042)),
         tokens: even_tokens(6, index, 4),
+        other_tokens: Vec::new(),
     };
     let table = Table {
         id: TABLE,

@@ -9,8 +9,8 @@ use super::state::{Change, Metadata, Outcome};
 use super::store::Store;
 use super::{MAX_VOTERS, MetadataLog};
 use crate::error::ClusterError;
+use crate::liveness::Liveness;
 use crate::message::Body;
-use crate::ring::Status;
 use crate::transport::Peers;
 use dodona_env::net::BoxFuture;
 use dodona_env::watch;
@@ -40,6 +40,7 @@ pub struct ReplicatedLog {
     env: Env,
     peers: Arc<Peers>,
     store: Arc<Store>,
+    liveness: Arc<dyn Liveness>,
     host: Uuid,
     random: Random,
     raft: tokio::sync::Mutex<Option<Raft>>,
@@ -48,9 +49,15 @@ pub struct ReplicatedLog {
 impl ReplicatedLog {
     /// The log in a store, of the member `host`. [`Self::run`] comes next.
     #[must_use]
-    pub fn new(env: Env, peers: Arc<Peers>, store: Arc<Store>, host: Uuid) -> Self {
+    pub fn new(
+        env: Env,
+        peers: Arc<Peers>,
+        store: Arc<Store>,
+        liveness: Arc<dyn Liveness>,
+        host: Uuid,
+    ) -> Self {
         let random = env.random.split("metadata");
-        Self { env, peers, store, host, random, raft: tokio::sync::Mutex::new(None) }
+        Self { env, peers, store, liveness, host, random, raft: tokio::sync::Mutex::new(None) }
     }
 
     /// Keeps the log going on this thread: takes part in the agreement, sees to who votes, or pulls.
@@ -136,6 +143,20 @@ impl ReplicatedLog {
         let voting: BTreeSet<u64> = self.store.applied_voters();
         let wanted = voters_of(&metadata, &voting);
         if wanted == voting || wanted.is_empty() {
+            return Ok(());
+        }
+        let answers = |number: &u64| {
+            let member = metadata.members.get(number);
+            member.is_some_and(|member| member.host == self.host || self.liveness.is_alive(member.host))
+        };
+        let alive = wanted.iter().filter(|number| answers(number)).count();
+        if 2 * alive <= wanted.len() || !wanted.difference(&voting).all(answers) {
+            // They could agree on nothing, not even that others vote again.
+            tracing::info!(
+                ?voting,
+                ?wanted,
+                "other members are to vote on the metadata log once they are up"
+            );
             return Ok(());
         }
         tracing::info!(?voting, ?wanted, "other members are to vote on the metadata log");
@@ -371,8 +392,7 @@ fn stopped(error: &impl std::fmt::Display) -> ClusterError {
 
 /// Who should vote: those who do as long as they stay, then others, on as many racks as there are.
 fn voters_of(metadata: &Metadata, voting: &BTreeSet<u64>) -> BTreeSet<u64> {
-    let stays =
-        |number: &u64| metadata.members.get(number).is_some_and(|member| member.status == Status::Normal);
+    let stays = |number: &u64| metadata.members.get(number).is_some_and(|member| member.status.stays());
     let normal: Vec<u64> = metadata.members.keys().copied().filter(stays).collect();
     // Two vote if there are but two, so that no single disk holds the only copy.
     let count = if normal.len() <= 2 { normal.len() } else { (normal.len() - 1) / 2 * 2 + 1 }.min(MAX_VOTERS);

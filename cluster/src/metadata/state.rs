@@ -40,7 +40,16 @@ pub enum Change {
     Remove(Uuid),
     /// The member goes on as if it had never begun to leave; one that joins is given up.
     Cancel(Uuid),
-    /// The member is reached elsewhere, or has other tokens ahead.
+    /// The member takes other tokens, and gives up those that it has.
+    Move {
+        /// The member.
+        host: Uuid,
+        /// As many as it has.
+        tokens: Vec<Token>,
+    },
+    /// The member is down for good and goes at once: nobody fetches what it held.
+    Assassinate(Uuid),
+    /// The member is reached elsewhere.
     Moved {
         /// The member.
         host: Uuid,
@@ -68,6 +77,8 @@ impl fmt::Display for Change {
             Self::Leave(host) => write!(formatter, "{host} leaves"),
             Self::Remove(host) => write!(formatter, "{host} is removed"),
             Self::Cancel(host) => write!(formatter, "{host} is left as it was"),
+            Self::Move { host, tokens } => write!(formatter, "{host} moves to {tokens:?}"),
+            Self::Assassinate(host) => write!(formatter, "{host} is removed at once"),
             Self::Moved { host, internode, .. } => write!(formatter, "{host} is at {internode}"),
             Self::Confirm { epoch, members } => {
                 write!(formatter, "the schema is at {epoch}, the members at {members}")
@@ -163,6 +174,7 @@ impl Metadata {
             Change::Advance { host, from } => match from.next() {
                 Some(to) => {
                     next.set_status(*host, *from, to)?;
+                    next.change_tokens(*host, *from);
                     if let Status::Succeeding(other) = from {
                         next.members.retain(|_, member| member.host != *other);
                     }
@@ -192,8 +204,25 @@ impl Metadata {
                 match self.members[&number].status {
                     status if status.is_new() => drop(next.members.remove(&number)),
                     Status::Removing => next.set_status(*host, Status::Removing, Status::Normal)?,
+                    Status::Moving => next.give_up_moving(),
                     _ => next.set_status(*host, Status::Leaving, Status::Normal)?,
                 }
+            }
+            Change::Move { host, tokens } => {
+                self.refuse_while_changing(*host)?;
+                self.refuse_tokens(*host, tokens)?;
+                next.set_status(*host, Status::Normal, Status::Moving)?;
+                let number = self.known(*host)?;
+                if let Some(member) = next.members.get_mut(&number) {
+                    member.other_tokens.clone_from(tokens);
+                }
+            }
+            Change::Assassinate(host) => {
+                let number = self.known(*host)?;
+                next.give_up_leaving(*host);
+                next.refuse_while_changing(*host)?;
+                next.refuse_to_lose(*host)?;
+                next.members.remove(&number);
             }
             Change::Moved { host, internode, native } => {
                 let number = self.known(*host)?;
@@ -228,11 +257,28 @@ impl Metadata {
         }
         self.refuse_address(member.host, member.internode)?;
         self.refuse_while_changing(member.host)?;
+        self.refuse_taken(&member.tokens)
+    }
+
+    fn refuse_taken(&self, tokens: &[Token]) -> Result<(), Outcome> {
         let taken = |token: &Token| self.members.values().any(|other| other.tokens.contains(token));
-        match member.tokens.iter().find(|token| taken(token)) {
+        match tokens.iter().find(|token| taken(token)) {
             Some(token) => Err(Outcome::Refused(format!("the token {token} is taken"))),
             None => Ok(()),
         }
+    }
+
+    /// A member has as many tokens behind a move as before.
+    fn refuse_tokens(&self, host: Uuid, tokens: &[Token]) -> Result<(), Outcome> {
+        let present = &self.members[&self.known(host)?].tokens;
+        if tokens.len() != present.len() {
+            return Err(Outcome::Refused(format!(
+                "{host} has {} tokens, not {}",
+                present.len(),
+                tokens.len()
+            )));
+        }
+        self.refuse_taken(tokens)
     }
 
     /// A member takes the place of one that stays as it is until then.
@@ -260,8 +306,27 @@ impl Metadata {
         others.refuse_join(member)
     }
 
-    /// Has others than this member, which is down, stay: it will never fetch what they hand on.
+    /// Whoever moves stays where it is.
+    fn give_up_moving(&mut self) {
+        for member in self.members.values_mut().filter(|member| member.status == Status::Moving) {
+            member.status = Status::Normal;
+            member.other_tokens.clear();
+        }
+    }
+
+    /// A member that moves goes over to its other tokens, and then forgets those before.
+    fn change_tokens(&mut self, host: Uuid, from: Status) {
+        let Some(member) = self.members.values_mut().find(|member| member.host == host) else { return };
+        match from {
+            Status::Moving => std::mem::swap(&mut member.tokens, &mut member.other_tokens),
+            Status::Moved => member.other_tokens.clear(),
+            _ => {}
+        }
+    }
+
+    /// Has others than this member, which is down, stay as they are: it will never fetch what they hand on.
     fn give_up_leaving(&mut self, host: Uuid) {
+        self.give_up_moving();
         for member in self.members.values_mut().filter(|member| member.host != host) {
             if matches!(member.status, Status::Leaving | Status::Removing) {
                 member.status = Status::Normal;
@@ -310,6 +375,7 @@ mod tests {
             internode: SocketAddr::from(([127, 0, 0, number], 7000)),
             native: SocketAddr::from(([127, 0, 0, number], 9042)),
             tokens: vec![Token(i64::from(number))],
+            other_tokens: Vec::new(),
         }
     }
 
@@ -371,6 +437,44 @@ mod tests {
         assert_eq!((owner(&behind), owner(&behind.other_side())), (host, other));
         let replaced = advance(&succeeding, Status::Succeeding(other));
         assert_eq!((replaced.member(other), replaced.members[&3].status), (None, Status::Normal));
+    }
+
+    #[test]
+    fn a_member_moves_to_other_tokens_or_stays_if_that_is_given_up() {
+        let two =
+            Metadata::of_members([member(1, Status::Normal), member(2, Status::Normal)], Schema::default());
+        let host = Uuid::from_u128(2);
+        let to = |tokens: &[i64]| {
+            let tokens = tokens.iter().copied().map(Token).collect();
+            apply(&two, &Change::Move { host, tokens })
+        };
+        assert!(matches!(to(&[1]), Err(Outcome::Refused(_))), "the other one has it");
+        assert!(matches!(to(&[5, 6]), Err(Outcome::Refused(_))), "it has one");
+        let moving = to(&[9]).unwrap();
+        let ring_of = |metadata: &Metadata| Ring::new(metadata.members.values().cloned().collect::<Vec<_>>());
+        let ends = |ring: &Ring| ring.ends().map(|token| token.0).collect::<Vec<_>>();
+        let before = ring_of(&moving);
+        assert_eq!((ends(&before), ends(&before.other_side())), (vec![1, 2], vec![1, 9]));
+        assert_eq!(apply(&moving, &Change::Cancel(host)).unwrap().members, two.members);
+        // The other one is lost in the middle of it.
+        let lost = apply(&moving, &Change::Remove(Uuid::from_u128(1))).unwrap();
+        assert_eq!((lost.members[&2].status, lost.members[&2].tokens[0].0), (Status::Normal, 2));
+        let advance = |metadata: &Metadata, from| apply(metadata, &Change::Advance { host, from }).unwrap();
+        let moved = advance(&moving, Status::Moving);
+        let behind = ring_of(&moved);
+        assert_eq!((ends(&behind), ends(&behind.other_side())), (vec![1, 9], vec![1, 2]));
+        let settled = &advance(&moved, Status::Moved).members[&2];
+        assert_eq!((settled.status, settled.tokens[0].0, settled.other_tokens.len()), (Status::Normal, 9, 0));
+    }
+
+    #[test]
+    fn one_that_is_lost_is_removed_at_once_but_for_the_last() {
+        let two =
+            Metadata::of_members([member(1, Status::Normal), member(2, Status::Normal)], Schema::default());
+        let [one, host] = [1, 2].map(Uuid::from_u128);
+        let left = apply(&two, &Change::Assassinate(host)).unwrap();
+        assert_eq!((left.members.len(), left.number_of(host)), (1, None));
+        assert!(matches!(apply(&left, &Change::Assassinate(one)), Err(Outcome::Refused(_))));
     }
 
     #[test]

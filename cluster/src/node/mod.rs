@@ -163,7 +163,7 @@ impl Node {
             settings.timeouts,
             Arc::clone(&timestamps),
         );
-        let log = ReplicatedLog::new(env.clone(), Arc::clone(&peers), store, identity.host);
+        let log = ReplicatedLog::new(env.clone(), Arc::clone(&peers), store, gossiper.live(), identity.host);
         Ok(Arc::new(Self {
             timestamps,
             info: NodeInfo { identity, cluster_name: settings.cluster_name.clone(), member },

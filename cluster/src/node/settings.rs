@@ -87,6 +87,7 @@ impl NodeSettings {
             internode: self.internode,
             native: self.native,
             tokens,
+            other_tokens: Vec::new(),
         }
     }
 

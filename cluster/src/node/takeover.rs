@@ -6,8 +6,10 @@ use crate::error::ClusterError;
 use crate::metadata::MetadataLog;
 use crate::metadata::log::ask;
 use crate::metadata::message::{Answer, Request};
+use crate::placement::Placement;
 use crate::ring::{Member, Status};
 use crate::streaming::fetcher::{Fetcher, Puller};
+use crate::streaming::{Missing, Rebuild, held_by_others, missing};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,9 +37,31 @@ enum State {
 }
 
 impl Node {
-    /// Fetches what this node is to hold, once.
+    /// Fetches what this node is to hold by the change that is under way, once.
     async fn fetch(&self) -> Result<(), ClusterError> {
         let placement = self.placement();
+        self.fetch_these(&placement, &missing(&placement)?).await
+    }
+
+    /// Fetches what this node holds from others that hold it as well: in a data centre that is new, or
+    /// after its data were lost.
+    ///
+    /// # Errors
+    /// A member joins or leaves; there is nobody to fetch it from; too few of those answer.
+    pub async fn rebuild(&self, rebuild: &Rebuild) -> Result<(), ClusterError> {
+        let placement = self.placement();
+        if placement.ring.is_changing() {
+            return Err(ClusterError::Invalid("a member joins, moves or leaves: rebuild afterwards".into()));
+        }
+        if let Some(keyspace) = &rebuild.keyspace
+            && !placement.schema.keyspaces.contains_key(&**keyspace)
+        {
+            return Err(ClusterError::Invalid(format!("there is no keyspace {keyspace}")));
+        }
+        self.fetch_these(&placement, &held_by_others(&placement, rebuild)?).await
+    }
+
+    async fn fetch_these(&self, placement: &Placement, wanted: &[Missing]) -> Result<(), ClusterError> {
         let live = self.gossiper.live();
         let puller = Puller {
             env: &self.env,
@@ -46,8 +70,7 @@ impl Node {
             peers: &self.peers,
             progress: &self.streaming,
         };
-        let fetcher = Fetcher { puller, liveness: &*live, placement: &placement };
-        fetcher.fetch_all().await
+        Fetcher { puller, liveness: &*live, placement }.fetch_all(wanted).await
     }
 
     /// Fetches what this node is to hold, however often that has to be tried.
@@ -93,8 +116,8 @@ impl Node {
         }
     }
 
-    /// Has every member fetch what it takes over from one that leaves, and waits for the votes of that
-    /// one to have gone to others.
+    /// Has every member fetch what it takes over from one that leaves or moves, and waits for the votes of one
+    /// that leaves to have gone to others.
     ///
     /// # Errors
     /// The leaving was given up; or this node does not take its part.
@@ -111,11 +134,12 @@ impl Node {
             self.still_leaves(leaver)?;
             dodona_env::clock::sleep(PAUSE).await;
         }
-        if host != leaver {
+        let moves = metadata.member(leaver).is_some_and(|member| member.status == Status::Moving);
+        if host != leaver || moves {
             self.fetch_until_done().await?;
         }
         let number = metadata.number_of(leaver);
-        if let Some(number) = number {
+        if let Some(number) = number.filter(|_| !moves) {
             while self.metadata.votes(number).await {
                 dodona_env::clock::sleep(PAUSE).await;
             }
@@ -141,9 +165,9 @@ impl Node {
     fn still_leaves(&self, leaver: Uuid) -> Result<(), ClusterError> {
         let metadata = self.metadata.metadata();
         let status = metadata.member(leaver).map(|member| member.status);
-        let leaves = matches!(status, Some(Status::Leaving | Status::Removing));
+        let leaves = matches!(status, Some(Status::Leaving | Status::Removing | Status::Moving));
         leaves
             .then_some(())
-            .ok_or_else(|| ClusterError::Invalid(format!("the leaving of {leaver} was given up")))
+            .ok_or_else(|| ClusterError::Invalid(format!("that {leaver} leaves or moves was given up")))
     }
 }

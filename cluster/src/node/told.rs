@@ -35,7 +35,8 @@ pub(super) fn tell_of(gossiper: &Gossiper, member: &Member) {
     let status = match member.status {
         Status::Joining => "BOOT",
         Status::Replacing(_) => "BOOT_REPLACE",
-        Status::Arriving | Status::Succeeding(_) | Status::Normal => "NORMAL",
+        Status::Arriving | Status::Succeeding(_) | Status::Moved | Status::Normal => "NORMAL",
+        Status::Moving => "MOVING",
         Status::Leaving | Status::Departing => "LEAVING",
         Status::Removing => "removing",
     };

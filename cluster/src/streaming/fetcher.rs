@@ -1,6 +1,6 @@
 //! Reads ranges of tables from their replicas, chunk by chunk, and writes them here.
 
-use super::{Missing, Progress, missing};
+use super::{Missing, Progress};
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
 use crate::message::Body;
@@ -39,12 +39,11 @@ pub(crate) struct Fetcher<'a> {
 }
 
 impl Fetcher<'_> {
-    /// Fetches everything that is missing, and brings it to the disk: others forget it then.
+    /// Fetches all of this, and brings it to the disk: others may forget it then.
     ///
     /// # Errors
     /// Too few of a range's replicas answer; or this node does not take it.
-    pub(crate) async fn fetch_all(&self) -> Result<(), ClusterError> {
-        let missing = missing(self.placement)?;
+    pub(crate) async fn fetch_all(&self, missing: &[Missing]) -> Result<(), ClusterError> {
         if self.puller.env.mutants.has("join-skips-fetch") {
             return Ok(());
         }
@@ -52,7 +51,7 @@ impl Fetcher<'_> {
         progress.ranges.store(missing.len() as u64, Relaxed);
         progress.ranges_done.store(0, Relaxed);
         let mut told = self.puller.env.clock.mono();
-        for one in &missing {
+        for one in missing {
             self.fetch(one).await?;
             let done = 1 + progress.ranges_done.fetch_add(1, Relaxed);
             let now = self.puller.env.clock.mono();

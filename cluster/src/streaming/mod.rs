@@ -3,7 +3,7 @@
 //!
 //! A range is fetched from half of its replicas, so that whatever a majority has acknowledged is there,
 //! and first from those that hold it no more afterwards. Fetching it again changes nothing: a node that
-//! was stopped begins anew. `fetcher` reads and writes; when it does, the node says.
+//! was stopped begins anew. A rebuild fetches in the same way what the node holds already. `fetcher` reads and writes; when it does, the node says.
 
 pub(crate) mod fetcher;
 
@@ -85,6 +85,64 @@ pub fn missing(placement: &Placement) -> Result<Vec<Missing>, ClusterError> {
         add(PartitionRange { start, end: RangeBound::Unbounded }, first)?;
     }
     Ok(missing)
+}
+
+/// What a node is to fetch anew of what it holds.
+#[derive(Clone, Debug, Default)]
+pub struct Rebuild {
+    /// Only this keyspace.
+    pub keyspace: Option<String>,
+    /// Only from replicas in this data centre.
+    pub from: Option<String>,
+    /// Not from replicas in the node's own data centre.
+    pub not_from_own: bool,
+}
+
+/// What this node holds and others as well, and from whom it can be fetched.
+///
+/// # Errors
+/// There is no such keyspace or data centre, or a range has no replica there.
+pub fn held_by_others(placement: &Placement, rebuild: &Rebuild) -> Result<Vec<Missing>, ClusterError> {
+    let members = placement.ring.members();
+    let own = &members[placement.local].data_center;
+    if let Some(from) = &rebuild.from
+        && members.iter().all(|member| member.data_center != *from)
+    {
+        return Err(ClusterError::Invalid(format!("there is no data centre `{from}`")));
+    }
+    let mut wanted = Vec::new();
+    for table in placement.schema.tables() {
+        if rebuild.keyspace.as_deref().is_some_and(|keyspace| keyspace != &*table.keyspace) {
+            continue;
+        }
+        for range in placement.ring.ranges() {
+            let mut holders = placement.replicas(table.id, range.end)?;
+            if holders.len() < 2 || !holders.contains(&placement.local) {
+                continue;
+            }
+            holders.retain(|index| {
+                let data_center = &members[*index].data_center;
+                *index != placement.local
+                    && rebuild.from.as_ref().is_none_or(|from| from == data_center)
+                    && !(rebuild.not_from_own && data_center == own)
+            });
+            if holders.is_empty() {
+                return Err(ClusterError::Invalid(format!(
+                    "a range of {}.{} has no replica to fetch it from there",
+                    table.keyspace, table.name
+                )));
+            }
+            let needed = holders.len().div_ceil(2);
+            let of = |range| Missing { table: table.id, range, holders: holders.clone(), needed };
+            wanted.extend(parts(&range).into_iter().map(of));
+        }
+    }
+    if wanted.is_empty() {
+        return Err(ClusterError::Invalid(
+            "there is nothing to rebuild: no other node holds any of it".into(),
+        ));
+    }
+    Ok(wanted)
 }
 
 /// The parts of a range of the ring that do not wrap.

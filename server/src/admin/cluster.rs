@@ -83,6 +83,7 @@ const fn letter(status: Status) -> char {
         Status::Normal => 'N',
         Status::Joining | Status::Arriving | Status::Replacing(_) | Status::Succeeding(_) => 'J',
         Status::Leaving | Status::Removing | Status::Departing => 'L',
+        Status::Moving | Status::Moved => 'M',
     }
 }
 
@@ -155,6 +156,7 @@ pub(super) async fn cluster(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "members": members.all().len(),
         "live": members.all().iter().filter(|member| members.is_alive(member.host)).count(),
         "joining": with(Status::is_new),
+        "moving": with(|status| matches!(status, Status::Moving | Status::Moved)),
         "leaving": with(|status| matches!(status, Status::Leaving | Status::Removing)),
         "schema_versions": told(Key::SCHEMA),
         "unreachable": dead.into_values().next().unwrap_or_default(),
@@ -237,6 +239,7 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
         Status::Normal => "NORMAL",
         Status::Joining | Status::Arriving | Status::Replacing(_) | Status::Succeeding(_) => "JOINING",
         Status::Leaving | Status::Removing | Status::Departing => "LEAVING",
+        Status::Moving | Status::Moved => "MOVING",
     };
     let now = node.env.clock.wall_seconds();
     let waiting: Vec<Value> = node

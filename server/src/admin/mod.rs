@@ -71,6 +71,10 @@ fn api() -> Router<Arc<Shared>> {
         .route("/reloadssl", post(operations::reload_certificates))
         .route("/decommission", post(membership::decommission))
         .route("/removenode", post(membership::remove_node))
+        .route("/assassinate", post(membership::assassinate))
+        .route("/abortdecommission", post(membership::stay))
+        .route("/move", post(membership::move_to))
+        .route("/rebuild", post(membership::rebuild))
         .route(
             "/compactionthroughput",
             get(operations::compaction_throughput).post(operations::set_compaction_throughput),
@@ -127,8 +131,14 @@ struct Target {
     automatic: Option<bool>,
     /// A kind of compaction.
     kind: Option<String>,
-    /// The id of a member.
+    /// The id or address of a member.
     host: Option<String>,
+    /// A token.
+    token: Option<String>,
+    /// A data centre.
+    data_center: Option<String>,
+    /// Nothing is to come from the node's own data centre.
+    not_from_own: Option<bool>,
 }
 
 /// Why a request of an operator failed.

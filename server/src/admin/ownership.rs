@@ -85,6 +85,7 @@ mod tests {
             internode: SocketAddr::from(([127, 0, 0, 1], 7000)),
             native: SocketAddr::from(([127, 0, 0, 1], 9042)),
             tokens: even_tokens(data_centers.len(), index, tokens),
+            other_tokens: Vec::new(),
         };
         Ring::new(data_centers.iter().enumerate().map(member).collect::<Vec<_>>())
     }
