@@ -6,7 +6,7 @@
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`paxos`] orders conditional writes,
-//!   [`counter`] counts; [`hints`] keep what replicas missed, [`batch_log`] what
+//!   [`counter`] counts; [`snapshots`] are taken before a table is emptied; [`hints`] keep what replicas missed, [`batch_log`] what
 //!   is to happen as a whole; [`gossip`] tells who is alive;
 //!   [`transport`] carries them between nodes as [`message`]s.
 //!
@@ -35,6 +35,7 @@ pub mod repair;
 pub mod replica;
 pub mod replication;
 pub mod ring;
+pub mod snapshots;
 pub mod streaming;
 pub mod table_settings;
 pub mod timestamp;

@@ -2,6 +2,7 @@
 
 use dodona_cluster::NodeSettings;
 use dodona_cluster::coordinator::Timeouts;
+use dodona_cluster::snapshots::AutoSnapshot;
 use dodona_storage::EngineSettings;
 use dodona_storage::settings::SyncMode;
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,14 @@ pub struct Settings {
     /// Repair what the node is the first replica of without anyone asking: each table often enough that no
     /// replica misses a deletion for `gc_grace_seconds`.
     pub automatic_repair: bool,
+    /// Take a snapshot of a table before it is truncated or dropped, unless the table's option
+    /// `allow_auto_snapshot` is false. Its name begins with `truncated-` or `dropped-`.
+    pub auto_snapshot: bool,
+    /// Seconds that such snapshots are kept; 0 for ever.
+    pub auto_snapshot_ttl_seconds: u64,
+    /// Link each file that a flush or an import makes into `backups`, unless the table's option
+    /// `incremental_backups` is false. Nothing removes them from there.
+    pub incremental_backups: bool,
     /// When a write counts as safe: `periodic`, `group` or `batch`.
     pub commit_log_sync: CommitLogSync,
     /// Milliseconds between two syncs with `periodic`.
@@ -180,6 +189,9 @@ impl Default for Settings {
             concurrent_compactors: engine.concurrent_compactors,
             stream_bytes_per_second: NodeSettings::default().stream_bytes_per_second,
             automatic_repair: true,
+            auto_snapshot: true,
+            auto_snapshot_ttl_seconds: 0,
+            incremental_backups: false,
             commit_log_sync: CommitLogSync::Periodic,
             commit_log_sync_period_ms: 10_000,
             commit_log_group_window_ms: 1,
@@ -355,6 +367,11 @@ impl Settings {
             },
             stream_bytes_per_second: self.stream_bytes_per_second,
             automatic_repair: self.automatic_repair,
+            auto_snapshot: AutoSnapshot {
+                enabled: self.auto_snapshot,
+                ttl: (self.auto_snapshot_ttl_seconds > 0)
+                    .then(|| Duration::from_secs(self.auto_snapshot_ttl_seconds)),
+            },
             internode_tls: None,
         }
     }
@@ -399,6 +416,7 @@ impl Settings {
             commit_log_bytes: self.commit_log_bytes,
             compaction_bytes_per_second: self.compaction_bytes_per_second,
             concurrent_compactors: self.concurrent_compactors,
+            incremental_backups: self.incremental_backups,
             ..EngineSettings::default()
         }
     }

@@ -39,6 +39,8 @@ pub struct EngineSettings {
     pub concurrent_compactors: usize,
     /// Bytes that a flush or a compaction writes in one step.
     pub step_bytes: u64,
+    /// Files that flushes write are linked into `backups` as well, as far as their tables want that.
+    pub incremental_backups: bool,
 }
 
 impl Default for EngineSettings {
@@ -52,6 +54,7 @@ impl Default for EngineSettings {
             compaction_bytes_per_second: 64 << 20,
             concurrent_compactors: 2,
             step_bytes: 1 << 20,
+            incremental_backups: false,
         }
     }
 }

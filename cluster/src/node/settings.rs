@@ -3,6 +3,7 @@
 use crate::coordinator::Timeouts;
 use crate::identity::Identity;
 use crate::ring::{Member, Status, even_tokens};
+use crate::snapshots::{AutoSnapshot, Describe};
 use crate::transport::tls::InternodeTls;
 use dodona_storage::EngineSettings;
 use dodona_types::schema::{Keyspace, Schema};
@@ -43,6 +44,8 @@ pub struct NodeSettings {
     pub stream_bytes_per_second: u64,
     /// What the node holds is repaired without anyone asking.
     pub automatic_repair: bool,
+    /// Snapshots before tables are truncated or dropped.
+    pub auto_snapshot: AutoSnapshot,
     /// How connections between nodes are encrypted, if they are: all of a cluster's nodes alike.
     pub internode_tls: Option<Arc<InternodeTls>>,
 }
@@ -65,6 +68,7 @@ impl Default for NodeSettings {
             timeouts: Timeouts::default(),
             stream_bytes_per_second: 24 << 20,
             automatic_repair: true,
+            auto_snapshot: AutoSnapshot { enabled: true, ttl: None },
             internode_tls: None,
         }
     }
@@ -114,6 +118,8 @@ pub struct Builtin {
     pub keyspaces: Vec<Keyspace>,
     /// Tables kept in memory alone: their content is made anew by each start.
     pub volatile: BTreeSet<TableId>,
+    /// Writes the statements that make a table again, for snapshots.
+    pub describe: Option<Describe>,
 }
 
 impl Builtin {

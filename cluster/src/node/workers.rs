@@ -15,6 +15,8 @@ use std::time::Duration;
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
 /// How often it is looked for batches that were not brought to their end (Cassandra's period).
 const BATCH_PERIOD: Duration = Duration::from_secs(10);
+/// How often it is looked for snapshots whose time is over (Cassandra's period).
+const SNAPSHOT_PERIOD: Duration = Duration::from_secs(60);
 /// How often it is looked whom hints can be delivered to, and how long news may gather.
 const HINT_PERIOD: Duration = Duration::from_secs(10);
 const HINT_PAUSE: Duration = Duration::from_millis(500);
@@ -38,6 +40,7 @@ impl Node {
         self.env.tasks.spawn_local(self.hints.clone().run());
         self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
         self.env.tasks.spawn_local(Arc::clone(self).replay_batches());
+        self.env.tasks.spawn_local(Arc::clone(self).clear_snapshots());
         if self.settings.automatic_repair {
             self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due());
         }
@@ -49,6 +52,7 @@ impl Node {
     async fn follow_metadata(self: Arc<Self>) {
         let mut version = self.metadata.watch();
         loop {
+            self.flush_dropped().await;
             match self.catch_up() {
                 Ok(()) if version.changed().await.is_err() => return,
                 Ok(()) => {}
@@ -121,6 +125,20 @@ impl Node {
                 self.fail(&error.to_string());
                 None
             }
+        }
+    }
+
+    /// Removes snapshots whose time is over.
+    async fn clear_snapshots(self: Arc<Self>) {
+        loop {
+            let snapshots = self.snapshots.clone();
+            match self.env.tasks.blocking(move || snapshots.clear_expired()).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(cleared)) => tracing::info!(cleared, "snapshots whose time is over were removed"),
+                Ok(Err(error)) => tracing::warn!(%error, "snapshots whose time is over could not be removed"),
+                Err(error) => tracing::warn!(%error, "snapshots whose time is over could not be removed"),
+            }
+            dodona_env::clock::sleep(SNAPSHOT_PERIOD).await;
         }
     }
 

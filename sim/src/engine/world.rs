@@ -157,6 +157,7 @@ impl World {
             compaction_bytes_per_second: 0,
             concurrent_compactors: 1,
             step_bytes: 300,
+            ..EngineSettings::default()
         };
         let journal = TableSetup {
             strategy: StrategyKind::SizeTiered,

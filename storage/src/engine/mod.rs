@@ -26,10 +26,11 @@ use dodona_types::{MutationView, RowVisitor, TableId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+pub mod backup;
 pub mod cleanup;
 pub mod compact;
 pub mod flush;
@@ -71,6 +72,8 @@ pub struct Engine {
     pub(crate) files_changed: Notify,
     pub(crate) compactions: Arc<Progress>,
     pub(crate) throttle: Throttle,
+    /// New files are linked into `backups` as well.
+    pub(crate) backs_up: AtomicBool,
     /// The table whose turn it is to be compacted.
     pub(crate) next_table: AtomicUsize,
     pub(crate) _lock: recovery::DirectoryLock,

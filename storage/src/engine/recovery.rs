@@ -16,7 +16,7 @@ use dodona_env::Env;
 use dodona_types::{MutationView, TableId};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -103,6 +103,7 @@ impl Engine {
         let end = replayed.end_position.max(covered_end.unwrap_or(0));
         let log = CommitLog::open(env.clone(), settings.sync_mode, settings.segment_bytes, &replayed, end);
         let throttle = Throttle::new(settings.compaction_bytes_per_second);
+        let backs_up = AtomicBool::new(settings.incremental_backups);
         let engine = Self {
             env,
             settings,
@@ -120,6 +121,7 @@ impl Engine {
             files_changed: Notify::new(),
             compactions: Arc::default(),
             throttle,
+            backs_up,
             next_table: AtomicUsize::new(0),
             _lock: lock,
         };
