@@ -119,3 +119,193 @@ fn what_is_truncated_or_dropped_is_kept_in_a_snapshot_unless_that_is_not_wanted(
     );
     assert_eq!(names().len(), 2, "{:?}", names());
 }
+
+/// A table with everything that files hold in ways of their own: statics, collections, fields of types, times to
+/// live and deletions of every kind.
+const MIXED: &str = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}; \
+     CREATE TYPE ks.place (street text, number int); \
+     CREATE TABLE ks.t (k int, c int, v text, s text static, l list<int>, m map<text, int>, p frozen<place>, \
+     PRIMARY KEY (k, c)) WITH CLUSTERING ORDER BY (c DESC);";
+/// The same, made by another hand: its columns have other numbers.
+const SAME: &str = "CREATE KEYSPACE other WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}; \
+     CREATE TYPE other.place (street text, number int, city text); \
+     CREATE TABLE other.t (p frozen<place>, m map<text, int>, c int, s text static, k int, l list<int>, v text, \
+     extra int, PRIMARY KEY (k, c)) WITH CLUSTERING ORDER BY (c DESC);";
+
+const EVERYTHING: &str = "k, c, v, s, l, m, p.street, ttl(v), writetime(v)";
+
+fn everything(node: &Node, table: &str) -> Vec<String> {
+    let output = node.shell(&format!("SELECT {EVERYTHING} FROM {table}"));
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let row = |line: &str| {
+        let mut cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        // Time goes on.
+        if cells.len() == 9 && cells[7] != "null" {
+            cells[7] = "some";
+        }
+        cells.join("|")
+    };
+    let mut rows: Vec<String> = text.lines().filter(|line| line.contains('|')).skip(1).map(row).collect();
+    rows.sort();
+    rows
+}
+
+fn write_some(node: &Node, round: i32) {
+    let mut text = String::new();
+    for k in 0..12 {
+        text.push_str(&format!("UPDATE ks.t SET s = 's{round}' WHERE k = {k};"));
+        for c in 0..6 {
+            let ttl = if c == 3 { " USING TTL 86400" } else { "" };
+            text.push_str(&format!(
+                "INSERT INTO ks.t (k, c, v, l, m, p) VALUES ({k}, {c}, 'v{round}', [{c}, {round}], {{'a': {round}}}, \
+                 {{street: 'x', number: {c}}}){ttl};"
+            ));
+        }
+        text.push_str(&format!("UPDATE ks.t SET m['b'] = {round}, l = l + [9] WHERE k = {k} AND c = 1;"));
+    }
+    text.push_str(&format!("DELETE FROM ks.t WHERE k = {round};"));
+    text.push_str(&format!("DELETE FROM ks.t WHERE k = {} AND c > 1 AND c < 4;", round + 1));
+    text.push_str(&format!("DELETE FROM ks.t WHERE k = {} AND c = 5;", round + 2));
+    text.push_str(&format!("DELETE m['a'], v FROM ks.t WHERE k = {} AND c = 4;", round + 3));
+    run(node, &text);
+}
+
+fn as_arguments(directories: &[PathBuf]) -> Vec<&str> {
+    directories.iter().map(|directory| directory.to_str().unwrap()).collect()
+}
+
+#[test]
+fn a_lost_data_directory_comes_back_from_a_snapshot_and_backups() {
+    let (directory, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let node = Node::on(directory.path());
+    run(&node, MIXED);
+    assert_eq!(node.nodetool(&["statusbackup"]), "not running\n");
+    node.nodetool(&["enablebackup"]);
+    assert_eq!(node.nodetool(&["statusbackup"]), "running\n");
+    write_some(&node, 1);
+    node.nodetool(&["snapshot", "-t", "base", "ks"]);
+    for round in 2..5 {
+        write_some(&node, round);
+        node.nodetool(&["flush", "ks"]);
+    }
+    node.nodetool(&["compact", "ks"]);
+    let before = everything(&node, "ks.t");
+    assert!(before.len() > 50, "{before:?}");
+    // Everything but what was copied elsewhere is lost.
+    let of_snapshot = directories(&directory.path().join("snapshots/base")).remove(0);
+    let of_backups = directories(&directory.path().join("backups")).remove(0);
+    assert!(count(&of_backups) >= 4, "the compaction's file is not among them, each flush's is");
+    let copies = [(of_snapshot, kept.path().join("snapshot")), (of_backups, kept.path().join("backups"))];
+    for (from, to) in &copies {
+        std::fs::create_dir(to).unwrap();
+        for file in std::fs::read_dir(from).unwrap().map(|file| file.unwrap()) {
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+    let kept_directories = copies.map(|(_, to)| to);
+    drop(node);
+    std::fs::remove_dir_all(directory.path()).unwrap();
+    let node = Node::on(directory.path());
+    run(&node, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    run(&node, &std::fs::read_to_string(kept_directories[0].join("schema.cql")).unwrap());
+    let mut import = vec!["import", "--copy-data", "ks", "t"];
+    import.extend(as_arguments(&kept_directories));
+    assert!(node.nodetool(&import).contains(" files imported"));
+    assert_eq!(everything(&node, "ks.t"), before);
+    drop(node);
+    let node = Node::on(directory.path());
+    assert_eq!(everything(&node, "ks.t"), before, "after another start");
+    // In place: what was written since goes, and what was there is linked.
+    write_some(&node, 7);
+    run(&node, "TRUNCATE ks.t");
+    let moved = std::fs::read_dir(&kept_directories[0]).unwrap().count();
+    let mut import = vec!["import", "ks", "t"];
+    import.extend(as_arguments(&kept_directories));
+    node.nodetool(&import);
+    assert_eq!(everything(&node, "ks.t"), before);
+    assert!(
+        std::fs::read_dir(&kept_directories[0]).unwrap().count() < moved,
+        "without --copy-data they move"
+    );
+    assert_eq!(node.nodetool(&["verify", "ks", "t"]).matches("0 damaged").count(), 1);
+}
+
+#[test]
+fn another_table_of_another_node_takes_files_in_by_name_or_says_what_does_not_fit() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let node = Node::on(here.path());
+    run(&node, MIXED);
+    write_some(&node, 1);
+    write_some(&node, 2);
+    node.nodetool(&["snapshot", "-t", "s", "ks"]);
+    let before = everything(&node, "ks.t");
+    let taken = directories(&here.path().join("snapshots/s")).remove(0);
+    let taken = taken.to_str().unwrap();
+    let other = Node::on(there.path());
+    run(&other, SAME);
+    let said = other.nodetool(&["import", "--copy-data", "other", "t", taken]);
+    assert!(said.starts_with("1 files imported") && said.contains(" 0 of them linked"), "{said}");
+    assert_eq!(everything(&other, "other.t"), before);
+    run(
+        &other,
+        "CREATE TABLE other.few (k int, c int, v text, PRIMARY KEY (k, c)) WITH CLUSTERING ORDER BY (c DESC); \
+         CREATE TABLE other.up (k int, c int, v text, s text static, l list<int>, m map<text, int>, \
+         p frozen<place>, PRIMARY KEY (k, c)); \
+         CREATE TABLE other.gone (k int, c int, v text, s text static, l list<int>, m map<text, int>, \
+         p frozen<place>, PRIMARY KEY (k, c)) WITH CLUSTERING ORDER BY (c DESC); ALTER TABLE other.gone DROP l",
+    );
+    let (failed, message) = other.nodetool_fails(&["import", "other", "few", taken]);
+    assert!(failed && message.contains("other.few has no column `"), "{message}");
+    let (failed, message) = other.nodetool_fails(&["import", "other", "up", taken]);
+    assert!(
+        failed && message.contains("`c` is clustering 0 in other.up, and clustering 0 desc"),
+        "{message}"
+    );
+    other.nodetool(&["import", "--copy-data", "other", "gone", taken]);
+    let (failed, message) = other.nodetool_fails(&["import", "--keep-level", "other", "t", taken]);
+    assert!(failed && message.contains("--keep-level"), "{message}");
+    let (failed, message) = other.nodetool_fails(&["import", "other", "t", "/nowhere"]);
+    assert!(failed && message.contains("/nowhere"), "{message}");
+    let rows = |table: &str| other.shell(&format!("SELECT k, c, v, s, m FROM {table}")).stdout;
+    assert_eq!(rows("other.gone"), rows("other.t"));
+    // By refresh, from where the node looks by itself.
+    run(&other, "TRUNCATE other.t");
+    let listed =
+        other.shell("SELECT id FROM system_schema.tables WHERE keyspace_name = 'other' AND table_name = 't'");
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let id = listed.split_whitespace().find(|word| word.len() == 36).unwrap().replace('-', "");
+    let upload = there.path().join("upload").join(id);
+    std::fs::create_dir_all(&upload).unwrap();
+    for file in std::fs::read_dir(taken).unwrap().map(|file| file.unwrap()) {
+        std::fs::copy(file.path(), upload.join(file.file_name())).unwrap();
+    }
+    assert!(other.nodetool(&["refresh", "other", "t"]).starts_with("1 files imported"));
+    assert_eq!(everything(&other, "other.t"), before);
+    assert_eq!(count(&upload), 0);
+}
+
+#[test]
+fn counters_come_back_and_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::on(directory.path());
+    run(
+        &node,
+        "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}; \
+         CREATE TABLE ks.n (k int PRIMARY KEY, n counter)",
+    );
+    let add = |by: i32| run(&node, &format!("UPDATE ks.n SET n = n + {by} WHERE k = 1"));
+    add(5);
+    node.nodetool(&["snapshot", "-t", "s", "ks"]);
+    let taken = directories(&directory.path().join("snapshots/s")).remove(0);
+    add(7);
+    run(&node, "TRUNCATE ks.n");
+    node.nodetool(&["import", "--copy-data", "ks", "n", taken.to_str().unwrap()]);
+    add(100);
+    let shown = String::from_utf8(node.shell("SELECT n FROM ks.n").stdout).unwrap();
+    assert!(shown.contains(" 105"), "{shown}");
+    // What is there already adds nothing.
+    node.nodetool(&["import", "ks", "n", taken.to_str().unwrap()]);
+    let shown = String::from_utf8(node.shell("SELECT n FROM ks.n").stdout).unwrap();
+    assert!(shown.contains(" 105"), "{shown}");
+}

@@ -159,6 +159,18 @@ impl Leader {
         Ok(())
     }
 
+    /// Begins another incarnation with what is counted next, as after an end that was not clean: files
+    /// that are taken in may hold this node's shards as they were before others saw them grow.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn begin_anew(&self) -> Result<(), ClusterError> {
+        // Its file says from now on that the present one is not clean.
+        self.incarnation().await?;
+        *self.incarnation.lock().await = None;
+        Ok(())
+    }
+
     /// The incarnation of this life; the first to ask begins it.
     async fn incarnation(&self) -> Result<u64, ClusterError> {
         let mut present = self.incarnation.lock().await;

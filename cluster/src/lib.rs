@@ -2,7 +2,7 @@
 //!
 //! * [`node`] starts a node from its [`dodona_env::Env`] and settings.
 //! * [`metadata`] is the log of what schema and members are, that members agree on; [`membership`] is
-//!   how a node becomes one, with [`streaming`] of what it is to hold; [`ring`] and [`replication`] place partitions, and
+//!   how a node becomes one, with [`streaming`] of what it is to hold; [`import`] takes files in; [`ring`] and [`replication`] place partitions, and
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`paxos`] orders conditional writes,
@@ -23,6 +23,7 @@ pub mod error;
 pub mod gossip;
 pub mod hints;
 pub mod identity;
+pub mod import;
 pub mod liveness;
 pub mod membership;
 pub mod message;

@@ -4,12 +4,14 @@
 
 pub(crate) mod client;
 mod cluster_report;
+mod imports;
 mod repair;
 mod report;
 mod snapshots;
 
 use clap::{Args, Subcommand};
 use client::{call, query};
+use imports::ImportArgs;
 use repair::RepairArgs;
 pub use repair::with_two_dashes;
 use serde_json::Value;
@@ -154,6 +156,15 @@ enum NodetoolCommand {
     },
     /// Remove snapshots
     Clearsnapshot(ClearArgs),
+    /// Take files of snapshots or backups into a table
+    Import(ImportArgs),
+    /// Take the files in `upload/<table id>` of the data directory into a table
+    Refresh {
+        /// Keyspace
+        keyspace: String,
+        /// Table
+        table: String,
+    },
     /// Link files that come new into `backups` as well, until the next start
     Enablebackup,
     /// Do not link files that come new into `backups`, until the next start
@@ -318,6 +329,8 @@ fn change(
         }
         NodetoolCommand::Snapshot(args) => return snapshots::take(args, post),
         NodetoolCommand::Clearsnapshot(args) => return snapshots::clear(args, post),
+        NodetoolCommand::Import(args) => return imports::import(args, post),
+        NodetoolCommand::Refresh { keyspace, table } => return imports::refresh(keyspace, table, post),
         NodetoolCommand::Enablebackup => post("backup?automatic=true")?,
         NodetoolCommand::Disablebackup => post("backup?automatic=false")?,
         NodetoolCommand::Reloadssl => post("reloadssl")?,

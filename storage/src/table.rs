@@ -2,6 +2,7 @@
 
 use crate::compaction::CompactionSettings;
 use crate::manifest::Edit;
+use crate::mapping::Known;
 use crate::memtable::Memtable;
 use crate::sstable::statistics::{DroppedColumn, StoredColumn};
 use crate::sstable::{Sstable, SstableId, WriterOptions};
@@ -36,6 +37,14 @@ pub struct TableSettings {
     pub volatile: bool,
     /// Files that come new are linked into `backups` while incremental backups are on.
     pub incremental_backups: bool,
+}
+
+impl TableSettings {
+    /// What columns from elsewhere are mapped to.
+    #[must_use]
+    pub fn known(&self) -> Known<'_> {
+        Known { name: &self.name, columns: &self.columns, dropped: &self.dropped_columns }
+    }
 }
 
 /// What makes up a table at one moment. Immutable.

@@ -4,11 +4,12 @@
 //! `ranges`, `endpoints`, `network`, `tablestats`, `compactionstats`, `snapshots`,
 //! `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `streamthroughput`; `POST` below
 //! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
-//! `clearsnapshot`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`,
+//! `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`,
 //! `streamthroughput`, `reloadssl`, `decommission`, `removenode`. Which tables are meant,
 //! and the rest, is in the query: see [`Target`].
 
 mod cluster;
+mod imports;
 mod membership;
 mod operations;
 mod ownership;
@@ -82,6 +83,7 @@ fn api() -> Router<Arc<Shared>> {
         .route("/snapshots", get(snapshots::list))
         .route("/snapshot", post(snapshots::take))
         .route("/clearsnapshot", post(snapshots::clear))
+        .route("/import", post(imports::import))
         .route("/backup", get(snapshots::backup).post(snapshots::set_backup))
 }
 

@@ -35,6 +35,9 @@ pub mod cleanup;
 pub mod compact;
 pub mod flush;
 mod heal;
+pub mod import;
+#[cfg(test)]
+mod import_tests;
 pub mod maintain;
 pub mod operations;
 #[cfg(test)]
