@@ -309,3 +309,80 @@ fn counters_come_back_and_go_on() {
     let shown = String::from_utf8(node.shell("SELECT n FROM ks.n").stdout).unwrap();
     assert!(shown.contains(" 105"), "{shown}");
 }
+
+/// A node with more settings.
+fn with_settings(directory: &Path, settings: &str) -> Node {
+    let file = directory.with_extension("toml");
+    std::fs::write(&file, settings).unwrap();
+    Node::start(&["--data", directory.to_str().unwrap(), "--config", file.to_str().unwrap()])
+}
+
+/// Now, as `restore_point_in_time` has it.
+fn now() -> String {
+    let output = std::process::Command::new("date").args(["-u", "+%Y:%m:%d %H:%M:%S.%6N"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn an_archived_log_brings_a_lost_node_to_a_point_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("archive");
+    std::fs::create_dir(&archive).unwrap();
+    let shown = archive.display();
+    let ways = [
+        (format!("archive_directory = \"{shown}\""), String::new()),
+        (
+            format!("archive_command = \"cp %path {shown}/%name\""),
+            "restore_command = \"cp -f %from %to\"\n".to_owned(),
+        ),
+    ];
+    for (way, (archiving, fetching)) in ways.iter().enumerate() {
+        let [data, lost_to] = ["data", "new"].map(|name| directory.path().join(format!("{name}{way}")));
+        let mut node = with_settings(&data, archiving);
+        run(&node, MIXED);
+        write_some(&node, 1);
+        node.nodetool(&["snapshot", "-t", "base", "ks"]);
+        write_some(&node, 2);
+        // Killed: what it leaves is archived by its next life.
+        node.process.kill().unwrap();
+        node.process.wait().unwrap();
+        let mut node = with_settings(&data, archiving);
+        write_some(&node, 3);
+        run(&node, "CREATE TABLE ks.late (k int PRIMARY KEY); INSERT INTO ks.late (k) VALUES (1)");
+        let wanted = everything(&node, "ks.t");
+        let point = now();
+        write_some(&node, 4);
+        run(&node, "DELETE FROM ks.t WHERE k IN (5, 6, 7, 8, 9); INSERT INTO ks.late (k) VALUES (2)");
+        assert_ne!(everything(&node, "ks.t"), wanted);
+        let kept = directory.path().join(format!("kept{way}"));
+        std::fs::rename(directories(&data.join("snapshots/base")).remove(0), &kept).unwrap();
+        assert_eq!(node.terminate(), Some(0));
+        std::fs::remove_dir_all(&data).unwrap();
+        // Another node, with a table made by another hand.
+        let mut node = Node::on(&lost_to);
+        run(&node, &SAME.replace("other", "ks"));
+        node.nodetool(&["import", "--copy-data", "ks", "t", kept.to_str().unwrap()]);
+        assert_eq!(node.terminate(), Some(0));
+        let restoring =
+            format!("restore_directories = [\"{shown}\"]\nrestore_point_in_time = \"{point}\"\n{fetching}");
+        let node = with_settings(&lost_to, &restoring);
+        assert_eq!(everything(&node, "ks.t"), wanted);
+        run(&node, "INSERT INTO ks.t (k, c, v) VALUES (100, 1, 'new')");
+        let after = everything(&node, "ks.t");
+        drop(node);
+        // The settings are still there: nothing is restored twice.
+        let node = with_settings(&lost_to, &restoring);
+        assert_eq!(everything(&node, "ks.t"), after);
+        run(&node, "CREATE TABLE ks.late (k int PRIMARY KEY)");
+        drop(node);
+        // To the end, with the table that there was not: another point is another restoration.
+        let node = with_settings(&lost_to, &restoring.replace("restore_point_in_time", "#"));
+        let late = String::from_utf8(node.shell("SELECT count(*) FROM ks.late").stdout).unwrap();
+        assert!(late.lines().any(|line| line.trim() == "2"), "{late}");
+        assert!(everything(&node, "ks.t").iter().all(|row| !row.starts_with("5|")));
+        drop(node);
+        for file in std::fs::read_dir(&archive).unwrap().map(|file| file.unwrap()) {
+            std::fs::remove_file(file.path()).unwrap();
+        }
+    }
+}

@@ -1,12 +1,15 @@
-//! Takes files of snapshots and backups in: into this node, or by their rows into all that hold them.
+//! Takes files of snapshots and backups in: into this node, or by their rows into all that hold them. And what
+//! archived commit logs hold.
 
 use crate::error::ClusterError;
 use crate::node::Node;
 use crate::on_engine::on_engine;
+use crate::replication::Replication;
 use crate::streaming::walk::Walk;
-use dodona_storage::StorageError;
 use dodona_storage::engine::import::{ImportOptions, Imported, Staged};
+use dodona_storage::engine::restore::Restored;
 use dodona_storage::reconcile::Answer;
+use dodona_storage::{Engine, StorageError};
 use dodona_types::read_command::PartitionRange;
 use dodona_types::schema::Table;
 use dodona_types::{Consistency, TableId};
@@ -63,7 +66,7 @@ impl Node {
         };
         let Import { directories, everywhere, .. } = import;
         let staging = options.clone();
-        let stage = move |engine: &dodona_storage::Engine| engine.stage(table, &directories, &staging);
+        let stage = move |engine: &Engine| engine.stage(table, &directories, &staging);
         let staged = on_engine(self.env.tasks, &self.engine, stage).await?;
         if everywhere {
             return self.send(&definition, staged).await;
@@ -71,7 +74,7 @@ impl Node {
         if definition.is_counter() {
             self.coordinator.count_anew().await?;
         }
-        let publish = move |engine: &dodona_storage::Engine| engine.publish_staged(staged, &options);
+        let publish = move |engine: &Engine| engine.publish_staged(staged, &options);
         let imported = on_engine(self.env.tasks, &self.engine, publish).await?;
         tracing::info!(
             table = %format!("{}.{}", definition.keyspace, definition.name),
@@ -82,13 +85,49 @@ impl Node {
         Ok(Outcome { imported, sent: 0 })
     }
 
+    /// Restores what the settings say of archived commit logs, of the tables that it is not for this node alone
+    /// to know. To be called before anybody is served.
+    ///
+    /// # Errors
+    /// An archived file is damaged or cannot be had; mutations do not fit their table.
+    pub async fn restore(&self) -> Result<Restored, ClusterError> {
+        let settings = self.settings.restore.clone();
+        if settings.directories.is_empty() {
+            return Ok(Restored::default());
+        }
+        let schema = self.schema();
+        let local: Vec<String> = schema
+            .keyspaces
+            .values()
+            .filter(|keyspace| {
+                Replication::from_options(&keyspace.replication)
+                    .is_ok_and(|replication| replication.is_local())
+            })
+            .map(|keyspace| format!("{}.", keyspace.name))
+            .collect();
+        let is_wanted = move |name: &str| !local.iter().any(|keyspace| name.starts_with(keyspace));
+        let restore = move |engine: &Engine| engine.restore(&settings, &is_wanted);
+        let restored = on_engine(self.env.tasks, &self.engine, restore).await?;
+        if restored.segments > 0 {
+            self.coordinator.count_anew().await?;
+            tracing::info!(
+                segments = restored.segments,
+                mutations = restored.mutations,
+                later = restored.later,
+                of_unknown_tables = restored.unknown,
+                "archived commit logs were restored"
+            );
+        }
+        Ok(restored)
+    }
+
     /// Writes what staged files hold to all replicas, with its timestamps and deletions. The files, and those
     /// that they are made of, are left as they are.
     async fn send(&self, table: &Table, staged: Staged) -> Result<Outcome, ClusterError> {
         let staged = Arc::new(staged);
         let sent = self.send_all(table, &staged).await;
         if let Some(staged) = Arc::into_inner(staged) {
-            let discard = move |engine: &dodona_storage::Engine| {
+            let discard = move |engine: &Engine| {
                 engine.discard_staged(staged);
                 Ok(())
             };
@@ -102,8 +141,7 @@ impl Node {
         let mut sent = 0;
         loop {
             let (staged, command) = (Arc::clone(staged), walk.command().clone());
-            let read =
-                move |engine: &dodona_storage::Engine| engine.read_staged(&staged, &command, CHUNK_BYTES);
+            let read = move |engine: &Engine| engine.read_staged(&staged, &command, CHUNK_BYTES);
             let bytes = on_engine(self.env.tasks, &self.engine, read).await?;
             let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
             let mutations: Vec<Vec<u8>> =

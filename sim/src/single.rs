@@ -11,6 +11,7 @@ use crate::trace::Trace;
 use crate::world::{PARTITIONS, ROWS, SHORT_GRACE, create_table, mutation, read_partition, seen, simple};
 use dodona_cluster::node::Builtin;
 use dodona_cluster::{ClusterError, Node, NodeSettings};
+use dodona_env::program::NoPrograms;
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
 use dodona_storage::{EngineSettings, StorageError, SyncMode};
 use dodona_types::Consistency;
@@ -124,6 +125,7 @@ impl Scenario {
             random: self.random.split(&format!("node {life}")),
             disk: Arc::new(disk.clone()),
             net: Arc::new(NoNet),
+            programs: Arc::new(NoPrograms),
             tasks: Tasks::inline(),
             mutants: self.mutants.clone(),
         };

@@ -19,6 +19,24 @@ pub enum SyncMode {
     Batch,
 }
 
+/// Where segments of the commit log go that have ended: plain data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveSettings {
+    /// A directory that they are copied into: absolute, or in the data directory.
+    pub directory: Option<String>,
+    /// A program and its arguments, set apart by blanks, in which `%path` stands for a segment's file and
+    /// `%name` for its name in the archive (Cassandra `archive_command`).
+    pub command: Option<String>,
+}
+
+impl ArchiveSettings {
+    /// True if they go anywhere.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.directory.is_some() || self.command.is_some()
+    }
+}
+
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -41,6 +59,8 @@ pub struct EngineSettings {
     pub step_bytes: u64,
     /// Files that flushes write are linked into `backups` as well, as far as their tables want that.
     pub incremental_backups: bool,
+    /// Where segments of the commit log are archived, if anywhere.
+    pub archive: ArchiveSettings,
 }
 
 impl Default for EngineSettings {
@@ -55,6 +75,7 @@ impl Default for EngineSettings {
             concurrent_compactors: 2,
             step_bytes: 1 << 20,
             incremental_backups: false,
+            archive: ArchiveSettings::default(),
         }
     }
 }

@@ -95,7 +95,7 @@ pub struct Node {
     pub(crate) takeover: Takeover,
     /// Repairs of what it holds.
     pub repairs: Arc<Repairs>,
-    settings: NodeSettings,
+    pub(crate) settings: NodeSettings,
 }
 
 impl Node {
@@ -435,6 +435,9 @@ impl Node {
     pub async fn drain(&self) -> Result<(), ClusterError> {
         let drain = |engine: &Engine| engine.flush_all().and_then(|()| engine.sync_log());
         on_engine(self.env.tasks, &self.engine, drain).await?;
+        if let Err(error) = on_engine(self.env.tasks, &self.engine, Engine::archive_whole_log).await {
+            tracing::error!(%error, "the end of the commit log is not archived: the next start tries again");
+        }
         let hints = self.hints.clone();
         let synced = self.env.tasks.blocking(move || hints.sync()).await;
         synced.map_err(|error| ClusterError::Invalid(error.to_string()))??;

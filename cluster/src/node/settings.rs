@@ -6,6 +6,7 @@ use crate::ring::{Member, Status, even_tokens};
 use crate::snapshots::{AutoSnapshot, Describe};
 use crate::transport::tls::InternodeTls;
 use dodona_storage::EngineSettings;
+use dodona_storage::engine::restore::RestoreSettings;
 use dodona_types::schema::{Keyspace, Schema};
 use dodona_types::{TableId, Token};
 use std::collections::BTreeSet;
@@ -46,6 +47,8 @@ pub struct NodeSettings {
     pub automatic_repair: bool,
     /// Snapshots before tables are truncated or dropped.
     pub auto_snapshot: AutoSnapshot,
+    /// What is restored of archived commit logs.
+    pub restore: RestoreSettings,
     /// How connections between nodes are encrypted, if they are: all of a cluster's nodes alike.
     pub internode_tls: Option<Arc<InternodeTls>>,
 }
@@ -69,6 +72,7 @@ impl Default for NodeSettings {
             stream_bytes_per_second: 24 << 20,
             automatic_repair: true,
             auto_snapshot: AutoSnapshot { enabled: true, ttl: None },
+            restore: RestoreSettings::default(),
             internode_tls: None,
         }
     }

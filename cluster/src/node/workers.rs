@@ -5,6 +5,7 @@ use super::Node;
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
 use crate::metadata::MetadataLog;
+use crate::on_engine::on_engine;
 use crate::transport;
 use dodona_storage::{Engine, Maintained, StorageError};
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ use std::time::Duration;
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
 /// How often it is looked for batches that were not brought to their end (Cassandra's period).
 const BATCH_PERIOD: Duration = Duration::from_secs(10);
+/// How often it is looked for segments of the commit log to be archived.
+const ARCHIVE_PERIOD: Duration = Duration::from_secs(1);
 /// How often it is looked for snapshots whose time is over (Cassandra's period).
 const SNAPSHOT_PERIOD: Duration = Duration::from_secs(60);
 /// How often it is looked whom hints can be delivered to, and how long news may gather.
@@ -29,6 +32,9 @@ impl Node {
             self.env.tasks.spawn_local(Arc::clone(self).sync_log(period));
         }
         self.env.tasks.spawn_local(Arc::clone(self).tend_log());
+        if self.engine.settings().archive.is_on() {
+            self.env.tasks.spawn_local(Arc::clone(self).archive_log());
+        }
         self.env.tasks.spawn_local(Arc::clone(self).flush());
         for _ in 0..self.engine.settings().concurrent_compactors.max(1) {
             self.env.tasks.spawn_local(Arc::clone(self).compact());
@@ -78,6 +84,26 @@ impl Node {
         loop {
             self.engine.wait_for_log_upkeep().await;
             self.on_log(Engine::tend_log).await;
+        }
+    }
+
+    /// Archives segments as they end. What the archive does not take is kept, and tried again.
+    async fn archive_log(self: Arc<Self>) {
+        let mut waits = false;
+        loop {
+            match on_engine(self.env.tasks, &self.engine, Engine::archive_log).await {
+                Ok(_) if waits => {
+                    tracing::info!("segments of the commit log are archived again");
+                    waits = false;
+                }
+                Ok(_) => {}
+                Err(error) if waits => tracing::debug!(%error, "segments still wait to be archived"),
+                Err(error) => {
+                    tracing::error!(%error, "segments of the commit log wait to be archived; they are kept meanwhile");
+                    waits = true;
+                }
+            }
+            dodona_env::clock::sleep(ARCHIVE_PERIOD).await;
         }
     }
 

@@ -1,11 +1,12 @@
 //! Appends to the commit log.
 
+use super::archive::{Archive, Schemas};
 use super::format::{self, RecordKind};
 use super::reader::Replayed;
 use super::segment::{Active, SegmentFiles};
 use super::{DIRECTORY, segment_path};
 use crate::error::{IoContext, Result, StorageError};
-use crate::settings::SyncMode;
+use crate::settings::{ArchiveSettings, SyncMode};
 use dodona_env::disk::DiskWriter;
 use dodona_env::{Disk, Env};
 use parking_lot::Mutex;
@@ -27,6 +28,7 @@ pub struct CommitLog {
     segment_bytes: u64,
     buffer: Mutex<Buffer>,
     segments: SegmentFiles,
+    archive: Archive,
     file: Mutex<Files>,
     /// Told when a segment has ended, or has no file to follow it.
     upkeep: Notify,
@@ -69,6 +71,8 @@ struct Extent {
     /// The position behind the last record.
     end: u64,
     is_allocated: bool,
+    /// No table needs it: it waits to be archived.
+    is_spent: bool,
 }
 
 #[derive(Default)]
@@ -80,10 +84,20 @@ struct Waiting {
 impl CommitLog {
     /// Opens the log to go on at `end`, behind what [`super::reader::replay`] found.
     #[must_use]
-    pub fn open(env: Env, mode: SyncMode, segment_bytes: u64, replayed: &Replayed, end: u64) -> Self {
+    pub fn open(
+        env: Env,
+        (mode, segment_bytes): (SyncMode, u64),
+        archive: ArchiveSettings,
+        replayed: &Replayed,
+        end: u64,
+    ) -> Self {
         let segments = replayed.segments.iter().map(|segment| {
-            let extent =
-                Extent { sequence: segment.sequence, end: segment.end_position, is_allocated: false };
+            let extent = Extent {
+                sequence: segment.sequence,
+                end: segment.end_position,
+                is_allocated: false,
+                is_spent: false,
+            };
             (segment.base_position, extent)
         });
         let files = Files {
@@ -98,6 +112,7 @@ impl CommitLog {
             segment_bytes,
             buffer: Mutex::new(Buffer { bytes: Vec::new(), start: end, failed: None }),
             segments: SegmentFiles::new(env.clone(), segment_bytes, replayed.next_sequence.max(1)),
+            archive: Archive::new(env.clone(), archive),
             file: Mutex::new(files),
             upkeep: Notify::new(),
             written: AtomicU64::new(end),
@@ -352,7 +367,13 @@ impl CommitLog {
         if files.active.is_none() {
             let active = self.segments.begin(start, files.last_sequence)?;
             files.last_sequence = active.sequence;
-            let extent = Extent { sequence: active.sequence, end: start, is_allocated: active.is_allocated };
+            let extent = Extent {
+                sequence: active.sequence,
+                end: start,
+                // A file that a command may have linked is not written over.
+                is_allocated: active.is_allocated && !self.archive.may_share_files(),
+                is_spent: false,
+            };
             files.segments.insert(start, extent);
             files.active = Some(active);
         }
@@ -401,10 +422,45 @@ impl CommitLog {
         self.write()
     }
 
-    /// Bytes of the records in all segments.
+    /// Bytes of the records in all segments that tables need.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
-        self.file.lock().segments.iter().map(|(base, extent)| extent.end - base).sum()
+        let files = self.file.lock();
+        let needed = files.segments.iter().filter(|(_, extent)| !extent.is_spent);
+        needed.map(|(base, extent)| extent.end - base).sum()
+    }
+
+    /// Archives what tables are, and all segments that have ended. Returns how many.
+    ///
+    /// # Errors
+    /// The archive does not take one: it waits, and is not used again before.
+    pub fn archive(&self, schemas: &Schemas) -> Result<usize> {
+        if !self.archive.is_on() {
+            return Ok(0);
+        }
+        self.archive.put_schemas(schemas)?;
+        let ended: Vec<u64> = {
+            let files = self.file.lock();
+            let active = files.active.as_ref().map(|active| active.sequence);
+            let sequences = files.segments.values().map(|extent| extent.sequence);
+            sequences.filter(|sequence| Some(*sequence) != active && !self.archive.has(*sequence)).collect()
+        };
+        for sequence in &ended {
+            self.archive.put_segment(*sequence)?;
+        }
+        Ok(ended.len())
+    }
+
+    /// Ends the present segment, so that it can be archived: what comes next begins another one.
+    ///
+    /// # Errors
+    /// The disk is full or has failed.
+    pub fn end_segment(&self) -> Result<()> {
+        let mut files = self.file.lock();
+        let ended = files.active.take();
+        files.unsynced.extend(ended.map(|active| active.writer));
+        drop(files);
+        self.sync_files(false)
     }
 
     /// Gives up the segments that hold nothing from `position` on. Returns how many went.
@@ -417,16 +473,18 @@ impl CommitLog {
             let mut files = self.file.lock();
             let active = files.active.as_ref().map(|active| active.base);
             files.segments.retain(|base, extent| {
-                let is_needed = extent.end > position || Some(*base) == active;
-                if !is_needed {
+                extent.is_spent = extent.end <= position && Some(*base) != active;
+                let goes = extent.is_spent && (!self.archive.is_on() || self.archive.has(extent.sequence));
+                if goes {
                     obsolete.push(*extent);
                 }
-                is_needed
+                !goes
             });
             files.segments.keys().next().copied()
         };
         for extent in &obsolete {
             self.segments.retire(extent.sequence, extent.is_allocated)?;
+            self.archive.forget(extent.sequence);
         }
         if let Some(oldest) = oldest {
             self.lost.lock().retain(|lost| lost.end > oldest);

@@ -215,7 +215,7 @@ impl Engine {
     }
 
     /// Removes segments of the commit log that no memtable needs.
-    fn discard_log(&self) -> Result<()> {
+    pub(super) fn discard_log(&self) -> Result<()> {
         let needed = {
             let _alone = self.switch.write();
             let end = self.log.end();
