@@ -86,11 +86,13 @@ pub(super) struct Archive {
     env: Env,
     settings: ArchiveSettings,
     done: Mutex<Done>,
+    /// Held by the one that archives: a command may not take a file twice.
+    pub(super) alone: Mutex<()>,
 }
 
 impl Archive {
     pub(super) fn new(env: Env, settings: ArchiveSettings) -> Self {
-        Self { env, settings, done: Mutex::default() }
+        Self { env, settings, done: Mutex::default(), alone: Mutex::new(()) }
     }
 
     pub(super) const fn is_on(&self) -> bool {
