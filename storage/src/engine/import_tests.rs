@@ -164,3 +164,33 @@ fn files_that_are_damaged_or_lie_elsewhere_are_refused_and_nothing_changes() {
     check(&engine, &model);
     assert!(!Path::new(&file).exists(), "it was moved");
 }
+
+#[test]
+fn an_import_that_a_crash_interrupts_leaves_nothing_and_can_be_done_again() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let engine = open(here.path(), 1, 3);
+    let mut model = Model::default();
+    for row in 0..9 {
+        apply(&engine, &mut model, &Step::Put { key: 1, row, timestamp: 5, value: row });
+        engine.flush(TABLE).unwrap();
+    }
+    let taken = snapshot(&engine, here.path(), "one");
+    let sources = super::operations_tests::count(Path::new(&taken));
+    // One table links the files, the other writes them anew.
+    for column_id in [3, 5] {
+        let other = open(there.path(), 2, column_id);
+        let staged = other.stage(TABLE, std::slice::from_ref(&taken), &CHECKED).unwrap();
+        let tables = there.path().join(format!("tables/{TABLE}"));
+        assert_eq!(super::operations_tests::count(&tables), 9);
+        drop((staged, other));
+        let other = open(there.path(), 2, column_id);
+        assert_eq!(super::operations_tests::count(&tables), 0);
+        check(&other, &Model::default());
+        assert_eq!(super::operations_tests::count(Path::new(&taken)), sources);
+    }
+    let other = open(there.path(), 2, 3);
+    other.set_backs_up(true);
+    assert_eq!(other.import(TABLE, &[taken], &CHECKED).unwrap().files, 9);
+    check(&other, &model);
+    assert_eq!(super::operations_tests::count(&there.path().join(format!("backups/{TABLE}"))), 9);
+}
