@@ -29,6 +29,7 @@ fn open(directory: &Path) -> Engine {
         id: TABLE,
         name: "ks.t".into(),
         columns: Vec::new(),
+        dropped_columns: Vec::new(),
         gc_grace_seconds: 0,
         writer: WriterOptions {
             compression: Compression::Lz4,
@@ -38,6 +39,7 @@ fn open(directory: &Path) -> Engine {
         compaction: CompactionSettings::disabled().expect("no compaction"),
         flush_period: None,
         volatile: false,
+        incremental_backups: true,
     };
     let env = dodona_env::os::env(directory).expect("a directory");
     Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![table]).expect("an engine").0

@@ -232,6 +232,8 @@ pub fn run(args: &StartArgs) -> Result<(), RunError> {
     let memory = if args.memory { Some(MemoryDirectory::new()?) } else { None };
     if let Some(directory) = &memory {
         settings.data.clone_from(&directory.0);
+        // It would take memory, and go with the process.
+        settings.auto_snapshot = false;
     }
     let data = settings.data.display().to_string();
     let env = os::env(&settings.data).map_err(|error| RunError::File(data.clone(), error))?;

@@ -5,76 +5,10 @@
     reason = "a test of the process: real pipes and files"
 )]
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+mod common;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_dodona");
-
-/// A node that is killed when the test ends.
-struct Node {
-    process: Child,
-    port: String,
-    admin_port: String,
-}
-
-impl Node {
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = Command::new(BINARY)
-            .args(["start", "--port", "0", "--admin-port", "0", "--cores", "1", "--log-level", "warn"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut port_of = |name: &str| {
-            let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains(name)).unwrap();
-            let address = line.split_whitespace().nth(1).unwrap();
-            address.rsplit(':').next().unwrap().to_owned()
-        };
-        let (port, admin_port) = (port_of("clients"), port_of("administration"));
-        Self { process, port, admin_port }
-    }
-
-    fn on(directory: &Path) -> Self {
-        Self::start(&["--data", directory.to_str().unwrap()])
-    }
-
-    fn shell(&self, statements: &str) -> Output {
-        let mut shell = Command::new(BINARY);
-        shell.args(["shell", "127.0.0.1", &self.port, "-e", statements]).output().unwrap()
-    }
-
-    fn nodetool(&self, arguments: &[&str]) -> String {
-        let mut nodetool = Command::new(BINARY);
-        let output = nodetool.args(["nodetool", "-p", &self.admin_port]).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Whether a command failed, and its message.
-    fn nodetool_fails(&self, arguments: &[&str]) -> (bool, String) {
-        let mut nodetool = Command::new(BINARY);
-        let output = nodetool.args(["nodetool", "-p", &self.admin_port]).args(arguments).output().unwrap();
-        (!output.status.success(), String::from_utf8(output.stderr).unwrap())
-    }
-
-    fn terminate(&mut self) -> Option<i32> {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        self.process.wait().unwrap().code()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-const SCHEMA: &str = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', \
-     'replication_factor': 1}; CREATE TABLE ks.t (k int PRIMARY KEY, v text);";
+use common::{BINARY, Node, SCHEMA};
+use std::process::Command;
 
 #[test]
 fn what_was_acknowledged_survives_a_kill_and_a_stop() {

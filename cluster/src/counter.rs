@@ -159,7 +159,8 @@ impl Leader {
         Ok(())
     }
 
-    /// Counts in new shards from now on: the end of the present ones may be lost.
+    /// Counts in new shards from now on: the end of the present ones may be lost, or files that are taken in
+    /// may hold them as they were before others saw them grow.
     ///
     /// # Errors
     /// The operating system's.

@@ -2,11 +2,11 @@
 //!
 //! * [`node`] starts a node from its [`dodona_env::Env`] and settings.
 //! * [`metadata`] is the log of what schema and members are, that members agree on; [`membership`] is
-//!   how a node becomes one, with [`streaming`] of what it is to hold; [`ring`] and [`replication`] place partitions, and
+//!   how a node becomes one, with [`streaming`] of what it is to hold; [`import`] takes files in; [`ring`] and [`replication`] place partitions, and
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`paxos`] orders conditional writes,
-//!   [`counter`] counts; [`hints`] keep what replicas missed, [`batch_log`] what
+//!   [`counter`] counts; [`snapshots`] are taken before a table is emptied; [`hints`] keep what replicas missed, [`batch_log`] what
 //!   is to happen as a whole; [`gossip`] tells who is alive;
 //!   [`transport`] carries them between nodes as [`message`]s.
 //!
@@ -23,6 +23,7 @@ pub mod error;
 pub mod gossip;
 pub mod hints;
 pub mod identity;
+pub mod import;
 pub mod liveness;
 pub mod membership;
 pub mod message;
@@ -35,6 +36,7 @@ pub mod repair;
 pub mod replica;
 pub mod replication;
 pub mod ring;
+pub mod snapshots;
 pub mod streaming;
 pub mod table_settings;
 pub mod timestamp;

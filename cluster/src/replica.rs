@@ -6,6 +6,7 @@ use crate::paxos::acceptor::Acceptor;
 use crate::paxos::message::Request;
 use crate::paxos::state::Answer;
 use crate::placement::Placement;
+use crate::snapshots::{Reason, Snapshots};
 use crate::transport::{Handler, Peer};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
@@ -51,6 +52,7 @@ pub struct Replica {
     env: Env,
     acceptor: Acceptor,
     placement: Arc<ArcSwap<Placement>>,
+    snapshots: Snapshots,
     /// The rate of what is streamed to other nodes.
     pub streams: Throttle,
     /// Bytes that were.
@@ -64,6 +66,7 @@ impl Replica {
         engine: Arc<Engine>,
         env: Env,
         placement: Arc<ArcSwap<Placement>>,
+        snapshots: Snapshots,
         stream_bytes_per_second: u64,
     ) -> Self {
         let acceptor = Acceptor::new(env.clone(), Arc::clone(&engine), &placement.load().schema);
@@ -72,6 +75,7 @@ impl Replica {
             env,
             acceptor,
             placement,
+            snapshots,
             streams: Throttle::new(stream_bytes_per_second),
             streamed_bytes: AtomicU64::new(0),
         }
@@ -104,13 +108,20 @@ impl Replica {
         self.engine.wait_safe(position).await
     }
 
-    /// Removes all rows of a table.
+    /// Removes all rows of a table, after a snapshot if one is due.
     ///
     /// # Errors
-    /// The engine cannot.
+    /// The engine cannot, or the snapshot cannot be taken.
     pub async fn truncate(&self, table: TableId) -> Result<(), StorageError> {
         let engine = Arc::clone(&self.engine);
-        let done = self.env.tasks.blocking(move || engine.truncate(table)).await;
+        let (snapshots, schema) = (self.snapshots.clone(), Arc::clone(&self.placement.load().schema));
+        let truncate = move || {
+            if let Some(table) = schema.table_by_id(table) {
+                snapshots.before(Reason::Truncated, &schema, table)?;
+            }
+            engine.truncate(table)
+        };
+        let done = self.env.tasks.blocking(truncate).await;
         done.map_err(|error| StorageError::LogFailed(error.to_string()))?
     }
 

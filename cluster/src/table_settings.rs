@@ -5,8 +5,9 @@ use dodona_storage::TableSettings;
 use dodona_storage::compaction::CompactionSettings;
 use dodona_storage::sstable::WriterOptions;
 use dodona_storage::sstable::compression::Compression;
-use dodona_storage::sstable::statistics::StoredColumn;
-use dodona_types::schema::{Options, Table};
+use dodona_storage::sstable::statistics::{DroppedColumn, StoredColumn};
+use dodona_types::CqlType;
+use dodona_types::schema::{Column, ColumnKind, Options, Table};
 use std::time::Duration;
 
 /// What the engine needs to know of a table.
@@ -19,12 +20,19 @@ pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, Cl
         id: column.id.0,
         name: column.name.to_string(),
         cql_type: column.cql_type.to_string(),
+        role: role(column),
+        fields: fields(&column.cql_type),
+    });
+    let dropped = table.dropped_columns.iter().map(|(name, dropped)| DroppedColumn {
+        name: name.to_string(),
+        dropped_at_micros: dropped.dropped_at_micros,
     });
     let flush_period = params.memtable_flush_period_in_ms;
     Ok(TableSettings {
         id: table.id,
         name: format!("{}.{}", table.keyspace, table.name),
         columns: columns.collect(),
+        dropped_columns: dropped.collect(),
         gc_grace_seconds: params.gc_grace_seconds,
         writer: WriterOptions {
             compression: compression(&params.compression).map_err(ClusterError::Invalid)?,
@@ -34,7 +42,30 @@ pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, Cl
         compaction: CompactionSettings::from_options(&params.compaction).map_err(ClusterError::Invalid)?,
         flush_period: (flush_period > 0).then(|| Duration::from_millis(flush_period.into())),
         volatile,
+        incremental_backups: params.incremental_backups,
     })
+}
+
+/// What a column is for: a file of another table fits if its columns are for the same.
+fn role(column: &Column) -> String {
+    let order = if column.descending { " desc" } else { "" };
+    match column.kind {
+        ColumnKind::PartitionKey => format!("partition key {}", column.position),
+        ColumnKind::Clustering => format!("clustering {}{order}", column.position),
+        ColumnKind::Static => "static".into(),
+        ColumnKind::Regular => "regular".into(),
+    }
+}
+
+/// The fields of the user-defined types in a type.
+fn fields(cql_type: &CqlType) -> Vec<String> {
+    let mut found = Vec::new();
+    if let CqlType::UserDefined { definition, .. } = cql_type {
+        let fields = definition.fields.iter().map(|(name, ty)| format!("{name} {ty}"));
+        found.push(fields.collect::<Vec<_>>().join(", "));
+    }
+    found.extend(cql_type.inner().flat_map(fields));
+    found
 }
 
 /// The compression that `WITH compression = {...}` asks for.

@@ -74,6 +74,11 @@ pub trait Disk: Send + Sync {
     /// [`io::ErrorKind::WouldBlock`] if another process holds it.
     fn lock(&self, path: &str) -> io::Result<Box<dyn Send + Sync>>;
 
+    /// The path by which programs outside find a file.
+    fn full_path(&self, path: &str) -> String {
+        path.to_owned()
+    }
+
     /// Bytes that can still be written.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What a node takes from the world outside: time, randomness, disk, network and tasks. A node
+//! What a node takes from the world outside: time, randomness, disk, network, programs and tasks. A node
 //! starts from an [`Env`] and reaches the machine through nothing else, so that the same code
 //! runs in production and in a simulation.
 //!
@@ -11,6 +11,7 @@ pub mod disk;
 pub mod mutant;
 pub mod net;
 pub mod os;
+pub mod program;
 pub mod random;
 pub mod task;
 pub mod watch;
@@ -19,6 +20,7 @@ pub use clock::Clock;
 pub use disk::{Disk, DiskReader, DiskWriter};
 pub use mutant::Mutants;
 pub use net::{Accepted, Net};
+pub use program::Programs;
 pub use random::Random;
 pub use task::Tasks;
 
@@ -35,6 +37,8 @@ pub struct Env {
     pub disk: Arc<dyn Disk>,
     /// Connections.
     pub net: Arc<dyn Net>,
+    /// Programs of the operating system.
+    pub programs: Arc<dyn Programs>,
     /// Tasks and blocking work.
     pub tasks: Tasks,
     /// Defects switched on by a simulation that must find them; none in production.

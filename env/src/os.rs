@@ -4,6 +4,7 @@
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskReader, DiskWriter};
 use crate::net::{Accepted, BoxFuture, Listener, Net, Stream};
+use crate::program::Programs;
 use crate::random::Random;
 use crate::task::Tasks;
 use crate::{Env, Mutants};
@@ -30,6 +31,7 @@ pub fn env(data: &Path) -> io::Result<Env> {
         random: Random::from_seed(seed),
         disk: Arc::new(OsDisk { root: data.to_owned() }),
         net: Arc::new(OsNet),
+        programs: Arc::new(OsPrograms),
         tasks: Tasks::pool(),
         mutants: Mutants::none(),
     })
@@ -126,6 +128,11 @@ impl Disk for OsDisk {
         Ok(Box::new(file))
     }
 
+    fn full_path(&self, path: &str) -> String {
+        let full = self.path(path);
+        std::path::absolute(&full).unwrap_or(full).to_string_lossy().into_owned()
+    }
+
     fn available_bytes(&self) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.root)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
@@ -169,6 +176,20 @@ impl DiskReader for OsReader {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+struct OsPrograms;
+
+impl Programs for OsPrograms {
+    fn run(&self, program: &str, arguments: &[String]) -> io::Result<()> {
+        let mut command = std::process::Command::new(program);
+        let output = command.args(arguments).stdin(std::process::Stdio::null()).output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(io::Error::other(format!("{program}: {}: {}", output.status, said.trim())))
     }
 }
 
@@ -229,4 +250,20 @@ impl Listener for OsListener {
 #[must_use]
 pub fn is_address_taken(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrInUse
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_ends_well_or_its_words_are_told() {
+        let run = |program: &str, arguments: &[&str]| {
+            OsPrograms.run(program, &arguments.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(run("true", &[]).is_ok());
+        let error = run("ls", &["/there is no such file"]).unwrap_err().to_string();
+        assert!(error.starts_with("ls: exit status: ") && error.contains("no such file"), "{error}");
+        assert_eq!(run("/there/is/no/program", &[]).unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

@@ -2,7 +2,9 @@
 //! writes it for DESCRIBE (`KeyspaceMetadata`, `TableMetadata`, `TableParams.toCqlString`).
 
 use dodona_types::cql_type::quote_identifier;
-use dodona_types::schema::{Column, ColumnKind, DroppedColumn, Keyspace, Options, Table, TableParams};
+use dodona_types::schema::{
+    Column, ColumnKind, DroppedColumn, Keyspace, Options, Schema, Table, TableParams,
+};
 use dodona_types::value::format_double;
 use dodona_types::{CqlType, UserType};
 use std::fmt::Write as _;
@@ -58,6 +60,23 @@ pub fn type_text(definition: &UserType) -> String {
         quote_identifier(&definition.name),
         fields.join(",\n")
     )
+}
+
+/// The statements that make a table again with its id, for a backup: the types of its keyspace, then
+/// the table.
+#[must_use]
+pub fn text_of_backup(schema: &Schema, table: &Table) -> String {
+    let options = TextOptions { internals: true, is_virtual: false };
+    let mut text = String::new();
+    if let Some(keyspace) = schema.keyspace(&table.keyspace) {
+        for user_type in types_in_order(keyspace) {
+            text.push_str(&type_text(user_type));
+            text.push_str("\n\n");
+        }
+    }
+    text.push_str(&table_text(table, options));
+    text.push('\n');
+    text
 }
 
 /// The statement that makes the table; with internals also those that drop and add its columns

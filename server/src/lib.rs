@@ -28,6 +28,7 @@ mod internal;
 mod load;
 mod metrics;
 mod outbound;
+mod point_in_time;
 mod record;
 mod registry;
 pub mod settings;

@@ -1,9 +1,12 @@
 //! The settings of a server: `dodona.toml`, with every key documented here, and flags above it.
 
+use crate::point_in_time::{self, Precision};
 use dodona_cluster::NodeSettings;
 use dodona_cluster::coordinator::Timeouts;
+use dodona_cluster::snapshots::AutoSnapshot;
 use dodona_storage::EngineSettings;
-use dodona_storage::settings::SyncMode;
+use dodona_storage::engine::restore::RestoreSettings;
+use dodona_storage::settings::{ArchiveSettings, SyncMode};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -114,6 +117,29 @@ pub struct Settings {
     /// Repair what the node is the first replica of without anyone asking: each table often enough that no
     /// replica misses a deletion for `gc_grace_seconds`.
     pub automatic_repair: bool,
+    /// Take a snapshot of a table before it is truncated or dropped, unless the table's option
+    /// `allow_auto_snapshot` is false. Its name begins with `truncated-` or `dropped-`.
+    pub auto_snapshot: bool,
+    /// Seconds that such snapshots are kept; 0 for ever.
+    pub auto_snapshot_ttl_seconds: u64,
+    /// Link each file that a flush or an import makes into `backups`, unless the table's option
+    /// `incremental_backups` is false. Nothing removes them from there.
+    pub incremental_backups: bool,
+    /// Directory that each segment of the commit log is copied into once it has ended: an absolute path.
+    pub archive_directory: Option<PathBuf>,
+    /// Program that archives each segment of the commit log once it has ended, with its arguments, without a
+    /// shell: `%path` stands for the segment's file and `%name` for its name in the archive.
+    pub archive_command: Option<String>,
+    /// Directories of archived segments whose mutations are restored at the start, once: absolute paths.
+    pub restore_directories: Vec<PathBuf>,
+    /// Program that fetches an archived file, with its arguments, without a shell: `%from` stands for it and
+    /// `%to` for the file to be made. Without it they are read where they are.
+    pub restore_command: Option<String>,
+    /// Only mutations up to this time are restored: `yyyy:MM:dd HH:mm:ss`, in UTC, with up to six digits of a
+    /// second if need be.
+    pub restore_point_in_time: Option<String>,
+    /// What clients' timestamps count: `MICROSECONDS` or `MILLISECONDS`.
+    pub precision: Precision,
     /// When a write counts as safe: `periodic`, `group` or `batch`.
     pub commit_log_sync: CommitLogSync,
     /// Milliseconds between two syncs with `periodic`.
@@ -180,6 +206,15 @@ impl Default for Settings {
             concurrent_compactors: engine.concurrent_compactors,
             stream_bytes_per_second: NodeSettings::default().stream_bytes_per_second,
             automatic_repair: true,
+            auto_snapshot: true,
+            auto_snapshot_ttl_seconds: 0,
+            incremental_backups: false,
+            archive_directory: None,
+            archive_command: None,
+            restore_directories: Vec::new(),
+            restore_command: None,
+            restore_point_in_time: None,
+            precision: Precision::Microseconds,
             commit_log_sync: CommitLogSync::Periodic,
             commit_log_sync_period_ms: 10_000,
             commit_log_group_window_ms: 1,
@@ -268,6 +303,7 @@ impl Settings {
             return conflict("tls_certificate and tls_key go together: set both or none".into());
         }
         self.check_internode_tls()?;
+        self.check_archiving()?;
         if self.replace.is_some() && self.seeds.is_empty() {
             return conflict("replace needs seeds: nodes of the cluster that has lost a member".into());
         }
@@ -306,6 +342,52 @@ impl Settings {
                  all three or none",
             ),
         }
+    }
+
+    fn check_archiving(&self) -> Result<(), SettingsError> {
+        let directories = self.restore_directories.iter().chain(&self.archive_directory);
+        if let Some(relative) = directories.into_iter().find(|directory| !directory.is_absolute()) {
+            return Err(SettingsError::Conflict(format!(
+                "archive_directory and restore_directories must be absolute paths (got {})",
+                relative.display()
+            )));
+        }
+        let needs = |key: &str| {
+            Err(SettingsError::Conflict(format!(
+                "{key} needs restore_directories: where the archived segments are"
+            )))
+        };
+        match &self.restore_point_in_time {
+            _ if !self.restore_directories.is_empty() => self.restore().map(drop),
+            Some(_) => needs("restore_point_in_time"),
+            None if self.restore_command.is_some() => needs("restore_command"),
+            None => Ok(()),
+        }
+    }
+
+    fn archive(&self) -> ArchiveSettings {
+        ArchiveSettings {
+            directory: self.archive_directory.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            command: self.archive_command.clone().filter(|command| !command.trim().is_empty()),
+        }
+    }
+
+    fn restore(&self) -> Result<RestoreSettings, SettingsError> {
+        let up_to_micros = match &self.restore_point_in_time {
+            None => None,
+            Some(text) => Some(point_in_time::parse(text).ok_or_else(|| {
+                SettingsError::Conflict(format!(
+                    "restore_point_in_time: `{text}` is no time as yyyy:MM:dd HH:mm:ss, in UTC"
+                ))
+            })?),
+        };
+        let directories = &self.restore_directories;
+        Ok(RestoreSettings {
+            directories: directories.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+            command: self.restore_command.clone().filter(|command| !command.trim().is_empty()),
+            up_to_micros,
+            micros_per_step: self.precision.micros(),
+        })
     }
 
     /// Certificate and key for clients, if they connect by TLS.
@@ -355,6 +437,12 @@ impl Settings {
             },
             stream_bytes_per_second: self.stream_bytes_per_second,
             automatic_repair: self.automatic_repair,
+            restore: self.restore().unwrap_or_default(),
+            auto_snapshot: AutoSnapshot {
+                enabled: self.auto_snapshot,
+                ttl: (self.auto_snapshot_ttl_seconds > 0)
+                    .then(|| Duration::from_secs(self.auto_snapshot_ttl_seconds)),
+            },
             internode_tls: None,
         }
     }
@@ -399,6 +487,8 @@ impl Settings {
             commit_log_bytes: self.commit_log_bytes,
             compaction_bytes_per_second: self.compaction_bytes_per_second,
             concurrent_compactors: self.concurrent_compactors,
+            incremental_backups: self.incremental_backups,
+            archive: self.archive(),
             ..EngineSettings::default()
         }
     }
@@ -507,6 +597,23 @@ mod tests {
         assert_eq!(optional.node(1).internode.port(), 0, "nobody connects");
         assert_eq!(Settings { allow_plain_internode: true, ..optional }.check(), Ok(()));
         says(&Settings { internode_tls_optional: true, ..files(0) }, "internode_tls_optional needs");
+    }
+
+    #[test]
+    fn what_is_to_be_restored_is_said_whole() {
+        let from = Settings { restore_directories: vec!["/archive".into()], ..Settings::default() };
+        let at = |text: &str| Some(text.to_owned());
+        assert_eq!(from.check(), Ok(()));
+        let good = Settings { restore_point_in_time: at("2026:04:30 20:43:12"), ..from.clone() };
+        assert_eq!(good.check(), Ok(()));
+        assert_eq!(good.node(1).restore.up_to_micros, point_in_time::parse("2026:04:30 20:43:12"));
+        let says = |settings: &Settings, text: &str| {
+            let error = settings.check().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        };
+        says(&Settings { restore_point_in_time: at("2026-04-30"), ..from }, "is no time as yyyy");
+        says(&Settings { restore_directories: Vec::new(), ..good }, "needs restore_directories");
+        says(&Settings { archive_directory: Some("archive".into()), ..Settings::default() }, "absolute");
     }
 
     #[test]

@@ -171,6 +171,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     let node_settings = NodeSettings { internode_tls: certificates.nodes(), ..settings.node(native.port()) };
     membership::enter(&env, &node_settings).await?;
     let node = Node::start(env, node_settings, system_tables::builtin())?;
+    node.restore().await?;
     node.spawn_workers();
     node.settle().await?;
     let processor = Processor::new(Arc::clone(&node));

@@ -3,6 +3,7 @@
 use crate::clock::SimClock;
 use crate::disk::SimDisk;
 use crate::net::SimNet;
+use dodona_env::program::NoPrograms;
 use dodona_env::{Env, Mutants, Random, Tasks};
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ impl Machine {
             random,
             disk: Arc::new(self.disk.next_life()),
             net: Arc::new(SimNet),
+            programs: Arc::new(NoPrograms),
             tasks: Tasks::inline(),
             mutants: self.mutants.clone(),
         }

@@ -11,6 +11,7 @@ use crate::trace::Trace;
 use crate::world::{PARTITIONS, ROWS, SHORT_GRACE, create_table, mutation, read_partition, seen, simple};
 use dodona_cluster::node::Builtin;
 use dodona_cluster::{ClusterError, Node, NodeSettings};
+use dodona_env::program::NoPrograms;
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
 use dodona_storage::{EngineSettings, StorageError, SyncMode};
 use dodona_types::Consistency;
@@ -110,6 +111,7 @@ impl Scenario {
                 compaction_bytes_per_second: 0,
                 concurrent_compactors: 2,
                 step_bytes: 1 << 20,
+                ..EngineSettings::default()
             },
             ..NodeSettings::default()
         }
@@ -123,6 +125,7 @@ impl Scenario {
             random: self.random.split(&format!("node {life}")),
             disk: Arc::new(disk.clone()),
             net: Arc::new(NoNet),
+            programs: Arc::new(NoPrograms),
             tasks: Tasks::inline(),
             mutants: self.mutants.clone(),
         };

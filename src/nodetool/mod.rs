@@ -4,14 +4,18 @@
 
 pub(crate) mod client;
 mod cluster_report;
+mod imports;
 mod repair;
 mod report;
+mod snapshots;
 
 use clap::{Args, Subcommand};
 use client::{call, query};
+use imports::ImportArgs;
 use repair::RepairArgs;
 pub use repair::with_two_dashes;
 use serde_json::Value;
+use snapshots::{ClearArgs, SnapshotArgs};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -140,28 +144,33 @@ enum NodetoolCommand {
         tables: Tables,
     },
     /// Keep the present files of tables under a name
-    Snapshot {
-        /// The snapshot's name [default: milliseconds since the epoch]
-        #[arg(short, long)]
-        tag: Option<String>,
-        /// Keyspace [default: all]
-        keyspace: Option<String>,
-        /// Table [default: all]
-        table: Option<String>,
-    },
+    Snapshot(SnapshotArgs),
     /// The snapshots
-    Listsnapshots,
-    /// Remove snapshots
-    Clearsnapshot {
-        /// The snapshot's name
+    Listsnapshots {
+        /// Leave out snapshots that expire
+        #[arg(long = "no-ttl", visible_alias = "nt")]
+        no_ttl: bool,
+        /// Accepted: there are no ephemeral snapshots
         #[arg(short, long)]
-        tag: Option<String>,
-        /// All snapshots
-        #[arg(long)]
-        all: bool,
-        /// Keyspace [default: all]
-        keyspace: Option<String>,
+        ephemeral: bool,
     },
+    /// Remove snapshots
+    Clearsnapshot(ClearArgs),
+    /// Take files of snapshots or backups into a table
+    Import(ImportArgs),
+    /// Take the files in `upload/<table id>` of the data directory into a table
+    Refresh {
+        /// Keyspace
+        keyspace: String,
+        /// Table
+        table: String,
+    },
+    /// Link files that come new into `backups` as well, until the next start
+    Enablebackup,
+    /// Do not link files that come new into `backups`, until the next start
+    Disablebackup,
+    /// Whether files that come new are linked into `backups`
+    Statusbackup,
     /// Statistics of tables
     Tablestats(Tables),
     /// What compactions do
@@ -285,7 +294,11 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
             format!("ReleaseVersion: {}\n", report::string(&get("version")?["release_version"]))
         }
         NodetoolCommand::Describecluster => cluster_report::cluster(&get("cluster")?),
-        NodetoolCommand::Listsnapshots => report::snapshots(&get("snapshots")?),
+        NodetoolCommand::Listsnapshots { no_ttl, .. } => snapshots::report(&get("snapshots")?, *no_ttl),
+        NodetoolCommand::Statusbackup => {
+            let running = get("backup")?["running"] == true;
+            if running { "running\n".into() } else { "not running\n".into() }
+        }
         NodetoolCommand::Getcompactionthroughput { precise } => {
             throughput(&get("compactionthroughput")?, *precise)
         }
@@ -342,19 +355,12 @@ fn change(
         NodetoolCommand::Disableautocompaction(tables) => {
             post(&format!("autocompaction{}", tables.query_with(&[("automatic", Some("false"))])))?
         }
-        NodetoolCommand::Snapshot { tag, keyspace, table } => {
-            let parts =
-                [("tag", tag.as_deref()), ("keyspace", keyspace.as_deref()), ("table", table.as_deref())];
-            let answer = post(&format!("snapshot{}", query(&parts)))?;
-            let of = keyspace.as_deref().unwrap_or("all keyspaces");
-            let name = report::string(&answer["snapshot"]);
-            return Ok(format!(
-                "Requested creating snapshot(s) for [{of}] with snapshot name [{name}]\nSnapshot directory: {name}\n"
-            ));
-        }
-        NodetoolCommand::Clearsnapshot { tag, all, keyspace } => {
-            return clear_snapshots(post, tag.as_deref(), *all, keyspace.as_deref());
-        }
+        NodetoolCommand::Snapshot(args) => return snapshots::take(args, post),
+        NodetoolCommand::Clearsnapshot(args) => return snapshots::clear(args, post),
+        NodetoolCommand::Import(args) => return imports::import(args, post),
+        NodetoolCommand::Refresh { keyspace, table } => return imports::refresh(keyspace, table, post),
+        NodetoolCommand::Enablebackup => post("backup?automatic=true")?,
+        NodetoolCommand::Disablebackup => post("backup?automatic=false")?,
         NodetoolCommand::Reloadssl => post("reloadssl")?,
         NodetoolCommand::Decommission => post("decommission")?,
         NodetoolCommand::Removenode { id } => post(&format!("removenode{}", query(&[("host", Some(id))])))?,
@@ -378,25 +384,6 @@ fn change(
     drop(answer);
     // Commands that only do something say nothing, as Cassandra's.
     Ok(String::new())
-}
-
-fn clear_snapshots(
-    post: &dyn Fn(&str) -> Result<Value, NodetoolError>,
-    tag: Option<&str>,
-    all: bool,
-    keyspace: Option<&str>,
-) -> Result<String, NodetoolError> {
-    match (tag, all) {
-        (None, false) => return Err(NodetoolError::Refused("Specify snapshot name or --all".into())),
-        (Some(_), true) => {
-            return Err(NodetoolError::Refused("Specify only one of snapshot name or --all".into()));
-        }
-        _ => {}
-    }
-    post(&format!("clearsnapshot{}", query(&[("tag", tag), ("keyspace", keyspace)])))?;
-    let of = keyspace.unwrap_or("all keyspaces");
-    let names = tag.map_or_else(|| "[all snapshots]".into(), |tag| format!("snapshot name [{tag}]"));
-    Ok(format!("Requested clearing snapshot(s) for [{of}] with {names}\n"))
 }
 
 fn throughput(answer: &Value, precise: bool) -> String {

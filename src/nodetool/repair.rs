@@ -129,7 +129,8 @@ pub(super) fn standings(answer: &Value) -> String {
 
 /// Arguments with long names behind one dash, as Cassandra's `nodetool` takes them, with two.
 pub fn with_two_dashes(arguments: impl Iterator<Item = String>) -> Vec<String> {
-    const NAMES: [&str; 10] = ["pr", "prv", "pl", "seq", "local", "dc", "hosts", "st", "et", "full"];
+    const NAMES: [&str; 15] =
+        ["pr", "prv", "pl", "seq", "local", "dc", "hosts", "st", "et", "full", "cf", "kt", "kc", "sf", "nt"];
     let mut arguments: Vec<String> = arguments.collect();
     if arguments.get(1).is_some_and(|command| command == "nodetool") {
         for argument in &mut arguments {

@@ -119,45 +119,6 @@ pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-pub(super) fn snapshots(answer: &Value) -> String {
-    let snapshots = list(&answer["snapshots"]);
-    let mut out = String::from("Snapshot Details: \n");
-    if snapshots.is_empty() {
-        out.push_str("There are no snapshots\n");
-        return out;
-    }
-    let titles = [
-        "Snapshot name",
-        "Keyspace name",
-        "Column family name",
-        "True size",
-        "Size on disk",
-        "Creation time",
-    ];
-    let mut rows = vec![titles.map(str::to_owned)];
-    rows.extend(snapshots.iter().map(|snapshot| {
-        [
-            string(&snapshot["name"]),
-            string(&snapshot["keyspace"]),
-            string(&snapshot["table"]),
-            bytes(&snapshot["true_bytes"]),
-            bytes(&snapshot["disk_bytes"]),
-            string(&snapshot["created_at"]),
-        ]
-    }));
-    let widths: Vec<usize> = (0..titles.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(out, "{}", cells.join(" ").trim_end());
-    }
-    let own: u64 = snapshots.iter().map(|snapshot| number(&snapshot["true_bytes"])).sum();
-    let _ = writeln!(out, "\nTotal TrueDiskSpaceUsed: {}\n", bytes(&Value::from(own)));
-    out
-}
-
 fn damages(out: &mut String, damages: &[Value]) {
     for damage in damages {
         let _ = writeln!(
@@ -250,20 +211,6 @@ mod tests {
         assert_eq!(bytes(&json!(3_u64 << 40)), "3.00 TiB");
         assert_eq!(bytes(&json!(u64::MAX)), "16777216.00 TiB");
         assert_eq!(bytes(&Value::Null), "?");
-    }
-
-    #[test]
-    fn snapshots_are_listed_in_columns() {
-        assert!(snapshots(&json!({ "snapshots": [] })).ends_with("There are no snapshots\n"));
-        let one = json!({ "name": "s", "keyspace": "ks", "table": "t", "true_bytes": 0, "disk_bytes": 2_048,
-                          "created_at": "2026-01-01T00:00:00.000Z" });
-        let text = snapshots(&json!({ "snapshots": [one] }));
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(
-            lines[2],
-            "s             ks            t                  0 bytes   2.00 KiB     2026-01-01T00:00:00.000Z"
-        );
-        assert_eq!(lines[4], "Total TrueDiskSpaceUsed: 0 bytes");
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn open(directory: &std::path::Path, options: &[(&str, &str)]) -> Outcome<Engine
         id: TABLE,
         name: "ks.t".into(),
         columns: Vec::new(),
+        dropped_columns: Vec::new(),
         gc_grace_seconds: 864_000,
         writer: WriterOptions {
             compression: Compression::Lz4,
@@ -55,6 +56,7 @@ fn open(directory: &std::path::Path, options: &[(&str, &str)]) -> Outcome<Engine
         compaction: CompactionSettings::from_options(&options)?,
         flush_period: None,
         volatile: false,
+        incremental_backups: true,
     };
     let settings = EngineSettings {
         sync_mode: SyncMode::Periodic { period: Duration::from_secs(10) },

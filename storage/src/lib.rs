@@ -6,6 +6,7 @@
 //! * [`engine`] applies mutations, executes reads, flushes and compacts.
 //! * [`commit_log`] makes writes survive the process, [`memtable`] holds them in order,
 //!   [`sstable`] files hold them for good, [`manifest`] says which files count.
+//! * [`mapping`] makes what comes from elsewhere a table's.
 //! * [`scan`] merges memtables and files into one stream; [`read`] shows its live rows; [`purge`]
 //!   says what a compaction may leave out.
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod error;
 pub mod item;
 pub mod journal;
 pub mod manifest;
+pub mod mapping;
 pub mod memtable;
 pub mod page;
 pub mod purge;

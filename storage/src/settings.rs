@@ -19,6 +19,24 @@ pub enum SyncMode {
     Batch,
 }
 
+/// Where segments of the commit log go that have ended: plain data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveSettings {
+    /// A directory that they are copied into: absolute, or in the data directory.
+    pub directory: Option<String>,
+    /// A program and its arguments, set apart by blanks, in which `%path` stands for a segment's file and
+    /// `%name` for its name in the archive (Cassandra `archive_command`).
+    pub command: Option<String>,
+}
+
+impl ArchiveSettings {
+    /// True if they go anywhere.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.directory.is_some() || self.command.is_some()
+    }
+}
+
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -39,6 +57,10 @@ pub struct EngineSettings {
     pub concurrent_compactors: usize,
     /// Bytes that a flush or a compaction writes in one step.
     pub step_bytes: u64,
+    /// Files that flushes write are linked into `backups` as well, as far as their tables want that.
+    pub incremental_backups: bool,
+    /// Where segments of the commit log are archived, if anywhere.
+    pub archive: ArchiveSettings,
 }
 
 impl Default for EngineSettings {
@@ -52,6 +74,8 @@ impl Default for EngineSettings {
             compaction_bytes_per_second: 64 << 20,
             concurrent_compactors: 2,
             step_bytes: 1 << 20,
+            incremental_backups: false,
+            archive: ArchiveSettings::default(),
         }
     }
 }

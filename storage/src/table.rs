@@ -2,8 +2,9 @@
 
 use crate::compaction::CompactionSettings;
 use crate::manifest::Edit;
+use crate::mapping::Known;
 use crate::memtable::Memtable;
-use crate::sstable::statistics::StoredColumn;
+use crate::sstable::statistics::{DroppedColumn, StoredColumn};
 use crate::sstable::{Sstable, SstableId, WriterOptions};
 use arc_swap::ArcSwap;
 use dodona_types::TableId;
@@ -22,6 +23,8 @@ pub struct TableSettings {
     pub name: String,
     /// Columns, as they go into every file.
     pub columns: Vec<StoredColumn>,
+    /// Columns that were dropped.
+    pub dropped_columns: Vec<DroppedColumn>,
     /// Seconds that a tombstone is kept.
     pub gc_grace_seconds: u32,
     /// How files are written.
@@ -32,6 +35,16 @@ pub struct TableSettings {
     pub flush_period: Option<Duration>,
     /// Kept in memory alone, without commit log and files: what a start makes anew.
     pub volatile: bool,
+    /// Files that come new are linked into `backups` while incremental backups are on.
+    pub incremental_backups: bool,
+}
+
+impl TableSettings {
+    /// What columns from elsewhere are mapped to.
+    #[must_use]
+    pub fn known(&self) -> Known<'_> {
+        Known { name: &self.name, columns: &self.columns, dropped: &self.dropped_columns }
+    }
 }
 
 /// What makes up a table at one moment. Immutable.

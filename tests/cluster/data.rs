@@ -84,6 +84,52 @@ fn what_another_node_has_taken_over_is_cleaned_up() {
 }
 
 #[test]
+fn a_snapshot_of_another_cluster_goes_to_all_that_hold_its_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = Place::new(directory.path(), "old");
+    let old = old.start(old.internode);
+    old.cql(&SCHEMA.replace("'replication_factor': 3", "'replication_factor': 1"));
+    old.fill("ONE", 200);
+    old.cql("DELETE FROM ks.t WHERE k = 7; UPDATE ks.t USING TTL 80000 SET v = 'for a while' WHERE k = 8");
+    old.cql("UPDATE ks.n SET n = n + 5 WHERE k = 1; UPDATE ks.n SET n = n + 6 WHERE k = 2");
+    old.nodetool(&["snapshot", "-t", "s", "ks"]);
+    let id = |table: &str| {
+        let text = old.cql(&format!(
+            "SELECT id FROM system_schema.tables WHERE keyspace_name = 'ks' AND table_name = '{table}'"
+        ));
+        text.split_whitespace().find(|word| word.len() == 36).unwrap().replace('-', "")
+    };
+    let taken = |table: &str| format!("{}/snapshots/s/{}", old.place.data.display(), id(table));
+    let (t, n) = (taken("t"), taken("n"));
+    let (nodes, _) = three(directory.path());
+    nodes[0].cql(&SCHEMA.replace("'replication_factor': 3", "'replication_factor': 2"));
+    // Written before the import, and later than what comes: it stays.
+    nodes[1].cql("INSERT INTO ks.t (k, v) VALUES (9, 'newer'); INSERT INTO ks.t (k, v) VALUES (7, 'again')");
+    let refused = nodes[0].run("nodetool", &["import", "ks", "t", &t]);
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && message.contains("belong to other nodes alone"), "{message}");
+    assert_eq!(nodes[0].nodetool(&["import", "--everywhere", "ks", "t", &t]), "200 partitions sent\n");
+    nodes[0].nodetool(&["import", "--everywhere", "ks", "n", &n]);
+    for node in &nodes {
+        let count = node.cql("CONSISTENCY ALL; SELECT count(*) FROM ks.t");
+        assert!(count.lines().any(|line| line.trim() == "200"), "{count}");
+        let some = node.cql("CONSISTENCY ONE; SELECT v FROM ks.t WHERE k IN (7, 8, 9)");
+        assert!(["again", "for a while", "newer"].iter().all(|value| some.contains(value)), "{some}");
+        let counters = node.cql("CONSISTENCY ALL; SELECT n FROM ks.n");
+        assert!([" 5", " 6"].iter().all(|count| counters.contains(count)), "{counters}");
+    }
+    assert!(nodes[0].cql("SELECT ttl(v) FROM ks.t WHERE k = 8").contains(" 79"));
+    nodes[2].cql("UPDATE ks.n SET n = n + 10 WHERE k = 1");
+    assert!(nodes[0].cql("CONSISTENCY ALL; SELECT n FROM ks.n WHERE k = 1").contains(" 15"));
+    // Replicas have the same: nothing differs.
+    let repaired = nodes[0].nodetool(&["repair", "ks", "t"]);
+    assert!(repaired.contains("in sync"), "{repaired}");
+    for node in &nodes {
+        assert_eq!(node.nodetool(&["verify", "ks", "t"]).matches("0 damaged").count(), 1);
+    }
+}
+
+#[test]
 fn what_a_node_has_lost_a_repair_brings_back() {
     let directory = tempfile::tempdir().unwrap();
     let (mut nodes, seed) = three(directory.path());

@@ -187,6 +187,14 @@ impl Coordinator {
         self.leader.end().await
     }
 
+    /// Counts in new shards of counters from now on: this node's may come back as they once were.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) async fn count_anew(&self) -> Result<(), ClusterError> {
+        self.leader.begin_anew().await
+    }
+
     /// True if the write behind a position counts as safe already.
     #[must_use]
     pub fn is_safe(&self, position: u64) -> bool {

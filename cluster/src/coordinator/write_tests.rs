@@ -4,6 +4,7 @@ use crate::coordinator::plan::tests::{BOTH, Dead, TABLE, placement};
 use crate::coordinator::{Local, Others, Timeouts};
 use crate::counter::Leader;
 use crate::replica::Replica;
+use crate::snapshots::{AutoSnapshot, Snapshots};
 use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
 use crate::transport::{Introduction, Link, Peers};
@@ -36,7 +37,9 @@ fn coordinator(directory: &std::path::Path, dead: &[u128]) -> (Coordinator, Arc<
     let host = Uuid::from_u128(0);
     let engine = Arc::new(Engine::open(env.clone(), EngineSettings::default(), host, tables).unwrap().0);
     let placement = Arc::new(ArcSwap::from_pointee(placement));
-    let replica = Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement), 0));
+    let snapshots = Snapshots::new(env.clone(), Arc::clone(&engine), AutoSnapshot::default(), None);
+    let replica =
+        Arc::new(Replica::new(Arc::clone(&engine), env.clone(), Arc::clone(&placement), snapshots, 0));
     let leader = Leader::new(env.clone(), Arc::clone(&engine), host);
     let hints = Arc::new(Kept::default());
     let others = Others {

@@ -33,6 +33,7 @@ use crate::repair::worker::Means;
 use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::ring::Status;
+use crate::snapshots::{Reason, Snapshots};
 use crate::streaming::Progress;
 use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
@@ -88,12 +89,13 @@ pub struct Node {
     members_version: watch::Sender<u64>,
     failure: watch::Sender<Option<String>>,
     pub(crate) replica: Arc<Replica>,
+    snapshots: Snapshots,
     /// What was fetched from others.
     pub streaming: Progress,
     pub(crate) takeover: Takeover,
     /// Repairs of what it holds.
     pub repairs: Arc<Repairs>,
-    settings: NodeSettings,
+    pub(crate) settings: NodeSettings,
 }
 
 impl Node {
@@ -121,10 +123,13 @@ impl Node {
         let engine = Arc::new(engine);
         let placement = Placement::of(Arc::clone(&schema), &metadata, identity.host);
         let placement = Arc::new(ArcSwap::from_pointee(placement.ok_or_else(|| removed(&identity))?));
+        let snapshots =
+            Snapshots::new(env.clone(), Arc::clone(&engine), settings.auto_snapshot, builtin.describe);
         let replica = Arc::new(Replica::new(
             Arc::clone(&engine),
             env.clone(),
             Arc::clone(&placement),
+            snapshots.clone(),
             settings.stream_bytes_per_second,
         ));
         let introduction = Introduction { cluster: identity.cluster, host: identity.host };
@@ -183,6 +188,7 @@ impl Node {
             members_version: watch::channel(metadata.members_version).0,
             failure: watch::channel(None).0,
             replica,
+            snapshots,
             streaming: Progress::default(),
             takeover: Takeover::default(),
             repairs: Arc::new(repairs),
@@ -260,6 +266,7 @@ impl Node {
         }
         match self.metadata.append(Change::Schema { expected_epoch, changes }).await? {
             Outcome::Applied(version) => {
+                self.flush_dropped().await;
                 self.catch_up()?;
                 self.agree(version).await;
                 Ok(self.schema())
@@ -342,6 +349,7 @@ impl Node {
         let present: BTreeSet<TableId> = schema.tables().map(|table| table.id).collect();
         for table in self.engine.table_ids() {
             if !present.contains(&table) {
+                self.keep_dropped(&before.schema, table);
                 self.engine.drop_table(table)?;
             }
         }
@@ -349,6 +357,33 @@ impl Node {
         let version = metadata.members_version;
         self.members_version.send_if_modified(|known| std::mem::replace(known, version) != version);
         Ok(())
+    }
+
+    /// Brings what tables have in memory to files that are dropped with the metadata as they are, where that
+    /// holds nobody up: their snapshots are links alone then.
+    pub(crate) async fn flush_dropped(&self) {
+        let (before, metadata) = (self.placement(), self.metadata.metadata());
+        let is_builtin = |name: &str| self.builtin.keyspaces.iter().any(|keyspace| &*keyspace.name == name);
+        let dropped = before.schema.tables().filter(|table| {
+            !is_builtin(&table.keyspace)
+                && self.snapshots.are_due(table)
+                && metadata.schema.table_by_id(table.id).is_none()
+        });
+        for table in dropped.map(|table| table.id) {
+            // What it does not manage, the snapshot does, or says.
+            let _ = on_engine(self.env.tasks, &self.engine, move |engine| engine.flush(table)).await;
+        }
+    }
+
+    /// Takes a snapshot of a table that goes. All nodes have agreed on that: it goes all the same if there is
+    /// no space for one.
+    fn keep_dropped(&self, schema: &Schema, table: TableId) {
+        if let Some(table) = schema.table_by_id(table)
+            && let Err(error) = self.snapshots.before(Reason::Dropped, schema, table)
+        {
+            let name = format!("{}.{}", table.keyspace, table.name);
+            tracing::error!(table = name, %error, "a table is dropped without the snapshot that was due");
+        }
     }
 
     /// The rate of what is streamed to other nodes.
@@ -402,6 +437,9 @@ impl Node {
     pub async fn drain(&self) -> Result<(), ClusterError> {
         let drain = |engine: &Engine| engine.flush_all().and_then(|()| engine.sync_log());
         on_engine(self.env.tasks, &self.engine, drain).await?;
+        if let Err(error) = on_engine(self.env.tasks, &self.engine, Engine::archive_whole_log).await {
+            tracing::error!(%error, "the end of the commit log is not archived: the next start tries again");
+        }
         let hints = self.hints.clone();
         let synced = self.env.tasks.blocking(move || hints.sync()).await;
         synced.map_err(|error| ClusterError::Invalid(error.to_string()))??;

@@ -68,6 +68,9 @@ impl Node {
             request => {
                 let reaches = matches!(request, Request::Reach(_));
                 let answer = self.metadata.handle(request).await;
+                if reaches {
+                    self.flush_dropped().await;
+                }
                 // Whoever asks relies on it being in use.
                 match answer {
                     Some(Answer::Version(version)) if reaches => match self.catch_up() {

@@ -3,8 +3,10 @@
 use crate::coordinator::Timeouts;
 use crate::identity::Identity;
 use crate::ring::{Member, Status, even_tokens};
+use crate::snapshots::{AutoSnapshot, Describe};
 use crate::transport::tls::InternodeTls;
 use dodona_storage::EngineSettings;
+use dodona_storage::engine::restore::RestoreSettings;
 use dodona_types::schema::{Keyspace, Schema};
 use dodona_types::{TableId, Token};
 use std::collections::BTreeSet;
@@ -43,6 +45,10 @@ pub struct NodeSettings {
     pub stream_bytes_per_second: u64,
     /// What the node holds is repaired without anyone asking.
     pub automatic_repair: bool,
+    /// Snapshots before tables are truncated or dropped.
+    pub auto_snapshot: AutoSnapshot,
+    /// What is restored of archived commit logs.
+    pub restore: RestoreSettings,
     /// How connections between nodes are encrypted, if they are: all of a cluster's nodes alike.
     pub internode_tls: Option<Arc<InternodeTls>>,
 }
@@ -65,6 +71,8 @@ impl Default for NodeSettings {
             timeouts: Timeouts::default(),
             stream_bytes_per_second: 24 << 20,
             automatic_repair: true,
+            auto_snapshot: AutoSnapshot { enabled: true, ttl: None },
+            restore: RestoreSettings::default(),
             internode_tls: None,
         }
     }
@@ -115,6 +123,8 @@ pub struct Builtin {
     pub keyspaces: Vec<Keyspace>,
     /// Tables kept in memory alone: their content is made anew by each start.
     pub volatile: BTreeSet<TableId>,
+    /// Writes the statements that make a table again, for snapshots.
+    pub describe: Option<Describe>,
 }
 
 impl Builtin {

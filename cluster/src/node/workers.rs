@@ -5,6 +5,7 @@ use super::Node;
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
 use crate::metadata::MetadataLog;
+use crate::on_engine::on_engine;
 use crate::transport;
 use dodona_storage::{Engine, Maintained, StorageError};
 use std::net::SocketAddr;
@@ -15,6 +16,10 @@ use std::time::Duration;
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
 /// How often it is looked for batches that were not brought to their end (Cassandra's period).
 const BATCH_PERIOD: Duration = Duration::from_secs(10);
+/// How often it is looked for segments of the commit log to be archived.
+const ARCHIVE_PERIOD: Duration = Duration::from_secs(1);
+/// How often it is looked for snapshots whose time is over (Cassandra's period).
+const SNAPSHOT_PERIOD: Duration = Duration::from_secs(60);
 /// How often it is looked whom hints can be delivered to, and how long news may gather.
 const HINT_PERIOD: Duration = Duration::from_secs(10);
 const HINT_PAUSE: Duration = Duration::from_millis(500);
@@ -27,6 +32,9 @@ impl Node {
             self.env.tasks.spawn_local(Arc::clone(self).sync_log(period));
         }
         self.env.tasks.spawn_local(Arc::clone(self).tend_log());
+        if self.engine.settings().archive.is_on() {
+            self.env.tasks.spawn_local(Arc::clone(self).archive_log());
+        }
         self.env.tasks.spawn_local(Arc::clone(self).flush());
         for _ in 0..self.engine.settings().concurrent_compactors.max(1) {
             self.env.tasks.spawn_local(Arc::clone(self).compact());
@@ -39,6 +47,7 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
         self.env.tasks.spawn_local(Arc::clone(self).replay_batches());
         self.env.tasks.spawn_local(Arc::clone(&self.repairs).heal_when_damaged());
+        self.env.tasks.spawn_local(Arc::clone(self).clear_snapshots());
         if self.settings.automatic_repair {
             self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due());
         }
@@ -50,6 +59,7 @@ impl Node {
     async fn follow_metadata(self: Arc<Self>) {
         let mut version = self.metadata.watch();
         loop {
+            self.flush_dropped().await;
             match self.catch_up() {
                 Ok(()) if version.changed().await.is_err() => return,
                 Ok(()) => {}
@@ -75,6 +85,26 @@ impl Node {
         loop {
             self.engine.wait_for_log_upkeep().await;
             self.on_log(Engine::tend_log).await;
+        }
+    }
+
+    /// Archives segments as they end. What the archive does not take is kept, and tried again.
+    async fn archive_log(self: Arc<Self>) {
+        let mut waits = false;
+        loop {
+            match on_engine(self.env.tasks, &self.engine, Engine::archive_log).await {
+                Ok(_) if waits => {
+                    tracing::info!("segments of the commit log are archived again");
+                    waits = false;
+                }
+                Ok(_) => {}
+                Err(error) if waits => tracing::debug!(%error, "segments still wait to be archived"),
+                Err(error) => {
+                    tracing::error!(%error, "segments of the commit log wait to be archived; they are kept meanwhile");
+                    waits = true;
+                }
+            }
+            dodona_env::clock::sleep(ARCHIVE_PERIOD).await;
         }
     }
 
@@ -122,6 +152,20 @@ impl Node {
                 self.fail(&error.to_string());
                 None
             }
+        }
+    }
+
+    /// Removes snapshots whose time is over.
+    async fn clear_snapshots(self: Arc<Self>) {
+        loop {
+            let snapshots = self.snapshots.clone();
+            match self.env.tasks.blocking(move || snapshots.clear_expired()).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(cleared)) => tracing::info!(cleared, "snapshots whose time is over were removed"),
+                Ok(Err(error)) => tracing::warn!(%error, "snapshots whose time is over could not be removed"),
+                Err(error) => tracing::warn!(%error, "snapshots whose time is over could not be removed"),
+            }
+            dodona_env::clock::sleep(SNAPSHOT_PERIOD).await;
         }
     }
 

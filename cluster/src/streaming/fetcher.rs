@@ -1,5 +1,6 @@
 //! Reads ranges of tables from their replicas, chunk by chunk, and writes them here.
 
+use super::walk::Walk;
 use super::{Missing, Progress};
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
@@ -11,13 +12,11 @@ use crate::replica::{Replica, encode_read};
 use crate::ring::Member;
 use crate::transport::Peers;
 use dodona_env::Env;
-use dodona_storage::reconcile::{Answer, Assembly, MergedAnswers, position};
+use dodona_storage::reconcile::{Answer, Assembly, MergedAnswers};
 use dodona_storage::{Engine, StorageError};
-use dodona_types::read_command::{
-    ClusteringSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{PartitionRange, ReadCommand, ReadLimits};
 use dodona_types::schema::Table;
-use dodona_types::{MutationView, PartitionKey, TableId};
+use dodona_types::{MutationView, TableId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -155,12 +154,9 @@ impl Puller<'_> {
         range: &PartitionRange,
         taking: Taking<'_>,
     ) -> Result<(), ClusterError> {
-        let partitions = PartitionSelection::Range(range.clone());
-        let now = self.env.clock.wall_seconds();
-        let mut command = ReadCommand::everything(table.id, table.epoch, partitions, now);
-        let mut rest = range.clone();
+        let mut walk = Walk::new(table, range, self.env.clock.wall_seconds());
         loop {
-            let body = Body::Stream(encode_read(&command, CHUNK_BYTES));
+            let body = Body::Stream(encode_read(walk.command(), CHUNK_BYTES));
             let bytes = match self.peers.ask(peer, body, TIMEOUT).await? {
                 Body::Streamed(bytes) => bytes,
                 Body::Failed(reason) => return Err(ClusterError::Peer(format!("{peer}: {reason}"))),
@@ -169,30 +165,12 @@ impl Puller<'_> {
             let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
             match taking {
                 Taking::Mutations => self.apply(&answer).await?,
-                Taking::Paxos(tables) => self.learn(&command, &answer, tables).await?,
+                Taking::Paxos(tables) => self.learn(walk.command(), &answer, tables).await?,
             }
             self.progress.partitions.fetch_add(answer.parts.len() as u64, Relaxed);
             self.progress.bytes.fetch_add(bytes.len() as u64, Relaxed);
-            let last = answer.parts.last().map(|part| {
-                let key = PartitionKey::new(part.mutation.key.bytes.to_vec().into());
-                (key, part.covered.map(<[u8]>::to_vec))
-            });
-            match last {
-                // On in a partition that is too large for one answer.
-                Some((key, Some(covered))) => {
-                    command.clustering = position::behind(&command.clustering, &covered, false);
-                    rest.start = RangeBound::Key(key.clone(), false);
-                    command.partitions = PartitionSelection::Key(key);
-                }
-                Some((key, None)) if answer.stops => {
-                    rest.start = RangeBound::Key(key, false);
-                    command.partitions = PartitionSelection::Range(rest.clone());
-                }
-                _ if matches!(command.partitions, PartitionSelection::Key(_)) => {
-                    command.clustering = ClusteringSelection::all();
-                    command.partitions = PartitionSelection::Range(rest.clone());
-                }
-                _ => return Ok(()),
+            if !walk.advance(&answer) {
+                return Ok(());
             }
         }
     }

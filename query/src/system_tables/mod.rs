@@ -57,6 +57,7 @@ pub fn builtin() -> Builtin {
         }
         builtin.keyspaces.push(keyspace);
     }
+    builtin.describe = Some(crate::create_text::text_of_backup);
     builtin
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use dodona_cluster::node::NodeSettings;
+use dodona_cluster::snapshots::AutoSnapshot;
 use dodona_cluster::{ClusterError, Node};
 use dodona_query::outcome::SchemaEvent;
 use dodona_query::{CqlError, Parameters, Processor, Session, StatementResult, system_tables};
@@ -37,7 +38,9 @@ impl TestNode {
     pub(crate) fn start(directory: &Path) -> Self {
         let env = dodona_env::os::env(directory).unwrap();
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let settings = NodeSettings { cluster_name: "peer".into(), ..NodeSettings::default() };
+        // Nobody looks at what was dropped.
+        let auto_snapshot = AutoSnapshot::default();
+        let settings = NodeSettings { cluster_name: "peer".into(), auto_snapshot, ..NodeSettings::default() };
         let node = Node::start(env, settings, system_tables::builtin()).unwrap();
         Self { processor: Processor::new(node), session: Session::new(address(1)) }
     }

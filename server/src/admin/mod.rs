@@ -2,13 +2,14 @@
 //!
 //! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `cluster`, `gossip`,
 //! `ranges`, `endpoints`, `network`, `tablestats`, `compactionstats`, `snapshots`,
-//! `compactionthroughput`, `autocompaction`, `repairs`, `streamthroughput`; `POST` below
+//! `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `streamthroughput`; `POST` below
 //! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
-//! `clearsnapshot`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`,
+//! `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`,
 //! `streamthroughput`, `reloadssl`, `decommission`, `removenode`. Which tables are meant,
 //! and the rest, is in the query: see [`Target`].
 
 mod cluster;
+mod imports;
 mod membership;
 mod operations;
 mod ownership;
@@ -86,6 +87,8 @@ fn api() -> Router<Arc<Shared>> {
         .route("/snapshots", get(snapshots::list))
         .route("/snapshot", post(snapshots::take))
         .route("/clearsnapshot", post(snapshots::clear))
+        .route("/import", post(imports::import))
+        .route("/backup", get(snapshots::backup).post(snapshots::set_backup))
 }
 
 struct Operators(Box<dyn Listener>);
@@ -120,6 +123,14 @@ struct Target {
     key: Option<String>,
     /// The name of a snapshot.
     tag: Option<String>,
+    /// Keyspaces, or tables with theirs, set apart by commas.
+    list: Option<String>,
+    /// A snapshot is of files alone.
+    skip_flush: Option<bool>,
+    /// Seconds that a snapshot is kept.
+    ttl_seconds: Option<u64>,
+    /// Only snapshots from before: milliseconds since the epoch.
+    before_millis: Option<i64>,
     /// The first and the last token of a range.
     start_token: Option<i64>,
     end_token: Option<i64>,

@@ -6,6 +6,7 @@ use super::step::{End, Query};
 use super::world::{JOURNAL, PARTITIONS, Stop, World};
 use dodona_env::Random;
 use dodona_storage::StorageError;
+use dodona_storage::engine::snapshot::SnapshotRequest;
 
 impl World {
     /// Compares a read with the model.
@@ -56,7 +57,14 @@ impl World {
     pub fn snapshot(&mut self) -> Result<(), Stop> {
         self.snapshots += 1;
         let name = format!("s{}", self.snapshots);
-        let taken = self.engine()?.snapshot(self.table(), &name, "2026-01-01T00:00:00Z", "");
+        let request = SnapshotRequest {
+            name: &name,
+            created_at: "2026-01-01T00:00:00Z",
+            expires_at: None,
+            schema: "",
+            skip_flush: false,
+        };
+        let taken = self.engine()?.snapshot(self.table(), request);
         if let Some(files) = self.take("a snapshot", taken)? {
             self.promise_flushed();
             let count = self.engine()?.files(self.table()).map_or(0, |files| files.len());

@@ -49,6 +49,7 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
         id: table,
         name: "sim.t".into(),
         columns: Vec::new(),
+        dropped_columns: Vec::new(),
         gc_grace_seconds: setup.gc_grace_seconds,
         writer: WriterOptions {
             compression: if setup.compressed { Compression::Lz4 } else { Compression::None },
@@ -72,5 +73,6 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
         },
         flush_period: None,
         volatile: false,
+        incremental_backups: true,
     }
 }

@@ -8,6 +8,7 @@ use super::tables::settings_of;
 use crate::disk::SimDisk;
 use crate::net::NoNet;
 use crate::trace::Trace;
+use dodona_env::program::NoPrograms;
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
 use dodona_storage::{Compaction, Engine, EngineSettings, StorageError, SyncMode};
 use dodona_types::read_command::PartitionSelection;
@@ -141,6 +142,7 @@ impl World {
             random: self.random.split(&format!("life {}", self.lives)),
             disk: Arc::new(self.life_disk.clone()),
             net: Arc::new(NoNet),
+            programs: Arc::new(NoPrograms),
             tasks: Tasks::inline(),
             mutants: self.mutants.clone(),
         };
@@ -157,6 +159,7 @@ impl World {
             compaction_bytes_per_second: 0,
             concurrent_compactors: 1,
             step_bytes: 300,
+            ..EngineSettings::default()
         };
         let journal = TableSetup {
             strategy: StrategyKind::SizeTiered,

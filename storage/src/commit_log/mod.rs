@@ -7,9 +7,10 @@
 //! call is shared by all writes of a turn, and of a sync by all that wait for it.
 //!
 //! Segments are files made ahead of time, so that no write waits for the disk to find room. They
-//! are used again once every table has flushed what they hold. At the start [`reader`] walks them in
+//! are used again once every table has flushed what they hold, and the [`archive`] has them if there is one. At the start [`reader`] walks them in
 //! order.
 
+pub mod archive;
 pub mod format;
 pub mod reader;
 mod segment;

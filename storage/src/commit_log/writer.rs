@@ -1,11 +1,14 @@
 //! Appends to the commit log.
 
+mod ended;
+
+use super::archive::Archive;
 use super::format::{self, RecordKind};
 use super::reader::Replayed;
 use super::segment::{Active, SegmentFiles};
 use super::{DIRECTORY, segment_path};
 use crate::error::{IoContext, Result, StorageError};
-use crate::settings::SyncMode;
+use crate::settings::{ArchiveSettings, SyncMode};
 use dodona_env::disk::DiskWriter;
 use dodona_env::{Disk, Env};
 use parking_lot::Mutex;
@@ -27,6 +30,7 @@ pub struct CommitLog {
     segment_bytes: u64,
     buffer: Mutex<Buffer>,
     segments: SegmentFiles,
+    archive: Archive,
     file: Mutex<Files>,
     /// Told when a segment has ended, or has no file to follow it.
     upkeep: Notify,
@@ -69,6 +73,8 @@ struct Extent {
     /// The position behind the last record.
     end: u64,
     is_allocated: bool,
+    /// No table needs it: it waits to be archived.
+    is_spent: bool,
 }
 
 #[derive(Default)]
@@ -80,10 +86,20 @@ struct Waiting {
 impl CommitLog {
     /// Opens the log to go on at `end`, behind what [`super::reader::replay`] found.
     #[must_use]
-    pub fn open(env: Env, mode: SyncMode, segment_bytes: u64, replayed: &Replayed, end: u64) -> Self {
+    pub fn open(
+        env: Env,
+        (mode, segment_bytes): (SyncMode, u64),
+        archive: ArchiveSettings,
+        replayed: &Replayed,
+        end: u64,
+    ) -> Self {
         let segments = replayed.segments.iter().map(|segment| {
-            let extent =
-                Extent { sequence: segment.sequence, end: segment.end_position, is_allocated: false };
+            let extent = Extent {
+                sequence: segment.sequence,
+                end: segment.end_position,
+                is_allocated: false,
+                is_spent: false,
+            };
             (segment.base_position, extent)
         });
         let files = Files {
@@ -98,6 +114,7 @@ impl CommitLog {
             segment_bytes,
             buffer: Mutex::new(Buffer { bytes: Vec::new(), start: end, failed: None }),
             segments: SegmentFiles::new(env.clone(), segment_bytes, replayed.next_sequence.max(1)),
+            archive: Archive::new(env.clone(), archive),
             file: Mutex::new(files),
             upkeep: Notify::new(),
             written: AtomicU64::new(end),
@@ -352,7 +369,13 @@ impl CommitLog {
         if files.active.is_none() {
             let active = self.segments.begin(start, files.last_sequence)?;
             files.last_sequence = active.sequence;
-            let extent = Extent { sequence: active.sequence, end: start, is_allocated: active.is_allocated };
+            let extent = Extent {
+                sequence: active.sequence,
+                end: start,
+                // A file that a command may have linked is not written over.
+                is_allocated: active.is_allocated && !self.archive.may_share_files(),
+                is_spent: false,
+            };
             files.segments.insert(start, extent);
             files.active = Some(active);
         }
@@ -399,39 +422,6 @@ impl CommitLog {
         });
         drop(buffer);
         self.write()
-    }
-
-    /// Bytes of the records in all segments.
-    #[must_use]
-    pub fn total_bytes(&self) -> u64 {
-        self.file.lock().segments.iter().map(|(base, extent)| extent.end - base).sum()
-    }
-
-    /// Gives up the segments that hold nothing from `position` on. Returns how many went.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn discard_below(&self, position: u64) -> Result<usize> {
-        let mut obsolete = Vec::new();
-        let oldest = {
-            let mut files = self.file.lock();
-            let active = files.active.as_ref().map(|active| active.base);
-            files.segments.retain(|base, extent| {
-                let is_needed = extent.end > position || Some(*base) == active;
-                if !is_needed {
-                    obsolete.push(*extent);
-                }
-                is_needed
-            });
-            files.segments.keys().next().copied()
-        };
-        for extent in &obsolete {
-            self.segments.retire(extent.sequence, extent.is_allocated)?;
-        }
-        if let Some(oldest) = oldest {
-            self.lost.lock().retain(|lost| lost.end > oldest);
-        }
-        Ok(obsolete.len())
     }
 
     /// The position from which on something may not be on disk.

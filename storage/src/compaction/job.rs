@@ -3,6 +3,7 @@
 use super::Split;
 use super::shadow::Shadow;
 use crate::error::Result;
+use crate::mapping::Mapping;
 use crate::purge::Purge;
 use crate::scan::{Merged, MergedScan};
 use crate::sstable::statistics::{Statistics, StoredColumn};
@@ -41,6 +42,8 @@ pub struct MergeJob {
     purge: PurgeRule,
     /// Deletions of other files that take effect on what is written.
     shadow: Option<Shadow>,
+    /// What the scan gives has columns of elsewhere.
+    mapping: Option<Mapping>,
     /// Partitions elsewhere are left out.
     keep: Option<Arc<[TokenRange]>>,
     writer: Option<SstableWriter>,
@@ -67,6 +70,7 @@ impl MergeJob {
             output,
             purge,
             shadow: None,
+            mapping: None,
             keep: None,
             writer: None,
             finished: Vec::new(),
@@ -84,6 +88,13 @@ impl MergeJob {
     #[must_use]
     pub fn with_shadow(mut self, shadow: Option<Shadow>) -> Self {
         self.shadow = shadow;
+        self
+    }
+
+    /// Makes columns of elsewhere the table's. What is shadowed is not mapped.
+    #[must_use]
+    pub fn mapped(mut self, mapping: Mapping) -> Self {
+        self.mapping = Some(mapping);
         self
     }
 
@@ -175,9 +186,12 @@ impl MergeJob {
         self.row.clear();
         if let Some(row) = self.scan.static_row() {
             self.spare.clear();
-            let (left, row) = match &mut self.shadow {
-                None => (true, row),
-                Some(shadow) => (shadow.static_row(row, &mut self.spare)?, self.spare.as_slice()),
+            let (left, row) = match (&mut self.shadow, &self.mapping) {
+                (None, None) => (true, row),
+                (Some(shadow), _) => (shadow.static_row(row, &mut self.spare)?, self.spare.as_slice()),
+                (None, Some(mapping)) => {
+                    (mapping.row(&RowView::parse(row)?, &mut self.spare)?, self.spare.as_slice())
+                }
             };
             if left && purge.row(&RowView::parse(row)?, &mut self.row)? {
                 writer.begin()?.static_row(&self.row)?;
@@ -215,10 +229,13 @@ impl MergeJob {
                 Some(Merged::Row(clustering, row)) => {
                     self.row.clear();
                     self.spare.clear();
-                    let (left, row) = match &mut self.shadow {
-                        None => (true, row),
-                        Some(shadow) => {
+                    let (left, row) = match (&mut self.shadow, &self.mapping) {
+                        (None, None) => (true, row),
+                        (Some(shadow), _) => {
                             (shadow.row(clustering, row, &mut self.spare)?, self.spare.as_slice())
+                        }
+                        (None, Some(mapping)) => {
+                            (mapping.row(&RowView::parse(row)?, &mut self.spare)?, self.spare.as_slice())
                         }
                     };
                     if left && purge.row(&RowView::parse(row)?, &mut self.row)? {

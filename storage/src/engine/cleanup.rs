@@ -4,9 +4,9 @@ use super::Engine;
 use super::compact::Extra;
 use crate::compaction::Choice;
 use crate::error::Result;
-use crate::sstable::SstableId;
 use crate::sstable::cursor::SstableSource;
 use crate::sstable::reader::Access;
+use crate::sstable::{Sstable, SstableId};
 use crate::table::{Pause, TableStore};
 use dodona_types::read_command::RangeBound;
 use dodona_types::token::TokenRange;
@@ -67,30 +67,47 @@ impl Engine {
         Ok(cleaned)
     }
 
-    /// True if a file has a partition between these ranges.
+    /// True if a file of the table has a partition between these ranges.
     fn has_others(&self, store: &TableStore, file: SstableId, keep: &[TokenRange]) -> Result<bool> {
         let view = store.view.load_full();
-        let Some(sstable) = view.sstables.iter().find(|sstable| sstable.id() == file) else {
-            return Ok(false);
-        };
-        let mut source = SstableSource::new(Arc::clone(sstable), Access::Uncached);
-        let mut begins_in = |start: RangeBound, end: Token| -> Result<bool> {
-            source.seek(&start)?;
-            Ok(source.key().is_some_and(|key| key.token <= end))
-        };
-        for (before, behind) in keep.iter().zip(keep.iter().cycle().skip(1)) {
-            let (start, end) = (before.end, behind.start);
-            let behind_start = RangeBound::Token(start, false);
-            let found = if start <= end {
-                begins_in(behind_start, end)?
-            } else {
-                begins_in(behind_start, Token::MAX)? || begins_in(RangeBound::Unbounded, end)?
-            };
-            if found {
-                return Ok(true);
-            }
+        match view.sstables.iter().find(|sstable| sstable.id() == file) {
+            Some(sstable) => holds_others(sstable, keep),
+            None => Ok(false),
         }
-        Ok(false)
+    }
+}
+
+/// True if a file has a partition between these ranges.
+fn holds_others(sstable: &Arc<Sstable>, keep: &[TokenRange]) -> Result<bool> {
+    let mut source = SstableSource::new(Arc::clone(sstable), Access::Uncached);
+    let mut begins_in = |start: RangeBound, end: Token| -> Result<bool> {
+        source.seek(&start)?;
+        Ok(source.key().is_some_and(|key| key.token <= end))
+    };
+    for (before, behind) in keep.iter().zip(keep.iter().cycle().skip(1)) {
+        let (start, end) = (before.end, behind.start);
+        let behind_start = RangeBound::Token(start, false);
+        let found = if start <= end {
+            begins_in(behind_start, end)?
+        } else {
+            begins_in(behind_start, Token::MAX)? || begins_in(RangeBound::Unbounded, end)?
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// True if all partitions of a file lie in these ranges, which are as [`Engine::clean_up`] has them.
+///
+/// # Errors
+/// The file could not be read.
+pub(super) fn lies_within(sstable: &Arc<Sstable>, ranges: &[TokenRange]) -> Result<bool> {
+    match share_of(ranges, sstable.statistics().tokens()) {
+        Share::All => Ok(true),
+        Share::None => Ok(false),
+        Share::Some => Ok(!holds_others(sstable, ranges)?),
     }
 }
 

@@ -185,7 +185,7 @@ impl Engine {
     }
 
     /// True if there is space for so many bytes beside what other compactions still write.
-    fn has_space_for(&self, bytes: u64) -> bool {
+    pub(super) fn has_space_for(&self, bytes: u64) -> bool {
         let others: u64 = self
             .compactions
             .running()
@@ -257,9 +257,10 @@ impl Engine {
             source.seek(&RangeBound::Unbounded)?;
             sources.push(source);
         }
-        // Together: every output has those of all inputs, and would double them each time.
-        let intervals =
-            union_of(inputs.iter().flat_map(|sstable| sstable.statistics().log_intervals.clone()).collect());
+        // Together: every output has those of all inputs, and would double them each time. Intervals of
+        // another node's log say nothing here.
+        let own = inputs.iter().map(|sstable| sstable.statistics()).filter(|of| of.writer == self.host);
+        let intervals = union_of(own.flat_map(|of| of.log_intervals.clone()).collect());
         let output = self.job_output(store, choice.split, intervals);
         let purge = self.purge_rule(store, inputs);
         Ok(MergeJob::new(self.env.clone(), MergedScan::new(sources), output, purge))

@@ -16,6 +16,10 @@ use dodona_types::TableId;
 use dodona_types::read_command::RangeBound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// How long a flush waits for another one of the same table, at a time.
+const TURN: Duration = Duration::from_millis(2);
 
 impl Engine {
     /// The table whose memtable should be flushed next.
@@ -59,10 +63,17 @@ impl Engine {
             return Ok(());
         }
         self.switch_memtable(&store);
-        while let Some(memtable) = store.view.load().flushing.last().cloned() {
-            if !self.flush_memtable(&store, &memtable)? {
+        let full = store.view.load().flushing.clone();
+        let is_left = |memtable: &Arc<Memtable>| full.iter().any(|full| Arc::ptr_eq(full, memtable));
+        while let Some(memtable) = store.view.load().flushing.last().cloned().filter(is_left) {
+            if self.flush_memtable(&store, &memtable)? {
+                continue;
+            }
+            // Another thread is at it: whoever asked counts on what it writes.
+            if !self.env.tasks.can_wait() {
                 break;
             }
+            self.env.tasks.pause_blocking_work(TURN);
         }
         self.discard_log()
     }
@@ -141,6 +152,7 @@ impl Engine {
         } else {
             covered
         });
+        self.back_up(store, &edit.added)?;
         self.publish(store, &edit)?;
         let bytes: u64 = opened.iter().map(|sstable| sstable.file_bytes()).sum();
         store.note_flush(bytes);
@@ -187,6 +199,7 @@ impl Engine {
         let committed = self.manifest.lock().commit(edit);
         if matches!(committed, Err(StorageError::NoSpace)) {
             self.discard_files(store, &edit.added);
+            self.discard_backups(store, &edit.added);
         }
         committed
     }
@@ -202,7 +215,7 @@ impl Engine {
     }
 
     /// Removes segments of the commit log that no memtable needs.
-    fn discard_log(&self) -> Result<()> {
+    pub(super) fn discard_log(&self) -> Result<()> {
         let needed = {
             let _alone = self.switch.write();
             let end = self.log.end();

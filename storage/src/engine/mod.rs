@@ -5,6 +5,7 @@
 //! the log. Flushes and compactions build new files and publish them: manifest first, view second.
 
 use crate::commit_log::CommitLog;
+use crate::commit_log::archive::Schemas;
 use crate::compaction::progress::Progress;
 use crate::compaction::throttle::Throttle;
 use crate::error::{Result, StorageError};
@@ -26,19 +27,26 @@ use dodona_types::{MutationView, RowVisitor, TableId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+pub mod backup;
 pub mod cleanup;
 pub mod compact;
 pub mod flush;
 mod heal;
+pub mod import;
+#[cfg(test)]
+mod import_tests;
 pub mod maintain;
 pub mod operations;
 #[cfg(test)]
 pub(crate) mod operations_tests;
 pub mod recovery;
+pub mod restore;
+#[cfg(test)]
+mod restore_tests;
 pub mod scrub;
 pub mod snapshot;
 pub mod statistics;
@@ -71,6 +79,10 @@ pub struct Engine {
     pub(crate) files_changed: Notify,
     pub(crate) compactions: Arc<Progress>,
     pub(crate) throttle: Throttle,
+    /// New files are linked into `backups` as well.
+    pub(crate) backs_up: AtomicBool,
+    /// The tables that this life's log may write of.
+    pub(crate) schemas: Mutex<Schemas>,
     /// The table whose turn it is to be compacted.
     pub(crate) next_table: AtomicUsize,
     pub(crate) _lock: recovery::DirectoryLock,
@@ -91,6 +103,7 @@ impl Engine {
     /// The operating system's.
     pub fn put_table(&self, settings: TableSettings) -> Result<()> {
         let _guard = self.tables_change.lock();
+        self.schemas.lock().add(&settings);
         if let Some(store) = self.tables.load().get(&settings.id) {
             store.settings.store(Arc::new(settings));
             return Ok(());
@@ -177,6 +190,11 @@ impl Engine {
         }
         store.update(|view| view.active = Arc::new(memtable));
         Ok(())
+    }
+
+    /// True if a memtable is to be flushed for its room.
+    pub(crate) fn memtables_are_full(&self) -> bool {
+        self.memtable_bytes.load(Relaxed).max(0).cast_unsigned() > self.settings.memtable_bytes
     }
 
     /// True if writes must wait for memtables to be flushed.
@@ -328,6 +346,33 @@ impl Engine {
     /// The disk is full or has failed.
     pub fn tend_log(&self) -> Result<()> {
         self.log.tend()
+    }
+
+    /// Archives segments of the commit log that have ended, and frees those that nobody needs. Returns how
+    /// many.
+    ///
+    /// # Errors
+    /// The archive does not take one: it is kept until it does.
+    pub fn archive_log(&self) -> Result<usize> {
+        let schemas = self.schemas.lock().clone();
+        let archived = self.log.archive(&schemas)?;
+        if archived > 0 {
+            self.discard_log()?;
+        }
+        Ok(archived)
+    }
+
+    /// As [`Self::archive_log`], of the present segment as well.
+    ///
+    /// # Errors
+    /// As [`Self::archive_log`].
+    pub fn archive_whole_log(&self) -> Result<usize> {
+        if !self.settings.archive.is_on() {
+            return Ok(0);
+        }
+        self.log.sync()?;
+        self.log.end_segment()?;
+        self.archive_log()
     }
 
     /// The engine's settings.

@@ -1,6 +1,8 @@
-//! Scrub, garbage collection and major compactions on the real disk.
+//! Snapshots, backups, scrub, garbage collection and major compactions on the real disk.
 
-use crate::engine_tests::{Model, Step, TABLE, apply, check, open, read_file, write_file};
+use super::snapshot::SnapshotRequest;
+use crate::TableSettings;
+use crate::engine_tests::{Model, Step, TABLE, apply, check, open, read_file, settings, write_file};
 use proptest::prelude::*;
 
 fn put(row: u8, timestamp: i64) -> Step {
@@ -126,7 +128,7 @@ fn a_compaction_that_is_stopped_leaves_nothing_behind() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test looks into a data directory")]
-fn count(directory: &std::path::Path) -> usize {
+pub(super) fn count(directory: &std::path::Path) -> usize {
     std::fs::read_dir(directory).unwrap().count()
 }
 
@@ -156,17 +158,65 @@ fn a_snapshot_has_its_manifest_and_schema_and_goes_as_a_whole() {
     let engine = open(directory.path());
     let mut model = Model::default();
     apply(&engine, &mut model, &put(1, 5));
-    assert_eq!(engine.snapshot(TABLE, "one", "2026-01-01T00:00:00Z", "CREATE TABLE").unwrap(), 1);
-    let again = engine.snapshot(TABLE, "one", "", "").unwrap_err();
+    let one = request("one");
+    assert_eq!(engine.snapshot(TABLE, one).unwrap(), 1);
+    let again = engine.snapshot(TABLE, one).unwrap_err();
     assert_eq!(again.to_string(), "Snapshot one already exists.");
     let [snapshot] = engine.snapshots().unwrap().try_into().unwrap();
-    assert_eq!((snapshot.name.as_str(), snapshot.created_at.as_str()), ("one", "2026-01-01T00:00:00Z"));
+    assert_eq!((snapshot.name.as_str(), snapshot.created_at.as_str()), ("one", "2026-01-01T00:00:00.000Z"));
     assert_eq!((snapshot.table, snapshot.own_bytes), (TABLE, 0));
     engine.truncate(TABLE).unwrap();
     assert_eq!(engine.snapshots().unwrap()[0].own_bytes, snapshot.bytes, "the table has the file no more");
-    assert_eq!(engine.clear_snapshots(Some("other"), None).unwrap(), 0);
-    assert_eq!(engine.clear_snapshots(Some("one"), Some(&[TABLE])).unwrap(), 1);
+    assert_eq!(engine.clear_snapshots(|snapshot| snapshot.name == "other").unwrap(), 0);
+    assert_eq!(engine.clear_snapshots(|snapshot| snapshot.name == "one").unwrap(), 1);
     assert_eq!(engine.snapshots().unwrap(), []);
+}
+
+fn request(name: &str) -> SnapshotRequest<'_> {
+    let created_at = "2026-01-01T00:00:00.000Z";
+    SnapshotRequest { name, created_at, expires_at: None, schema: "CREATE TABLE", skip_flush: false }
+}
+
+#[test]
+fn a_snapshot_leaves_memory_out_if_that_is_wanted_and_goes_when_its_time_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut model = Model::default();
+    apply(&engine, &mut model, &put(1, 5));
+    let skip = SnapshotRequest { skip_flush: true, ..request("files") };
+    assert_eq!(engine.snapshot(TABLE, skip).unwrap(), 0);
+    let end = "2026-01-02T00:00:00.000Z";
+    let short = SnapshotRequest { expires_at: Some(end), ..request("short") };
+    assert_eq!(engine.snapshot(TABLE, short).unwrap(), 1);
+    assert_eq!(engine.clear_expired_snapshots("2026-01-01T23:59:59.999Z").unwrap(), 0);
+    assert_eq!(engine.clear_expired_snapshots(end).unwrap(), 1);
+    let left: Vec<String> = engine.snapshots().unwrap().into_iter().map(|snapshot| snapshot.name).collect();
+    assert_eq!(left, ["files"]);
+}
+
+#[test]
+fn what_a_flush_writes_is_backed_up_and_what_a_compaction_writes_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut model = Model::default();
+    let backups = directory.path().join(format!("backups/{TABLE}"));
+    apply(&engine, &mut model, &put(1, 5));
+    engine.flush(TABLE).unwrap();
+    assert!(!backups.exists(), "backups are off");
+    engine.set_backs_up(true);
+    for timestamp in [6, 7] {
+        apply(&engine, &mut model, &put(1, timestamp));
+        engine.flush(TABLE).unwrap();
+    }
+    assert_eq!(count(&backups), 2);
+    engine.compact_all(TABLE, None).unwrap();
+    engine.maintain_memtables().unwrap();
+    assert_eq!((count(&backups), engine.files(TABLE).unwrap().len()), (2, 1));
+    engine.put_table(TableSettings { incremental_backups: false, ..settings() }).unwrap();
+    apply(&engine, &mut model, &put(1, 8));
+    engine.flush(TABLE).unwrap();
+    assert_eq!(count(&backups), 2, "the table wants none");
+    check(&engine, &model);
 }
 
 /// Writers, flushes, several compactors, readers and operations at once, on real threads: nothing

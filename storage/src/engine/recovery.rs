@@ -1,6 +1,7 @@
 //! The start: opens the data directory and replays the commit log. The only place that does.
 
 use super::{Engine, FIRST_SHARD_BITS, Tables};
+use crate::commit_log::archive::Schemas;
 use crate::commit_log::writer::prepare_directory;
 use crate::commit_log::{self, CommitLog};
 use crate::compaction::throttle::Throttle;
@@ -16,7 +17,7 @@ use dodona_env::Env;
 use dodona_types::{MutationView, TableId};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -101,8 +102,12 @@ impl Engine {
             manifest.state().values().filter_map(|files| files.covered.last()).map(|range| range.end).max();
         let replayed = memtable_bytes.1;
         let end = replayed.end_position.max(covered_end.unwrap_or(0));
-        let log = CommitLog::open(env.clone(), settings.sync_mode, settings.segment_bytes, &replayed, end);
+        let mode = (settings.sync_mode, settings.segment_bytes);
+        let log = CommitLog::open(env.clone(), mode, settings.archive.clone(), &replayed, end);
+        let mut schemas = Schemas::default();
+        stores.values().for_each(|store: &Arc<TableStore>| schemas.add(&store.settings.load()));
         let throttle = Throttle::new(settings.compaction_bytes_per_second);
+        let backs_up = AtomicBool::new(settings.incremental_backups);
         let engine = Self {
             env,
             settings,
@@ -120,6 +125,8 @@ impl Engine {
             files_changed: Notify::new(),
             compactions: Arc::default(),
             throttle,
+            backs_up,
+            schemas: Mutex::new(schemas),
             next_table: AtomicUsize::new(0),
             _lock: lock,
         };

@@ -127,7 +127,9 @@ impl Engine {
         let settings = store.settings.load_full();
         let id = SstableId(self.env.random.uuid_v7(self.env.clock.wall_micros()));
         let mut statistics = Statistics::new(settings.id, settings.columns.clone(), self.host);
-        statistics.log_intervals.clone_from(&sstable.statistics().log_intervals);
+        if sstable.statistics().writer == self.host {
+            statistics.log_intervals.clone_from(&sstable.statistics().log_intervals);
+        }
         statistics.covered_tokens = sstable.statistics().covered_tokens;
         let disk = Arc::clone(&self.env.disk);
         let mut writer =

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 const DIRECTORY: &str = "snapshots";
 
-/// `manifest.json` of a snapshot (Cassandra `SnapshotManifest`).
+/// `manifest.json` of a snapshot (Cassandra `SnapshotManifest`, and the table's name).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotManifest {
     /// The names of the files.
@@ -20,6 +20,24 @@ pub struct SnapshotManifest {
     pub expires_at: Option<String>,
     /// It goes at the next start.
     pub ephemeral: bool,
+    /// Keyspace and name of the table, which may be gone by the time someone looks.
+    #[serde(default)]
+    pub table: String,
+}
+
+/// A snapshot to be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotRequest<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Now, in ISO 8601, in UTC to the millisecond: texts of such times are in their order.
+    pub created_at: &'a str,
+    /// When it is to go, likewise.
+    pub expires_at: Option<&'a str>,
+    /// The statements that make the table again.
+    pub schema: &'a str,
+    /// What is in memory alone is left out.
+    pub skip_flush: bool,
 }
 
 /// A snapshot of a table.
@@ -29,6 +47,10 @@ pub struct Snapshot {
     pub name: String,
     /// The table.
     pub table: TableId,
+    /// Keyspace and name of the table, if the snapshot says so.
+    pub table_name: String,
+    /// When it is to go, in ISO 8601, if ever.
+    pub expires_at: Option<String>,
     /// When it was taken, in ISO 8601; empty if that was not finished.
     pub created_at: String,
     /// Bytes of its files.
@@ -42,24 +64,42 @@ fn directory_of(name: &str, table: TableId) -> String {
 }
 
 impl Engine {
-    /// Flushes a table and links its files into `snapshots/NAME/TABLE`, with `manifest.json` and
-    /// `schema.cql`, the statement that makes the table. `created_at` is ISO 8601. Returns the
-    /// number of files.
+    /// Checks that tables have no snapshot of a name yet.
+    ///
+    /// # Errors
+    /// One has; the operating system's.
+    pub fn check_snapshot_name(&self, tables: &[TableId], name: &str) -> Result<()> {
+        for table in tables {
+            if !self.names_in(&directory_of(name, *table))?.is_empty() {
+                return Err(StorageError::Refused(format!("Snapshot {name} already exists.")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Flushes a table, unless that is to be left out, and links its files into
+    /// `snapshots/NAME/TABLE`, with `manifest.json` and `schema.cql`. Returns the number of files.
     ///
     /// # Errors
     /// The snapshot exists; the operating system's.
-    pub fn snapshot(&self, table: TableId, name: &str, created_at: &str, schema: &str) -> Result<usize> {
+    pub fn snapshot(&self, table: TableId, request: SnapshotRequest<'_>) -> Result<usize> {
+        let SnapshotRequest { name, created_at, expires_at, schema, skip_flush } = request;
+        self.check_snapshot_name(&[table], name)?;
         let directory = directory_of(name, table);
-        if !self.names_in(&directory)?.is_empty() {
-            return Err(StorageError::Refused(format!("Snapshot {name} already exists.")));
+        if !skip_flush {
+            self.flush(table)?;
         }
-        self.flush(table)?;
         // The view keeps its files from being removed until they are linked.
-        let view = self.store(table)?.view.load_full();
+        let store = self.store(table)?;
+        let view = store.view.load_full();
         let disk = &self.env.disk;
         disk.create_dir_all(&directory).during("creating", &directory)?;
-        let mut manifest =
-            SnapshotManifest { created_at: created_at.to_owned(), ..SnapshotManifest::default() };
+        let mut manifest = SnapshotManifest {
+            created_at: created_at.to_owned(),
+            expires_at: expires_at.map(str::to_owned),
+            table: store.settings.load().name.clone(),
+            ..SnapshotManifest::default()
+        };
         for sstable in &view.sstables {
             let file = format!("{}.sst", sstable.id().0);
             let link = format!("{directory}/{file}");
@@ -76,7 +116,7 @@ impl Engine {
         Ok(view.sstables.len())
     }
 
-    fn names_in(&self, directory: &str) -> Result<Vec<String>> {
+    pub(super) fn names_in(&self, directory: &str) -> Result<Vec<String>> {
         match self.env.disk.list(directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             names => names.during("listing", directory),
@@ -106,8 +146,15 @@ impl Engine {
             self.files(table).unwrap_or_default().into_iter().map(|(path, _)| path).collect();
         let manifest = self.env.disk.read(&format!("{directory}/manifest.json")).unwrap_or_default();
         let manifest: SnapshotManifest = serde_json::from_slice(&manifest).unwrap_or_default();
-        let (name, created_at) = (name.to_owned(), manifest.created_at);
-        let mut snapshot = Snapshot { name, table, created_at, bytes: 0, own_bytes: 0 };
+        let mut snapshot = Snapshot {
+            name: name.to_owned(),
+            table,
+            table_name: manifest.table,
+            expires_at: manifest.expires_at,
+            created_at: manifest.created_at,
+            bytes: 0,
+            own_bytes: 0,
+        };
         for file in self.names_in(&directory)?.iter().filter(|file| file.ends_with(".sst")) {
             let path = format!("{directory}/{file}");
             let bytes = self.env.disk.open(&path).and_then(|file| file.len()).during("opening", &path)?;
@@ -119,18 +166,21 @@ impl Engine {
         Ok(snapshot)
     }
 
-    /// Removes snapshots: of one name or all, of some tables or all. Returns how many tables' went.
+    /// Removes snapshots that expired before `now`, in ISO 8601. Returns how many tables' went.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn clear_snapshots(&self, name: Option<&str>, tables: Option<&[TableId]>) -> Result<usize> {
+    pub fn clear_expired_snapshots(&self, now: &str) -> Result<usize> {
+        self.clear_snapshots(|snapshot| snapshot.expires_at.as_deref().is_some_and(|end| end <= now))
+    }
+
+    /// Removes the snapshots that are meant. Returns how many tables' went.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn clear_snapshots(&self, is_meant: impl Fn(&Snapshot) -> bool) -> Result<usize> {
         let mut cleared = 0;
-        for snapshot in self.snapshots()? {
-            let is_meant = name.is_none_or(|name| snapshot.name == name)
-                && tables.is_none_or(|tables| tables.contains(&snapshot.table));
-            if !is_meant {
-                continue;
-            }
+        for snapshot in self.snapshots()?.into_iter().filter(is_meant) {
             let directory = directory_of(&snapshot.name, snapshot.table);
             self.env.disk.remove_dir_all(&directory).during("removing", &directory)?;
             let above = format!("{DIRECTORY}/{}", snapshot.name);

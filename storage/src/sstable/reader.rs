@@ -58,7 +58,27 @@ impl Sstable {
         table: TableId,
         id: SstableId,
     ) -> Result<Self> {
-        let (mut sstable, footer_at, footer) = Self::bare(disk, cache, table, id)?;
+        let path = path_of(table, id);
+        let sstable = Self::open_elsewhere(disk, mutants, cache, &path, id)?;
+        if sstable.statistics.table != table {
+            return Err(corrupt(&path, sstable.top_index_offset, "the file belongs to another table"));
+        }
+        Ok(sstable)
+    }
+
+    /// As [`Self::open`], of a file that lies anywhere and belongs to whatever table.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_elsewhere(
+        disk: &dyn Disk,
+        mutants: &Mutants,
+        cache: &Arc<BlockCache>,
+        path: &str,
+        id: SstableId,
+    ) -> Result<Self> {
+        let nobody = TableId(uuid::Uuid::nil());
+        let (mut sstable, footer_at, footer) = Self::bare(disk, cache, path.to_owned(), nobody, id)?;
         let footer = Footer::decode(&sstable.path, id.0, footer_at, &footer)?;
         sstable.top_index_offset = footer.top_index.offset;
         sstable.mutants = mutants.clone();
@@ -67,13 +87,6 @@ impl Sstable {
         sstable.statistics = serde_json::from_slice(&statistics)
             .map_err(|error| corrupt(&sstable.path, footer.statistics.offset, error.to_string()))?;
         sstable.top_index = sstable.decoded(footer.top_index, parse_top_index)?;
-        if sstable.statistics.table != table {
-            return Err(corrupt(
-                &sstable.path,
-                footer.statistics.offset,
-                "the file belongs to another table",
-            ));
-        }
         Ok(sstable)
     }
 
@@ -88,7 +101,7 @@ impl Sstable {
         table: TableId,
         id: SstableId,
     ) -> Result<(Self, Vec<BlockHandle>)> {
-        let (sstable, footer_at, footer) = Self::bare(disk, cache, table, id)?;
+        let (sstable, footer_at, footer) = Self::bare(disk, cache, path_of(table, id), table, id)?;
         let footer = Footer::decode(&sstable.path, id.0, footer_at, &footer);
         let known = footer.map_or_else(|_| Vec::new(), |it| vec![it.top_index, it.filter, it.statistics]);
         Ok((sstable, known))
@@ -99,10 +112,10 @@ impl Sstable {
     fn bare(
         disk: &dyn Disk,
         cache: &Arc<BlockCache>,
+        path: String,
         table: TableId,
         id: SstableId,
     ) -> Result<(Self, u64, [u8; FOOTER_BYTES])> {
-        let path = path_of(table, id);
         let file = disk.open(&path).during("opening", &path)?;
         let file_bytes = file.len().during("opening", &path)?;
         let Some(footer_at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {

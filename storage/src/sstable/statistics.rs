@@ -9,7 +9,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 /// A column as the table knew it when the file was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredColumn {
     /// The column's number.
     pub id: u32,
@@ -17,6 +17,21 @@ pub struct StoredColumn {
     pub name: String,
     /// Its type, as CQL writes it.
     pub cql_type: String,
+    /// What it is for, with its place in a key and the order there. Files of old do not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub role: String,
+    /// The fields of the user-defined types in its type: later ones are added at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+}
+
+/// A column that the table does not have any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppedColumn {
+    /// Its name.
+    pub name: String,
+    /// What was written to it up to then, in microseconds, stays hidden.
+    pub dropped_at_micros: i64,
 }
 
 /// Entries of [`Statistics::deletion_times`].
