@@ -225,7 +225,8 @@ impl Metadata {
                 next.members.remove(&number);
             }
             Change::Moved { host, internode, native } => {
-                let number = self.known(*host)?;
+                // A member says that of itself.
+                let number = self.number_of(*host).ok_or_else(|| Outcome::Refused(was_removed(*host)))?;
                 self.refuse_address(*host, *internode)?;
                 if let Some(member) = next.members.get_mut(&number) {
                     (member.internode, member.native) = (*internode, *native);
@@ -359,6 +360,14 @@ impl Metadata {
         member.status = to;
         Ok(())
     }
+}
+
+/// What a node is told that is no member any more.
+#[must_use]
+pub fn was_removed(host: Uuid) -> String {
+    format!(
+        "the node {host} was removed from its cluster: to take it in again, start it with an empty data directory"
+    )
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::identity::Identity;
 use crate::liveness::Liveness;
 use crate::metadata::log::{ReplicatedLog, ask};
 use crate::metadata::message::Request;
+use crate::metadata::state::was_removed;
 use crate::metadata::{Change, Metadata, MetadataLog, Outcome, SchemaChange};
 use crate::on_engine::on_engine;
 use crate::placement::Placement;
@@ -449,8 +450,5 @@ impl Node {
 }
 
 fn removed(identity: &Identity) -> ClusterError {
-    ClusterError::Invalid(format!(
-        "the node {} was removed from its cluster: to take it in again, start it with an empty data directory",
-        identity.host
-    ))
+    ClusterError::Invalid(was_removed(identity.host))
 }
