@@ -1,5 +1,5 @@
 """Three nodes and the DataStax Python driver: hosts and tokens, definitions made on all nodes at once, conditional
-statements and counters over all of them, a node that is killed under load and comes back with all it missed, events
+statements and counters over all of them, leases, a node that is killed under load and comes back with all it missed, events
 of that, requests that go to replicas, and nodes that are refused.
 
     cluster_test.py BINARY
@@ -19,10 +19,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from cassandra import ConsistencyLevel, Timeout
-from cassandra.cluster import Cluster, ExecutionProfile, EXEC_PROFILE_DEFAULT
+from cassandra.cluster import Cluster, ExecutionProfile, EXEC_PROFILE_DEFAULT, NoHostAvailable
 from cassandra.policies import WhiteListRoundRobinPolicy
 from cassandra.protocol import ErrorMessage
 from cassandra.query import SimpleStatement
+
+import lease
 
 BINARY = sys.argv[1]
 # Addresses that no other run of this test uses at the same time.
@@ -160,6 +162,71 @@ def conditions_and_counters():
         cluster.shutdown()
 
 
+def leases(directory):
+    """Clients that take turns by a lease, of which some stand still for longer than it lasts, while a node is killed: only one
+    believes to hold it at a time, and what it protects takes no writes of one before the last."""
+    cluster, session = connect()
+    session.execute(lease.TABLE.format("ks.locks"))
+    session.execute("CREATE TABLE ks.things (id int PRIMARY KEY, fence bigint, writer int)")
+    session.execute("INSERT INTO ks.things (id, fence, writer) VALUES (1, 0, 0)")
+    guarded = session.prepare("UPDATE ks.things SET fence = ?, writer = ? WHERE id = 1 IF fence <= ?")
+    holders, turns, late, wrong, lock = set(), [], Counter(), [], threading.Lock()
+    stop = threading.Event()
+
+    def take_turns(client):
+        chance = random.Random(client)
+        mine, stood = lease.Lease(session, "ks.locks", "one", seconds=3, margin=1), False
+        while not stop.is_set():
+            try:
+                if not mine.acquire():
+                    time.sleep(0.05)
+                    continue
+                with lock:
+                    if holders:
+                        wrong.append(f"{client} holds it beside {holders}")
+                    holders.add(client)
+                    turns.append(mine.fence)
+                session.execute(guarded, (mine.fence, client, mine.fence))
+                # Some for certain.
+                stands_still = client < 4 and not stood or chance.random() < 0.1
+                stood |= stands_still
+                while mine.is_held() and not stands_still and chance.random() < 0.7:
+                    session.execute(guarded, (mine.fence, client, mine.fence))
+                    mine.renew()
+                with lock:
+                    holders.discard(client)
+                if not stands_still:
+                    mine.release()
+                    continue
+                time.sleep(4)
+                applied = session.execute(guarded, (mine.fence, client, mine.fence)).was_applied
+                with lock:
+                    # Whoever came after it has written.
+                    late[applied] += 1
+            except (Timeout, ErrorMessage, NoHostAvailable):
+                with lock:
+                    holders.discard(client)
+
+    clients = [threading.Thread(target=take_turns, args=(n,)) for n in range(1, 6)]
+    for client in clients:
+        client.start()
+    time.sleep(6)
+    run("cluster", "--dir", directory, "kill", "2")
+    time.sleep(8)
+    run("cluster", "--dir", directory, "restart", "2")
+    time.sleep(6)
+    stop.set()
+    for client in clients:
+        client.join()
+    assert not wrong, wrong
+    assert len(set(turns)) == len(turns) and len(turns) > 10, turns
+    assert late[False] > 0, late
+    last = session.execute(SimpleStatement("SELECT fence FROM ks.things WHERE id = 1", consistency_level=ConsistencyLevel.SERIAL))
+    assert last.one().fence <= max(turns)
+    print(f"{len(turns)} turns, {late[False]} late writes refused")
+    cluster.shutdown()
+
+
 def a_node_that_is_killed(directory):
     cluster, session = connect()
     watcher, _ = connect(NODES[0])
@@ -270,7 +337,7 @@ def main():
         directory_of_cluster = f"{directory}/c"
         steps = [
             (hosts_and_tokens,), (requests_go_to_replicas,), (definitions_at_once,), (conditions_and_counters,), (garbage_between_nodes,),
-            (a_node_that_is_killed, directory_of_cluster), (nodes_that_are_refused, directory_of_cluster),
+            (leases, directory_of_cluster), (a_node_that_is_killed, directory_of_cluster), (nodes_that_are_refused, directory_of_cluster),
         ]
         for step, *arguments in steps:
             began = time.monotonic()
