@@ -29,6 +29,7 @@ fn open(directory: &Path) -> Engine {
         id: TABLE,
         name: "ks.t".into(),
         columns: Vec::new(),
+        shape: None,
         gc_grace_seconds: 0,
         writer: WriterOptions {
             compression: Compression::Lz4,
@@ -38,6 +39,7 @@ fn open(directory: &Path) -> Engine {
         compaction: CompactionSettings::disabled().expect("no compaction"),
         flush_period: None,
         volatile: false,
+        limits_tombstones: true,
     };
     let env = dodona_env::os::env(directory).expect("a directory");
     Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![table]).expect("an engine").0

@@ -110,6 +110,7 @@ impl Scenario {
                 compaction_bytes_per_second: 0,
                 concurrent_compactors: 2,
                 step_bytes: 1 << 20,
+                ..EngineSettings::default()
             },
             ..NodeSettings::default()
         }

@@ -155,6 +155,7 @@ pub fn small_engine(sync_mode: SyncMode) -> EngineSettings {
         compaction_bytes_per_second: 0,
         concurrent_compactors: 2,
         step_bytes: 1 << 20,
+        ..EngineSettings::default()
     }
 }
 

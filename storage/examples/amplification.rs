@@ -46,6 +46,7 @@ fn open(directory: &std::path::Path, options: &[(&str, &str)]) -> Outcome<Engine
         id: TABLE,
         name: "ks.t".into(),
         columns: Vec::new(),
+        shape: None,
         gc_grace_seconds: 864_000,
         writer: WriterOptions {
             compression: Compression::Lz4,
@@ -55,6 +56,7 @@ fn open(directory: &std::path::Path, options: &[(&str, &str)]) -> Outcome<Engine
         compaction: CompactionSettings::from_options(&options)?,
         flush_period: None,
         volatile: false,
+        limits_tombstones: true,
     };
     let settings = EngineSettings {
         sync_mode: SyncMode::Periodic { period: Duration::from_secs(10) },

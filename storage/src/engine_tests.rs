@@ -27,6 +27,7 @@ pub(crate) fn settings() -> TableSettings {
         id: TABLE,
         name: "ks.t".into(),
         columns: Vec::new(),
+        shape: None,
         gc_grace_seconds: 0,
         writer: WriterOptions {
             compression: Compression::Lz4,
@@ -36,6 +37,7 @@ pub(crate) fn settings() -> TableSettings {
         compaction: CompactionSettings::disabled().unwrap(),
         flush_period: None,
         volatile: false,
+        limits_tombstones: true,
     }
 }
 

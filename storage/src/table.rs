@@ -1,8 +1,10 @@
 //! One table in the engine: its settings, and the memtables and files that make it up now.
 
 use crate::compaction::CompactionSettings;
+use crate::files_per_read::FilesPerRead;
 use crate::manifest::Edit;
 use crate::memtable::Memtable;
+use crate::shape::RowShape;
 use crate::sstable::statistics::StoredColumn;
 use crate::sstable::{Sstable, SstableId, WriterOptions};
 use arc_swap::ArcSwap;
@@ -22,6 +24,9 @@ pub struct TableSettings {
     pub name: String,
     /// Columns, as they go into every file.
     pub columns: Vec<StoredColumn>,
+    /// What its rows can have; none if that is not known or they are counters: reads by name then look
+    /// into every file.
+    pub shape: Option<Arc<RowShape>>,
     /// Seconds that a tombstone is kept.
     pub gc_grace_seconds: u32,
     /// How files are written.
@@ -32,6 +37,8 @@ pub struct TableSettings {
     pub flush_period: Option<Duration>,
     /// Kept in memory alone, without commit log and files: what a start makes anew.
     pub volatile: bool,
+    /// A read of it fails once it has met too many tombstones.
+    pub limits_tombstones: bool,
 }
 
 /// What makes up a table at one moment. Immutable.
@@ -45,13 +52,15 @@ pub struct TableView {
     pub sstables: Vec<Arc<Sstable>>,
     /// The levels of files of another level than 0.
     pub levels: BTreeMap<SstableId, u8>,
+    /// What rows can have, if that is known.
+    pub shape: Option<Arc<RowShape>>,
 }
 
 impl TableView {
     /// A view of one memtable and files.
     #[must_use]
     pub fn new(active: Arc<Memtable>, sstables: Vec<Arc<Sstable>>, levels: BTreeMap<SstableId, u8>) -> Self {
-        let mut view = Self { active, flushing: Vec::new(), sstables, levels };
+        let mut view = Self { active, flushing: Vec::new(), sstables, levels, shape: None };
         view.sort_sstables();
         view
     }
@@ -101,6 +110,8 @@ pub struct TableStore {
     pub(crate) flush_bytes: AtomicU64,
     /// Monotonic time of the last look for files that have expired.
     expired_check: Mutex<Option<Duration>>,
+    /// How many files reads of one partition have looked into.
+    pub(crate) files_per_read: FilesPerRead,
     dropped: AtomicBool,
     /// Held from the look whether a change still applies until it is published, so that a
     /// truncation cannot come between.
@@ -112,7 +123,8 @@ pub struct TableStore {
 impl TableStore {
     /// A table with these files.
     #[must_use]
-    pub fn new(settings: TableSettings, view: TableView) -> Self {
+    pub fn new(settings: TableSettings, mut view: TableView) -> Self {
+        view.shape.clone_from(&settings.shape);
         Self {
             settings: ArcSwap::from_pointee(settings),
             view: ArcSwap::from_pointee(view),
@@ -122,10 +134,18 @@ impl TableStore {
             paused: AtomicUsize::new(0),
             flush_bytes: AtomicU64::new(0),
             expired_check: Mutex::new(None),
+            files_per_read: FilesPerRead::default(),
             dropped: AtomicBool::new(false),
             publish: Mutex::new(()),
             flush: Mutex::default(),
         }
+    }
+
+    /// Replaces the settings.
+    pub(crate) fn set_settings(&self, settings: TableSettings) {
+        let shape = settings.shape.clone();
+        self.settings.store(Arc::new(settings));
+        self.update(|view| view.shape = shape);
     }
 
     /// Replaces the view by what `change` makes of it.

@@ -157,12 +157,14 @@ impl World {
             compaction_bytes_per_second: 0,
             concurrent_compactors: 1,
             step_bytes: 300,
+            ..EngineSettings::default()
         };
         let journal = TableSetup {
             strategy: StrategyKind::SizeTiered,
             gc_grace_seconds: 864_000,
             compressed: false,
             overlapping: None,
+            plain: true,
         };
         let tables = vec![settings_of(JOURNAL, journal), settings_of(self.table, self.table_setup)];
         let opened = Engine::open(env, settings, Uuid::from_u128(5), tables);
