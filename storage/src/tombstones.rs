@@ -40,6 +40,9 @@ impl Tombstones {
     /// Counts those of a row: its dead cells; without any, its deletion if it is dead.
     #[inline]
     pub(crate) fn row(&mut self, row: &RowView<'_>, is_live: bool) -> Result<()> {
+        if is_live && !row.may_have_dead_cells() {
+            return Ok(());
+        }
         let TombstoneRules { purged_before_seconds, now_seconds, .. } = self.rules;
         let mut dead = 0;
         for item in row.items() {
