@@ -30,6 +30,7 @@ fn open(directory: &Path) -> Engine {
         name: "ks.t".into(),
         columns: Vec::new(),
         dropped_columns: Vec::new(),
+        shape: None,
         gc_grace_seconds: 0,
         writer: WriterOptions {
             compression: Compression::Lz4,
@@ -40,6 +41,7 @@ fn open(directory: &Path) -> Engine {
         flush_period: None,
         volatile: false,
         incremental_backups: true,
+        limits_tombstones: true,
     };
     let env = dodona_env::os::env(directory).expect("a directory");
     Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![table]).expect("an engine").0

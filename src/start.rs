@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use dodona_env::os;
 use dodona_server::settings::{AuthenticatorKind, CommitLogSync, LogFormat};
 use dodona_server::{Running, Settings};
+use rustix::process::{Resource, Rlimit};
 use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -117,7 +118,10 @@ pub struct StartArgs {
     /// Name of the cluster
     #[arg(long)]
     cluster_name: Option<String>,
-    /// Bytes that memtables may hold before they are flushed
+    /// Bytes of memory for data: memtables, blocks, indexes, requests in flight [default: 1 GiB]
+    #[arg(long)]
+    memory_bytes: Option<usize>,
+    /// Bytes that memtables may hold before they are flushed [default: a quarter of the memory]
     #[arg(long)]
     memtable_bytes: Option<usize>,
     /// When a write counts as safe [default: periodic]
@@ -167,9 +171,10 @@ impl StartArgs {
             admin_port,
             cores,
             cluster_name,
-            memtable_bytes,
+            memory_bytes,
             log_level
         );
+        settings.memtable_bytes = self.memtable_bytes.or(settings.memtable_bytes);
         settings.advertise = self.advertise.or(settings.advertise);
         settings.replace = self.replace.clone().or(settings.replace);
         settings.allow_anonymous |= self.allow_anonymous;
@@ -235,12 +240,23 @@ pub fn run(args: &StartArgs) -> Result<(), RunError> {
         // It would take memory, and go with the process.
         settings.auto_snapshot = false;
     }
+    allow_open_files();
     let data = settings.data.display().to_string();
     let env = os::env(&settings.data).map_err(|error| RunError::File(data.clone(), error))?;
     let running = dodona_server::start(env, settings)?;
     let place = if memory.is_some() { "memory; nothing is kept" } else { &data };
     banner(&running, place, began);
     Ok(running.run_until_signal()?)
+}
+
+/// Takes as many open files as the system lets the process have: each SSTable is one, and what a shell gives
+/// (1,024 nearly everywhere) is meant for programs that wait by `select`.
+fn allow_open_files() {
+    let limits = rustix::process::getrlimit(Resource::Nofile);
+    let allowed = Rlimit { current: limits.maximum, ..limits };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, allowed) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn start_log(settings: &Settings) -> Result<(), RunError> {

@@ -106,6 +106,8 @@ pub enum ClusterError {
         failures: u32,
         /// What the first of them said.
         reason: String,
+        /// One of them met too many tombstones.
+        too_many_tombstones: bool,
         /// True if the data were among the answers.
         data_present: bool,
     },
@@ -132,4 +134,12 @@ pub enum ClusterError {
     /// A peer is not spoken with because of TLS: what is wrong, and what to do.
     #[error("{0}")]
     Tls(String),
+}
+
+impl ClusterError {
+    /// The error of a read that has met more tombstones than it may, in several parts.
+    #[must_use]
+    pub const fn too_many_tombstones(at_most: u64) -> Self {
+        Self::Storage(StorageError::TooManyTombstones { at_most })
+    }
 }

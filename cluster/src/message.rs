@@ -82,6 +82,8 @@ pub enum Body {
     Repair(Vec<u8>),
     /// Its answer.
     RepairAnswer(Vec<u8>),
+    /// A read met more tombstones than it may: how many it may meet (u64).
+    TooManyTombstones(Vec<u8>),
 }
 
 /// A message.
@@ -127,6 +129,7 @@ impl Message {
             Body::Streamed(bytes) => (16, bytes),
             Body::Repair(bytes) => (22, bytes),
             Body::RepairAnswer(bytes) => (23, bytes),
+            Body::TooManyTombstones(bytes) => (24, bytes),
         };
         out.push(verb);
         out.extend_from_slice(&self.id.to_le_bytes());
@@ -197,6 +200,7 @@ impl Message {
             21 => Body::ForgetBatch(rest.to_vec()),
             22 => Body::Repair(rest.to_vec()),
             23 => Body::RepairAnswer(rest.to_vec()),
+            24 => Body::TooManyTombstones(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, body })

@@ -140,7 +140,9 @@ impl Replica {
 
     /// Executes a read for another node that fetches, at the rate for that.
     async fn stream(&self, command: ReadCommand, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
-        let answer = self.read(command, max_bytes).await?;
+        let (engine, max_bytes) = (Arc::clone(&self.engine), max_bytes.min(MAX_ANSWER_BYTES));
+        let read = self.env.tasks.blocking(move || engine.read_all(&command, max_bytes)).await;
+        let answer = read.map_err(|error| StorageError::LogFailed(error.to_string()))??;
         self.streamed_bytes.fetch_add(answer.len() as u64, Relaxed);
         let pause = self.streams.pause_after(answer.len() as u64, self.env.clock.mono());
         if !pause.is_zero() {
@@ -215,7 +217,12 @@ impl Handler for Replica {
                 Body::Count(_) => return Body::Failed("no leader of counters".into()),
                 _ => return Body::Failed("not a request to a replica".into()),
             };
-            answer.unwrap_or_else(|error| Body::Failed(error.to_string()))
+            answer.unwrap_or_else(|error| match error {
+                StorageError::TooManyTombstones { at_most } => {
+                    Body::TooManyTombstones(at_most.to_le_bytes().to_vec())
+                }
+                error => Body::Failed(error.to_string()),
+            })
         })
     }
 }

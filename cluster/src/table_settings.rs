@@ -1,13 +1,14 @@
 //! What the engine is told of a table, from the options that its users gave it.
 
 use crate::error::ClusterError;
-use dodona_storage::TableSettings;
 use dodona_storage::compaction::CompactionSettings;
 use dodona_storage::sstable::WriterOptions;
 use dodona_storage::sstable::compression::Compression;
 use dodona_storage::sstable::statistics::{DroppedColumn, StoredColumn};
+use dodona_storage::{RowShape, TableSettings};
 use dodona_types::CqlType;
 use dodona_types::schema::{Column, ColumnKind, Options, Table};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the engine needs to know of a table.
@@ -33,6 +34,7 @@ pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, Cl
         name: format!("{}.{}", table.keyspace, table.name),
         columns: columns.collect(),
         dropped_columns: dropped.collect(),
+        shape: (!table.is_counter()).then(|| Arc::new(row_shape(table))),
         gc_grace_seconds: params.gc_grace_seconds,
         writer: WriterOptions {
             compression: compression(&params.compression).map_err(ClusterError::Invalid)?,
@@ -43,6 +45,7 @@ pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, Cl
         flush_period: (flush_period > 0).then(|| Duration::from_millis(flush_period.into())),
         volatile,
         incremental_backups: params.incremental_backups,
+        limits_tombstones: limits_tombstones(&table.keyspace),
     })
 }
 
@@ -66,6 +69,28 @@ fn fields(cql_type: &CqlType) -> Vec<String> {
     }
     found.extend(cql_type.inner().flat_map(fields));
     found
+}
+
+/// True if reads of a keyspace's tables are warned of tombstones and fail for too many: not those of the
+/// node's own (Cassandra: `SchemaConstants.isLocalSystemKeyspace`).
+#[must_use]
+pub fn limits_tombstones(keyspace: &str) -> bool {
+    !matches!(keyspace, "system" | "system_schema")
+}
+
+/// What rows of the table can have.
+fn row_shape(table: &Table) -> RowShape {
+    let of_kind = |kind: ColumnKind| {
+        let mut columns: Vec<_> = table.columns.iter().filter(|it| it.kind == kind).map(|it| it.id).collect();
+        columns.sort_unstable();
+        columns
+    };
+    RowShape {
+        columns: of_kind(ColumnKind::Regular),
+        statics: of_kind(ColumnKind::Static),
+        one_row: table.clustering_key().next().is_none(),
+        is_plain: !table.columns.iter().any(|column| column.cql_type.is_multi_cell()),
+    }
 }
 
 /// The compression that `WITH compression = {...}` asks for.

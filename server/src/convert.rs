@@ -231,19 +231,25 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
                 consistency: *consistency,
                 received: int(*received),
                 block_for: int(*block_for),
-                failures: reasons(*failures, failing.node),
+                failures: reasons(*failures, failing.node, FailureReason::UNKNOWN),
                 write_type,
             }
         }
-        ClusterError::ReadFailure { consistency, received, block_for, failures, data_present, .. } => {
-            ErrorBody::ReadFailure {
-                consistency: *consistency,
-                received: int(*received),
-                block_for: int(*block_for),
-                failures: reasons(*failures, failing.node),
-                data_present: *data_present,
-            }
-        }
+        ClusterError::ReadFailure {
+            consistency,
+            received,
+            block_for,
+            failures,
+            too_many_tombstones,
+            data_present,
+            ..
+        } => ErrorBody::ReadFailure {
+            consistency: *consistency,
+            received: int(*received),
+            block_for: int(*block_for),
+            failures: reasons(*failures, failing.node, reason_of(*too_many_tombstones)),
+            data_present: *data_present,
+        },
         ClusterError::SchemaConflict
         | ClusterError::NoMetadataQuorum(_)
         | ClusterError::Stale(_)
@@ -257,7 +263,8 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
 
 /// This node is the replica that failed.
 fn storage_error(error: &StorageError, failing: Failing) -> ErrorBody {
-    let failures = reasons(1, failing.node);
+    let met = matches!(error, StorageError::TooManyTombstones { .. });
+    let failures = reasons(1, failing.node, reason_of(met));
     match (error, failing.write) {
         (StorageError::NoSuchTable(_) | StorageError::TooLarge(_), _) => ErrorBody::Invalid,
         (_, Some(write_type)) => ErrorBody::WriteFailure {
@@ -277,8 +284,12 @@ fn storage_error(error: &StorageError, failing: Failing) -> ErrorBody {
     }
 }
 
-fn reasons(failures: u32, node: IpAddr) -> FailureReasons {
-    (0..failures).map(|_| (node, FailureReason::UNKNOWN)).collect()
+const fn reason_of(too_many_tombstones: bool) -> FailureReason {
+    if too_many_tombstones { FailureReason::READ_TOO_MANY_TOMBSTONES } else { FailureReason::UNKNOWN }
+}
+
+fn reasons(failures: u32, node: IpAddr, reason: FailureReason) -> FailureReasons {
+    (0..failures).map(|_| (node, reason)).collect()
 }
 
 fn int(count: u32) -> i32 {
@@ -336,5 +347,24 @@ mod tests {
         assert_eq!(cluster_error(&lost.into(), WRITE).body.code(), ErrorCode::Invalid);
         let read = Failing { write: None, ..WRITE };
         assert_eq!(cluster_error(&StorageError::NoSpace.into(), read).body.code(), ErrorCode::ReadFailure);
+    }
+
+    #[test]
+    fn too_many_tombstones_are_a_read_failure_with_their_reason() {
+        let read = Failing { write: None, ..WRITE };
+        let here = cluster_error(&ClusterError::too_many_tombstones(7), read);
+        let elsewhere = ClusterError::ReadFailure {
+            consistency: Consistency::Quorum,
+            received: 1,
+            block_for: 2,
+            failures: 1,
+            reason: "too many".into(),
+            too_many_tombstones: true,
+            data_present: false,
+        };
+        for response in [here, cluster_error(&elsewhere, read)] {
+            let ErrorBody::ReadFailure { failures, .. } = response.body else { panic!("{response:?}") };
+            assert_eq!(failures, [(read.node, FailureReason::READ_TOO_MANY_TOMBSTONES)]);
+        }
     }
 }

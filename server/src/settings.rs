@@ -102,10 +102,19 @@ pub struct Settings {
     pub num_tokens: usize,
     /// Threads that serve clients; 0 is one for each CPU.
     pub cores: usize,
-    /// Bytes that memtables may hold before they are flushed.
-    pub memtable_bytes: usize,
-    /// Bytes of decoded blocks kept in memory.
-    pub block_cache_bytes: usize,
+    /// Bytes of memory for data: half for memtables, a quarter for blocks, filters and indexes of files, a
+    /// quarter for requests and answers in flight. The three keys below set each part by itself.
+    pub memory_bytes: usize,
+    /// Bytes that memtables may hold before they are flushed; writes wait at twice as many. A quarter of
+    /// `memory_bytes` unless it is set.
+    pub memtable_bytes: Option<usize>,
+    /// Bytes of decoded blocks, filters and indexes kept in memory. A quarter of `memory_bytes` unless it
+    /// is set.
+    pub block_cache_bytes: Option<usize>,
+    /// Tombstones above which a client is warned that its read has met so many (Cassandra's key).
+    pub tombstone_warn_threshold: u64,
+    /// Tombstones above which a read fails (Cassandra's key).
+    pub tombstone_failure_threshold: u64,
     /// Bytes of commit log before old memtables are flushed to free it.
     pub commit_log_bytes: u64,
     /// Bytes a second that compactions may write together; 0 for no limit.
@@ -163,8 +172,9 @@ pub struct Settings {
     /// Requests of clients that a core has other nodes or the disk work for at once; further ones wait for
     /// their turn, at most for `read_timeout_ms`.
     pub max_concurrent_requests: usize,
-    /// Bytes of requests and answers in flight, of all clients: past it sockets are not read.
-    pub max_bytes_in_flight: usize,
+    /// Bytes of requests and answers in flight, of all clients: past it sockets are not read. A quarter of
+    /// `memory_bytes` unless it is set.
+    pub max_bytes_in_flight: Option<usize>,
     /// Bytes of requests and answers in flight of one connection.
     pub max_bytes_in_flight_per_connection: usize,
     /// Seconds that a stop waits for requests in flight.
@@ -199,8 +209,11 @@ impl Default for Settings {
             rack: "rack1".into(),
             num_tokens: 16,
             cores: 0,
-            memtable_bytes: engine.memtable_bytes,
-            block_cache_bytes: engine.block_cache_bytes,
+            memory_bytes: 1 << 30,
+            memtable_bytes: None,
+            block_cache_bytes: None,
+            tombstone_warn_threshold: engine.tombstone_warn_threshold,
+            tombstone_failure_threshold: engine.tombstone_failure_threshold,
             commit_log_bytes: engine.commit_log_bytes,
             compaction_bytes_per_second: engine.compaction_bytes_per_second,
             concurrent_compactors: engine.concurrent_compactors,
@@ -226,7 +239,7 @@ impl Default for Settings {
             tls_certificate: None,
             tls_key: None,
             max_concurrent_requests: 128,
-            max_bytes_in_flight: 256 << 20,
+            max_bytes_in_flight: None,
             max_bytes_in_flight_per_connection: 32 << 20,
             shutdown_seconds: 10,
             log_format: LogFormat::Text,
@@ -321,7 +334,10 @@ impl Settings {
         if self.num_tokens == 0 {
             return conflict("num_tokens must be 1 or more".into());
         }
-        if self.memtable_bytes < 1 << 20 {
+        if self.memory_bytes < 16 << 20 {
+            return conflict("memory_bytes must be 16777216 or more".into());
+        }
+        if self.memtable_bytes.is_some_and(|bytes| bytes < 1 << 20) {
             return conflict("memtable_bytes must be 1048576 or more".into());
         }
         Ok(())
@@ -471,7 +487,13 @@ impl Settings {
         self.seeds.iter().map(address).collect()
     }
 
+    /// Bytes of requests and answers in flight, of all clients.
+    pub(crate) fn bytes_in_flight(&self) -> usize {
+        self.max_bytes_in_flight.unwrap_or(self.memory_bytes / 4)
+    }
+
     fn engine(&self) -> EngineSettings {
+        let within = EngineSettings::within(self.memory_bytes);
         EngineSettings {
             sync_mode: match self.commit_log_sync {
                 CommitLogSync::Periodic => SyncMode::Periodic {
@@ -482,14 +504,16 @@ impl Settings {
                 }
                 CommitLogSync::Batch => SyncMode::Batch,
             },
-            memtable_bytes: self.memtable_bytes,
-            block_cache_bytes: self.block_cache_bytes,
+            memtable_bytes: self.memtable_bytes.unwrap_or(within.memtable_bytes),
+            block_cache_bytes: self.block_cache_bytes.unwrap_or(within.block_cache_bytes),
+            tombstone_warn_threshold: self.tombstone_warn_threshold,
+            tombstone_failure_threshold: self.tombstone_failure_threshold,
             commit_log_bytes: self.commit_log_bytes,
             compaction_bytes_per_second: self.compaction_bytes_per_second,
             concurrent_compactors: self.concurrent_compactors,
             incremental_backups: self.incremental_backups,
             archive: self.archive(),
-            ..EngineSettings::default()
+            ..within
         }
     }
 }
@@ -552,6 +576,19 @@ mod tests {
         };
         let text = toml::to_string(&settings).unwrap();
         assert_eq!(Settings::parse(&text), Ok(settings));
+    }
+
+    #[test]
+    fn one_setting_of_memory_is_shared_out_unless_a_part_is_set() {
+        let settings = Settings { memory_bytes: 64 << 20, ..Settings::default() };
+        let engine = settings.engine();
+        assert_eq!((engine.memtable_bytes, engine.block_cache_bytes), (16 << 20, 16 << 20));
+        assert_eq!(settings.bytes_in_flight(), 16 << 20);
+        let settings = Settings { memtable_bytes: Some(5 << 20), ..settings };
+        assert_eq!(settings.engine().memtable_bytes, 5 << 20);
+        let defaults = Settings::default();
+        assert_eq!(defaults.engine().memtable_bytes, EngineSettings::default().memtable_bytes);
+        assert!(Settings { memory_bytes: 1 << 20, ..defaults }.check().is_err());
     }
 
     #[test]

@@ -185,7 +185,10 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     let (errands, inbox) = errands::channel();
     node.env.tasks.spawn_local(inbox.serve(node.env.tasks));
     let shared = Arc::new(Shared {
-        admission: Admission::new(settings.max_bytes_in_flight, settings.max_bytes_in_flight_per_connection),
+        admission: Admission::new(
+            settings.bytes_in_flight(),
+            settings.max_bytes_in_flight_per_connection.min(settings.bytes_in_flight()),
+        ),
         registry,
         errands,
         metrics: Metrics::new(cores),

@@ -58,7 +58,7 @@ fn requests_wait_for_their_turn_and_are_refused_once_they_have_waited_too_long()
 #[test]
 fn a_client_that_does_not_read_is_not_read_from_and_loses_nothing() {
     const REQUESTS: i16 = 900;
-    let server = Server::with(|settings| settings.max_bytes_in_flight = 4 << 20);
+    let server = Server::with(|settings| settings.max_bytes_in_flight = Some(4 << 20));
     for version in [Version::V4, Version::V5] {
         let mut client = Client::connect(server.native, version, Compression::None);
         client.query(KEYSPACE);

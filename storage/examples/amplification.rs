@@ -47,6 +47,7 @@ fn open(directory: &std::path::Path, options: &[(&str, &str)]) -> Outcome<Engine
         name: "ks.t".into(),
         columns: Vec::new(),
         dropped_columns: Vec::new(),
+        shape: None,
         gc_grace_seconds: 864_000,
         writer: WriterOptions {
             compression: Compression::Lz4,
@@ -57,6 +58,7 @@ fn open(directory: &std::path::Path, options: &[(&str, &str)]) -> Outcome<Engine
         flush_period: None,
         volatile: false,
         incremental_backups: true,
+        limits_tombstones: true,
     };
     let settings = EngineSettings {
         sync_mode: SyncMode::Periodic { period: Duration::from_secs(10) },

@@ -28,6 +28,7 @@ pub(crate) fn settings() -> TableSettings {
         name: "ks.t".into(),
         columns: Vec::new(),
         dropped_columns: Vec::new(),
+        shape: None,
         gc_grace_seconds: 0,
         writer: WriterOptions {
             compression: Compression::Lz4,
@@ -38,6 +39,7 @@ pub(crate) fn settings() -> TableSettings {
         flush_period: None,
         volatile: false,
         incremental_backups: true,
+        limits_tombstones: true,
     }
 }
 

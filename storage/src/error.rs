@@ -66,6 +66,12 @@ pub enum StorageError {
     /// Someone wanted the work to end before it was done.
     #[error("{0} was stopped")]
     Stopped(&'static str),
+    /// A read met more tombstones than it may.
+    #[error("the read met more than {at_most} tombstones (see tombstone_failure_threshold)")]
+    TooManyTombstones {
+        /// How many it may meet.
+        at_most: u64,
+    },
     /// A bound of the engine was passed.
     #[error("{0}")]
     TooLarge(String),

@@ -17,20 +17,26 @@ pub mod engine;
 #[cfg(test)]
 mod engine_tests;
 pub mod error;
+pub mod files_per_read;
 pub mod item;
 pub mod journal;
 pub mod manifest;
 pub mod mapping;
 pub mod memtable;
+mod named;
+#[cfg(test)]
+mod named_tests;
 pub mod page;
 pub mod purge;
 pub mod read;
 pub mod reconcile;
 pub mod scan;
 pub mod settings;
+pub mod shape;
 pub mod source;
 pub mod sstable;
 pub mod table;
+pub mod tombstones;
 
 pub use engine::Engine;
 pub use engine::compact::Compaction;
@@ -39,4 +45,6 @@ pub use engine::recovery::{DirectoryLock, Recovered};
 pub use error::StorageError;
 pub use page::Page;
 pub use settings::{EngineSettings, SyncMode};
+pub use shape::RowShape;
 pub use table::TableSettings;
+pub use tombstones::TombstoneRules;

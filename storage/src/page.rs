@@ -43,15 +43,15 @@ impl PageBuilder {
         }
     }
 
-    /// The page.
+    /// The page, and the tombstones that were met.
     #[must_use]
-    pub fn finish(self) -> Page {
+    pub fn finish(self, tombstones: u64) -> Page {
         let position = self.full.then_some(PagePosition {
             key: self.key,
             clustering: self.clustering,
             in_partition: self.in_partition,
         });
-        Page { bytes: self.bytes, stopped_at: position }
+        Page { bytes: self.bytes, stopped_at: position, tombstones }
     }
 
     /// Bytes that it still takes.
@@ -121,6 +121,8 @@ pub struct Page {
     pub bytes: Vec<u8>,
     /// Where it stopped, if there may be more.
     pub stopped_at: Option<PagePosition>,
+    /// Tombstones that the read of it met.
+    pub tombstones: u64,
 }
 
 impl Page {

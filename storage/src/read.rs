@@ -5,11 +5,13 @@ use crate::error::{Result, StorageError};
 use crate::memtable::Partition;
 use crate::memtable::rows::RowIndex;
 use crate::memtable::source::MemtableSource;
-use crate::scan::MergedScan;
+use crate::named::NamedRows;
+use crate::scan::{Merged, MergedScan, PartitionScan};
 use crate::source::Source;
 use crate::sstable::cursor::SstableSource;
 use crate::sstable::reader::Access;
 use crate::table::TableView;
+use crate::tombstones::{TombstoneRules, Tombstones};
 use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::read_command::{ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand};
 use dodona_types::row::RowView;
@@ -21,6 +23,14 @@ use std::sync::Arc;
 /// Bytes of rows that a read in memory may walk over before it moves off the event loop.
 pub(crate) const INLINE_BYTES: usize = 64 << 10;
 
+/// Rows and markers that a read in memory may pass, shown or not, before it moves off the event loop.
+const INLINE_STEPS: u64 = 4_096;
+
+/// Rows and markers that a read may pass.
+pub(crate) fn steps_of(access: Access) -> u64 {
+    if access == Access::Memory { INLINE_STEPS } else { u64::MAX }
+}
+
 /// How a read ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadEnd {
@@ -30,34 +40,70 @@ pub enum ReadEnd {
     Broken,
 }
 
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// How it ended.
+    pub end: ReadEnd,
+    /// Tombstones that it met.
+    pub tombstones: u64,
+    /// Files that it looked into, of one partition; none for a range.
+    pub files_read: Option<u32>,
+}
+
 /// Shows the rows of `command` to `visitor`.
 ///
 /// # Errors
 /// A file is damaged or cannot be read; [`StorageError::NeedsDisk`] if the access does not allow
-/// what the read needs. The visitor may have been shown rows by then.
+/// what the read needs; too many tombstones. The visitor may have been shown rows by then.
 pub fn read(
     view: &TableView,
     command: &ReadCommand,
     access: Access,
+    rules: TombstoneRules,
     visitor: &mut dyn RowVisitor,
-) -> Result<ReadEnd> {
-    let mut read = LiveRead { command, access, rows_left: command.limits.rows, bytes: 0, visitor };
+) -> Result<Read> {
+    let tombstones = Tombstones::new(rules);
+    let mut read =
+        LiveRead { command, access, rows_left: command.limits.rows, bytes: 0, tombstones, visitor };
+    let mut files_read = None;
     let flow = match &command.partitions {
         PartitionSelection::Key(key) => {
             if let Some(partition) = unmerged(view, key) {
                 let mut rows = Unmerged::new(&partition);
                 read.partition(key.as_ref(), partition.static_row.as_deref(), &mut rows)?
+            } else if is_by_name(view, command) {
+                let mut rows = NamedRows::new(view, key, access, None)?;
+                let static_row = rows.static_row().map(<[u8]>::to_vec);
+                let flow = read.partition(key.as_ref(), static_row.as_deref(), &mut rows)?;
+                files_read = Some(rows.files_read());
+                flow
             } else {
-                let mut scan = MergedScan::new(sources_of_key(view, key, access)?);
+                let sources = sources_of_key(view, key, access)?;
+                files_read = Some(files_in(&sources));
+                let mut scan = MergedScan::new(sources).of_steps(steps_of(access));
                 if scan.next_partition()? { read.merged(&mut scan)? } else { ControlFlow::Continue(()) }
             }
         }
         PartitionSelection::Range(range) => {
-            let mut scan = MergedScan::new(sources_of_range(view, range, access)?);
+            let sources = sources_of_range(view, range, access)?;
+            let mut scan = MergedScan::new(sources).of_steps(steps_of(access));
             read.range(&mut scan, range)?
         }
     };
-    Ok(if flow.is_break() && read.rows_left > 0 { ReadEnd::Broken } else { ReadEnd::Complete })
+    let end = if flow.is_break() && read.rows_left > 0 { ReadEnd::Broken } else { ReadEnd::Complete };
+    Ok(Read { end, tombstones: read.tombstones.count(), files_read })
+}
+
+/// True if each slice of the command has one row at most.
+pub(crate) fn is_by_name(view: &TableView, command: &ReadCommand) -> bool {
+    matches!(command.clustering, ClusteringSelection::Names(_))
+        || view.shape.as_ref().is_some_and(|shape| shape.one_row)
+}
+
+/// How many of the sources are files.
+pub(crate) fn files_in(sources: &[Source]) -> u32 {
+    sources.iter().filter(|source| matches!(source, Source::Sstable(_))).count() as u32
 }
 
 /// A snapshot of a partition that is in one memtable and nowhere else, without deletions over its
@@ -106,25 +152,6 @@ pub fn sources_of_range(view: &TableView, range: &PartitionRange, access: Access
     Ok(sources)
 }
 
-/// The rows of one partition, slice by slice in the direction of a read.
-trait PartitionScan {
-    /// Goes to a slice.
-    fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<()>;
-
-    /// The slice's next row: its clustering key and encoding.
-    fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>>;
-}
-
-impl PartitionScan for MergedScan {
-    fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<()> {
-        Self::seek_slice(self, slice, reversed).map(drop)
-    }
-
-    fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>> {
-        Self::next_row(self)
-    }
-}
-
 /// The rows of a partition that needs no merging, shown where they lie.
 struct Unmerged<'a> {
     partition: &'a Partition,
@@ -154,13 +181,13 @@ impl PartitionScan for Unmerged<'_> {
         Ok(())
     }
 
-    fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+    fn next_item(&mut self) -> Result<Option<Merged<'_>>> {
         let rows = &self.partition.rows;
         let Some(index) = self.next.filter(|_| self.next != self.end) else {
             return Ok(None);
         };
         self.next = if self.reversed { rows.previous(index) } else { Some(rows.next(index)) };
-        Ok(rows.get(index).map(|entry| (entry.clustering(), entry.row())))
+        Ok(rows.get(index).map(|entry| Merged::Row(entry.clustering(), entry.row())))
     }
 }
 
@@ -169,6 +196,7 @@ struct LiveRead<'a> {
     access: Access,
     rows_left: u64,
     bytes: usize,
+    tombstones: Tombstones,
     visitor: &'a mut dyn RowVisitor,
 }
 
@@ -245,10 +273,16 @@ impl LiveRead<'_> {
         let command = self.command;
         for slice in Slices::new(&command.clustering, command.reversed) {
             scan.seek_slice(&slice, command.reversed)?;
-            while let Some((clustering, bytes)) = scan.next_row()? {
+            while let Some(item) = scan.next_item()? {
+                let Merged::Row(clustering, bytes) = item else {
+                    self.tombstones.add(1)?;
+                    continue;
+                };
                 let row = LiveRow { row: RowView::parse(bytes)?, now_seconds: command.now_seconds };
                 self.spend(bytes.len() + clustering.len())?;
-                if !row.is_live() {
+                let is_live = row.is_live();
+                self.tombstones.row(&row.row, is_live)?;
+                if !is_live {
                     continue;
                 }
                 if self.show(rows, clustering, &row).is_break() {

@@ -1,6 +1,6 @@
 //! Merged reading: memtables and SSTables as one sorted stream of partitions, rows and markers.
 
-use crate::error::Result;
+use crate::error::{Result, StorageError};
 use crate::item::Item;
 use crate::source::Source;
 use dodona_types::merge::{self, merge_deletions};
@@ -32,6 +32,15 @@ enum Lies {
     InBuffer,
 }
 
+/// The rows of one partition, slice by slice in the direction of a read.
+pub(crate) trait PartitionScan {
+    /// Goes to a slice.
+    fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<()>;
+
+    /// The slice's next row or marker.
+    fn next_item(&mut self) -> Result<Option<Merged<'_>>>;
+}
+
 /// Sources merged: partitions in the order of the ring, each with its rows and markers in order.
 pub struct MergedScan {
     sources: Vec<Source>,
@@ -45,6 +54,8 @@ pub struct MergedScan {
     to_advance: Vec<usize>,
     /// The effective range deletion shown last.
     shown: Deletion,
+    /// Rows and markers that may still be passed.
+    steps_left: u64,
     merged: Vec<u8>,
     spare: Vec<u8>,
     position: Vec<u8>,
@@ -63,10 +74,19 @@ impl MergedScan {
             reversed: false,
             to_advance: Vec::new(),
             shown: Deletion::NONE,
+            steps_left: u64::MAX,
             merged: Vec::new(),
             spare: Vec::new(),
             position: Vec::new(),
         }
+    }
+
+    /// Lets the scan pass so many rows and markers at most, shown or not, before it fails with
+    /// [`StorageError::NeedsDisk`].
+    #[must_use]
+    pub const fn of_steps(mut self, steps: u64) -> Self {
+        self.steps_left = steps;
+        self
     }
 
     /// Moves to the next partition. False if there is none.
@@ -168,25 +188,12 @@ impl MergedScan {
         })
     }
 
-    /// The slice's next row: its clustering key and encoding.
-    ///
-    /// # Errors
-    /// A file could not be read; a row is malformed.
-    pub fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>> {
-        loop {
-            match self.step()? {
-                None => return Ok(None),
-                Some(Step::Marker) => {}
-                Some(Step::Row(lies)) => return Ok(Some((&self.position, self.row(lies)))),
-            }
-        }
-    }
-
     fn step(&mut self) -> Result<Option<Step>> {
         loop {
             for index in self.to_advance.drain(..) {
                 self.sources[index].advance()?;
             }
+            self.steps_left = self.steps_left.checked_sub(1).ok_or(StorageError::NeedsDisk)?;
             if !self.find_next() {
                 return Ok(None);
             }
@@ -280,5 +287,15 @@ impl MergedScan {
             std::mem::swap(&mut self.merged, &mut self.spare);
         }
         Ok((!RowView::parse(&self.merged)?.is_empty()).then_some(Lies::InBuffer))
+    }
+}
+
+impl PartitionScan for MergedScan {
+    fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<()> {
+        Self::seek_slice(self, slice, reversed).map(drop)
+    }
+
+    fn next_item(&mut self) -> Result<Option<Merged<'_>>> {
+        Self::next_item(self)
     }
 }

@@ -45,7 +45,7 @@ pub struct EngineSettings {
     /// Bytes that the memtables of all tables may hold before the largest is flushed. At twice
     /// as many, writes wait.
     pub memtable_bytes: usize,
-    /// Bytes of decoded blocks kept in memory.
+    /// Bytes of decoded blocks, filters and indexes kept in memory.
     pub block_cache_bytes: usize,
     /// Bytes of commit log kept before old memtables are flushed to free it.
     pub commit_log_bytes: u64,
@@ -61,6 +61,23 @@ pub struct EngineSettings {
     pub incremental_backups: bool,
     /// Where segments of the commit log are archived, if anywhere.
     pub archive: ArchiveSettings,
+    /// Tombstones above which a client is warned that its read has met so many.
+    pub tombstone_warn_threshold: u64,
+    /// Tombstones above which a read of a client fails.
+    pub tombstone_failure_threshold: u64,
+}
+
+/// The least memory that an engine works with.
+pub const MIN_MEMORY_BYTES: usize = 4 << 20;
+
+impl EngineSettings {
+    /// Settings for an engine that takes about so many bytes of memory: half for memtables, which are flushed
+    /// from a quarter on, a quarter for blocks, filters and indexes, and a quarter for what is in flight.
+    #[must_use]
+    pub fn within(memory_bytes: usize) -> Self {
+        let quarter = memory_bytes.max(MIN_MEMORY_BYTES) / 4;
+        Self { memtable_bytes: quarter, block_cache_bytes: quarter, ..Self::default() }
+    }
 }
 
 impl Default for EngineSettings {
@@ -76,6 +93,8 @@ impl Default for EngineSettings {
             step_bytes: 1 << 20,
             incremental_backups: false,
             archive: ArchiveSettings::default(),
+            tombstone_warn_threshold: 1_000,
+            tombstone_failure_threshold: 100_000,
         }
     }
 }

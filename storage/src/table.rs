@@ -1,9 +1,11 @@
 //! One table in the engine: its settings, and the memtables and files that make it up now.
 
 use crate::compaction::CompactionSettings;
+use crate::files_per_read::FilesPerRead;
 use crate::manifest::Edit;
 use crate::mapping::Known;
 use crate::memtable::Memtable;
+use crate::shape::RowShape;
 use crate::sstable::statistics::{DroppedColumn, StoredColumn};
 use crate::sstable::{Sstable, SstableId, WriterOptions};
 use arc_swap::ArcSwap;
@@ -25,6 +27,9 @@ pub struct TableSettings {
     pub columns: Vec<StoredColumn>,
     /// Columns that were dropped.
     pub dropped_columns: Vec<DroppedColumn>,
+    /// What its rows can have; none if that is not known or they are counters: reads by name then look
+    /// into every file.
+    pub shape: Option<Arc<RowShape>>,
     /// Seconds that a tombstone is kept.
     pub gc_grace_seconds: u32,
     /// How files are written.
@@ -37,6 +42,8 @@ pub struct TableSettings {
     pub volatile: bool,
     /// Files that come new are linked into `backups` while incremental backups are on.
     pub incremental_backups: bool,
+    /// A read of it fails once it has met too many tombstones.
+    pub limits_tombstones: bool,
 }
 
 impl TableSettings {
@@ -58,13 +65,15 @@ pub struct TableView {
     pub sstables: Vec<Arc<Sstable>>,
     /// The levels of files of another level than 0.
     pub levels: BTreeMap<SstableId, u8>,
+    /// What rows can have, if that is known.
+    pub shape: Option<Arc<RowShape>>,
 }
 
 impl TableView {
     /// A view of one memtable and files.
     #[must_use]
     pub fn new(active: Arc<Memtable>, sstables: Vec<Arc<Sstable>>, levels: BTreeMap<SstableId, u8>) -> Self {
-        let mut view = Self { active, flushing: Vec::new(), sstables, levels };
+        let mut view = Self { active, flushing: Vec::new(), sstables, levels, shape: None };
         view.sort_sstables();
         view
     }
@@ -114,6 +123,8 @@ pub struct TableStore {
     pub(crate) flush_bytes: AtomicU64,
     /// Monotonic time of the last look for files that have expired.
     expired_check: Mutex<Option<Duration>>,
+    /// How many files reads of one partition have looked into.
+    pub(crate) files_per_read: FilesPerRead,
     dropped: AtomicBool,
     /// Held from the look whether a change still applies until it is published, so that a
     /// truncation cannot come between.
@@ -125,7 +136,8 @@ pub struct TableStore {
 impl TableStore {
     /// A table with these files.
     #[must_use]
-    pub fn new(settings: TableSettings, view: TableView) -> Self {
+    pub fn new(settings: TableSettings, mut view: TableView) -> Self {
+        view.shape.clone_from(&settings.shape);
         Self {
             settings: ArcSwap::from_pointee(settings),
             view: ArcSwap::from_pointee(view),
@@ -135,10 +147,18 @@ impl TableStore {
             paused: AtomicUsize::new(0),
             flush_bytes: AtomicU64::new(0),
             expired_check: Mutex::new(None),
+            files_per_read: FilesPerRead::default(),
             dropped: AtomicBool::new(false),
             publish: Mutex::new(()),
             flush: Mutex::default(),
         }
+    }
+
+    /// Replaces the settings.
+    pub(crate) fn set_settings(&self, settings: TableSettings) {
+        let shape = settings.shape.clone();
+        self.settings.store(Arc::new(settings));
+        self.update(|view| view.shape = shape);
     }
 
     /// Replaces the view by what `change` makes of it.

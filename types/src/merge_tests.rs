@@ -125,6 +125,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
+    fn a_row_may_have_dead_cells_if_not_all_of_its_items_live_for_ever(row in rows()) {
+        let row = RowView::parse(&row).unwrap();
+        let lives = |item| matches!(item, Ok(RowItem::Cell(Cell { kind: CellKind::Live, .. })));
+        prop_assert_eq!(row.may_have_dead_cells(), !row.items().all(lives));
+    }
+
+    #[test]
     fn merging_rows_is_commutative(a in rows(), b in rows()) {
         prop_assert_eq!(meaning(&merged(&a, &b)), meaning(&merged(&b, &a)));
     }

@@ -227,10 +227,58 @@ impl<'a> RowView<'a> {
         RowItems { reader: Reader::new(self.items), base_timestamp: self.base_timestamp }
     }
 
+    /// False if every item is a cell that lives for ever. Looks at no more of each than it takes to find the
+    /// next; where the row is malformed it says true.
+    #[must_use]
+    #[inline]
+    pub fn may_have_dead_cells(&self) -> bool {
+        let mut rest = self.items;
+        while !rest.is_empty() {
+            let Some(behind) = behind_live_cell(rest) else { return true };
+            rest = behind;
+        }
+        false
+    }
+
     /// True without marker, deletion or items.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.header.liveness.is_none() && self.header.deletion.is_none() && self.items.is_empty()
+    }
+}
+
+/// What follows a cell that lives for ever; none if another item comes first.
+#[inline]
+fn behind_live_cell(items: &[u8]) -> Option<&[u8]> {
+    let (flags, mut rest) = behind_varint(items)?.split_first()?;
+    if flags & !(ITEM_PATH | ITEM_OWN_TIMESTAMP) != 0 {
+        return None;
+    }
+    if flags & ITEM_OWN_TIMESTAMP != 0 {
+        rest = behind_varint(rest)?;
+    }
+    if flags & ITEM_PATH != 0 {
+        rest = behind_bytes(rest)?;
+    }
+    behind_bytes(rest)
+}
+
+#[inline]
+fn behind_varint(bytes: &[u8]) -> Option<&[u8]> {
+    let last = bytes.iter().position(|byte| byte & 0x80 == 0)?;
+    bytes.get(last + 1..)
+}
+
+#[inline]
+fn behind_bytes(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes.split_first()? {
+        // Nearly all values are short.
+        (length, rest) if length & 0x80 == 0 => rest.get(usize::from(*length)..),
+        _ => {
+            let mut reader = Reader::new(bytes);
+            reader.length_prefixed().ok()?;
+            Some(reader.remaining())
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::plan::Plan;
 use crate::error::ClusterError;
 use crate::message::Body;
 use crate::replica::encode_read;
+use dodona_storage::StorageError;
 use dodona_types::read_command::ReadCommand;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,6 +192,10 @@ fn expect(answer: Result<Body, ClusterError>, want: Want) -> Result<Got, Cluster
         (Body::Found(found), Want::Data) => Ok(Got::Data(found)),
         (Body::Digested(digest), Want::Digest) => Ok(Got::Digest(digest)),
         (Body::Failed(reason), _) => Err(ClusterError::Invalid(reason)),
+        (Body::TooManyTombstones(bytes), _) => {
+            let at_most = bytes.as_slice().try_into().map_or(0, u64::from_le_bytes);
+            Err(StorageError::TooManyTombstones { at_most }.into())
+        }
         _ => Err(ClusterError::Peer("an answer to another request".into())),
     }
 }

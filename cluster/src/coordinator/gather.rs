@@ -2,6 +2,7 @@
 
 use super::plan::{Plan, Target};
 use crate::error::ClusterError;
+use dodona_storage::StorageError;
 
 /// The answers to one request so far.
 pub(super) struct Gather<'a> {
@@ -11,12 +12,21 @@ pub(super) struct Gather<'a> {
     by_share: Vec<u32>,
     failures: u32,
     reason: Option<String>,
+    too_many_tombstones: bool,
     spared: u32,
 }
 
 impl<'a> Gather<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
-        Self { plan, received: 0, by_share: vec![0; plan.shares.len()], failures: 0, reason: None, spared: 0 }
+        Self {
+            plan,
+            received: 0,
+            by_share: vec![0; plan.shares.len()],
+            failures: 0,
+            reason: None,
+            too_many_tombstones: false,
+            spared: 0,
+        }
     }
 
     /// Takes an answer.
@@ -35,6 +45,8 @@ impl<'a> Gather<'a> {
         if !matches!(error, ClusterError::Peer(_)) && self.plan.counts(target) {
             self.failures += 1;
             self.reason.get_or_insert_with(|| error.to_string());
+            let met = matches!(error, ClusterError::Storage(StorageError::TooManyTombstones { .. }));
+            self.too_many_tombstones |= met;
         }
     }
 
@@ -84,7 +96,8 @@ impl<'a> Gather<'a> {
             return Ok(());
         }
         let received = self.received();
-        let Self { plan: Plan { consistency, block_for, .. }, failures, reason, .. } = self;
+        let Self { plan: Plan { consistency, block_for, .. }, failures, reason, too_many_tombstones, .. } =
+            self;
         let (consistency, block_for) = (*consistency, *block_for);
         match reason {
             Some(reason) => Err(ClusterError::ReadFailure {
@@ -93,6 +106,7 @@ impl<'a> Gather<'a> {
                 block_for,
                 failures,
                 reason,
+                too_many_tombstones,
                 data_present,
             }),
             None => Err(ClusterError::ReadTimeout { consistency, received, block_for, data_present }),

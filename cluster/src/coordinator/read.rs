@@ -17,7 +17,10 @@ use dodona_types::{Consistency, RowVisitor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRead {
     /// All rows were shown.
-    Shown,
+    Shown {
+        /// Tombstones that were met.
+        tombstones: u64,
+    },
     /// It takes other nodes or the disk: forget what was shown, and use [`Coordinator::read_page`].
     NotHere,
 }
@@ -45,12 +48,17 @@ impl Coordinator {
                 return Ok(TryRead::NotHere);
             };
             let is_here = placement.replicas(command.table, key.token())?.contains(&placement.local);
+            if !is_here {
+                return Ok(TryRead::NotHere);
+            }
             // If this one cannot, others may.
-            let is_shown = is_here && self.engine.try_read(command, visitor).is_ok();
-            return Ok(if is_shown { TryRead::Shown } else { TryRead::NotHere });
+            return Ok(match self.engine.try_read(command, visitor) {
+                Ok(read) => TryRead::Shown { tombstones: read.tombstones },
+                Err(_) => TryRead::NotHere,
+            });
         }
         match self.engine.try_read(command, visitor) {
-            Ok(_) => Ok(TryRead::Shown),
+            Ok(read) => Ok(TryRead::Shown { tombstones: read.tombstones }),
             Err(StorageError::NeedsDisk) => Ok(TryRead::NotHere),
             Err(error) => Err(error.into()),
         }
@@ -88,7 +96,8 @@ impl Coordinator {
         let plan = planner.read(command.table, key.token(), consistency, &self.latencies)?;
         if plan.block_for == 1 && plan.replicas.first().is_some_and(|target| target.local) {
             let read = self.read_here(command.clone(), max_bytes).await;
-            if read.is_ok() || plan.only_local() {
+            let met = matches!(read, Err(ClusterError::Storage(StorageError::TooManyTombstones { .. })));
+            if read.is_ok() || met || plan.only_local() {
                 return read;
             }
         }

@@ -75,7 +75,7 @@ impl ExistingLists {
         let mut collector = Collector { wanted, found: Self::default() };
         let command = wanted.command(table, now_seconds);
         match node.coordinator.try_read(&command, consistency, &mut collector)? {
-            TryRead::Shown => Ok(Some(collector.found)),
+            TryRead::Shown { .. } => Ok(Some(collector.found)),
             TryRead::NotHere => Ok(None),
         }
     }

@@ -1,6 +1,7 @@
 //! SELECT: from a plan to read commands, and from rows to a result.
 
 mod clauses;
+mod met;
 mod output;
 
 use crate::ast::{Select, Selectors, Term};
@@ -22,6 +23,7 @@ use dodona_types::read_command::{
 };
 use dodona_types::schema::{ColumnKind, Table};
 use dodona_types::{Consistency, CqlType, RowSink};
+use met::Met;
 use output::{Output, Shape};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -221,12 +223,13 @@ impl SelectPlan {
         Ok((commands, output))
     }
 
-    fn finish(&self, output: Output<'_>, statement: &str) -> Result<Outcome, CqlError> {
+    fn finish(&self, output: Output<'_>, statement: &str, met: Met) -> Result<Outcome, CqlError> {
         let paging_state = output.finish()?.map(|state| state.encode(statement));
         let mut outcome = Outcome::of(StatementResult::Rows { paging_state });
         if let Some(warning) = self.warning() {
             outcome.warnings.push(warning.into());
         }
+        outcome.warnings.extend(met.warnings(statement));
         Ok(outcome)
     }
 
@@ -253,20 +256,20 @@ impl SelectPlan {
         sink: &mut dyn RowSink,
     ) -> Result<TryExecute, CqlError> {
         let (commands, mut output) = self.begin(statement, binding, parameters, sink)?;
+        let mut met = Met::new(host, &self.table);
         if commands.len() > INLINE_COMMANDS || parameters.consistency.is_serial() {
             return Ok(TryExecute::NotHere);
         }
         for command in &commands {
-            if host.node.coordinator.try_read(command, parameters.consistency, &mut output)?
-                == TryRead::NotHere
-            {
-                return Ok(TryExecute::NotHere);
+            match host.node.coordinator.try_read(command, parameters.consistency, &mut output)? {
+                TryRead::NotHere => return Ok(TryExecute::NotHere),
+                TryRead::Shown { tombstones } => met.take(command, tombstones, &output)?,
             }
             if output.is_done() {
                 break;
             }
         }
-        self.finish(output, statement).map(TryExecute::Done)
+        self.finish(output, statement, met).map(TryExecute::Done)
     }
 
     /// Executes.
@@ -287,6 +290,7 @@ impl SelectPlan {
                 "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time",
             );
         }
+        let mut met = Met::new(host, &self.table);
         let mut commands = VecDeque::from(commands);
         while let Some(command) = commands.pop_front() {
             let now_seconds = command.now_seconds;
@@ -296,6 +300,7 @@ impl SelectPlan {
                 coordinator.read_page(command.clone(), consistency, CHUNK_BYTES).await?
             };
             let shown = page.show(now_seconds, &mut output).map_err(dodona_cluster::ClusterError::from)?;
+            met.take(&command, page.tombstones, &output)?;
             if shown.is_break() || output.is_done() {
                 break;
             }
@@ -312,7 +317,7 @@ impl SelectPlan {
                 }
             }
         }
-        self.finish(output, statement)
+        self.finish(output, statement, met)
     }
 }
 

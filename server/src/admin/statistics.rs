@@ -8,7 +8,10 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Json;
 use dodona_cluster::node::RELEASE_VERSION;
+use dodona_storage::Engine;
+use dodona_storage::files_per_read::MOST_FILES;
 use serde_json::{Value, json};
+use std::fmt::Write;
 use std::sync::Arc;
 
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> String {
@@ -26,6 +29,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> String {
         ("dodona_memtable_bytes", "Bytes in memtables.", engine.memtable_bytes()),
         ("dodona_commit_log_bytes", "Bytes of the commit log.", engine.commit_log_bytes()),
         ("dodona_block_cache_bytes", "Bytes in the block cache.", cache_bytes),
+        ("dodona_index_bytes", "Bytes of filters and indexes of open files.", engine.index_bytes()),
         ("dodona_block_cache_hits", "Blocks found in the cache.", hits),
         ("dodona_block_cache_misses", "Blocks not found in the cache.", misses),
         ("dodona_prepared_statements", "Prepared statements kept.", prepared as u64),
@@ -34,7 +38,33 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> String {
     for (name, help, value) in gauges {
         gauge(&mut out, name, help, value);
     }
+    files_per_read(&mut out, &shared.node.engine);
     out
+}
+
+/// How many files reads of one partition have looked into, of all tables, as a histogram.
+fn files_per_read(out: &mut String, engine: &Engine) {
+    const NAME: &str = "dodona_sstables_per_read";
+    let mut counts = vec![0; MOST_FILES + 1];
+    for table in engine.table_ids() {
+        let of_table = engine.table_statistics(table).map(|it| it.files_per_read).unwrap_or_default();
+        counts.iter_mut().zip(of_table).for_each(|(sum, count)| *sum += count);
+    }
+    let _ = writeln!(
+        out,
+        "# HELP {NAME} Files that reads of one partition looked into; not those of one memtable."
+    );
+    let _ = writeln!(out, "# TYPE {NAME} histogram");
+    let (mut reads, mut files) = (0, 0);
+    for (number, count) in counts.iter().enumerate() {
+        reads += count;
+        files += count * number as u64;
+        if number < MOST_FILES && number.next_power_of_two() == number.max(1) {
+            let _ = writeln!(out, "{NAME}_bucket{{le=\"{number}\"}} {reads}");
+        }
+    }
+    let _ = writeln!(out, "{NAME}_bucket{{le=\"+Inf\"}} {reads}");
+    let _ = writeln!(out, "{NAME}_sum {files}\n{NAME}_count {reads}");
 }
 
 pub(super) async fn health(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<Value>) {
@@ -95,6 +125,7 @@ pub(super) async fn table_statistics(
             "memtable_bytes": statistics.memtable_bytes,
             "memtable_operations": statistics.memtable_operations,
             "index_bytes": statistics.index_bytes,
+            "sstables_per_read": statistics.files_per_read,
         }));
     }
     Ok(Json(json!({ "tables": tables })))

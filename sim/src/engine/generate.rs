@@ -15,13 +15,16 @@ pub const ELEMENTS: u8 = 3;
 struct Generator {
     random: Random,
     partitions: u8,
+    /// There is no column of many cells.
+    plain: bool,
 }
 
 /// The history of a seed.
 #[must_use]
 pub fn history(seed: u64) -> History {
     let random = Random::from_seed(seed).split("history");
-    let generator = Generator { partitions: 1 + random.below(6) as u8, random };
+    let plain = Random::from_seed(seed).split("shape").below(2) == 0;
+    let generator = Generator { partitions: 1 + random.below(6) as u8, random, plain };
     let setup = Setup {
         sync_mode: generator.below(3),
         table: generator.table(),
@@ -60,7 +63,7 @@ impl Generator {
             _ => None,
         };
         let gc_grace_seconds = [0, 5, 60, 864_000][usize::from(self.below(4))];
-        TableSetup { strategy, gc_grace_seconds, compressed: self.chance(30), overlapping }
+        TableSetup { strategy, gc_grace_seconds, compressed: self.chance(30), overlapping, plain: self.plain }
     }
 
     fn step(&self) -> Step {
@@ -134,7 +137,12 @@ impl Generator {
                 cells.push((Place::Element(element), self.put()));
             }
         }
-        Change::Row { row, marker, empty_map: self.chance(8), cells }
+        let mut empty_map = self.chance(8);
+        if self.plain {
+            empty_map = false;
+            cells.retain(|(place, _)| matches!(place, Place::Column(_)));
+        }
+        Change::Row { row, marker, empty_map, cells }
     }
 
     fn put(&self) -> Put {

@@ -44,6 +44,7 @@ pub const MUTANTS: &[&str] = &[
     "log-discarded-early",
     "flush-ahead-of-the-log",
     "expiry-ignores-overlaps",
+    "named-read-stops-early",
 ];
 
 /// Runs the history of a seed.

@@ -122,6 +122,8 @@ pub struct TableSetup {
     pub compressed: bool,
     /// Deletions of other files take effect in compactions: rows', or (`true`) cells' as well.
     pub overlapping: Option<bool>,
+    /// There is no column of many cells: a row can say all by itself.
+    pub plain: bool,
 }
 
 /// A step of a history.

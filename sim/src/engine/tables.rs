@@ -1,7 +1,8 @@
 //! Settings of tables, sized for a simulation.
 
+use super::generate::COLUMNS;
+use super::reads::{MAP, STATIC_BASE};
 use super::step::{StrategyKind, TableSetup};
-use dodona_storage::TableSettings;
 use dodona_storage::compaction::leveled::Leveled;
 use dodona_storage::compaction::size_tiered::{Buckets, SizeTiered, Thresholds};
 use dodona_storage::compaction::time_window::TimeWindow;
@@ -10,7 +11,19 @@ use dodona_storage::compaction::unified::{OverlapInclusion, Unified};
 use dodona_storage::compaction::{CompactionSettings, OverlappingTombstones, Strategy};
 use dodona_storage::sstable::WriterOptions;
 use dodona_storage::sstable::compression::Compression;
-use dodona_types::TableId;
+use dodona_storage::{RowShape, TableSettings};
+use dodona_types::{ColumnId, TableId};
+use std::sync::Arc;
+
+fn shape_of(setup: TableSetup) -> RowShape {
+    let columns = || (0..u32::from(COLUMNS)).chain((!setup.plain).then_some(MAP.0));
+    RowShape {
+        columns: columns().map(ColumnId).collect(),
+        statics: columns().map(|column| ColumnId(STATIC_BASE + column)).collect(),
+        one_row: false,
+        is_plain: setup.plain,
+    }
+}
 
 /// A table's settings.
 #[must_use]
@@ -50,6 +63,7 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
         name: "sim.t".into(),
         columns: Vec::new(),
         dropped_columns: Vec::new(),
+        shape: Some(Arc::new(shape_of(setup))),
         gc_grace_seconds: setup.gc_grace_seconds,
         writer: WriterOptions {
             compression: if setup.compressed { Compression::Lz4 } else { Compression::None },
@@ -74,5 +88,6 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
         flush_period: None,
         volatile: false,
         incremental_backups: true,
+        limits_tombstones: true,
     }
 }

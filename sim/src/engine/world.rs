@@ -166,6 +166,7 @@ impl World {
             gc_grace_seconds: 864_000,
             compressed: false,
             overlapping: None,
+            plain: true,
         };
         let tables = vec![settings_of(JOURNAL, journal), settings_of(self.table, self.table_setup)];
         let opened = Engine::open(env, settings, Uuid::from_u128(5), tables);

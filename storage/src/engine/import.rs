@@ -13,7 +13,7 @@ use crate::manifest::Edit;
 use crate::mapping::Mapping;
 use crate::memtable::Memtable;
 use crate::purge::Purge;
-use crate::reconcile::{self, DigestRules};
+use crate::reconcile::{self, DigestRules, Reading};
 use crate::scan::MergedScan;
 use crate::source::Source;
 use crate::sstable::cursor::SstableSource;
@@ -277,8 +277,8 @@ impl Engine {
         let nothing = Arc::new(Memtable::new(1, u64::MAX, self.env.clock.mono()));
         let view = TableView::new(nothing, staged.sstables.clone(), BTreeMap::new());
         let rules = DigestRules::new(command.now_seconds, staged.store.settings.load().gc_grace_seconds);
-        let read = reconcile::read_answer(&view, command, rules, max_bytes, true, Access::Uncached);
-        read.map(|(answer, _)| answer)
+        let reading = Reading { max_bytes, access: Access::Uncached, ..Reading::unbounded(rules) };
+        reconcile::read_answer(&view, command, reading).map(|found| found.answer)
     }
 
     /// Removes staged files.

@@ -11,19 +11,13 @@ use crate::compaction::throttle::Throttle;
 use crate::error::{Result, StorageError};
 use crate::manifest::{Edit, Manifest};
 use crate::memtable::Memtable;
-use crate::page::{Page, PageBuilder};
-use crate::read::{self, ReadEnd};
-use crate::reconcile::digest::DIGEST_BYTES;
-use crate::reconcile::{self, DigestRules, Hashed};
 use crate::settings::{EngineSettings, SyncMode};
 use crate::sstable::Sstable;
 use crate::sstable::cache::BlockCache;
-use crate::sstable::reader::Access;
 use crate::table::{TableSettings, TableStore, TableView};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
-use dodona_types::read_command::{RangeBound, ReadCommand};
-use dodona_types::{MutationView, RowVisitor, TableId};
+use dodona_types::{MutationView, TableId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,6 +37,7 @@ pub mod maintain;
 pub mod operations;
 #[cfg(test)]
 pub(crate) mod operations_tests;
+mod reads;
 pub mod recovery;
 pub mod restore;
 #[cfg(test)]
@@ -105,7 +100,7 @@ impl Engine {
         let _guard = self.tables_change.lock();
         self.schemas.lock().add(&settings);
         if let Some(store) = self.tables.load().get(&settings.id) {
-            store.settings.store(Arc::new(settings));
+            store.set_settings(settings);
             return Ok(());
         }
         let memtable = Memtable::new(FIRST_SHARD_BITS, self.log.end(), self.env.clock.mono());
@@ -235,96 +230,6 @@ impl Engine {
     /// It could not be written.
     pub async fn wait_safe(&self, position: u64) -> Result<()> {
         self.log.wait(position).await
-    }
-
-    /// Reads from memory, the operating system's included, and shows the rows where they lie.
-    ///
-    /// # Errors
-    /// [`StorageError::NeedsDisk`] if that does not do: forget what was shown, and use
-    /// [`Self::read_page`] where it may block. Else a file is damaged, or the table not known.
-    pub fn try_read(&self, command: &ReadCommand, visitor: &mut dyn RowVisitor) -> Result<ReadEnd> {
-        let tables = self.tables.load();
-        let store = tables.get(&command.table).ok_or(StorageError::NoSuchTable(command.table))?;
-        read::read(&store.view.load(), command, Access::Memory, visitor)
-    }
-
-    /// Reads a page of at most about `max_bytes`. Waits for the disk.
-    ///
-    /// # Errors
-    /// A file is damaged or cannot be read, or the table is not known.
-    pub fn read_page(&self, command: &ReadCommand, max_bytes: usize) -> Result<Page> {
-        let view = self.store(command.table)?.view.load_full();
-        let mut page = PageBuilder::new(max_bytes);
-        read::read(&view, command, Access::Disk, &mut page)?;
-        Ok(page.finish())
-    }
-
-    /// Reads what a coordinator that asks several replicas merges: see [`crate::reconcile::answer`].
-    /// Stops once it has about `max_bytes`.
-    ///
-    /// # Errors
-    /// A file is damaged or cannot be read, or the table is not known.
-    pub fn read_answer(&self, command: &ReadCommand, max_bytes: usize) -> Result<Vec<u8>> {
-        let store = self.store(command.table)?;
-        let rules = self.digest_rules(&store, command);
-        let view = store.view.load_full();
-        let read = reconcile::read_answer(&view, command, rules, max_bytes, true, Access::Disk);
-        read.map(|(answer, _)| answer)
-    }
-
-    /// The digest of what [`Self::read_answer`] gives.
-    ///
-    /// # Errors
-    /// A file is damaged or cannot be read, or the table is not known.
-    pub fn read_digest(&self, command: &ReadCommand, max_bytes: usize) -> Result<[u8; DIGEST_BYTES]> {
-        let store = self.store(command.table)?;
-        let rules = self.digest_rules(&store, command);
-        let view = store.view.load_full();
-        let read = reconcile::read_answer(&view, command, rules, max_bytes, false, Access::Disk);
-        read.map(|(_, digest)| digest.finish())
-    }
-
-    /// As [`Self::read_answer`] or, without `with_data`, [`Self::read_digest`], of what is in memory and
-    /// short.
-    ///
-    /// # Errors
-    /// [`StorageError::NeedsDisk`] if that does not do: use those two where they may block.
-    pub fn try_read_answer(
-        &self,
-        command: &ReadCommand,
-        max_bytes: usize,
-        with_data: bool,
-    ) -> Result<(Vec<u8>, [u8; DIGEST_BYTES])> {
-        let store = self.store(command.table)?;
-        let rules = self.digest_rules(&store, command);
-        let view = store.view.load();
-        let read = reconcile::read_answer(&view, command, rules, max_bytes, with_data, Access::Memory);
-        read.map(|(answer, digest)| (answer, digest.finish()))
-    }
-
-    /// Shows a digest of each partition that a range command reads, until about `budget_bytes` were read:
-    /// see [`crate::reconcile::hashes`].
-    ///
-    /// # Errors
-    /// A file is damaged or cannot be read, or the table is not known.
-    pub fn hash_partitions(
-        &self,
-        command: &ReadCommand,
-        budget_bytes: usize,
-        each: &mut dyn FnMut(Hashed),
-    ) -> Result<Option<RangeBound>> {
-        let store = self.store(command.table)?;
-        let rules = self.digest_rules(&store, command);
-        let view = store.view.load_full();
-        reconcile::hash_partitions(&view, command, rules, budget_bytes, each)
-    }
-
-    fn digest_rules(&self, store: &TableStore, command: &ReadCommand) -> DigestRules {
-        DigestRules {
-            ignores_deletions: self.env.mutants.has("digest-ignores-deletions"),
-            ignores_values: self.env.mutants.has("digest-ignores-values"),
-            ..DigestRules::new(command.now_seconds, store.settings.load().gc_grace_seconds)
-        }
     }
 
     /// Brings the commit log to the disk: to be called once a period in the periodic mode.

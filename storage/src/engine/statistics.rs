@@ -37,6 +37,9 @@ pub struct TableStatistics {
     pub memtable_operations: usize,
     /// Bytes of memory for filters and indexes.
     pub index_bytes: usize,
+    /// Reads of one partition that looked into 0, 1, 2, … files, without those that found all in one
+    /// memtable.
+    pub files_per_read: Vec<u64>,
 }
 
 impl Engine {
@@ -51,6 +54,12 @@ impl Engine {
     pub fn cache_statistics(&self) -> (u64, u64, u64) {
         let (hits, misses) = self.cache.hits_and_misses();
         (self.cache.bytes(), hits, misses)
+    }
+
+    /// Bytes that filters and indexes of open files take.
+    #[must_use]
+    pub fn index_bytes(&self) -> u64 {
+        self.cache.pinned_bytes()
     }
 
     /// Bytes in memtables.
@@ -75,6 +84,7 @@ impl Engine {
         let mut statistics =
             TableStatistics { name: store.settings.load().name.clone(), ..TableStatistics::default() };
         statistics.sstables = view.sstables.len();
+        statistics.files_per_read = store.files_per_read.counts();
         for sstable in &view.sstables {
             let file = sstable.statistics();
             statistics.disk_bytes += sstable.file_bytes();

@@ -36,7 +36,8 @@ impl Engine {
                 dropped = view.memtables().map(|memtable| memtable.bytes()).sum();
                 removed = std::mem::take(&mut view.sstables);
                 let next = Memtable::new(FIRST_SHARD_BITS, end, self.env.clock.mono());
-                *view = TableView::new(Arc::new(next), Vec::new(), BTreeMap::new());
+                let empty = TableView::new(Arc::new(next), Vec::new(), BTreeMap::new());
+                *view = TableView { shape: view.shape.take(), ..empty };
             });
         }
         self.memtable_bytes.fetch_sub(dropped.cast_signed(), Relaxed);

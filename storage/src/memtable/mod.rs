@@ -17,8 +17,8 @@ use parking_lot::RwLock;
 use ranges::Ranges;
 use rows::Rows;
 use shard::Shard;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// Bytes that a partition takes in its shard, beside its key and rows.
 const PARTITION_BYTES: usize = 160;
@@ -75,7 +75,9 @@ impl Partition {
 
 /// What was written to a table since some moment.
 pub struct Memtable {
-    shards: Box<[RwLock<Shard>]>,
+    /// Made by the first write: most tables of a node with thousands are at rest.
+    shards: OnceLock<Box<[RwLock<Shard>]>>,
+    shard_bits: u32,
     /// How far a token's ordinal is shifted to give its shard.
     shift: u32,
     /// The commit log's position when the memtable was made: what it holds is from there on.
@@ -94,7 +96,8 @@ impl Memtable {
     pub fn new(shard_bits: u32, log_start: u64, created_at: std::time::Duration) -> Self {
         let shard_bits = shard_bits.clamp(1, 16);
         Self {
-            shards: (0..1usize << shard_bits).map(|_| RwLock::new(Shard::new(shard_bits))).collect(),
+            shards: OnceLock::new(),
+            shard_bits,
             shift: 64 - shard_bits,
             log_start,
             bytes: AtomicIsize::new(0),
@@ -122,7 +125,10 @@ impl Memtable {
     /// The mutation is malformed: it must be validated where it enters the process.
     pub fn apply(&self, mutation: &MutationView<'_>) -> Result<isize> {
         self.note_timestamps(mutation)?;
-        let mut shard = self.shards[self.shard_of(mutation.key.token)].write();
+        let shards = self.shards.get_or_init(|| {
+            (0..1usize << self.shard_bits).map(|_| RwLock::new(Shard::new(self.shard_bits))).collect()
+        });
+        let mut shard = shards[self.shard_of(mutation.key.token)].write();
         let mut growth = 0;
         let (partition, is_new, scratch) = shard.get_or_insert(mutation.key);
         if is_new {
@@ -153,7 +159,7 @@ impl Memtable {
     /// A snapshot of one partition.
     #[must_use]
     pub fn get(&self, key: KeyRef<'_>) -> Option<Partition> {
-        self.shards[self.shard_of(key.token)].read().get(key).cloned()
+        self.shards.get()?[self.shard_of(key.token)].read().get(key).cloned()
     }
 
     /// A snapshot of the first partition at or behind a bound, with its key.
@@ -164,9 +170,10 @@ impl Memtable {
             RangeBound::Token(token, _) => self.shard_of(*token),
             RangeBound::Key(key, _) => self.shard_of(key.token()),
         };
-        let in_first = self.shards[first].read().first_at(bound);
+        let shards = self.shards.get()?;
+        let in_first = shards[first].read().first_at(bound);
         in_first.or_else(|| {
-            self.shards[first + 1..].iter().find_map(|shard| shard.read().first_at(&RangeBound::Unbounded))
+            shards[first + 1..].iter().find_map(|shard| shard.read().first_at(&RangeBound::Unbounded))
         })
     }
 

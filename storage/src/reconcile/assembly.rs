@@ -38,6 +38,8 @@ pub struct Assembly {
     queue: VecDeque<ReadCommand>,
     /// How often too few rows came.
     short: u32,
+    /// Tombstones that replicas have met.
+    tombstones: u64,
 }
 
 impl Assembly {
@@ -53,6 +55,7 @@ impl Assembly {
             open: None,
             queue: VecDeque::new(),
             short: 0,
+            tombstones: 0,
         }
     }
 
@@ -105,6 +108,7 @@ impl Assembly {
     /// A row is malformed.
     pub fn take(&mut self, command: &ReadCommand, answers: &MergedAnswers) -> Result<()> {
         self.queue.pop_front();
+        self.tombstones += answers.tombstones;
         for part in &answers.parts {
             self.show(command, answers, part)?;
             if self.full {
@@ -163,7 +167,7 @@ impl Assembly {
     /// The page.
     #[must_use]
     pub fn finish(self) -> Page {
-        self.page.finish()
+        self.page.finish(self.tombstones)
     }
 }
 

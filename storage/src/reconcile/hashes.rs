@@ -1,6 +1,6 @@
 //! A digest of each partition of a range: what replicas are compared by that are to hold the same.
 
-use super::answer::Answering;
+use super::answer::{Answering, Reading};
 use super::digest::{Digest, DigestRules};
 use crate::error::Result;
 use crate::read;
@@ -39,7 +39,8 @@ pub fn hash_partitions(
         PartitionSelection::Key(_) => &all,
     };
     let mut scan = MergedScan::new(read::sources_of_range(view, range, Access::Uncached)?);
-    let mut walked = Answering::new(command, rules, usize::MAX, false, Access::Uncached);
+    let reading = Reading { with_data: false, access: Access::Uncached, ..Reading::unbounded(rules) };
+    let mut walked = Answering::new(command, reading);
     while scan.next_partition()? {
         let Some(key) = scan.key().cloned().filter(|key| range.ends_after(key.as_ref())) else { break };
         walked.partition(&mut scan)?;

@@ -1,6 +1,6 @@
 //! The answers of several replicas to one command, merged; and what each of them lacks.
 
-use super::answer::{Answer, Part, read_answer};
+use super::answer::{Answer, Part, Reading, read_answer};
 use super::digest::DigestRules;
 use super::position::{nearer, up_to};
 use crate::error::Result;
@@ -8,6 +8,7 @@ use crate::memtable::Memtable;
 use crate::read;
 use crate::sstable::reader::Access;
 use crate::table::TableView;
+use crate::tombstones::TombstoneRules;
 use dodona_types::codec::DecodeError;
 use dodona_types::merge::shadow_row;
 use dodona_types::mutation::Fragment;
@@ -37,6 +38,8 @@ pub struct MergedAnswers {
     pub parts: Vec<MergedPart>,
     /// Nothing is said of the partitions behind the last one.
     pub stops: bool,
+    /// The most tombstones that a replica met.
+    pub tombstones: u64,
 }
 
 fn view_of<'a>(parts: impl Iterator<Item = &'a Part<'a>>) -> Result<TableView> {
@@ -81,7 +84,8 @@ impl MergedAnswers {
             parts.retain(|key, _| key <= stop);
         }
         let parts = parts.into_iter().map(|(key, covered)| MergedPart { key, covered }).collect();
-        Ok(Self { view, parts, stops: stop.is_some() })
+        let tombstones = answers.iter().map(|answer| answer.tombstones).max().unwrap_or(0);
+        Ok(Self { view, parts, stops: stop.is_some(), tombstones })
     }
 
     /// Shows the live rows of one of the parts, as far as every answer goes in it.
@@ -97,7 +101,7 @@ impl MergedAnswers {
     ) -> Result<()> {
         let limits = ReadLimits { rows, per_partition: rows };
         let command = ReadCommand { limits, ..within(command, part) };
-        read::read(&self.view, &command, Access::Disk, visitor).map(drop)
+        read::read(&self.view, &command, Access::Disk, TombstoneRules::ANY, visitor).map(drop)
     }
 
     /// What the replica that gave `answer` lacks, as far as every answer goes: mutations to bring it.
@@ -123,7 +127,7 @@ impl MergedAnswers {
 
 fn restated(view: &TableView, command: &ReadCommand) -> Result<Vec<u8>> {
     let rules = DigestRules::new(command.now_seconds, 0);
-    read_answer(view, command, rules, usize::MAX, true, Access::Disk).map(|(answer, _)| answer)
+    read_answer(view, command, Reading::unbounded(rules)).map(|found| found.answer)
 }
 
 /// What a mutation says, to be looked up.
@@ -132,7 +136,8 @@ struct Content<'a> {
     deletion: Option<Deletion>,
     static_row: Option<&'a [u8]>,
     rows: BTreeMap<&'a [u8], &'a [u8]>,
-    ranges: Vec<(&'a [u8], &'a [u8], Deletion)>,
+    /// By where they begin and end.
+    ranges: BTreeMap<(&'a [u8], &'a [u8]), Deletion>,
 }
 
 impl<'a> Content<'a> {
@@ -143,7 +148,9 @@ impl<'a> Content<'a> {
                 Fragment::PartitionDeletion(deletion) => content.deletion = Some(deletion),
                 Fragment::StaticRow(row) => content.static_row = Some(row),
                 Fragment::Row(clustering, row) => drop(content.rows.insert(clustering, row)),
-                Fragment::RangeDeletion(start, end, deletion) => content.ranges.push((start, end, deletion)),
+                Fragment::RangeDeletion(start, end, deletion) => {
+                    _ = content.ranges.insert((start, end), deletion);
+                }
             }
         }
         Ok(content)
@@ -152,7 +159,9 @@ impl<'a> Content<'a> {
     fn has(&self, fragment: &Fragment<'_>) -> Result<bool> {
         Ok(match fragment {
             Fragment::PartitionDeletion(deletion) => self.deletion == Some(*deletion),
-            Fragment::RangeDeletion(start, end, deletion) => self.ranges.contains(&(start, end, *deletion)),
+            Fragment::RangeDeletion(start, end, deletion) => {
+                self.ranges.get(&(*start, *end)) == Some(deletion)
+            }
             Fragment::StaticRow(row) => self.static_row.map_or(Ok(false), |own| say_the_same(own, row))?,
             Fragment::Row(clustering, row) => {
                 self.rows.get(clustering).map_or(Ok(false), |own| say_the_same(own, row))?
@@ -197,6 +206,7 @@ fn difference(
             Fragment::RangeDeletion(start, end, deletion) => {
                 let slice = ClusteringSlice { start: start.to_vec(), end: end.to_vec() };
                 builder.range_deletion(&slice, deletion);
+                bytes += start.len() + end.len() + 16;
             }
         }
         if bytes >= REPAIR_BYTES {

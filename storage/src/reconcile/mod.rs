@@ -16,7 +16,7 @@ pub mod position;
 #[cfg(test)]
 mod reconcile_tests;
 
-pub use answer::{Answer, read_answer};
+pub use answer::{Answer, Reading, read_answer};
 pub use assembly::Assembly;
 pub use digest::{Digest, DigestRules};
 pub use hashes::{Hashed, hash_partitions};

@@ -1,12 +1,14 @@
 //! Three replicas that each hold some of the writes, read together.
 
-use super::{Answer, Assembly, DigestRules, MergedAnswers, hash_partitions, read_answer};
+use super::answer::Found;
+use super::{Answer, Assembly, DigestRules, MergedAnswers, Reading, hash_partitions, read_answer};
 use crate::engine_tests::{TABLE, open};
 use crate::memtable::Memtable;
 use crate::page::{Page, PageBuilder};
 use crate::read;
 use crate::sstable::reader::Access;
 use crate::table::TableView;
+use crate::tombstones::TombstoneRules;
 use dodona_types::key::{BELOW, ROW_END};
 use dodona_types::mutation::live_cell;
 use dodona_types::read_command::{
@@ -111,8 +113,8 @@ fn rules() -> DigestRules {
 
 fn read_all(view: &TableView, command: &ReadCommand) -> Page {
     let mut page = PageBuilder::new(usize::MAX);
-    read::read(view, command, Access::Disk, &mut page).unwrap();
-    page.finish()
+    read::read(view, command, Access::Disk, TombstoneRules::ANY, &mut page).unwrap();
+    page.finish(0)
 }
 
 /// Reads from replicas as a coordinator does, and brings each what it lacks.
@@ -120,7 +122,9 @@ fn read_together(replicas: &[TableView], command: &ReadCommand, max_bytes: usize
     let mut assembly = Assembly::new(command.limits, NOW, usize::MAX);
     assembly.begin(command.clone());
     while let Some(command) = assembly.next_command() {
-        let read = |view| read_answer(view, &command, rules(), max_bytes, true, Access::Disk).unwrap().0;
+        let read = |view| {
+            read_answer(view, &command, Reading { max_bytes, ..Reading::unbounded(rules()) }).unwrap().answer
+        };
         let answers: Vec<Vec<u8>> = replicas.iter().map(read).collect();
         let answers: Vec<Answer<'_>> = answers.iter().map(|bytes| Answer::parse(bytes).unwrap()).collect();
         let merged = MergedAnswers::new(&command, &answers).unwrap();
@@ -158,7 +162,8 @@ fn command(partition: Option<u8>, reversed: bool, limits: (u64, u64), kind: u8) 
 }
 
 fn digest(view: &TableView, command: &ReadCommand, max_bytes: usize) -> [u8; 16] {
-    read_answer(view, command, rules(), max_bytes, false, Access::Disk).unwrap().1.finish()
+    let reading = Reading { max_bytes, with_data: false, ..Reading::unbounded(rules()) };
+    read_answer(view, command, reading).unwrap().digest.finish()
 }
 
 proptest! {
@@ -226,7 +231,8 @@ proptest! {
         let command = command(partition, reversed, limits, kind);
         let (one, many) = (table(mutations.iter(), 1), table(mutations.iter().rev(), spread));
         prop_assert_eq!(digest(&one, &command, max_bytes), digest(&many, &command, max_bytes));
-        let (answer, own) = read_answer(&many, &command, rules(), max_bytes, true, Access::Disk).unwrap();
+        let reading = Reading { max_bytes, ..Reading::unbounded(rules()) };
+        let Found { answer, digest: own, .. } = read_answer(&many, &command, reading).unwrap();
         let of_answer = Answer::parse(&answer).unwrap().digest(rules()).unwrap();
         prop_assert_eq!((of_answer.finish(), of_answer.bytes()), (own.finish(), own.bytes()));
         prop_assert!(Answer::parse(&answer[..answer.len() - 1]).is_err() || answer.len() <= 1);

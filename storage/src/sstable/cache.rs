@@ -21,6 +21,9 @@ impl Weighter<BlockId, Arc<Block>> for ByBytes {
 /// A cache of blocks. Blocks read once by a scan do not push out those that are read again.
 pub struct BlockCache {
     blocks: Cache<BlockId, Arc<Block>, ByBytes, foldhash::fast::FixedState>,
+    capacity_bytes: u64,
+    /// Bytes that filters and indexes of open files take.
+    pinned_bytes: AtomicU64,
     next_file: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -37,7 +40,38 @@ impl BlockCache {
             foldhash::fast::FixedState::default(),
             DefaultLifecycle::default(),
         );
-        Self { blocks, next_file: AtomicU64::new(0), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        Self {
+            blocks,
+            capacity_bytes: capacity_bytes as u64,
+            pinned_bytes: AtomicU64::new(0),
+            next_file: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes what an open file takes, so that blocks and open files together keep to the capacity. An
+    /// eighth is left for blocks in any case.
+    pub fn pin(&self, bytes: usize) {
+        let pinned = self.pinned_bytes.fetch_add(bytes as u64, Relaxed) + bytes as u64;
+        self.fit(pinned);
+    }
+
+    /// Notes that a file is not open any more.
+    pub fn unpin(&self, bytes: usize) {
+        let pinned = self.pinned_bytes.fetch_sub(bytes as u64, Relaxed).saturating_sub(bytes as u64);
+        self.fit(pinned);
+    }
+
+    /// Bytes that open files take.
+    #[must_use]
+    pub fn pinned_bytes(&self) -> u64 {
+        self.pinned_bytes.load(Relaxed)
+    }
+
+    fn fit(&self, pinned: u64) {
+        let left = self.capacity_bytes.saturating_sub(pinned).max(self.capacity_bytes / 8);
+        self.blocks.set_capacity(left);
     }
 
     /// A number for a file that was opened.

@@ -41,9 +41,19 @@ pub struct Sstable {
     top_index_offset: u64,
     filter: Filter,
     statistics: Statistics,
+    /// What the cache was told that the open file takes.
+    pinned_bytes: usize,
     mutants: Mutants,
     /// Damage was met.
     is_damaged: AtomicBool,
+}
+
+impl Drop for Sstable {
+    fn drop(&mut self) {
+        if self.pinned_bytes > 0 {
+            self.cache.unpin(self.pinned_bytes);
+        }
+    }
 }
 
 impl Sstable {
@@ -87,6 +97,8 @@ impl Sstable {
         sstable.statistics = serde_json::from_slice(&statistics)
             .map_err(|error| corrupt(&sstable.path, footer.statistics.offset, error.to_string()))?;
         sstable.top_index = sstable.decoded(footer.top_index, parse_top_index)?;
+        sstable.pinned_bytes = sstable.heap_bytes();
+        cache.pin(sstable.pinned_bytes);
         Ok(sstable)
     }
 
@@ -134,6 +146,7 @@ impl Sstable {
             top_index_offset: footer_at,
             filter: Filter::of_everything(),
             statistics: Statistics::new(table, Vec::new(), uuid::Uuid::nil()),
+            pinned_bytes: 0,
             mutants: Mutants::none(),
             is_damaged: AtomicBool::new(false),
         };
@@ -178,6 +191,11 @@ impl Sstable {
         self.file_bytes
     }
 
+    /// Defects, for simulations.
+    pub(crate) const fn mutants(&self) -> &Mutants {
+        &self.mutants
+    }
+
     /// What the file says of itself.
     #[must_use]
     pub const fn statistics(&self) -> &Statistics {
@@ -187,7 +205,8 @@ impl Sstable {
     /// Bytes of memory that the open file takes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.filter.heap_bytes() + self.top_index.iter().map(|(key, _)| key.len() + 32).sum::<usize>()
+        let index: usize = self.top_index.iter().map(|(key, _)| key.len() + 48).sum();
+        size_of::<Self>() + self.path.len() + self.filter.heap_bytes() + index + self.statistics.heap_bytes()
     }
 
     /// False if the file has no partition with this token.

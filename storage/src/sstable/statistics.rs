@@ -114,6 +114,18 @@ impl Statistics {
         }
     }
 
+    /// Bytes of memory beside those of the structure itself.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let columns: usize = self
+            .columns
+            .iter()
+            .map(|column| size_of::<StoredColumn>() + column.name.len() + column.cql_type.len() + 32)
+            .sum();
+        let times = (self.deletion_times.len() + self.log_intervals.len()) * 16;
+        columns + times + self.min_clustering.len() + self.max_clustering.len()
+    }
+
     /// The first and last token.
     #[must_use]
     pub const fn tokens(&self) -> (Token, Token) {

@@ -48,6 +48,7 @@ pub(super) struct Output<'a> {
     key: SmallVec<[u8; INLINE_KEY_BYTES]>,
     has_static: bool,
     rows_in_partition: u64,
+    rows_read: u64,
     /// The last row that was given.
     last: Option<PagingState>,
     more: bool,
@@ -92,6 +93,7 @@ impl<'a> Output<'a> {
             key: SmallVec::new(),
             has_static: false,
             rows_in_partition: 0,
+            rows_read: 0,
             last: None,
             more: false,
             done: false,
@@ -117,6 +119,11 @@ impl<'a> Output<'a> {
             self.partition_left = state.partition_rows_left;
         }
         self
+    }
+
+    /// Rows that were read, and the key of the partition that was read last.
+    pub(super) fn rows_read(&self) -> (u64, &[u8]) {
+        (self.rows_read, &self.key)
     }
 
     /// True once no further row is wanted.
@@ -300,6 +307,7 @@ impl RowVisitor for Output<'_> {
     }
 
     fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
+        self.rows_read += 1;
         if self.shape.distinct {
             return ControlFlow::Continue(());
         }

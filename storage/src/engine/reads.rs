@@ -1,0 +1,156 @@
+//! Reads: rows shown where they lie, pages, and what replicas answer.
+
+use super::Engine;
+use crate::error::{Result, StorageError};
+use crate::page::{Page, PageBuilder};
+use crate::read::{self, Read};
+use crate::reconcile::answer::Found;
+use crate::reconcile::digest::DIGEST_BYTES;
+use crate::reconcile::{self, DigestRules, Hashed, Reading};
+use crate::sstable::reader::Access;
+use crate::table::{TableSettings, TableStore};
+use crate::tombstones::TombstoneRules;
+use dodona_types::RowVisitor;
+use dodona_types::read_command::{RangeBound, ReadCommand};
+
+impl Engine {
+    /// Reads from memory, the operating system's included, and shows the rows where they lie.
+    ///
+    /// # Errors
+    /// [`StorageError::NeedsDisk`] if that does not do: forget what was
+    /// shown, and use [`Self::read_page`] where it may block. Else a file is damaged, the table not known, or
+    /// there are too many tombstones.
+    pub fn try_read(&self, command: &ReadCommand, visitor: &mut dyn RowVisitor) -> Result<Read> {
+        let tables = self.tables.load();
+        let store = tables.get(&command.table).ok_or(StorageError::NoSuchTable(command.table))?;
+        let rules = self.tombstone_rules(&store.settings.load(), command);
+        let read = read::read(&store.view.load(), command, Access::Memory, rules, visitor);
+        self.noted(store, read, |read| read.files_read)
+    }
+
+    /// Reads a page of at most about `max_bytes`. Waits for the disk.
+    ///
+    /// # Errors
+    /// A file is damaged or cannot be read, the table is not known, or there are too many tombstones.
+    pub fn read_page(&self, command: &ReadCommand, max_bytes: usize) -> Result<Page> {
+        let store = self.store(command.table)?;
+        let rules = self.tombstone_rules(&store.settings.load(), command);
+        let view = store.view.load_full();
+        let mut page = PageBuilder::new(max_bytes);
+        let read = read::read(&view, command, Access::Disk, rules, &mut page);
+        let read = self.noted(&store, read, |read| read.files_read)?;
+        Ok(page.finish(read.tombstones))
+    }
+
+    /// Reads what a coordinator that asks several replicas merges: see [`crate::reconcile::answer`].
+    /// Stops once it has about `max_bytes`.
+    ///
+    /// # Errors
+    /// A file is damaged or cannot be read, the table is not known, or there are too many tombstones.
+    pub fn read_answer(&self, command: &ReadCommand, max_bytes: usize) -> Result<Vec<u8>> {
+        self.answer(command, max_bytes, true, Access::Disk).map(|found| found.answer)
+    }
+
+    /// As [`Self::read_answer`], with any number of tombstones, for those who bring data to other nodes.
+    ///
+    /// # Errors
+    /// A file is damaged or cannot be read, or the table is not known.
+    pub fn read_all(&self, command: &ReadCommand, max_bytes: usize) -> Result<Vec<u8>> {
+        let store = self.store(command.table)?;
+        let rules = self.digest_rules(&store, command);
+        let reading = Reading { max_bytes, ..Reading::unbounded(rules) };
+        let view = store.view.load_full();
+        reconcile::read_answer(&view, command, reading).map(|found| found.answer)
+    }
+
+    /// The digest of what [`Self::read_answer`] gives.
+    ///
+    /// # Errors
+    /// A file is damaged or cannot be read, the table is not known, or there are too many tombstones.
+    pub fn read_digest(&self, command: &ReadCommand, max_bytes: usize) -> Result<[u8; DIGEST_BYTES]> {
+        self.answer(command, max_bytes, false, Access::Disk).map(|found| found.digest.finish())
+    }
+
+    /// As [`Self::read_answer`] or, without `with_data`, [`Self::read_digest`], of what is in memory and
+    /// short.
+    ///
+    /// # Errors
+    /// [`StorageError::NeedsDisk`] if that does not do: use those two where
+    /// they may block.
+    pub fn try_read_answer(
+        &self,
+        command: &ReadCommand,
+        max_bytes: usize,
+        with_data: bool,
+    ) -> Result<(Vec<u8>, [u8; DIGEST_BYTES])> {
+        let found = self.answer(command, max_bytes, with_data, Access::Memory)?;
+        Ok((found.answer, found.digest.finish()))
+    }
+
+    fn answer(
+        &self,
+        command: &ReadCommand,
+        max_bytes: usize,
+        with_data: bool,
+        access: Access,
+    ) -> Result<Found> {
+        let store = self.store(command.table)?;
+        let rules = self.digest_rules(&store, command);
+        let tombstones = self.tombstone_rules(&store.settings.load(), command);
+        let view = store.view.load_full();
+        let reading = Reading { rules, tombstones, max_bytes, with_data, access };
+        let found = reconcile::read_answer(&view, command, reading);
+        self.noted(&store, found, |found| found.files_read)
+    }
+
+    /// Shows a digest of each partition that a range command reads, until about `budget_bytes` were read:
+    /// see [`crate::reconcile::hashes`].
+    ///
+    /// # Errors
+    /// A file is damaged or cannot be read, or the table is not known.
+    pub fn hash_partitions(
+        &self,
+        command: &ReadCommand,
+        budget_bytes: usize,
+        each: &mut dyn FnMut(Hashed),
+    ) -> Result<Option<RangeBound>> {
+        let store = self.store(command.table)?;
+        let rules = self.digest_rules(&store, command);
+        let view = store.view.load_full();
+        reconcile::hash_partitions(&view, command, rules, budget_bytes, each)
+    }
+
+    /// Notes how a read of a client went.
+    fn noted<T>(&self, store: &TableStore, read: Result<T>, files: impl Fn(&T) -> Option<u32>) -> Result<T> {
+        match &read {
+            Ok(read) => store.files_per_read.note(files(read)),
+            Err(StorageError::TooManyTombstones { at_most }) => {
+                let table = &store.settings.load().name;
+                tracing::warn!(table, at_most, "a read met too many tombstones and was given up");
+            }
+            Err(_) => {}
+        }
+        read
+    }
+
+    fn digest_rules(&self, store: &TableStore, command: &ReadCommand) -> DigestRules {
+        DigestRules {
+            ignores_deletions: self.env.mutants.has("digest-ignores-deletions"),
+            ignores_values: self.env.mutants.has("digest-ignores-values"),
+            ..DigestRules::new(command.now_seconds, store.settings.load().gc_grace_seconds)
+        }
+    }
+
+    fn tombstone_rules(&self, table: &TableSettings, command: &ReadCommand) -> TombstoneRules {
+        let now_seconds = command.now_seconds;
+        TombstoneRules {
+            at_most: if table.limits_tombstones {
+                self.settings.tombstone_failure_threshold
+            } else {
+                u64::MAX
+            },
+            purged_before_seconds: now_seconds.saturating_sub(i64::from(table.gc_grace_seconds)),
+            now_seconds,
+        }
+    }
+}
