@@ -1,5 +1,6 @@
 //! What statements are executed on.
 
+use crate::batch_bounds::BatchBounds;
 use crate::server_view::ServerView;
 use dodona_cluster::Node;
 use dodona_env::Random;
@@ -11,6 +12,8 @@ pub(crate) struct Host {
     pub(crate) random: Random,
     /// What the server tells of itself, once it has said so.
     pub(crate) server_view: OnceLock<Box<dyn ServerView>>,
+    /// Bounds of batches, if they are not the usual ones.
+    pub(crate) batch_bounds: OnceLock<BatchBounds>,
     /// Seconds since the epoch.
     pub(crate) started_at_seconds: i64,
 }
@@ -20,6 +23,7 @@ impl Host {
         Self {
             random: node.env.random.split("query"),
             server_view: OnceLock::new(),
+            batch_bounds: OnceLock::new(),
             started_at_seconds: node.env.clock.wall_seconds(),
             node,
         }

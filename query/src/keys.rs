@@ -34,10 +34,7 @@ pub(crate) fn check_partition_key(key: &[u8]) -> Result<(), CqlError> {
     if key.is_empty() {
         return invalid("Key may not be empty");
     }
-    if key.len() > MAX_KEY_BYTES {
-        return invalid(format!("Key length of {} is longer than maximum of {MAX_KEY_BYTES}", key.len()));
-    }
-    Ok(())
+    check_length(key.len())
 }
 
 /// The components of a raw partition key, where `count` are expected.
@@ -69,6 +66,24 @@ pub(crate) fn put_component(column: &Column, wire: &[u8], out: &mut Vec<u8>) -> 
 /// Ends a whole clustering key.
 pub(crate) fn end_clustering(out: &mut Vec<u8>) {
     out.push(ROW_END);
+}
+
+/// Refuses rows whose clustering key is too long.
+pub(crate) fn check_clustering(table: &Table, clustering: &[u8]) -> Result<(), CqlError> {
+    if clustering.len() <= MAX_KEY_BYTES {
+        return Ok(());
+    }
+    // Comparable bytes may be longer than what the client wrote.
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+    decode_clustering(table, clustering, None, &mut bytes, &mut ends)?;
+    check_length(bytes.len())
+}
+
+fn check_length(bytes: usize) -> Result<(), CqlError> {
+    if bytes > MAX_KEY_BYTES {
+        return invalid(format!("Key length of {bytes} is longer than maximum of {MAX_KEY_BYTES}"));
+    }
+    Ok(())
 }
 
 /// The client's bytes of all components, if one's comparable bytes do not give them back.

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod batch_bounds;
 mod binding;
 mod collection_value;
 mod context;
@@ -37,6 +38,7 @@ mod system_keyspaces;
 pub mod system_tables;
 mod term;
 
+pub use batch_bounds::BatchBounds;
 pub use error::CqlError;
 pub use outcome::{ColumnSpec, Outcome, StatementResult, TryExecute};
 pub use prepared::{BatchEntry, Prepared};

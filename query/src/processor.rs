@@ -4,6 +4,7 @@
 //! possible without waiting; [`Processor::execute`] runs any statement.
 
 use crate::ast::{BatchKind, Statement};
+use crate::batch_bounds::BatchBounds;
 use crate::binding::Binding;
 use crate::context::Context;
 use crate::error::CqlError;
@@ -73,6 +74,11 @@ impl Processor {
     /// Says whom to ask for clients and settings; only the first call counts.
     pub fn set_server_view(&self, view: Box<dyn ServerView>) {
         let _ = self.host.server_view.set(view);
+    }
+
+    /// Bounds batches; only the first call counts.
+    pub fn set_batch_bounds(&self, bounds: BatchBounds) {
+        let _ = self.host.batch_bounds.set(bounds);
     }
 
     /// Brings the tables that show the schema and the ring up to what they are now.
@@ -257,7 +263,7 @@ impl Processor {
             }
             Plan::Batch(plan) => {
                 let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters, &[])?;
-                batch::try_write(&self.host, &mutations, parameters)
+                batch::try_write(&self.host, plan.kind(), &mutations, parameters)
             }
             _ => Ok(TryExecute::NotHere),
         }
@@ -330,7 +336,7 @@ impl Processor {
             return Ok(TryExecute::NotHere);
         }
         let mutations = batch::mutations(&self.host, kind, entries, parameters, &[])?;
-        batch::try_write(&self.host, &mutations, parameters)
+        batch::try_write(&self.host, kind, &mutations, parameters)
     }
 
     /// Executes a batch of the protocol: its statements each with their own values.

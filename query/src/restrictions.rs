@@ -269,9 +269,16 @@ impl Restrictions {
 
     /// True if a column has = with one value.
     pub(crate) fn is_fixed(&self, column: &Column) -> bool {
-        let all = self.partition.iter().flatten().chain(&self.clustering);
-        all.into_iter()
-            .any(|condition| condition.column.id == column.id && condition.operator == Operator::Equal)
+        let of_one = |operator: Operator, operands: &Operands| {
+            operator == Operator::Equal
+                || (operator == Operator::In && matches!(operands, Operands::Many(terms) if terms.len() == 1))
+        };
+        let mut all = self.partition.iter().flatten().chain(&self.clustering);
+        all.any(|condition| {
+            condition.column.id == column.id && of_one(condition.operator, &condition.operands)
+        }) || self.tuples.iter().any(|tuple| {
+            of_one(tuple.operator, &tuple.operands) && tuple.columns.iter().any(|other| other.id == column.id)
+        })
     }
 
     /// The places of the partition key's columns among the markers, if all are given by markers.

@@ -216,8 +216,21 @@ fn elements_value<'a>(
         CqlType::Tuple(_) | CqlType::UserDefined { .. } => {
             for element in elements {
                 let value = element.evaluate(binding)?;
-                if value == Val::Unset && matches!(receiver.cql_type, CqlType::Tuple(_)) {
-                    return invalid(format!("Invalid unset value for tuple field number {}", parts.len()));
+                match &receiver.cql_type {
+                    CqlType::Tuple(_) if value == Val::Unset => {
+                        return invalid(format!(
+                            "Invalid unset value for tuple field number {}",
+                            parts.len()
+                        ));
+                    }
+                    CqlType::UserDefined { definition, frozen: true } if value == Val::Unset => {
+                        let field = definition.fields.get(parts.len()).map_or("", |(name, _)| name);
+                        return invalid(format!(
+                            "Invalid unset value for field '{field}' of user defined type {}",
+                            definition.name
+                        ));
+                    }
+                    _ => {}
                 }
                 parts.push(value.bytes().map(<[u8]>::to_vec));
             }

@@ -4,6 +4,7 @@ use crate::point_in_time::{self, Precision};
 use dodona_cluster::NodeSettings;
 use dodona_cluster::coordinator::Timeouts;
 use dodona_cluster::snapshots::AutoSnapshot;
+use dodona_query::BatchBounds;
 use dodona_storage::EngineSettings;
 use dodona_storage::engine::restore::RestoreSettings;
 use dodona_storage::settings::{ArchiveSettings, SyncMode};
@@ -169,6 +170,12 @@ pub struct Settings {
     pub tls_certificate: Option<PathBuf>,
     /// PEM file of the certificate's private key.
     pub tls_key: Option<PathBuf>,
+    /// Bytes of a batch of several partitions above which its client is warned (Cassandra's key).
+    pub batch_size_warn_threshold: usize,
+    /// Bytes of a batch of several partitions above which it is refused (Cassandra's key).
+    pub batch_size_fail_threshold: usize,
+    /// Partitions of an unlogged batch above which its client is warned (Cassandra's key).
+    pub unlogged_batch_across_partitions_warn_threshold: usize,
     /// Requests of clients that a core has other nodes or the disk work for at once; further ones wait for
     /// their turn, at most for `read_timeout_ms`.
     pub max_concurrent_requests: usize,
@@ -187,7 +194,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let engine = EngineSettings::default();
+        let (engine, bounds) = (EngineSettings::default(), BatchBounds::default());
         Self {
             data: "data".into(),
             listen: Ipv4Addr::LOCALHOST.into(),
@@ -238,6 +245,9 @@ impl Default for Settings {
             allow_anonymous: false,
             tls_certificate: None,
             tls_key: None,
+            batch_size_warn_threshold: bounds.warn_bytes,
+            batch_size_fail_threshold: bounds.fail_bytes,
+            unlogged_batch_across_partitions_warn_threshold: bounds.unlogged_partitions,
             max_concurrent_requests: 128,
             max_bytes_in_flight: None,
             max_bytes_in_flight_per_connection: 32 << 20,
@@ -357,6 +367,15 @@ impl Settings {
                 "internode_tls_certificate, internode_tls_key and internode_tls_authority go together: set \
                  all three or none",
             ),
+        }
+    }
+
+    /// Bounds of batches.
+    pub(crate) const fn batch_bounds(&self) -> BatchBounds {
+        BatchBounds {
+            warn_bytes: self.batch_size_warn_threshold,
+            fail_bytes: self.batch_size_fail_threshold,
+            unlogged_partitions: self.unlogged_batch_across_partitions_warn_threshold,
         }
     }
 

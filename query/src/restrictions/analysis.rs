@@ -169,6 +169,17 @@ impl Restrictions {
             in_tuple || by_column.contains_key(&column.name)
         });
         let restricted: Vec<&Column> = restricted.collect();
+        let contains = |column: &Column| {
+            let conditions = by_column.get(&column.name).into_iter().flatten();
+            conditions
+                .into_iter()
+                .any(|condition| matches!(condition.operator, Operator::Contains | Operator::ContainsKey))
+        };
+        if purpose.is_select() && !purpose.allow_filtering && table.clustering_key().any(contains) {
+            return invalid(
+                "Clustering columns can only be restricted with CONTAINS with a secondary index or filtering",
+            );
+        }
         let must_be_contiguous =
             purpose.statement == "DELETE" || (purpose.is_select() && !purpose.allow_filtering);
         if must_be_contiguous {

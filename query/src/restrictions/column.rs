@@ -33,8 +33,19 @@ pub(super) fn column_condition(
 ) -> Result<Condition, CqlError> {
     let column = column_of(table, name)?.clone();
     let operator = relation.operator;
-    if column.cql_type == CqlType::Duration && is_slice(operator) {
-        return invalid("Slice restrictions are not supported on duration columns");
+    if relation.operand == Operand::Nothing {
+        return invalid(format!("Unsupported restriction: {name} IS NOT NULL"));
+    }
+    if is_slice(operator) && column.cql_type.references_duration() {
+        let what = match column.cql_type {
+            CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. } => {
+                "collections containing durations"
+            }
+            CqlType::Tuple(_) => "tuples containing durations",
+            CqlType::UserDefined { .. } => "UDTs containing durations",
+            _ => "duration columns",
+        };
+        return invalid(format!("Slice restrictions are not supported on {what}"));
     }
     if column.cql_type.is_multi_cell()
         && key.is_none()

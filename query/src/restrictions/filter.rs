@@ -39,7 +39,14 @@ impl<'r> Filter<'r> {
             };
             let what = if element.is_some() { " map value" } else { " value" };
             let values = match &condition.operands {
-                Operands::One(expression) => smallvec![supported(expression.evaluate(binding)?, what, name)?],
+                Operands::One(expression) => {
+                    let value = expression.evaluate(binding)?;
+                    if value == Val::Null && condition.column.cql_type == CqlType::Counter {
+                        // As Cassandra says it of filters as well.
+                        return invalid("Invalid null value for counter increment/decrement");
+                    }
+                    smallvec![supported(value, what, name)?]
+                }
                 Operands::Many(expressions) => {
                     let mut values = OperandValues::new();
                     for expression in expressions {

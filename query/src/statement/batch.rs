@@ -1,5 +1,7 @@
 //! BATCH: several changes as one; on one node one record of the commit log.
 
+mod bounds;
+
 use super::Plan;
 use super::existing::ExistingLists;
 use super::modification::conditional::{self, Part};
@@ -200,22 +202,27 @@ fn check_consistency(parameters: &Parameters<'_>) -> Result<(), CqlError> {
 /// Writes a batch's mutations at once, where this node alone holds their partitions.
 pub(crate) fn try_write(
     host: &Host,
+    kind: BatchKind,
     mutations: &[Vec<u8>],
     parameters: &Parameters<'_>,
 ) -> Result<TryExecute, CqlError> {
-    let done = |safe_at| Ok(TryExecute::Done(Outcome::of(StatementResult::Void { safe_at })));
+    let done = |safe_at, warnings| {
+        Ok(TryExecute::Done(Outcome { result: StatementResult::Void { safe_at }, warnings }))
+    };
     if mutations.is_empty() {
-        return done(None);
+        return done(None, Vec::new());
     }
-    let views = mutations
-        .iter()
-        .map(|mutation| MutationView::parse(mutation))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| CqlError::Server(format!("a mutation made here is malformed: {error}")))?;
+    let views = views_of(mutations)?;
+    let warnings = bounds::check(host, kind, &views)?;
     match host.node.coordinator.try_write(&views, parameters.consistency)? {
-        TryWrite::Applied(position) => done(Some(position)),
+        TryWrite::Applied(position) => done(Some(position), warnings),
         TryWrite::NotHere => Ok(TryExecute::NotHere),
     }
+}
+
+fn views_of(mutations: &[Vec<u8>]) -> Result<Vec<MutationView<'_>>, CqlError> {
+    let views = mutations.iter().map(|mutation| MutationView::parse(mutation)).collect::<Result<_, _>>();
+    views.map_err(|error| CqlError::Server(format!("a mutation made here is malformed: {error}")))
 }
 
 /// Writes a batch's mutations.
@@ -226,12 +233,13 @@ pub(crate) async fn write(
     parameters: &Parameters<'_>,
 ) -> Result<Outcome, CqlError> {
     let (coordinator, consistency) = (&host.node.coordinator, parameters.consistency);
+    let warnings = bounds::check(host, kind, &views_of(mutations)?)?;
     match kind {
         _ if mutations.is_empty() => {}
         BatchKind::Logged => coordinator.write_logged(mutations, consistency).await?,
         BatchKind::Unlogged | BatchKind::Counter => coordinator.write(mutations, consistency).await?,
     }
-    Ok(Outcome::of(StatementResult::Void { safe_at: None }))
+    Ok(Outcome { result: StatementResult::Void { safe_at: None }, warnings })
 }
 
 /// One statement of a batch of the protocol.

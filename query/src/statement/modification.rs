@@ -309,7 +309,10 @@ impl ModificationPlan {
             return Ok(vec![vec![dodona_types::key::ROW_END]]);
         }
         match restrictions.clustering_selection(binding)? {
-            ClusteringSelection::Names(names) => Ok(names),
+            ClusteringSelection::Names(names) => {
+                names.iter().try_for_each(|name| keys::check_clustering(&self.table, name))?;
+                Ok(names)
+            }
             ClusteringSelection::Slices(_) => invalid("Multi-column relations are not supported here"),
         }
     }
@@ -374,6 +377,7 @@ impl ModificationPlan {
             components.push((column, component));
         }
         keys::end_clustering(&mut clustering);
+        keys::check_clustering(&self.table, &clustering)?;
         let originals = keys::originals(components.into_iter());
         let source = Source { binding, times, lists: None };
         let operations = row.operations(&self.table);

@@ -11,6 +11,7 @@ use super::duration::CqlDuration;
 use super::inet::{encode_inet, parse_inet};
 use super::number::{Decimal, encode_varint};
 use super::validate::{is_version_1, validate};
+use super::wire::write_bytes;
 use crate::cql_type::CqlType;
 use crate::hex::hex_to_bytes;
 
@@ -99,10 +100,10 @@ impl LiteralKind {
             CqlType::List { .. }
             | CqlType::Set { .. }
             | CqlType::Map { .. }
-            | CqlType::Tuple(_)
             | CqlType::UserDefined { .. }
             | CqlType::Vector { .. } => false,
             CqlType::Custom(_) => return Assignment::Weak,
+            CqlType::Tuple(_) => self == Self::String,
             CqlType::Ascii | CqlType::Text | CqlType::Inet => self == Self::String,
             CqlType::Date | CqlType::Time | CqlType::Timestamp => {
                 matches!(self, Self::String | Self::Integer)
@@ -210,7 +211,43 @@ pub(crate) fn text_to_wire(text: &str, ty: &CqlType, out: &mut Vec<u8>) -> Resul
         CqlType::Inet => encode_inet(parse_inet(text)?, out),
         CqlType::Duration => text.parse::<CqlDuration>()?.encode(out),
         CqlType::Uuid | CqlType::Timeuuid => uuid_text(text, ty, out)?,
+        CqlType::Tuple(fields) => tuple_text(text, ty, fields, out)?,
         _ => number_text(text, ty, out)?,
+    }
+    Ok(())
+}
+
+/// Fields set apart by colons, `@` for one that is null; both can be escaped by a backslash.
+fn tuple_text(text: &str, ty: &CqlType, types: &[CqlType], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    let mut fields = vec![String::new()];
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let last = fields.last_mut();
+        match (character, characters.peek(), last) {
+            (':', ..) => fields.push(String::new()),
+            // Kept until it is known whether a whole field is `@`.
+            ('\\', Some(':' | '@'), Some(field)) => {
+                field.extend([character].into_iter().chain(characters.next()));
+            }
+            (_, _, Some(field)) => field.push(character),
+            (_, _, None) => {}
+        }
+    }
+    if fields.len() > types.len() {
+        return Err(ValueError::new(format!(
+            "Invalid tuple literal: too many elements. Type {ty} expects {} but got {}",
+            types.len(),
+            fields.len()
+        )));
+    }
+    for (field, ty) in fields.iter().zip(types) {
+        if field == "@" {
+            write_bytes(None, out)?;
+            continue;
+        }
+        let mut wire = Vec::new();
+        text_to_wire(&field.replace("\\:", ":").replace("\\@", "@"), ty, &mut wire)?;
+        write_bytes(Some(&wire), out)?;
     }
     Ok(())
 }

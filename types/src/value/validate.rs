@@ -107,6 +107,9 @@ fn validate_collection(wire: &[u8], kind: &'static str, pattern: &[&CqlType]) ->
     let mut input = wire;
     let count = read_length(&mut input).ok_or_else(too_short)?;
     expect(count >= 0, || format!("The data cannot be deserialized as a {kind}"))?;
+    if usize::try_from(count).is_ok_and(|count| count > input.len()) {
+        return Err(too_short());
+    }
     for _ in 0..count {
         for ty in pattern {
             let element = read_bytes(&mut input).ok_or_else(too_short)?;

@@ -5,7 +5,6 @@ use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::restrictions::Restrictions;
 use crate::selection::{Selection, Selector};
-use crate::statement::not_yet;
 use dodona_types::CqlType;
 use dodona_types::schema::{Column, ColumnKind, Table};
 use std::collections::VecDeque;
@@ -44,10 +43,9 @@ pub(super) fn check_distinct(
             ));
         }
     }
-    for column in table.partition_key() {
-        if !selection.wanted.iter().any(|wanted| wanted.column.id == column.id)
-            && !restrictions.is_fixed(column)
-        {
+    // Partitions that are named need not be told apart.
+    for column in table.partition_key().filter(|_| !restrictions.has_partition_keys()) {
+        if !selection.wanted.iter().any(|wanted| wanted.column.id == column.id) {
             return invalid(format!(
                 "SELECT DISTINCT queries must request all the partition key columns (missing {})",
                 column.name
@@ -67,8 +65,10 @@ pub(super) fn ordering(
     if select.order_by.is_empty() {
         return Ok((false, Vec::new()));
     }
-    if select.order_by.iter().any(|order| order.ann_of.is_some()) {
-        return not_yet("ORDER BY ... ANN OF is");
+    if let Some(order) = select.order_by.iter().find(|order| order.ann_of.is_some()) {
+        crate::restrictions::column_of(table, &order.column)?;
+        // There are no indexes of that kind.
+        return invalid("ANN ordering by vector requires the column to be indexed");
     }
     if !restrictions.has_partition_keys() {
         return invalid("ORDER BY is only supported when the partition key is restricted by an EQ or an IN.");
