@@ -2,11 +2,11 @@
 
 mod ended;
 
+use super::DIRECTORY;
 use super::archive::Archive;
 use super::format::{self, RecordKind};
 use super::reader::Replayed;
 use super::segment::{Active, SegmentFiles};
-use super::{DIRECTORY, segment_path};
 use crate::error::{IoContext, Result, StorageError};
 use crate::settings::{ArchiveSettings, SyncMode};
 use dodona_env::disk::DiskWriter;
@@ -382,7 +382,7 @@ impl CommitLog {
         let Files { active: Some(active), segments, .. } = files else {
             return Ok(());
         };
-        active.writer.append(bytes).during("appending to", &segment_path(active.sequence))?;
+        active.writer.append(bytes).during("appending to", &active.path)?;
         if let Some(extent) = segments.get_mut(&active.base) {
             extent.end = end;
         }
