@@ -364,11 +364,13 @@ impl Node {
     /// holds nobody up: their snapshots are links alone then.
     pub(crate) async fn flush_dropped(&self) {
         let (before, metadata) = (self.placement(), self.metadata.metadata());
+        if before.schema.epoch == metadata.schema.epoch {
+            return;
+        }
+        let present: BTreeSet<TableId> = metadata.schema.tables().map(|table| table.id).collect();
         let is_builtin = |name: &str| self.builtin.keyspaces.iter().any(|keyspace| &*keyspace.name == name);
         let dropped = before.schema.tables().filter(|table| {
-            !is_builtin(&table.keyspace)
-                && self.snapshots.are_due(table)
-                && metadata.schema.table_by_id(table.id).is_none()
+            !present.contains(&table.id) && !is_builtin(&table.keyspace) && self.snapshots.are_due(table)
         });
         for table in dropped.map(|table| table.id) {
             // What it does not manage, the snapshot does, or says.

@@ -8,7 +8,7 @@ use crate::metadata::log::ask;
 use crate::metadata::message::{Answer, Request};
 use crate::placement::Placement;
 use crate::ring::{Member, Status};
-use crate::streaming::fetcher::{Fetcher, Puller};
+use crate::streaming::fetcher::Fetcher;
 use crate::streaming::{Missing, Rebuild, held_by_others, missing};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -63,13 +63,7 @@ impl Node {
 
     async fn fetch_these(&self, placement: &Placement, wanted: &[Missing]) -> Result<(), ClusterError> {
         let live = self.gossiper.live();
-        let puller = Puller {
-            env: &self.env,
-            engine: &self.engine,
-            replica: &self.replica,
-            peers: &self.peers,
-            progress: &self.streaming,
-        };
+        let puller = self.repairs.puller(&self.streaming);
         Fetcher { puller, liveness: &*live, placement }.fetch_all(wanted).await
     }
 

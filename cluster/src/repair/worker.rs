@@ -184,7 +184,7 @@ impl Repairs {
     }
 
     /// What others hold is read and written here with this.
-    pub(super) fn puller<'a>(&'a self, progress: &'a Progress) -> Puller<'a> {
+    pub(crate) fn puller<'a>(&'a self, progress: &'a Progress) -> Puller<'a> {
         Puller { env: &self.env, engine: &self.engine, replica: &self.replica, peers: &self.peers, progress }
     }
 

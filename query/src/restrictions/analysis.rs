@@ -170,9 +170,8 @@ impl Restrictions {
         });
         let restricted: Vec<&Column> = restricted.collect();
         let contains = |column: &Column| {
-            let conditions = by_column.get(&column.name).into_iter().flatten();
+            let mut conditions = by_column.get(&column.name).into_iter().flatten();
             conditions
-                .into_iter()
                 .any(|condition| matches!(condition.operator, Operator::Contains | Operator::ContainsKey))
         };
         if purpose.is_select() && !purpose.allow_filtering && table.clustering_key().any(contains) {

@@ -212,8 +212,8 @@ pub(crate) fn try_write(
     if mutations.is_empty() {
         return done(None, Vec::new());
     }
+    let warnings = bounds::check(host, kind, mutations)?;
     let views = views_of(mutations)?;
-    let warnings = bounds::check(host, kind, &views)?;
     match host.node.coordinator.try_write(&views, parameters.consistency)? {
         TryWrite::Applied(position) => done(Some(position), warnings),
         TryWrite::NotHere => Ok(TryExecute::NotHere),
@@ -233,7 +233,7 @@ pub(crate) async fn write(
     parameters: &Parameters<'_>,
 ) -> Result<Outcome, CqlError> {
     let (coordinator, consistency) = (&host.node.coordinator, parameters.consistency);
-    let warnings = bounds::check(host, kind, &views_of(mutations)?)?;
+    let warnings = bounds::check(host, kind, mutations)?;
     match kind {
         _ if mutations.is_empty() => {}
         BatchKind::Logged => coordinator.write_logged(mutations, consistency).await?,

@@ -1,6 +1,7 @@
 //! Heals files at the start whose data are whole: footer, filter, statistics and top index can be
 //! made anew of them.
 
+use super::scrub::keep_damaged;
 use crate::error::{IoContext, Result};
 use crate::manifest::{Edit, Manifest};
 use crate::sstable::cache::BlockCache;
@@ -35,15 +36,7 @@ pub(super) fn heal(
         }
     };
     let Some(id) = writer.finish()? else { return Ok(None) };
-    let directory = format!("snapshots/healed-{}/{table}", damaged.0);
-    env.disk.create_dir_all(&directory).during("creating", &directory)?;
-    let link = format!("{directory}/{}.sst", damaged.0);
-    match env.disk.hard_link(file.path(), &link) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(error).during("linking", &link);
-        }
-        _ => env.disk.sync_dir(&directory).during("syncing", &directory)?,
-    }
+    let directory = keep_damaged(&*env.disk, &file, table, &format!("healed-{}", damaged.0))?;
     let mut edit = Edit::new(table);
     let level = manifest.state().get(&table).and_then(|files| files.levels.get(&damaged)).copied();
     edit.levels = level.map(|level| (id, level)).into_iter().collect();

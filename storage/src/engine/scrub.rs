@@ -7,6 +7,7 @@ use crate::manifest::Edit;
 use crate::sstable::salvage::{self, Salvaged};
 use crate::sstable::{Sstable, SstableId, SstableWriter, Statistics};
 use crate::table::{Pause, TableStore};
+use dodona_env::Disk;
 use dodona_types::{TableId, Token};
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ impl Engine {
         let found = view.sstables.iter().find(|sstable| sstable.id() == file.id);
         let (Some(candidate), Some(sstable)) = (candidate, found) else { return Ok(None) };
         let Some(_claim) = self.claim(&store, Choice::tombstones(candidate)) else { return Ok(None) };
-        self.keep_damaged(sstable, keep)?;
+        keep_damaged(&*self.env.disk, sstable, file.table, keep)?;
         self.rebuild(&store, sstable, candidate.level).map(Some)
     }
 
@@ -101,26 +102,11 @@ impl Engine {
             if sstable.verify()?.is_empty() {
                 continue;
             }
-            scrubbed.kept_in = Some(self.keep_damaged(sstable, keep)?);
+            scrubbed.kept_in = Some(keep_damaged(&*self.env.disk, sstable, table, keep)?);
             let salvaged = self.rebuild(&store, sstable, file.level)?;
             scrubbed.rebuilt.push((sstable.path().to_owned(), salvaged));
         }
         Ok(scrubbed)
-    }
-
-    /// Links a file into a snapshot. The snapshot's directory.
-    fn keep_damaged(&self, sstable: &Sstable, keep: &str) -> Result<String> {
-        let disk = &self.env.disk;
-        let directory = format!("snapshots/{keep}/{}", sstable.statistics().table);
-        disk.create_dir_all(&directory).during("creating", &directory)?;
-        let link = format!("{directory}/{}.sst", sstable.id().0);
-        match disk.hard_link(sstable.path(), &link) {
-            // An earlier try has ended here.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            linked => linked.during("linking", &link)?,
-        }
-        disk.sync_dir(&directory).during("syncing", &directory)?;
-        Ok(directory)
     }
 
     fn rebuild(&self, store: &Arc<TableStore>, sstable: &Arc<Sstable>, level: u8) -> Result<Salvaged> {
@@ -159,4 +145,18 @@ impl Engine {
         self.work.notify_one();
         Ok(salvaged)
     }
+}
+
+/// Links a damaged file into the snapshot `keep` of its table. The snapshot's directory.
+pub(super) fn keep_damaged(disk: &dyn Disk, sstable: &Sstable, table: TableId, keep: &str) -> Result<String> {
+    let directory = format!("snapshots/{keep}/{table}");
+    disk.create_dir_all(&directory).during("creating", &directory)?;
+    let link = format!("{directory}/{}.sst", sstable.id().0);
+    match disk.hard_link(sstable.path(), &link) {
+        // An earlier try has ended here.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        linked => linked.during("linking", &link)?,
+    }
+    disk.sync_dir(&directory).during("syncing", &directory)?;
+    Ok(directory)
 }

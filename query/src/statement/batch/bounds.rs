@@ -1,35 +1,34 @@
 //! How much a batch may change: clients are warned of large ones, and refused larger ones.
 
+use super::views_of;
 use crate::ast::BatchKind;
 use crate::error::{CqlError, invalid};
 use crate::host::Host;
-use dodona_types::MutationView;
+use dodona_types::TableId;
 use std::collections::BTreeSet;
 
-/// Checks a batch. Returns the warnings.
+/// Checks the mutations of a batch. Returns the warnings.
 ///
 /// # Errors
 /// It is too large.
-pub(super) fn check(
-    host: &Host,
-    kind: BatchKind,
-    mutations: &[MutationView<'_>],
-) -> Result<Vec<String>, CqlError> {
+pub(super) fn check(host: &Host, kind: BatchKind, mutations: &[Vec<u8>]) -> Result<Vec<String>, CqlError> {
     let mut warnings = Vec::new();
-    let bytes: usize = mutations.iter().map(|mutation| mutation.bytes().len()).sum();
+    let bytes: usize = mutations.iter().map(Vec::len).sum();
     let bounds = host.batch_bounds.get().copied().unwrap_or_default();
     let is_many = kind != BatchKind::Logged && mutations.len() > bounds.unlogged_partitions;
     if mutations.len() < 2 || (bytes <= bounds.warn_bytes && !is_many) {
         return Ok(warnings);
     }
-    let partitions: BTreeSet<&[u8]> = mutations.iter().map(|mutation| mutation.key.bytes).collect();
+    let views = views_of(mutations)?;
+    let partitions: BTreeSet<&[u8]> = views.iter().map(|mutation| mutation.key.bytes).collect();
     if partitions.len() < 2 {
         return Ok(warnings);
     }
     let schema = host.node.schema();
-    let tables: BTreeSet<String> = mutations
-        .iter()
-        .filter_map(|mutation| schema.table_by_id(mutation.table))
+    let tables: BTreeSet<TableId> = views.iter().map(|mutation| mutation.table).collect();
+    let tables: BTreeSet<String> = tables
+        .into_iter()
+        .filter_map(|table| schema.table_by_id(table))
         .map(|table| format!("{}.{}", table.keyspace, table.name))
         .collect();
     let named = tables.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
