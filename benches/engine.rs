@@ -4,8 +4,6 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dodona_storage::compaction::CompactionSettings;
-use dodona_storage::sstable::WriterOptions;
-use dodona_storage::sstable::compression::Compression;
 use dodona_storage::{Engine, EngineSettings, TableSettings};
 use dodona_types::key::ROW_END;
 use dodona_types::mutation::live_cell;
@@ -26,22 +24,8 @@ const WIDE: u64 = u64::MAX;
 
 fn open(directory: &Path) -> Engine {
     let table = TableSettings {
-        id: TABLE,
-        name: "ks.t".into(),
-        columns: Vec::new(),
-        dropped_columns: Vec::new(),
-        shape: None,
         gc_grace_seconds: 0,
-        writer: WriterOptions {
-            compression: Compression::Lz4,
-            block_bytes: 16 << 10,
-            filter_false_positives: 0.01,
-        },
-        compaction: CompactionSettings::disabled().expect("no compaction"),
-        flush_period: None,
-        volatile: false,
-        incremental_backups: true,
-        limits_tombstones: true,
+        ..TableSettings::new(TABLE, "ks.t", CompactionSettings::disabled().expect("no compaction"))
     };
     let env = dodona_env::os::env(directory).expect("a directory");
     Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![table]).expect("an engine").0

@@ -6,8 +6,6 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a measurement of real time")]
 
 use dodona_storage::compaction::CompactionSettings;
-use dodona_storage::sstable::WriterOptions;
-use dodona_storage::sstable::compression::Compression;
 use dodona_storage::{Engine, EngineSettings, Maintained, SyncMode, TableSettings};
 use dodona_types::key::ROW_END;
 use dodona_types::mutation::live_cell;
@@ -42,24 +40,7 @@ impl Numbers {
 
 fn open(directory: &std::path::Path, options: &[(&str, &str)]) -> Outcome<Engine> {
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let table = TableSettings {
-        id: TABLE,
-        name: "ks.t".into(),
-        columns: Vec::new(),
-        dropped_columns: Vec::new(),
-        shape: None,
-        gc_grace_seconds: 864_000,
-        writer: WriterOptions {
-            compression: Compression::Lz4,
-            block_bytes: 16 << 10,
-            filter_false_positives: 0.01,
-        },
-        compaction: CompactionSettings::from_options(&options)?,
-        flush_period: None,
-        volatile: false,
-        incremental_backups: true,
-        limits_tombstones: true,
-    };
+    let table = TableSettings::new(TABLE, "ks.t", CompactionSettings::from_options(&options)?);
     let settings = EngineSettings {
         sync_mode: SyncMode::Periodic { period: Duration::from_secs(10) },
         memtable_bytes: MEMTABLE_BYTES,

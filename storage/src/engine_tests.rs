@@ -5,7 +5,6 @@ use crate::engine::Engine;
 use crate::page::Page;
 use crate::settings::EngineSettings;
 use crate::sstable::WriterOptions;
-use crate::sstable::compression::Compression;
 use crate::table::TableSettings;
 use dodona_types::key::{BELOW, ROW_END};
 use dodona_types::mutation::live_cell;
@@ -24,22 +23,9 @@ pub(crate) const TABLE: TableId = TableId(Uuid::from_u128(7));
 
 pub(crate) fn settings() -> TableSettings {
     TableSettings {
-        id: TABLE,
-        name: "ks.t".into(),
-        columns: Vec::new(),
-        dropped_columns: Vec::new(),
-        shape: None,
         gc_grace_seconds: 0,
-        writer: WriterOptions {
-            compression: Compression::Lz4,
-            block_bytes: 128,
-            filter_false_positives: 0.01,
-        },
-        compaction: CompactionSettings::disabled().unwrap(),
-        flush_period: None,
-        volatile: false,
-        incremental_backups: true,
-        limits_tombstones: true,
+        writer: WriterOptions { block_bytes: 128, ..WriterOptions::default() },
+        ..TableSettings::new(TABLE, "ks.t", CompactionSettings::disabled().unwrap())
     }
 }
 

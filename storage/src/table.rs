@@ -47,6 +47,25 @@ pub struct TableSettings {
 }
 
 impl TableSettings {
+    /// A table of which nothing but this is said: tombstones are kept for ten days, as in Cassandra.
+    #[must_use]
+    pub fn new(id: TableId, name: &str, compaction: CompactionSettings) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            columns: Vec::new(),
+            dropped_columns: Vec::new(),
+            shape: None,
+            gc_grace_seconds: 864_000,
+            writer: WriterOptions::default(),
+            compaction,
+            flush_period: None,
+            volatile: false,
+            incremental_backups: true,
+            limits_tombstones: true,
+        }
+    }
+
     /// What columns from elsewhere are mapped to.
     #[must_use]
     pub fn known(&self) -> Known<'_> {

@@ -4,7 +4,6 @@
 use crate::store::{Client, Outcome, Store, StoreSettings, Value, owner};
 use dodona_storage::compaction::CompactionSettings;
 use dodona_storage::sstable::WriterOptions;
-use dodona_storage::sstable::compression::Compression;
 use dodona_storage::{Engine, EngineSettings, Maintained, StorageError, SyncMode, TableSettings};
 use dodona_types::key::ROW_END;
 use dodona_types::mutation::live_cell;
@@ -44,22 +43,13 @@ impl DodonaStore {
     pub fn open(directory: &Path, settings: StoreSettings) -> Outcome<Self> {
         let strategy = [("class".to_owned(), "SizeTieredCompactionStrategy".to_owned())];
         let table = TableSettings {
-            id: TABLE,
-            name: "ks.t".into(),
-            columns: Vec::new(),
-            dropped_columns: Vec::new(),
-            shape: None,
-            gc_grace_seconds: 864_000,
             writer: WriterOptions {
-                compression: Compression::Lz4,
                 block_bytes: settings.block_bytes.unwrap_or(BLOCK_BYTES),
-                filter_false_positives: 0.01,
+                ..WriterOptions::default()
             },
-            compaction: CompactionSettings::from_options(&strategy.into())?,
-            flush_period: None,
-            volatile: false,
             incremental_backups: false,
             limits_tombstones: false,
+            ..TableSettings::new(TABLE, "ks.t", CompactionSettings::from_options(&strategy.into())?)
         };
         let engine_settings = EngineSettings {
             sync_mode: SyncMode::Periodic { period: Duration::from_secs(10) },

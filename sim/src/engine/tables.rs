@@ -58,11 +58,22 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
             expired_check_seconds: 5,
         }),
     };
+    let compaction = CompactionSettings {
+        strategy,
+        enabled: true,
+        tombstones: TombstoneOptions {
+            enabled: true,
+            threshold: 0.1,
+            interval_seconds: 10,
+            unchecked: false,
+        },
+        overlapping_tombstones: match setup.overlapping {
+            None => OverlappingTombstones::None,
+            Some(false) => OverlappingTombstones::Row,
+            Some(true) => OverlappingTombstones::Cell,
+        },
+    };
     TableSettings {
-        id: table,
-        name: "sim.t".into(),
-        columns: Vec::new(),
-        dropped_columns: Vec::new(),
         shape: Some(Arc::new(shape_of(setup))),
         gc_grace_seconds: setup.gc_grace_seconds,
         writer: WriterOptions {
@@ -70,24 +81,6 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
             block_bytes: 160,
             filter_false_positives: 0.1,
         },
-        compaction: CompactionSettings {
-            strategy,
-            enabled: true,
-            tombstones: TombstoneOptions {
-                enabled: true,
-                threshold: 0.1,
-                interval_seconds: 10,
-                unchecked: false,
-            },
-            overlapping_tombstones: match setup.overlapping {
-                None => OverlappingTombstones::None,
-                Some(false) => OverlappingTombstones::Row,
-                Some(true) => OverlappingTombstones::Cell,
-            },
-        },
-        flush_period: None,
-        volatile: false,
-        incremental_backups: true,
-        limits_tombstones: true,
+        ..TableSettings::new(table, "sim.t", compaction)
     }
 }

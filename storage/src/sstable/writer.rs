@@ -30,6 +30,13 @@ pub struct WriterOptions {
     pub filter_false_positives: f64,
 }
 
+impl Default for WriterOptions {
+    /// As tables have them if nothing is said.
+    fn default() -> Self {
+        Self { compression: Compression::Lz4, block_bytes: 16 << 10, filter_false_positives: 0.01 }
+    }
+}
+
 /// Writes one file. It has its final name only once [`SstableWriter::finish`] has returned.
 pub struct SstableWriter {
     disk: Arc<dyn Disk>,
