@@ -3,12 +3,14 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "the test looks at its own process")]
 
-use dodona_cluster::{EngineSettings, Node, NodeSettings};
-use dodona_query::{BoundValue, Parameters, Prepared, Processor, Session, StatementResult, system_tables};
+#[path = "common/embedded.rs"]
+mod embedded;
+
+use dodona_cluster::{EngineSettings, NodeSettings};
+use dodona_query::{BoundValue, Parameters, Prepared, StatementResult};
 use dodona_types::RowSink;
+use embedded::{Client, local};
 use std::fs;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 const ROWS: u32 = 32 << 10;
@@ -64,34 +66,7 @@ impl RowSink for Frame {
     }
 }
 
-struct Client {
-    processor: Arc<Processor>,
-    session: Session,
-}
-
 impl Client {
-    fn connect(directory: &Path) -> Self {
-        let settings = NodeSettings {
-            cluster_name: "large".into(),
-            num_tokens: 4,
-            engine: EngineSettings {
-                compaction_bytes_per_second: 0,
-                commit_log_bytes: 64 << 20,
-                ..EngineSettings::within(ENGINE_BYTES)
-            },
-            ..NodeSettings::default()
-        };
-        let env = dodona_env::os::env(directory).unwrap();
-        let node = Node::start(env, settings, system_tables::builtin()).unwrap();
-        node.spawn_workers();
-        let processor = Processor::new(node);
-        Self { processor, session: Session::new(SocketAddr::from(([127, 0, 0, 1], 1))) }
-    }
-
-    fn statement(&self, text: &str) -> Prepared {
-        self.processor.analyse(&self.session, text, None).unwrap()
-    }
-
     async fn run(&self, statement: &Prepared, parameters: &Parameters<'_>) -> (Frame, Option<Vec<u8>>) {
         let mut frame = Frame::default();
         let outcome = self.processor.execute(&self.session, statement, parameters, &mut frame).await.unwrap();
@@ -183,16 +158,16 @@ async fn read(client: &Client, base_bytes: usize, when: &str) {
 
 #[test]
 fn a_partition_larger_than_memory_is_written_read_and_compacted() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    local(async {
         let directory = tempfile::tempdir().unwrap();
-        let client = Client::connect(directory.path());
-        for text in [
-            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
-            "CREATE TABLE ks.t (p int, c int, v blob, PRIMARY KEY (p, c))",
-        ] {
-            client.run(&client.statement(text), &Parameters::new()).await;
-        }
+        let engine = EngineSettings {
+            compaction_bytes_per_second: 0,
+            commit_log_bytes: 64 << 20,
+            ..EngineSettings::within(ENGINE_BYTES)
+        };
+        let settings = NodeSettings { engine, ..NodeSettings::default() };
+        let columns = "p int, c int, v blob, PRIMARY KEY (p, c)";
+        let client = Client::connect(directory.path(), settings, columns).await;
         let base_bytes = status_bytes("VmRSS:");
         bounded("written", base_bytes, write(&client)).await;
         let engine = Arc::clone(&client.processor.node().engine);

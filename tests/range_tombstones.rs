@@ -2,39 +2,22 @@
 //! warned of reads that meet many, and refused those that meet too many.
 #![expect(clippy::disallowed_types, reason = "the test measures its own time")]
 
-use dodona_cluster::{ClusterError, Node, NodeSettings};
-use dodona_query::{BoundValue, CqlError, Parameters, Prepared, Processor, Session, system_tables};
+#[path = "common/embedded.rs"]
+mod embedded;
+
+use dodona_cluster::{ClusterError, NodeSettings};
+use dodona_query::{BoundValue, CqlError, Parameters, Prepared};
 use dodona_storage::StorageError;
 use dodona_types::CollectedRows;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
+use embedded::{Client, local};
 use std::time::{Duration, Instant};
 
 const RANGES: i32 = 200_000;
-
-struct Client {
-    processor: Arc<Processor>,
-    session: Session,
-}
 
 /// Rows and warnings.
 type Answer = Result<(usize, Vec<String>), CqlError>;
 
 impl Client {
-    fn connect(directory: &Path) -> Self {
-        let settings =
-            NodeSettings { cluster_name: "ranges".into(), num_tokens: 4, ..NodeSettings::default() };
-        let env = dodona_env::os::env(directory).unwrap();
-        let node = Node::start(env, settings, system_tables::builtin()).unwrap();
-        node.spawn_workers();
-        Self { processor: Processor::new(node), session: Session::new(SocketAddr::from(([127, 0, 0, 1], 1))) }
-    }
-
-    fn statement(&self, text: &str) -> Prepared {
-        self.processor.analyse(&self.session, text, None).unwrap()
-    }
-
     async fn run(&self, statement: &Prepared, values: &[BoundValue<'_>]) -> Answer {
         let mut rows = CollectedRows::default();
         let parameters = Parameters { values, ..Parameters::new() };
@@ -134,16 +117,10 @@ async fn check(client: &Client, when: &str) {
 
 #[test]
 fn hundreds_of_thousands_of_range_tombstones_in_a_partition_stay_cheap() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    local(async {
         let directory = tempfile::tempdir().unwrap();
-        let client = Client::connect(directory.path());
-        for text in [
-            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
-            "CREATE TABLE ks.t (p int, c int, v text, PRIMARY KEY (p, c))",
-        ] {
-            client.read(text).await.unwrap();
-        }
+        let columns = "p int, c int, v text, PRIMARY KEY (p, c)";
+        let client = Client::connect(directory.path(), NodeSettings::default(), columns).await;
         for row in [3, 400_003, 799_999] {
             client.read(&format!("INSERT INTO ks.t (p, c, v) VALUES (0, {row}, 'lives')")).await.unwrap();
         }

@@ -30,12 +30,19 @@ fn batch(kind: &str, rows: usize, characters: usize) -> String {
     format!("BEGIN {kind} BATCH {} APPLY BATCH", rows.collect::<String>())
 }
 
-#[test]
-fn large_batches_are_warned_of_and_larger_ones_refused() {
+/// Runs a test on a node with the table.
+fn with_table(test: impl AsyncFnOnce(TestNode)) {
     local(async {
         let directory = tempfile::tempdir().unwrap();
         let node = TestNode::start(directory.path());
         node.run_all(TABLE).await;
+        test(node).await;
+    });
+}
+
+#[test]
+fn large_batches_are_warned_of_and_larger_ones_refused() {
+    with_table(async |node| {
         assert_eq!(warnings(node.run(&batch("", 10, 10)).await), Vec::<String>::new());
         let large = warnings(node.run(&batch("", 10, 1_000)).await);
         assert!(
@@ -61,10 +68,7 @@ fn large_batches_are_warned_of_and_larger_ones_refused() {
 
 #[test]
 fn clustering_keys_end_at_64_kib() {
-    local(async {
-        let directory = tempfile::tempdir().unwrap();
-        let node = TestNode::start(directory.path());
-        node.run_all(TABLE).await;
+    with_table(async |node| {
         let insert =
             |characters: usize| format!("INSERT INTO ks.t (k, c) VALUES (1, '{}')", "x".repeat(characters));
         node.run_all(&insert(65_535)).await;
@@ -77,10 +81,7 @@ fn clustering_keys_end_at_64_kib() {
 
 #[test]
 fn tuples_are_written_as_texts() {
-    local(async {
-        let directory = tempfile::tempdir().unwrap();
-        let node = TestNode::start(directory.path());
-        node.run_all(TABLE).await;
+    with_table(async |node| {
         let written =
             [("0:a", "(0, 'a')"), ("1", "(1, null)"), (r"1:1\:\@", "(1, '1:@')"), ("@:@@", "(null, '@@')")];
         for (text, tuple) in written {
