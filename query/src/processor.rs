@@ -17,7 +17,7 @@ use crate::session::{Parameters, Session};
 use crate::statement::modification::counting;
 use crate::statement::{Plan, Scratch, batch, schema};
 use crate::statement_store;
-use crate::system_tables;
+use crate::system_tables::{self, Shown};
 use dodona_cluster::Node;
 use dodona_types::{CollectedRows, RowSink};
 use parking_lot::Mutex;
@@ -28,8 +28,8 @@ use std::sync::Arc;
 pub struct Processor {
     host: Host,
     prepared: PreparedStatements,
-    /// The schema epoch that the system tables show.
-    shown: Mutex<Option<(u64, u64)>>,
+    /// What the system tables show.
+    shown: Mutex<Option<Shown>>,
 }
 
 impl Processor {
@@ -87,14 +87,7 @@ impl Processor {
     /// They cannot be written.
     pub fn refresh_system_tables(&self) -> Result<(), CqlError> {
         // Held meanwhile, so that nothing older is shown after something newer.
-        let mut shown = self.shown.lock();
-        let placement = self.host.node.placement();
-        let present = Some((placement.schema.epoch, placement.version));
-        if *shown != present {
-            system_tables::refill(&self.host)?;
-            *shown = present;
-        }
-        Ok(())
+        system_tables::refresh(&self.host, &mut self.shown.lock())
     }
 
     /// The node.

@@ -26,7 +26,7 @@ pub(crate) fn keep(node: &Node, prepared: &Prepared) {
             vec![("prepared_id", prepared.id.to_vec()), ("query_string", prepared.text.as_bytes().to_vec())];
         values.extend(prepared.keyspace.as_deref().map(|name| ("logged_keyspace", name.as_bytes().to_vec())));
         rows.put(&values)?;
-        Ok(rows.mutations().to_vec())
+        Ok(rows.into_mutations())
     });
     if let Err(error) = written {
         tracing::warn!(%error, "a prepared statement could not be kept for the next start");

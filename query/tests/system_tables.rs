@@ -4,8 +4,11 @@
 mod common;
 
 use common::{Answer, TestNode, local};
+use dodona_query::Processor;
 use dodona_query::system_tables::{ClientView, ServerView};
 use dodona_types::value::wire_to_literal;
+use proptest::prelude::*;
+use std::sync::Arc;
 
 impl TestNode {
     /// The rows of a SELECT, as CQL literals.
@@ -48,6 +51,68 @@ fn drivers_find_the_node_and_its_ring() {
         let version = node.processor.node().schema().version();
         assert_eq!(ids, [format!("{} {version}", info.identity.host)]);
     });
+}
+
+/// One of the changes that statements can make to a small schema. Many are refused, as where something is there already.
+fn random_change([kind, keyspace, name, column]: [u8; 4]) -> String {
+    let keyspace = format!("ks{}", keyspace % 2);
+    let table = format!("{keyspace}.t{}", name % 3);
+    let ty = format!("{keyspace}.ty{}", name % 2);
+    let yes = column % 2 == 0;
+    let column = format!("c{}", column % 4);
+    match kind % 16 {
+        0 => format!(
+            "CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
+        ),
+        1 => format!(
+            "ALTER KEYSPACE {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', 'datacenter1': 1}} AND durable_writes = {yes}"
+        ),
+        2 if yes => format!("DROP KEYSPACE {keyspace}"),
+        3..=5 => {
+            format!("CREATE TABLE {table} (k int, d int, v text, PRIMARY KEY (k, d)) WITH cdc = {yes}")
+        }
+        6 => format!("DROP TABLE {table}"),
+        7..=9 => format!("ALTER TABLE {table} ADD {column} text"),
+        10 => format!("ALTER TABLE {table} DROP {column}"),
+        11 => format!("ALTER TABLE {table} WITH comment = '{column}' AND allow_auto_snapshot = {yes}"),
+        12 => format!("CREATE TYPE {ty} (a int)"),
+        13..=14 => format!("ALTER TYPE {ty} ADD {column} int"),
+        _ => format!("DROP TYPE {ty}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+    #[test]
+    fn changes_of_the_schema_leave_what_it_would_be_filled_with_anew(
+        changes in prop::collection::vec(any::<[u8; 4]>(), 300..400),
+    ) {
+        const TABLES: [&str; 5] = ["keyspaces", "tables", "columns", "dropped_columns", "types"];
+        local(async {
+            let directory = tempfile::tempdir().unwrap();
+            let node = TestNode::start(directory.path());
+            node.run(&random_change([0, 0, 0, 0])).await;
+            let mut done = 0;
+            for change in changes.into_iter().map(random_change) {
+                let Answer::Done { .. } = node.run(&change).await else { continue };
+                done += 1;
+                if done % 8 != 0 {
+                    continue;
+                }
+                let mut shown = Vec::new();
+                for table in TABLES {
+                    shown.push(node.select(&format!("SELECT * FROM system_schema.{table}")).await);
+                }
+                // Another one on the same node fills the same tables with all of it.
+                drop(Processor::new(Arc::clone(node.processor.node())));
+                for (table, shown) in TABLES.iter().zip(shown) {
+                    let all = node.select(&format!("SELECT * FROM system_schema.{table}")).await;
+                    assert_eq!(shown, all, "{table} after {done} changes: {change}");
+                }
+            }
+            assert!(done > 30, "{done}");
+        });
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Their tables are defined in CQL as Cassandra 5.0 has them (`definitions/`), with Cassandra's
 //! ids, and go through the same analysis as anybody's. Most are volatile: kept in memory alone and
-//! made anew from what the node knows (`refill`), at its start and whenever that changes. The
+//! made from what the node knows (`refresh`), at its start and whenever that changes. The
 //! rest ([`is_volatile`] is false) are tables like any other.
 
 mod estimates;
@@ -17,6 +17,7 @@ use crate::host::Host;
 use crate::parser::parse_statement;
 use crate::statement::schema::builtin_table;
 use crate::system_keyspaces::{DEFINITIONS, Kind};
+use dodona_cluster::ClusterError;
 use dodona_cluster::node::Builtin;
 use dodona_types::TableId;
 use dodona_types::schema::{Keyspace, Options, Schema, Table};
@@ -88,12 +89,38 @@ fn id_of(keyspace: &str, table: &str) -> TableId {
     TableId(uuid::Builder::from_md5_bytes(digest.into()).into_uuid())
 }
 
-/// Makes the content of every table anew that depends on the schema or the ring.
-pub(crate) fn refill(host: &Host) -> Result<(), CqlError> {
-    let schema = host.node.schema();
-    let fill = Fill { host, schema: &schema, timestamp_micros: host.node.timestamps.next() };
-    schema_rows::refill(&fill)?;
-    node_rows::refill(&fill)
+/// What the tables show of schema and ring.
+pub(crate) struct Shown {
+    schema: Arc<Schema>,
+    members: u64,
+    /// Changes since the tables of the schema were made anew as a whole.
+    changes: usize,
+}
+
+/// Brings every table that depends on the schema or the ring up to what they are now.
+pub(crate) fn refresh(host: &Host, shown: &mut Option<Shown>) -> Result<(), CqlError> {
+    let placement = host.node.placement();
+    let (schema, members) = (&placement.schema, placement.version);
+    let is_present = |shown: &Shown| (shown.schema.epoch, shown.members) == (schema.epoch, members);
+    if shown.as_ref().is_some_and(is_present) {
+        return Ok(());
+    }
+    let fill = Fill { host, schema, timestamp_micros: host.node.timestamps.next() };
+    // After an error all of it is made anew.
+    let changes = match shown.take() {
+        // Each change leaves tombstones behind.
+        Some(before) if before.changes < 100 + schema.tables().count() => {
+            schema_rows::change(&fill, &before.schema)?;
+            before.changes + 1
+        }
+        _ => {
+            schema_rows::refill(&fill)?;
+            0
+        }
+    };
+    node_rows::refill(&fill)?;
+    *shown = Some(Shown { schema: Arc::clone(schema), members, changes });
+    Ok(())
 }
 
 /// Makes the content of a table anew that is worked out when it is read.
@@ -130,11 +157,32 @@ impl Fill<'_> {
         let Some(table) = self.schema.table(keyspace, table) else {
             return Ok(());
         };
+        let mutations = self.mutations(table, put_rows)?;
+        Ok(self.host.node.engine.replace_volatile(table.id, &mutations).map_err(ClusterError::from)?)
+    }
+
+    /// Changes rows of a table, if the node has it.
+    fn change(
+        &self,
+        keyspace: &str,
+        table: &str,
+        put_rows: impl FnOnce(&mut Rows<'_>) -> Result<(), CqlError>,
+    ) -> Result<(), CqlError> {
+        let Some(table) = self.schema.table(keyspace, table) else {
+            return Ok(());
+        };
+        let mutations = self.mutations(table, put_rows)?;
+        Ok(self.host.node.engine.change_volatile(table.id, &mutations).map_err(ClusterError::from)?)
+    }
+
+    fn mutations(
+        &self,
+        table: &Table,
+        put_rows: impl FnOnce(&mut Rows<'_>) -> Result<(), CqlError>,
+    ) -> Result<Vec<Vec<u8>>, CqlError> {
         let mut rows = Rows::new(table, self.timestamp_micros);
         put_rows(&mut rows)?;
-        let engine = &self.host.node.engine;
-        engine.replace_volatile(table.id, rows.mutations()).map_err(dodona_cluster::ClusterError::from)?;
-        Ok(())
+        Ok(rows.into_mutations())
     }
 }
 

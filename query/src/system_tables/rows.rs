@@ -3,22 +3,31 @@
 use crate::error::CqlError;
 use crate::keys;
 use dodona_types::comparable::encode_component;
+use dodona_types::key::{ABOVE, BELOW, ClusteringSlice};
 use dodona_types::schema::{Column, ColumnKind, Options, Table};
 use dodona_types::value::{read_bytes, read_length, write_bytes};
-use dodona_types::{Cell, CellKind, ColumnId, CqlType, Liveness, MutationBuilder, RowHeader};
+use dodona_types::{Cell, CellKind, ColumnId, CqlType, Deletion, Liveness, MutationBuilder, RowHeader};
 
-/// Collects rows of one table, a mutation each.
+/// Collects rows of one table: those of one partition that come one behind another are one mutation.
 pub(crate) struct Rows<'t> {
     table: &'t Table,
     timestamp_micros: i64,
     builder: MutationBuilder,
+    /// The partition that the builder has begun.
+    partition: Option<Vec<u8>>,
     mutations: Vec<Vec<u8>>,
 }
 
 impl<'t> Rows<'t> {
-    /// No rows yet. Every cell gets the timestamp.
+    /// No rows yet. Every cell gets the timestamp; what is deleted, the one before it.
     pub(crate) fn new(table: &'t Table, timestamp_micros: i64) -> Self {
-        Self { table, timestamp_micros, builder: MutationBuilder::new(), mutations: Vec::new() }
+        Self {
+            table,
+            timestamp_micros,
+            builder: MutationBuilder::new(),
+            partition: None,
+            mutations: Vec::new(),
+        }
     }
 
     /// Adds a row: for columns their names and wire values. The others are null.
@@ -46,7 +55,7 @@ impl<'t> Rows<'t> {
         }
         cells.sort();
         let header = RowHeader { liveness: Some(Liveness::new(self.timestamp_micros)), ..RowHeader::EMPTY };
-        self.builder.begin(table.id, table.epoch, &keys::partition_key(&partition));
+        self.begin(&partition);
         self.builder.row(&clustering, self.timestamp_micros, &header, |row| {
             for (column, path, value) in &cells {
                 row.push_cell(&Cell {
@@ -58,13 +67,57 @@ impl<'t> Rows<'t> {
                 });
             }
         });
-        self.mutations.push(self.builder.view().bytes().to_vec());
         Ok(())
     }
 
-    /// The rows' mutations.
-    pub(crate) fn mutations(&self) -> &[Vec<u8>] {
-        &self.mutations
+    /// Deletes what a partition holds so far.
+    pub(crate) fn delete_partition(&mut self, partition: &[&[u8]]) {
+        self.begin(partition);
+        self.builder.partition_deletion(self.deletion());
+    }
+
+    /// Deletes what a partition holds so far of the rows that have this first clustering column.
+    ///
+    /// # Errors
+    /// The table has no clustering column.
+    pub(crate) fn delete_rows(&mut self, partition: &[&[u8]], first: &[u8]) -> Result<(), CqlError> {
+        let table = self.table;
+        let column = table.clustering_key().next();
+        let column = column.ok_or_else(|| CqlError::Server(format!("{} has no rows", table.name)))?;
+        let mut prefix = Vec::new();
+        keys::put_component(column, first, &mut prefix)?;
+        let slice = ClusteringSlice {
+            start: [&prefix[..], &[BELOW]].concat(),
+            end: [&prefix[..], &[ABOVE]].concat(),
+        };
+        self.begin(partition);
+        self.builder.range_deletion(&slice, self.deletion());
+        Ok(())
+    }
+
+    const fn deletion(&self) -> Deletion {
+        Deletion { timestamp_micros: self.timestamp_micros - 1, deleted_at_seconds: 0 }
+    }
+
+    fn begin(&mut self, partition: &[&[u8]]) {
+        let key = keys::partition_key(partition);
+        if self.partition.as_ref() != Some(&key) {
+            self.end();
+            self.builder.begin(self.table.id, self.table.epoch, &key);
+            self.partition = Some(key);
+        }
+    }
+
+    fn end(&mut self) {
+        if self.partition.take().is_some() {
+            self.mutations.push(self.builder.view().bytes().to_vec());
+        }
+    }
+
+    /// The mutations.
+    pub(crate) fn into_mutations(mut self) -> Vec<Vec<u8>> {
+        self.end();
+        self.mutations
     }
 }
 

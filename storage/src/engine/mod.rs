@@ -172,12 +172,7 @@ impl Engine {
     /// # Errors
     /// The table is not known or not volatile, or a mutation is malformed.
     pub fn replace_volatile(&self, table: TableId, mutations: &[Vec<u8>]) -> Result<()> {
-        let store = self.store(table)?;
-        if !store.settings.load().volatile {
-            return Err(StorageError::TooLarge(format!(
-                "table {table} is kept on disk: its rows cannot be replaced"
-            )));
-        }
+        let store = self.volatile_store(table)?;
         // It holds nothing of the commit log.
         let memtable = Memtable::new(1, u64::MAX, self.env.clock.mono());
         for mutation in mutations {
@@ -185,6 +180,27 @@ impl Engine {
         }
         store.update(|view| view.active = Arc::new(memtable));
         Ok(())
+    }
+
+    /// Applies mutations to a volatile table, each at once. None of them goes to the log.
+    ///
+    /// # Errors
+    /// The table is not known or not volatile, or a mutation is malformed.
+    pub fn change_volatile(&self, table: TableId, mutations: &[Vec<u8>]) -> Result<()> {
+        let store = self.volatile_store(table)?;
+        let view = store.view.load();
+        for mutation in mutations {
+            view.active.apply(&MutationView::parse(mutation)?)?;
+        }
+        Ok(())
+    }
+
+    fn volatile_store(&self, table: TableId) -> Result<Arc<TableStore>> {
+        let store = self.store(table)?;
+        if store.settings.load().volatile {
+            return Ok(store);
+        }
+        Err(StorageError::TooLarge(format!("table {table} is kept on disk: its rows cannot be replaced")))
     }
 
     /// True if a memtable is to be flushed for its room.
