@@ -141,7 +141,7 @@ impl Replica {
     /// Executes a read for another node that fetches, at the rate for that.
     async fn stream(&self, command: ReadCommand, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
         let (engine, max_bytes) = (Arc::clone(&self.engine), max_bytes.min(MAX_ANSWER_BYTES));
-        let read = self.env.tasks.blocking(move || engine.read_all(&command, max_bytes)).await;
+        let read = self.env.tasks.blocking(move || engine.read_all(&command, max_bytes, None)).await;
         let answer = read.map_err(|error| StorageError::LogFailed(error.to_string()))??;
         self.streamed_bytes.fetch_add(answer.len() as u64, Relaxed);
         let pause = self.streams.pause_after(answer.len() as u64, self.env.clock.mono());

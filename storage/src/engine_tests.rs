@@ -77,6 +77,12 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    /// Takes over what another one has of some keys.
+    pub(crate) fn absorb(&mut self, other: &Self, is_meant: impl Fn(u8) -> bool) {
+        self.puts.extend(other.puts.iter().filter(|put| is_meant(put.0)));
+        self.deletions.extend(other.deletions.iter().filter(|deletion| is_meant(deletion.0)));
+    }
+
     fn rows(&self, key: u8) -> BTreeMap<u8, u8> {
         let mut rows: BTreeMap<u8, (i64, u8)> = BTreeMap::new();
         for (_, row, timestamp, value) in self.puts.iter().filter(|put| put.0 == key) {

@@ -36,6 +36,9 @@ pub struct Edit {
     /// Levels of files, added now or before, that have another than 0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub levels: BTreeMap<SstableId, u8>,
+    /// Files, added now or before, that are repaired: the second since the epoch at which the repair began.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub repaired: BTreeMap<SstableId, i64>,
     /// A part of the commit log whose changes to the table are in its files, or are gone for good.
     pub covered: Option<Range<u64>>,
     /// The table is dropped: all its files go.
@@ -51,6 +54,7 @@ impl Edit {
             added: Vec::new(),
             removed: Vec::new(),
             levels: BTreeMap::new(),
+            repaired: BTreeMap::new(),
             covered: None,
             dropped: false,
         }
@@ -64,6 +68,8 @@ pub struct TableFiles {
     pub sstables: BTreeSet<SstableId>,
     /// The levels of those of another level than 0.
     pub levels: BTreeMap<SstableId, u8>,
+    /// Those that are repaired, and the second at which the repair began.
+    pub repaired: BTreeMap<SstableId, i64>,
     /// The parts of the commit log they cover: disjoint, sorted.
     pub covered: Vec<Range<u64>>,
 }
@@ -80,6 +86,8 @@ impl TableFiles {
         self.sstables.retain(|id| !edit.removed.contains(id));
         self.levels.extend(&edit.levels);
         self.levels.retain(|id, level| *level > 0 && self.sstables.contains(id));
+        self.repaired.extend(&edit.repaired);
+        self.repaired.retain(|id, _| self.sstables.contains(id));
         if let Some(range) = edit.covered.clone().filter(|range| !range.is_empty()) {
             self.covered.push(range);
             self.covered = union_of(std::mem::take(&mut self.covered));
@@ -217,6 +225,7 @@ fn edits_of(table: TableId, files: &TableFiles) -> Vec<Edit> {
     let mut first = Edit::new(table);
     first.added = files.sstables.iter().copied().collect();
     first.levels.clone_from(&files.levels);
+    first.repaired.clone_from(&files.repaired);
     let mut edits = vec![first];
     edits.extend(files.covered.iter().map(|range| Edit { covered: Some(range.clone()), ..Edit::new(table) }));
     edits
@@ -306,5 +315,25 @@ mod tests {
         }
         let edit: Edit = serde_json::from_str(&new).unwrap();
         assert_eq!(serde_json::to_string(&edit).unwrap(), new);
+    }
+
+    #[test]
+    fn files_stay_repaired_until_they_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Manifest::open(dodona_env::os::env(directory.path()).unwrap().disk, Mutants::none());
+        let table = TableId(Uuid::from_u128(3));
+        let id = |n| SstableId(Uuid::from_u128(n));
+        let repaired = r#"{"00000000-0000-0000-0000-000000000001":9}"#;
+        let mut edit = Edit::new(table);
+        edit.added = vec![id(1), id(2)];
+        edit.repaired = serde_json::from_str(repaired).unwrap();
+        assert!(serde_json::to_string(&edit).unwrap().contains(repaired));
+        open().unwrap().commit(&edit).unwrap();
+        for _ in 0..2 {
+            assert_eq!(open().unwrap().state()[&table].repaired, BTreeMap::from([(id(1), 9)]));
+        }
+        let mut manifest = open().unwrap();
+        manifest.commit(&Edit { removed: vec![id(1)], ..Edit::new(table) }).unwrap();
+        assert!(manifest.state()[&table].repaired.is_empty());
     }
 }

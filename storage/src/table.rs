@@ -5,6 +5,7 @@ use crate::files_per_read::FilesPerRead;
 use crate::manifest::Edit;
 use crate::mapping::Known;
 use crate::memtable::Memtable;
+use crate::repair_state::{RepairState, RepairStates, UnderWay};
 use crate::shape::RowShape;
 use crate::sstable::statistics::{DroppedColumn, StoredColumn};
 use crate::sstable::{Sstable, SstableId, WriterOptions};
@@ -84,6 +85,8 @@ pub struct TableView {
     pub sstables: Vec<Arc<Sstable>>,
     /// The levels of files of another level than 0.
     pub levels: BTreeMap<SstableId, u8>,
+    /// What repairs know of files that are not unrepaired.
+    pub repairs: RepairStates,
     /// What rows can have, if that is known.
     pub shape: Option<Arc<RowShape>>,
 }
@@ -92,7 +95,8 @@ impl TableView {
     /// A view of one memtable and files.
     #[must_use]
     pub fn new(active: Arc<Memtable>, sstables: Vec<Arc<Sstable>>, levels: BTreeMap<SstableId, u8>) -> Self {
-        let mut view = Self { active, flushing: Vec::new(), sstables, levels, shape: None };
+        let (flushing, repairs) = (Vec::new(), RepairStates::new());
+        let mut view = Self { active, flushing, sstables, levels, repairs, shape: None };
         view.sort_sstables();
         view
     }
@@ -103,13 +107,27 @@ impl TableView {
         self.levels.get(&file).copied().unwrap_or(0)
     }
 
+    /// What repairs know of a file.
+    #[must_use]
+    pub fn repair_of(&self, file: SstableId) -> RepairState {
+        self.repairs.get(&file).copied().unwrap_or_default()
+    }
+
     /// Changes the files as an edit of the manifest says, of which `added` are open.
     pub(crate) fn apply(&mut self, edit: &Edit, added: Vec<Arc<Sstable>>) {
         self.sstables.retain(|sstable| !edit.removed.contains(&sstable.id()));
         self.sstables.extend(added);
         self.levels.extend(&edit.levels);
         self.levels.retain(|id, _| !edit.removed.contains(id));
+        self.set_repairs(edit.repaired.iter().map(|(id, at)| (*id, RepairState::Repaired(*at))));
+        self.repairs.retain(|id, _| !edit.removed.contains(id));
         self.sort_sstables();
+    }
+
+    /// Notes what repairs know of files.
+    pub(crate) fn set_repairs(&mut self, states: impl IntoIterator<Item = (SstableId, RepairState)>) {
+        self.repairs.extend(states);
+        self.repairs.retain(|_, state| *state != RepairState::Unrepaired);
     }
 
     /// All memtables.
@@ -148,6 +166,8 @@ pub struct TableStore {
     /// Held from the look whether a change still applies until it is published, so that a
     /// truncation cannot come between.
     pub(crate) publish: Mutex<()>,
+    /// The incremental repairs that it takes part in.
+    pub(crate) repairs: Mutex<UnderWay>,
     /// The memtable that is being flushed.
     flush: Mutex<Option<Arc<Memtable>>>,
 }
@@ -169,6 +189,7 @@ impl TableStore {
             files_per_read: FilesPerRead::default(),
             dropped: AtomicBool::new(false),
             publish: Mutex::new(()),
+            repairs: Mutex::default(),
             flush: Mutex::default(),
         }
     }

@@ -162,7 +162,8 @@ impl Repairs {
                     let asked = command.clone();
                     let hash = move |engine: &Engine| {
                         let mut hashed = Vec::new();
-                        let next = engine.hash_partitions(&asked, HASH_BYTES, &mut |one| hashed.push(one))?;
+                        let next =
+                            engine.hash_partitions(&asked, HASH_BYTES, None, &mut |one| hashed.push(one))?;
                         Ok((hashed, next))
                     };
                     let (hashed, next) = on_engine(self.env.tasks, &self.engine, hash).await?;

@@ -63,12 +63,21 @@ impl Generator {
             _ => None,
         };
         let gc_grace_seconds = [0, 5, 60, 864_000][usize::from(self.below(4))];
-        TableSetup { strategy, gc_grace_seconds, compressed: self.chance(30), overlapping, plain: self.plain }
+        TableSetup {
+            strategy,
+            gc_grace_seconds,
+            compressed: self.chance(30),
+            overlapping,
+            only_purge_repaired: self.chance(15),
+            plain: self.plain,
+        }
     }
 
     fn step(&self) -> Step {
         match self.random.below(1_000) {
-            0..420 => Step::Write((0..=self.random.below(10) / 8).map(|_| self.write()).collect()),
+            0..404 => Step::Write((0..=self.random.below(10) / 8).map(|_| self.write()).collect()),
+            404..414 => Step::BeginRepair(self.below(self.partitions), self.below(self.partitions)),
+            414..420 => Step::EndRepair(self.chance(70)),
             420..560 => Step::Read(self.query()),
             560..585 => Step::ReadAll,
             585..625 => Step::Pass(1 + self.random.below(25) as u32),

@@ -17,7 +17,11 @@ pub mod world;
 
 use crate::Verdict;
 use crate::faults::Counts;
+use dodona_types::Token;
+use dodona_types::token::TokenRange;
+use model::key_of;
 use step::{End, History, Query, Step};
+use uuid::Uuid;
 use world::{PARTITIONS, Stop, World};
 
 /// The defects that histories must find.
@@ -45,6 +49,7 @@ pub const MUTANTS: &[&str] = &[
     "flush-ahead-of-the-log",
     "expiry-ignores-overlaps",
     "named-read-stops-early",
+    "split-for-repair-keeps-one-side",
 ];
 
 /// Runs the history of a seed.
@@ -181,6 +186,14 @@ async fn apply(world: &mut World, step: &Step) -> Result<(), Stop> {
             let collected = world.engine()?.collect_garbage(world.table(), *cells);
             world.take("garbage collection", collected)?;
         }
+        Step::BeginRepair(from, to) => begin_repair(world, *from, *to)?,
+        Step::EndRepair(is_repaired) => {
+            if let Some(repair) = world.repair.take() {
+                let at = is_repaired.then(|| world.now());
+                let ended = world.engine()?.end_repair(world.table(), repair, at);
+                world.take("the end of a repair", ended)?;
+            }
+        }
         Step::Truncate => empty(world)?,
         Step::Snapshot(_) => world.snapshot()?,
         Step::Alter(setup) => world.alter(*setup)?,
@@ -201,6 +214,22 @@ async fn apply(world: &mut World, step: &Step) -> Result<(), Stop> {
         }
         Step::RotAtRest(seed) => world.rot_at_rest(*seed)?,
         Step::Restart(end) => world.restart(*end)?,
+    }
+    Ok(())
+}
+
+fn begin_repair(world: &mut World, from: u8, to: u8) -> Result<(), Stop> {
+    if world.repair.is_some() {
+        return Ok(());
+    }
+    let token = |partition| Token::of_key(&key_of(partition));
+    let range = TokenRange { start: token(from), end: token(to) };
+    let repair = Uuid::from_u128(1);
+    let begun = world.engine()?.begin_repair(world.table(), repair, &[range]);
+    // False while compactions are under way.
+    if world.take("a repair", begun)?.is_some() {
+        world.repair = Some(repair);
+        world.promise_flushed();
     }
     Ok(())
 }

@@ -122,6 +122,8 @@ pub struct TableSetup {
     pub compressed: bool,
     /// Deletions of other files take effect in compactions: rows', or (`true`) cells' as well.
     pub overlapping: Option<bool>,
+    /// Tombstones of what is not repaired stay.
+    pub only_purge_repaired: bool,
     /// There is no column of many cells: a row can say all by itself.
     pub plain: bool,
 }
@@ -155,6 +157,10 @@ pub enum Step {
     CompactAll,
     /// Files are rewritten without what deletions in others cover; `true` for cells as well.
     CollectGarbage(bool),
+    /// What lies between the tokens of two partitions is set aside for a repair.
+    BeginRepair(u8, u8),
+    /// The repair ends, with what was set aside repaired if `true`.
+    EndRepair(bool),
     /// The table is emptied.
     Truncate,
     /// A snapshot is taken.

@@ -67,6 +67,7 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
             interval_seconds: 10,
             unchecked: false,
         },
+        only_purge_repaired: setup.only_purge_repaired,
         overlapping_tombstones: match setup.overlapping {
             None => OverlappingTombstones::None,
             Some(false) => OverlappingTombstones::Row,

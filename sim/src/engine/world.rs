@@ -71,6 +71,8 @@ pub struct World {
     engine: Option<Engine>,
     /// Compactions under way.
     pub compactions: Vec<Compaction>,
+    /// The repair that files are set aside for.
+    pub repair: Option<Uuid>,
     /// What was written.
     pub model: Model,
     table: TableId,
@@ -115,6 +117,7 @@ impl World {
             lives: 0,
             engine: None,
             compactions: Vec::new(),
+            repair: None,
             model: Model::default(),
             table: TableId(Uuid::from_u128(100)),
             next_write: 0,
@@ -166,6 +169,7 @@ impl World {
             gc_grace_seconds: 864_000,
             compressed: false,
             overlapping: None,
+            only_purge_repaired: false,
             plain: true,
         };
         let tables = vec![settings_of(JOURNAL, journal), settings_of(self.table, self.table_setup)];
@@ -325,6 +329,7 @@ impl World {
     /// It does not start, or something is lost.
     pub fn restart(&mut self, end: End) -> Result<(), Stop> {
         self.compactions.clear();
+        self.repair = None;
         match end {
             End::Kill => self.life_disk.fence(),
             End::PowerCut(seed) => self.disk.power_cut_by(&Random::from_seed(seed)),
@@ -418,6 +423,7 @@ impl World {
         if !matches!(dropped, Ok(None)) {
             // Also if the disk failed: the schema has the table no more, as a start will see.
             self.compactions.clear();
+            self.repair = None;
             self.table = TableId(Uuid::from_u128(self.table.0.as_u128() + 1));
             self.forget();
         }

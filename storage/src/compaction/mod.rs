@@ -22,6 +22,7 @@ mod unified_options;
 pub use options::OverlappingTombstones;
 pub use settings::{CompactionSettings, Strategy};
 
+use crate::repair_state::Set;
 use crate::sstable::SstableId;
 use dodona_types::Token;
 
@@ -49,13 +50,17 @@ pub struct Candidate {
     pub max_deletion_seconds: i64,
     /// A compaction works on it.
     pub busy: bool,
+    /// Which files it may be compacted with.
+    pub set: Set,
 }
 
 /// What a strategy chooses from.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
-    /// All files of the table.
+    /// Files of the table that may be compacted with one another.
     pub candidates: &'a [Candidate],
+    /// Files of the table that are not to be compacted with these.
+    pub apart: &'a [Candidate],
     /// Seconds since the epoch.
     pub now_seconds: i64,
     /// What was deleted before may be purged.
@@ -69,6 +74,11 @@ pub struct Situation<'a> {
 }
 
 impl<'a> Situation<'a> {
+    /// All files of the table.
+    pub fn all(&self) -> impl Iterator<Item = &'a Candidate> {
+        self.candidates.iter().chain(self.apart)
+    }
+
     /// The files that no compaction works on.
     #[must_use]
     pub fn free(&self) -> Vec<&'a Candidate> {

@@ -32,6 +32,8 @@ pub struct CompactionSettings {
     pub enabled: bool,
     /// When a file is compacted on its own for its tombstones.
     pub tombstones: TombstoneOptions,
+    /// Tombstones of files that are not repaired stay.
+    pub only_purge_repaired: bool,
     /// Which deletions of other files take effect on what a compaction writes.
     pub overlapping_tombstones: OverlappingTombstones,
 }
@@ -130,6 +132,9 @@ impl CompactionSettings {
         let enabled = options::word(options, "enabled")
             .unwrap_or(Ok(true))
             .map_err(|text| format!("enabled should either be 'true' or 'false', not {text}"))?;
-        Ok(Self { strategy, enabled, tombstones, overlapping_tombstones })
+        // As Java reads it, whatever it says.
+        let only_purge_repaired =
+            options::word(options, "only_purge_repaired_tombstones").is_some_and(|word| word == Ok(true));
+        Ok(Self { strategy, enabled, tombstones, only_purge_repaired, overlapping_tombstones })
     }
 }

@@ -25,6 +25,7 @@ fn file(number: u128, bytes: u64) -> Candidate {
         droppable: 0.0,
         max_deletion_seconds: i64::MAX,
         busy: false,
+        set: Set::Unrepaired,
     }
 }
 
@@ -35,6 +36,7 @@ fn files(sizes: &[u64]) -> Vec<Candidate> {
 const fn situation(candidates: &[Candidate]) -> Situation<'_> {
     Situation {
         candidates,
+        apart: &[],
         now_seconds: 1_000_000,
         gc_before_seconds: 900_000,
         memtable_min_timestamp: i64::MAX,

@@ -31,8 +31,7 @@ impl TombstoneOptions {
             return true;
         }
         let others: Vec<_> = situation
-            .candidates
-            .iter()
+            .all()
             .filter(|other| other.id != file.id && overlap::overlap(other, file))
             .map(|other| other.tokens)
             .collect();
@@ -71,8 +70,7 @@ pub fn expired(situation: &Situation<'_>) -> Vec<SstableId> {
         files.retain(|file| {
             let stays = |other: &&Candidate| !all.iter().any(|expired| expired.id == other.id);
             let oldest_elsewhere = situation
-                .candidates
-                .iter()
+                .all()
                 .filter(|other| other.id != file.id && overlap::overlap(other, file))
                 .filter(stays)
                 .map(|other| other.timestamps.0)

@@ -78,7 +78,7 @@ impl Engine {
 }
 
 /// True if a file has a partition between these ranges.
-fn holds_others(sstable: &Arc<Sstable>, keep: &[TokenRange]) -> Result<bool> {
+pub(super) fn holds_others(sstable: &Arc<Sstable>, keep: &[TokenRange]) -> Result<bool> {
     let mut source = SstableSource::new(Arc::clone(sstable), Access::Uncached);
     let mut begins_in = |start: RangeBound, end: Token| -> Result<bool> {
         source.seek(&start)?;
@@ -113,14 +113,14 @@ pub(super) fn lies_within(sstable: &Arc<Sstable>, ranges: &[TokenRange]) -> Resu
 
 /// How much of a file lies in ranges.
 #[derive(Debug, PartialEq, Eq)]
-enum Share {
+pub(super) enum Share {
     All,
     Some,
     None,
 }
 
 /// How much lies in ranges of a file with this first and last token.
-fn share_of(keep: &[TokenRange], (first, last): (Token, Token)) -> Share {
+pub(super) fn share_of(keep: &[TokenRange], (first, last): (Token, Token)) -> Share {
     let holds = |range: &TokenRange| {
         if range.start < range.end {
             range.start < first && last <= range.end

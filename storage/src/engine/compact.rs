@@ -8,6 +8,7 @@ use crate::compaction::{Candidate, Choice, OverlappingTombstones, Purpose, Situa
 use crate::error::{Result, StorageError};
 use crate::manifest::{Edit, union_of};
 use crate::purge::Purge;
+use crate::repair_state::{RepairState, RepairStates, Set};
 use crate::scan::MergedScan;
 use crate::source::Source;
 use crate::sstable::cursor::SstableSource;
@@ -16,6 +17,7 @@ use crate::sstable::{Sstable, SstableId};
 use crate::table::{TableStore, TableView};
 use dodona_types::read_command::RangeBound;
 use dodona_types::token::TokenRange;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -49,9 +51,21 @@ pub(super) enum Extra {
 }
 
 /// A compaction in the list of those that run. Dropping it takes it off.
-struct Listed {
+pub(super) struct Listed {
     progress: Arc<Progress>,
-    running: Arc<Running>,
+    pub(super) running: Arc<Running>,
+}
+
+impl Listed {
+    pub(super) fn begin(
+        progress: &Arc<Progress>,
+        table: &str,
+        kind: &'static str,
+        files: usize,
+        bytes: u64,
+    ) -> Self {
+        Self { progress: Arc::clone(progress), running: progress.begin(table, kind, files, bytes) }
+    }
 }
 
 impl Drop for Listed {
@@ -80,6 +94,14 @@ impl Compaction {
     }
 }
 
+/// Files of one state, as the manifest keeps it and as it does not.
+fn states_of(files: &[SstableId], state: RepairState) -> (BTreeMap<SstableId, i64>, RepairStates) {
+    match state {
+        RepairState::Repaired(at) => (files.iter().map(|id| (*id, at)).collect(), RepairStates::new()),
+        _ => (BTreeMap::new(), files.iter().map(|id| (*id, state)).collect()),
+    }
+}
+
 /// What strategies know of a table's files.
 pub(super) fn candidates(
     view: &TableView,
@@ -99,6 +121,7 @@ pub(super) fn candidates(
             droppable: statistics.droppable(gc_before_seconds),
             max_deletion_seconds: statistics.max_deletion_seconds,
             busy: compacting.contains(&sstable.id()),
+            set: view.repair_of(sstable.id()).set(),
         }
     };
     view.sstables.iter().map(candidate).collect()
@@ -138,19 +161,31 @@ impl Engine {
         if self.env.mutants.has("expiry-ignores-overlaps") {
             candidates.iter_mut().for_each(|file| file.timestamps.0 = i64::MAX);
         }
-        let situation = Situation {
-            candidates: &candidates,
-            now_seconds: self.env.clock.wall_seconds(),
-            gc_before_seconds,
-            memtable_min_timestamp: view
-                .memtables()
-                .map(|memtable| memtable.min_timestamp())
-                .min()
-                .unwrap_or(i64::MAX),
-            flush_bytes: store.flush_bytes.load(Relaxed),
-            check_expired: store.expired_check_is_due(now),
-        };
-        let choice = settings.compaction.choose(&situation)?;
+        if settings.compaction.only_purge_repaired {
+            for file in candidates.iter_mut().filter(|file| file.set != Set::Repaired) {
+                (file.droppable, file.max_deletion_seconds) = (0.0, i64::MAX);
+            }
+        }
+        let check_expired = store.expired_check_is_due(now);
+        // What a repair is at is left alone until it is over.
+        let choice = [Set::Unrepaired, Set::Repaired].into_iter().find_map(|set| {
+            let (of_set, apart): (Vec<_>, Vec<_>) =
+                candidates.iter().cloned().partition(|file| file.set == set);
+            let situation = Situation {
+                candidates: &of_set,
+                apart: &apart,
+                now_seconds: self.env.clock.wall_seconds(),
+                gc_before_seconds,
+                memtable_min_timestamp: view
+                    .memtables()
+                    .map(|memtable| memtable.min_timestamp())
+                    .min()
+                    .unwrap_or(i64::MAX),
+                flush_bytes: store.flush_bytes.load(Relaxed),
+                check_expired,
+            };
+            settings.compaction.choose(&situation)
+        })?;
         let choice = self.fit_to_space(choice, &candidates);
         compacting.extend(&choice.inputs);
         drop(compacting);
@@ -240,12 +275,11 @@ impl Engine {
         } else {
             None
         };
-        let running = self.compactions.begin(&settings.name, kind, inputs.len(), total_bytes);
-        let listed = Listed { progress: Arc::clone(&self.compactions), running };
+        let listed = Listed::begin(&self.compactions, &settings.name, kind, inputs.len(), total_bytes);
         Ok(Some(Compaction { claim, listed, inputs, choice, job, written_bytes: 0 }))
     }
 
-    fn merge_job(
+    pub(super) fn merge_job(
         &self,
         store: &Arc<TableStore>,
         inputs: &[Arc<Sstable>],
@@ -300,18 +334,25 @@ impl Engine {
             match self.step_compaction(&mut compaction) {
                 Ok(true) => return self.finish_compaction(compaction),
                 Ok(false) => {
-                    let bytes = compaction.written_bytes.saturating_sub(before);
-                    let mut pause = self.throttle.pause_after(bytes, self.env.clock.mono());
-                    while !pause.is_zero() && !compaction.listed.running.is_stopped() {
-                        self.env.tasks.pause_blocking_work(pause.min(LONGEST_PAUSE));
-                        pause = pause.saturating_sub(LONGEST_PAUSE);
-                    }
+                    self.slow_down(
+                        compaction.written_bytes.saturating_sub(before),
+                        &compaction.listed.running,
+                    );
                 }
                 Err(error) => {
                     self.abandon_compaction(compaction);
                     return Err(error);
                 }
             }
+        }
+    }
+
+    /// Waits as long as those must together that have written so many bytes.
+    pub(super) fn slow_down(&self, written_bytes: u64, running: &Running) {
+        let mut pause = self.throttle.pause_after(written_bytes, self.env.clock.mono());
+        while !pause.is_zero() && !running.is_stopped() {
+            self.env.tasks.pause_blocking_work(pause.min(LONGEST_PAUSE));
+            pause = pause.saturating_sub(LONGEST_PAUSE);
         }
     }
 
@@ -336,12 +377,16 @@ impl Engine {
             return Ok(());
         }
         let is_lift = choice.purpose == Purpose::Lift;
+        let mut pending = RepairStates::new();
         let mut edit = Edit::new(table);
         if is_lift {
             edit.levels = inputs.iter().map(|input| (input.id(), choice.level)).collect();
         } else {
             edit.levels =
                 outputs.iter().map(|id| (*id, choice.level)).filter(|(_, level)| *level > 0).collect();
+            let states = inputs.iter().map(|input| view.repair_of(input.id()));
+            let state = states.reduce(RepairState::merged).unwrap_or_default();
+            (edit.repaired, pending) = states_of(&outputs, state);
             edit.added = outputs;
             edit.removed = inputs.iter().map(|sstable| sstable.id()).collect();
         }
@@ -355,7 +400,10 @@ impl Engine {
         }
         let written: u64 = opened.iter().map(|sstable| sstable.file_bytes()).sum();
         self.compactions.compacted_bytes.fetch_add(written, Relaxed);
-        store.update(|view| view.apply(&edit, opened));
+        store.update(|view| {
+            view.apply(&edit, opened);
+            view.set_repairs(pending);
+        });
         if !is_lift {
             self.obsolete.lock().extend(inputs.iter().cloned());
         }
@@ -368,6 +416,12 @@ impl Engine {
     fn purge_rule(&self, store: &Arc<TableStore>, inputs: &[Arc<Sstable>]) -> PurgeRule {
         let deleted_before_seconds = self.gc_before_seconds(store);
         let inputs: Vec<SstableId> = inputs.iter().map(|sstable| sstable.id()).collect();
+        if store.settings.load().compaction.only_purge_repaired {
+            let view = store.view.load();
+            if inputs.iter().any(|id| view.repair_of(*id).set() != Set::Repaired) {
+                return Box::new(|_| Purge::NOTHING);
+            }
+        }
         let store = Arc::clone(store);
         let mutants = &self.env.mutants;
         let ignore_others = mutants.has("purge-ignores-other-tables");

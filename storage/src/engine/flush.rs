@@ -115,23 +115,9 @@ impl Engine {
             newer.map_or_else(|| self.log.end(), |newer| newer.log_start())
         };
         let covered = memtable.log_start()..log_end;
-        let mut source = Source::Memtable(MemtableSource::new(Arc::clone(memtable)));
-        source.seek(&RangeBound::Unbounded)?;
         let flushed_before = store.flush_bytes.load(Relaxed);
         let split = store.settings.load().compaction.split_of_flush(flushed_before);
-        let output = self.job_output(store, split, vec![covered.clone()]);
-        let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
-        let mut job = MergeJob::new(self.env.clone(), MergedScan::new(vec![source]), output, nothing);
-        let outputs = loop {
-            match job.step(self.settings.step_bytes) {
-                Ok(true) => break job.into_outputs(),
-                Ok(false) => {}
-                Err(error) => {
-                    self.discard_files(store, &job.abandon());
-                    return Err(error);
-                }
-            }
-        };
+        let outputs = self.write_files(store, memtable, split, vec![covered.clone()])?;
         // The log must not forget these writes before the file that holds them is on disk, and a
         // position that the manifest covers must not come again after a crash.
         if !self.env.mutants.has("flush-ahead-of-the-log") {
@@ -166,6 +152,36 @@ impl Engine {
         self.compactions.flushed.fetch_add(1, Relaxed);
         self.shrunk.notify_waiters();
         Ok(())
+    }
+
+    /// Writes a memtable to files, which do not count yet.
+    pub(super) fn write_files(
+        &self,
+        store: &TableStore,
+        memtable: &Arc<Memtable>,
+        split: Split,
+        log_intervals: Vec<std::ops::Range<u64>>,
+    ) -> Result<Vec<SstableId>> {
+        let mut source = Source::Memtable(MemtableSource::new(Arc::clone(memtable)));
+        source.seek(&RangeBound::Unbounded)?;
+        let output = self.job_output(store, split, log_intervals);
+        let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
+        let job = MergeJob::new(self.env.clone(), MergedScan::new(vec![source]), output, nothing);
+        self.run_job(store, job)
+    }
+
+    /// Does all of a job. Of one that fails nothing is left.
+    pub(super) fn run_job(&self, store: &TableStore, mut job: MergeJob) -> Result<Vec<SstableId>> {
+        loop {
+            match job.step(self.settings.step_bytes) {
+                Ok(true) => return Ok(job.into_outputs()),
+                Ok(false) => {}
+                Err(error) => {
+                    self.discard_files(store, &job.abandon());
+                    return Err(error);
+                }
+            }
+        }
     }
 
     pub(super) fn job_output(

@@ -224,17 +224,8 @@ impl Engine {
         let output = self.job_output(store, split, Vec::new());
         let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
         let scan = MergedScan::new(vec![source]);
-        let mut job = MergeJob::new(self.env.clone(), scan, output, nothing).mapped(file.mapping.clone());
-        loop {
-            match job.step(self.settings.step_bytes) {
-                Ok(true) => return Ok(job.into_outputs()),
-                Ok(false) => {}
-                Err(error) => {
-                    self.discard_files(store, &job.abandon());
-                    return Err(error);
-                }
-            }
-        }
+        let job = MergeJob::new(self.env.clone(), scan, output, nothing).mapped(file.mapping.clone());
+        self.run_job(store, job)
     }
 
     /// Has staged files count, and removes where they come from unless they are to stay.

@@ -39,6 +39,9 @@ pub mod operations;
 pub(crate) mod operations_tests;
 mod reads;
 pub mod recovery;
+pub mod repair;
+#[cfg(test)]
+mod repair_tests;
 pub mod restore;
 #[cfg(test)]
 mod restore_tests;

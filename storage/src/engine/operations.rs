@@ -4,9 +4,11 @@ use super::Engine;
 use super::compact::{Extra, candidates};
 use crate::compaction::{Candidate, Choice};
 use crate::error::Result;
+use crate::repair_state::Set;
 use crate::table::{Pause, TableStore};
 use dodona_types::TableId;
 use dodona_types::token::TokenRange;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long an operation waits for compactions that it asked to end, in turns.
@@ -50,8 +52,10 @@ impl Engine {
         let files = self.free_files(&store);
         let wanted: Vec<&Candidate> =
             files.iter().filter(|file| range.is_none_or(|range| may_meet(&range, file))).collect();
-        let choices = store.settings.load().compaction.choose_all(&wanted);
-        for choice in choices {
+        let mut sets: BTreeMap<Set, Vec<&Candidate>> = BTreeMap::new();
+        wanted.into_iter().for_each(|file| sets.entry(file.set).or_default().push(file));
+        let compaction = store.settings.load().compaction.clone();
+        for choice in sets.values().flat_map(|files| compaction.choose_all(files)) {
             if let Some(claimed) = self.claim(&store, choice)
                 && let Some(compaction) = self.begin_claimed(claimed, Extra::Nothing)?
             {

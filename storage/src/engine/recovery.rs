@@ -8,6 +8,7 @@ use crate::compaction::throttle::Throttle;
 use crate::error::{IoContext, Result, StorageError};
 use crate::manifest::{Edit, Manifest};
 use crate::memtable::Memtable;
+use crate::repair_state::RepairState;
 use crate::settings::EngineSettings;
 use crate::sstable::cache::BlockCache;
 use crate::sstable::{self, Sstable, SstableId};
@@ -200,8 +201,9 @@ fn open_table(
     }
     let count = sstables.len();
     let memtable = Memtable::new(FIRST_SHARD_BITS, 0, env.clock.mono());
-    let levels = manifest.state().get(&table).map(|files| files.levels.clone()).unwrap_or_default();
-    let view = TableView::new(Arc::new(memtable), sstables, levels);
+    let files = manifest.state().get(&table).cloned().unwrap_or_default();
+    let mut view = TableView::new(Arc::new(memtable), sstables, files.levels);
+    view.set_repairs(files.repaired.into_iter().map(|(id, at)| (id, RepairState::Repaired(at))));
     Ok((TableStore::new(settings, view), count))
 }
 

@@ -4,6 +4,7 @@ use super::Engine;
 use crate::compaction::progress::Running;
 use crate::error::Result;
 use crate::read::sources_of_range;
+use crate::repair_state::RepairState;
 use crate::scan::MergedScan;
 use crate::sstable::Sstable;
 use crate::sstable::reader::Access;
@@ -21,6 +22,10 @@ pub struct TableStatistics {
     pub sstables: usize,
     /// Bytes of the files.
     pub disk_bytes: u64,
+    /// Bytes of those that all replicas are known to hold.
+    pub repaired_bytes: u64,
+    /// Bytes of those that incremental repairs are at.
+    pub pending_bytes: u64,
     /// Bytes of data in the files before compression.
     pub uncompressed_bytes: u64,
     /// Partitions in the files; one in several files counts several times.
@@ -88,6 +93,11 @@ impl Engine {
         for sstable in &view.sstables {
             let file = sstable.statistics();
             statistics.disk_bytes += sstable.file_bytes();
+            match view.repair_of(sstable.id()) {
+                RepairState::Unrepaired => {}
+                RepairState::Pending(_) => statistics.pending_bytes += sstable.file_bytes(),
+                RepairState::Repaired(_) => statistics.repaired_bytes += sstable.file_bytes(),
+            }
             statistics.uncompressed_bytes += file.uncompressed_bytes;
             statistics.partitions += file.partitions;
             statistics.rows += file.rows;

@@ -39,6 +39,8 @@ impl Engine {
                 let empty = TableView::new(Arc::new(next), Vec::new(), BTreeMap::new());
                 *view = TableView { shape: view.shape.take(), ..empty };
             });
+            // What comes from other replicas may be older.
+            store.repairs.lock().clear();
         }
         self.memtable_bytes.fetch_sub(dropped.cast_signed(), Relaxed);
         self.obsolete.lock().extend(removed);

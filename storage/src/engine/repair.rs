@@ -1,0 +1,323 @@
+//! Incremental repairs: what is not repaired of some ranges is set aside in files of its own, compared with what
+//! other replicas have set aside, completed by what comes from them, and counts as repaired in the end.
+//!
+//! A repair is known by its id. Files that it has set aside are compacted with no others. Nothing of this outlives the
+//! process: after a start, what was not repaired to the end is unrepaired.
+
+use super::Engine;
+use super::cleanup::{Share, holds_others, share_of};
+use super::compact::Listed;
+use crate::compaction::job::MergeJob;
+use crate::compaction::progress::Running;
+use crate::compaction::{Choice, Split};
+use crate::error::{Result, StorageError};
+use crate::manifest::Edit;
+use crate::memtable::Memtable;
+use crate::repair_state::{RepairState, Set};
+use crate::sstable::{Sstable, SstableId};
+use crate::table::{Pause, TableStore, TableView};
+use dodona_types::token::TokenRange;
+use dodona_types::{MutationView, TableId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use uuid::Uuid;
+
+/// Bytes of what comes from other replicas that are in memory at a time.
+const ARRIVING_BYTES: usize = 16 << 20;
+
+/// What comes from other replicas for a repair. It counts once all of it is there.
+pub struct Arrivals {
+    store: Arc<TableStore>,
+    repair: Uuid,
+    memtable: Memtable,
+    files: Vec<SstableId>,
+}
+
+impl Engine {
+    /// Sets aside for a repair what a table holds of ranges, which are disjoint and in order (the first may wrap), and
+    /// what is not repaired. Files that hold other partitions as well are split. False if a compaction works on one of
+    /// them: try again.
+    ///
+    /// # Errors
+    /// Another repair is at one of the ranges; a file could not be read or written; there is no space.
+    pub fn begin_repair(&self, table: TableId, repair: Uuid, ranges: &[TokenRange]) -> Result<bool> {
+        let store = self.store(table)?;
+        {
+            let mut under_way = store.repairs.lock();
+            let meets = |other: &TokenRange| ranges.iter().any(|range| meet(range, other));
+            if under_way.iter().any(|(id, others)| *id != repair && others.iter().any(meets)) {
+                let name = &store.settings.load().name;
+                return Err(StorageError::Refused(format!(
+                    "another incremental repair is at some of the same ranges of {name}"
+                )));
+            }
+            under_way.insert(repair, ranges.into());
+        }
+        let begun = self.set_aside(&store, repair, ranges);
+        if begun.is_err() {
+            self.give_repair_up(&store, repair);
+        }
+        begun
+    }
+
+    fn set_aside(&self, store: &Arc<TableStore>, repair: Uuid, ranges: &[TokenRange]) -> Result<bool> {
+        let _pause = Pause::new(store);
+        if !self.env.mutants.has("repair-forgets-memtables") {
+            self.flush(store.settings.load().id)?;
+        }
+        self.stop_compactions_of(store);
+        let view = store.view.load_full();
+        let unrepaired = |file: &&Arc<Sstable>| view.repair_of(file.id()).set() == Set::Unrepaired;
+        let mut whole = Vec::new();
+        for sstable in view.sstables.iter().filter(unrepaired) {
+            let choice = Choice {
+                inputs: vec![sstable.id()],
+                level: view.level_of(sstable.id()),
+                ..Choice::merge(&[])
+            };
+            match share_of(ranges, sstable.statistics().tokens()) {
+                Share::None => continue,
+                Share::Some
+                    if !self.env.mutants.has("repair-does-not-split") && holds_others(sstable, ranges)? =>
+                {
+                    let Some((_claim, choice)) = self.claim(store, choice) else { return Ok(false) };
+                    if !self.split_for_repair(store, repair, ranges, sstable, &choice)? {
+                        return Ok(false);
+                    }
+                }
+                Share::All | Share::Some => match self.claim(store, choice) {
+                    Some(claimed) => whole.push((sstable.id(), claimed)),
+                    None => return Ok(false),
+                },
+            }
+        }
+        let _publish = store.publish.lock();
+        let view = store.view.load_full();
+        let is_there = |id: SstableId| view.sstables.iter().any(|sstable| sstable.id() == id);
+        if !whole.iter().all(|(id, _)| is_there(*id)) || store.is_dropped() {
+            return Ok(false);
+        }
+        let states = whole.iter().map(|(id, _)| (*id, RepairState::Pending(repair)));
+        store.update(|view| view.set_repairs(states));
+        Ok(true)
+    }
+
+    /// Writes a file as two: what lies in the ranges, which is set aside, and the rest. False if the file is gone.
+    fn split_for_repair(
+        &self,
+        store: &Arc<TableStore>,
+        repair: Uuid,
+        ranges: &[TokenRange],
+        sstable: &Arc<Sstable>,
+        choice: &Choice,
+    ) -> Result<bool> {
+        if !self.has_space_for(sstable.file_bytes()) {
+            return Err(StorageError::NoSpace);
+        }
+        let settings = store.settings.load_full();
+        let kind = "Anticompaction after repair";
+        let listed = Listed::begin(&self.compactions, &settings.name, kind, 1, sstable.file_bytes());
+        let write = |ranges: Arc<[TokenRange]>| {
+            let job = self.merge_job(store, std::slice::from_ref(sstable), choice)?.keeping(ranges);
+            self.run_listed(store, job, &listed.running)
+        };
+        let inside = write(ranges.into())?;
+        let outside = if self.env.mutants.has("split-for-repair-keeps-one-side") {
+            Ok(Vec::new())
+        } else {
+            write(between(ranges).into())
+        };
+        let outside = outside.inspect_err(|_| self.discard_files(store, &inside))?;
+        let mut edit = Edit::new(settings.id);
+        edit.added = inside.iter().chain(&outside).copied().collect();
+        edit.removed = vec![sstable.id()];
+        if choice.level > 0 {
+            edit.levels = edit.added.iter().map(|id| (*id, choice.level)).collect();
+        }
+        let opened = self.open_outputs(settings.id, &edit.added)?;
+        let _publish = store.publish.lock();
+        let is_there = store.view.load().sstables.iter().any(|other| other.id() == sstable.id());
+        if !is_there || store.is_dropped() {
+            self.discard_files(store, &edit.added);
+            return Ok(false);
+        }
+        self.publish(store, &edit)?;
+        store.update(|view| {
+            view.apply(&edit, opened);
+            view.set_repairs(inside.iter().map(|id| (*id, RepairState::Pending(repair))));
+        });
+        self.obsolete.lock().push(Arc::clone(sstable));
+        self.work.notify_one();
+        Ok(true)
+    }
+
+    /// Does all of a job at the rate that compactions share, until someone stops it.
+    fn run_listed(&self, store: &TableStore, mut job: MergeJob, running: &Running) -> Result<Vec<SstableId>> {
+        loop {
+            let before = job.written_bytes();
+            let done = if running.is_stopped() {
+                Err(StorageError::Stopped(running.kind))
+            } else {
+                job.step(self.settings.step_bytes)
+            };
+            match done {
+                Ok(true) => return Ok(job.into_outputs()),
+                Ok(false) => {
+                    running.set_written(job.written_bytes());
+                    self.slow_down(job.written_bytes() - before, running);
+                }
+                Err(error) => {
+                    self.discard_files(store, &job.abandon());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Ends a repair of a table: what was set aside for it is repaired as of a second since the epoch or, with none,
+    /// unrepaired as before. Returns how many files were.
+    ///
+    /// # Errors
+    /// The manifest could not be written: they are unrepaired.
+    pub fn end_repair(&self, table: TableId, repair: Uuid, repaired_at: Option<i64>) -> Result<usize> {
+        let store = self.store(table)?;
+        let publish = store.publish.lock();
+        let view = store.view.load_full();
+        let files = view.repairs.iter().filter(|(_, state)| **state == RepairState::Pending(repair));
+        let files: Vec<SstableId> = files.map(|(id, _)| *id).collect();
+        let mut ended = Ok(files.len());
+        if let Some(at) = repaired_at.filter(|_| !files.is_empty()) {
+            let mut edit = Edit::new(table);
+            edit.repaired = files.iter().map(|id| (*id, at)).collect();
+            match self.publish(&store, &edit) {
+                Ok(()) => store.update(|view| view.apply(&edit, Vec::new())),
+                Err(error) => ended = Err(error),
+            }
+        }
+        drop(publish);
+        self.give_repair_up(&store, repair);
+        self.files_changed.notify_one();
+        ended
+    }
+
+    /// What is still set aside for a repair is unrepaired as before.
+    fn give_repair_up(&self, store: &TableStore, repair: Uuid) {
+        let _publish = store.publish.lock();
+        store.repairs.lock().remove(&repair);
+        store.update(|view| view.repairs.retain(|_, state| *state != RepairState::Pending(repair)));
+    }
+
+    /// Takes in what other replicas hold for a repair that has begun here.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub fn begin_arrivals(&self, table: TableId, repair: Uuid) -> Result<Arrivals> {
+        let (store, memtable) = (self.store(table)?, self.arriving());
+        Ok(Arrivals { store, repair, memtable, files: Vec::new() })
+    }
+
+    fn arriving(&self) -> Memtable {
+        // It holds nothing of the commit log.
+        Memtable::new(1, u64::MAX, self.env.clock.mono())
+    }
+
+    /// Takes mutations. Waits for the disk once many have come.
+    ///
+    /// # Errors
+    /// A mutation is malformed, or a file could not be written: what has come is discarded.
+    pub fn take_arrivals(&self, arrivals: &mut Arrivals, mutations: &[MutationView<'_>]) -> Result<()> {
+        let taken = mutations.iter().try_for_each(|mutation| {
+            let growth = arrivals.memtable.apply(mutation)?;
+            self.memtable_bytes.fetch_add(growth, Relaxed);
+            Ok(())
+        });
+        let written = taken.and_then(|()| {
+            let is_much = arrivals.memtable.bytes() > ARRIVING_BYTES.min(self.settings.memtable_bytes / 4);
+            if is_much { self.write_arrivals(arrivals) } else { Ok(()) }
+        });
+        if written.is_err() {
+            self.discard_arrivals(arrivals);
+        }
+        written
+    }
+
+    fn write_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
+        let memtable = Arc::new(std::mem::replace(&mut arrivals.memtable, self.arriving()));
+        let bytes = memtable.bytes().cast_signed();
+        let written = self.write_files(&arrivals.store, &memtable, Split::Never, Vec::new());
+        self.memtable_bytes.fetch_sub(bytes, Relaxed);
+        arrivals.files.extend(written?);
+        Ok(())
+    }
+
+    /// Has count what has come, as a part of its repair.
+    ///
+    /// # Errors
+    /// The repair has ended here, the table was truncated or dropped, or a file could not be written: what has come is
+    /// discarded.
+    pub fn finish_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
+        let finished = self.publish_arrivals(arrivals);
+        if finished.is_err() {
+            self.discard_arrivals(arrivals);
+        }
+        finished
+    }
+
+    fn publish_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
+        if !arrivals.memtable.is_empty() {
+            self.write_arrivals(arrivals)?;
+        }
+        let store = Arc::clone(&arrivals.store);
+        let table = store.settings.load().id;
+        let opened = self.open_outputs(table, &arrivals.files)?;
+        let _publish = store.publish.lock();
+        if store.is_dropped() || !store.repairs.lock().contains_key(&arrivals.repair) {
+            return Err(StorageError::Refused("the repair has ended here".into()));
+        }
+        if arrivals.files.is_empty() {
+            return Ok(());
+        }
+        let mut edit = Edit::new(table);
+        edit.added.clone_from(&arrivals.files);
+        self.back_up(&store, &edit.added)?;
+        self.publish(&store, &edit)?;
+        let state = RepairState::Pending(arrivals.repair);
+        store.update(|view| {
+            view.apply(&edit, opened);
+            view.set_repairs(edit.added.iter().map(|id| (*id, state)));
+        });
+        arrivals.files.clear();
+        Ok(())
+    }
+
+    /// Forgets what has come.
+    pub fn discard_arrivals(&self, arrivals: &mut Arrivals) {
+        self.memtable_bytes.fetch_sub(arrivals.memtable.bytes().cast_signed(), Relaxed);
+        arrivals.memtable = self.arriving();
+        self.discard_files(&arrivals.store, &std::mem::take(&mut arrivals.files));
+    }
+
+    /// What a read sees: all of a table or, for a repair, what was set aside for it.
+    pub(super) fn view_for(&self, store: &TableStore, repair: Option<Uuid>) -> Arc<TableView> {
+        let view = store.view.load_full();
+        let Some(repair) = repair else { return view };
+        let is_aside = |file: &&Arc<Sstable>| view.repair_of(file.id()) == RepairState::Pending(repair);
+        let files = view.sstables.iter().filter(is_aside).cloned().collect();
+        let mut aside = TableView::new(Arc::new(self.arriving()), files, BTreeMap::new());
+        aside.shape.clone_from(&view.shape);
+        Arc::new(aside)
+    }
+}
+
+/// True if ranges have something in common.
+fn meet(one: &TokenRange, other: &TokenRange) -> bool {
+    one.contains(other.end) || other.contains(one.end)
+}
+
+/// What lies between ranges, which are disjoint and in order.
+fn between(ranges: &[TokenRange]) -> Vec<TokenRange> {
+    let pairs = ranges.iter().zip(ranges.iter().cycle().skip(1));
+    let gaps = pairs.map(|(before, behind)| TokenRange { start: before.end, end: behind.start });
+    gaps.filter(|gap| gap.start != gap.end).collect()
+}

@@ -1,0 +1,61 @@
+//! What repairs know of a file. The manifest keeps which files are repaired, not the files themselves; what a repair is
+//! still at nobody keeps: a start that interrupts it leaves everything unrepaired.
+//!
+//! Files are compacted only with others of the same [`Set`]: what was repaired would else have to be repaired again.
+
+use crate::sstable::SstableId;
+use dodona_types::token::TokenRange;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Whether replicas are known to hold what a file holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RepairState {
+    /// Not known.
+    #[default]
+    Unrepaired,
+    /// An incremental repair, named by its id, is about to see to it.
+    Pending(Uuid),
+    /// All replicas had it when a repair began at this second since the epoch.
+    Repaired(i64),
+}
+
+/// Files that may be compacted with one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Set {
+    /// Those that are not repaired.
+    Unrepaired,
+    /// Those of a repair.
+    Pending(Uuid),
+    /// Those that are repaired.
+    Repaired,
+}
+
+/// The states of files that are not [`RepairState::Unrepaired`].
+pub type RepairStates = BTreeMap<SstableId, RepairState>;
+
+/// The repairs that a table takes part in, each with its ranges.
+pub(crate) type UnderWay = BTreeMap<Uuid, Arc<[TokenRange]>>;
+
+impl RepairState {
+    /// The files with which one of this state may be compacted.
+    #[must_use]
+    pub const fn set(self) -> Set {
+        match self {
+            Self::Unrepaired => Set::Unrepaired,
+            Self::Pending(session) => Set::Pending(session),
+            Self::Repaired(_) => Set::Repaired,
+        }
+    }
+
+    /// The state of what files of the same set are merged to.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Repaired(one), Self::Repaired(other)) => Self::Repaired(one.min(other)),
+            (one, other) if one == other => one,
+            _ => Self::Unrepaired,
+        }
+    }
+}
