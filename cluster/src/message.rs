@@ -76,6 +76,8 @@ pub enum Body {
     Digested(Vec<u8>),
     /// Send a part of a range of a table (`streaming`).
     Stream(Vec<u8>),
+    /// The same of what was set aside for a repair: its id (16 bytes), and the request.
+    StreamAside(Vec<u8>),
     /// The part.
     Streamed(Vec<u8>),
     /// A request of the leader of a repair ([`crate::repair::message`]).
@@ -130,6 +132,7 @@ impl Message {
             Body::Repair(bytes) => (22, bytes),
             Body::RepairAnswer(bytes) => (23, bytes),
             Body::TooManyTombstones(bytes) => (24, bytes),
+            Body::StreamAside(bytes) => (25, bytes),
         };
         out.push(verb);
         out.extend_from_slice(&self.id.to_le_bytes());
@@ -201,6 +204,7 @@ impl Message {
             22 => Body::Repair(rest.to_vec()),
             23 => Body::RepairAnswer(rest.to_vec()),
             24 => Body::TooManyTombstones(rest.to_vec()),
+            25 => Body::StreamAside(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, body })

@@ -13,7 +13,7 @@ use dodona_env::Env;
 use dodona_env::net::BoxFuture;
 use dodona_storage::compaction::throttle::Throttle;
 use dodona_storage::reconcile::digest::DIGEST_BYTES;
-use dodona_storage::{Engine, StorageError};
+use dodona_storage::{Engine, Part, StorageError};
 use dodona_types::codec::{DecodeError, Reader, put_varint};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{MutationView, TableId};
@@ -139,9 +139,10 @@ impl Replica {
     }
 
     /// Executes a read for another node that fetches, at the rate for that.
-    async fn stream(&self, command: ReadCommand, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+    async fn stream(&self, request: &[u8], part: Part) -> Result<Vec<u8>, StorageError> {
+        let (command, max_bytes) = decode_read(request)?;
         let (engine, max_bytes) = (Arc::clone(&self.engine), max_bytes.min(MAX_ANSWER_BYTES));
-        let read = self.env.tasks.blocking(move || engine.read_all(&command, max_bytes, None)).await;
+        let read = self.env.tasks.blocking(move || engine.read_all(&command, max_bytes, part)).await;
         let answer = read.map_err(|error| StorageError::LogFailed(error.to_string()))??;
         self.streamed_bytes.fetch_add(answer.len() as u64, Relaxed);
         let pause = self.streams.pause_after(answer.len() as u64, self.env.clock.mono());
@@ -199,9 +200,13 @@ impl Handler for Replica {
                     Err(error) => return Body::Failed(error.to_string()),
                 },
                 // As a read, but apart from those that clients wait for.
-                Body::Stream(request) => match decode_read(&request) {
-                    Ok((command, max_bytes)) => self.stream(command, max_bytes).await.map(Body::Streamed),
-                    Err(error) => Err(error.into()),
+                Body::Stream(request) => self.stream(&request, Part::All).await.map(Body::Streamed),
+                Body::StreamAside(request) => match request.split_first_chunk() {
+                    Some((repair, request)) => {
+                        let part = Part::Aside(Uuid::from_bytes(*repair));
+                        self.stream(request, part).await.map(Body::Streamed)
+                    }
+                    None => return Body::Failed("a request without the id of a repair".into()),
                 },
                 Body::Paxos(request) => {
                     let answer = match Request::decode(&request) {

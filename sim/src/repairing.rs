@@ -245,6 +245,7 @@ impl Host {
             2 => Options { sequential: true, ..Options::default() },
             _ => Options::default(),
         };
+        let options = Options { incremental: random.chance(0.6), ..options };
         let before: BTreeMap<RowId, i64> = {
             let model = self.shared.model.lock();
             let written = all_rows().filter_map(|row| {

@@ -39,9 +39,12 @@ pub(super) struct RepairArgs {
     /// Only what lies up to this token
     #[arg(long, visible_alias = "et", allow_hyphen_values = true, requires = "start_token")]
     end_token: Option<i64>,
-    /// All of it: repairs always are, there are no incremental ones
+    /// All of it, not only what is not repaired yet
     #[arg(long)]
     full: bool,
+    /// Compare what is repaired, and change nothing
+    #[arg(long, visible_alias = "vd")]
+    validate: bool,
     /// Keyspace, or keyspace.table [default: all]
     keyspace: Option<String>,
     /// Tables [default: all]
@@ -63,6 +66,8 @@ impl RepairArgs {
                 ("force", flag(self.force)),
                 ("pull", flag(self.pull)),
                 ("sequential", flag(self.sequential)),
+                ("full", flag(self.full)),
+                ("validate", flag(self.validate)),
                 ("local", flag(self.local)),
                 ("data_centers", Some(&*data_centers).filter(|list| !list.is_empty())),
                 ("hosts", Some(&*hosts).filter(|list| !list.is_empty())),
@@ -85,7 +90,11 @@ pub(super) fn repair(
     for table in &args.tables {
         report(&mut out, &post(&args.path(Some(table)))?);
     }
-    out.push_str(if args.preview { "Preview completed\n" } else { "Repair completed successfully\n" });
+    out.push_str(if args.preview || args.validate {
+        "Preview completed\n"
+    } else {
+        "Repair completed successfully\n"
+    });
     Ok(out)
 }
 
@@ -129,8 +138,10 @@ pub(super) fn standings(answer: &Value) -> String {
 
 /// Arguments with long names behind one dash, as Cassandra's `nodetool` takes them, with two.
 pub fn with_two_dashes(arguments: impl Iterator<Item = String>) -> Vec<String> {
-    const NAMES: [&str; 15] =
-        ["pr", "prv", "pl", "seq", "local", "dc", "hosts", "st", "et", "full", "cf", "kt", "kc", "sf", "nt"];
+    const NAMES: [&str; 16] = [
+        "pr", "prv", "vd", "pl", "seq", "local", "dc", "hosts", "st", "et", "full", "cf", "kt", "kc", "sf",
+        "nt",
+    ];
     let mut arguments: Vec<String> = arguments.collect();
     if arguments.get(1).is_some_and(|command| command == "nodetool") {
         for argument in &mut arguments {

@@ -68,12 +68,18 @@ pub(super) fn table_statistics(answer: &Value) -> String {
             keyspace = Some(here);
         }
         let disk = number(&table["disk_bytes"]) as f64;
+        let (repaired, pending) =
+            (number(&table["repaired_bytes"]) as f64, number(&table["pending_bytes"]) as f64);
         let ratio = disk / (number(&table["uncompressed_bytes"]) as f64).max(1.0);
         let lines = [
             ("Table", string(&table["table"])),
             ("SSTable count", string(&table["sstables"])),
             ("Space used (live)", string(&table["disk_bytes"])),
             ("SSTable Compression Ratio", format!("{ratio:.5}")),
+            ("Percent repaired", format!("{:.1}", repaired * 100.0 / disk.max(1.0))),
+            ("Bytes repaired", string(&table["repaired_bytes"])),
+            ("Bytes unrepaired", format!("{}", disk - repaired - pending)),
+            ("Bytes pending repair", string(&table["pending_bytes"])),
             ("Number of partitions (estimate)", string(&table["partitions"])),
             ("Number of rows (estimate)", string(&table["rows"])),
             ("Memtable cell count", string(&table["memtable_operations"])),

@@ -45,7 +45,7 @@ pub use engine::maintain::Maintained;
 pub use engine::recovery::{DirectoryLock, Recovered};
 pub use error::StorageError;
 pub use page::Page;
-pub use repair_state::RepairState;
+pub use repair_state::{Part, RepairState};
 pub use settings::{EngineSettings, SyncMode};
 pub use shape::RowShape;
 pub use table::TableSettings;

@@ -5,6 +5,7 @@
 
 use crate::sstable::SstableId;
 use dodona_types::token::TokenRange;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -30,6 +31,39 @@ pub enum Set {
     Pending(Uuid),
     /// Those that are repaired.
     Repaired,
+}
+
+/// What a read sees of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    All,
+    /// What was set aside for a repair.
+    Aside(Uuid),
+    /// What is not repaired, in memory and in files.
+    Unrepaired,
+    /// What is repaired.
+    Repaired,
+}
+
+impl Part {
+    /// True if a file of this state belongs to it.
+    #[must_use]
+    pub fn has(self, state: RepairState) -> bool {
+        match self {
+            Self::All => true,
+            Self::Aside(repair) => state == RepairState::Pending(repair),
+            Self::Unrepaired => state.set() != Set::Repaired,
+            Self::Repaired => state.set() == Set::Repaired,
+        }
+    }
+
+    /// True if what is in memory belongs to it.
+    #[must_use]
+    pub const fn has_memory(self) -> bool {
+        matches!(self, Self::All | Self::Unrepaired)
+    }
 }
 
 /// The states of files that are not [`RepairState::Unrepaired`].

@@ -47,6 +47,7 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
         self.env.tasks.spawn_local(Arc::clone(self).replay_batches());
         self.env.tasks.spawn_local(Arc::clone(&self.repairs).heal_when_damaged());
+        self.env.tasks.spawn_local(Arc::clone(&self.repairs).forget_when_old());
         self.env.tasks.spawn_local(Arc::clone(self).clear_snapshots());
         if self.settings.automatic_repair {
             self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due());

@@ -2,6 +2,7 @@
 //! [`Request`], of its answer an [`Answer`], both as JSON.
 
 use super::tree::HashTree;
+use dodona_storage::Part;
 use dodona_types::token::TokenRange;
 use dodona_types::{TableId, Token};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub enum Work {
         ranges: Vec<(Range, usize)>,
         /// What has expired or may be purged by this second is told by this second.
         now_seconds: i64,
+        /// What of the table is hashed.
+        #[serde(default, skip_serializing_if = "is_all")]
+        part: Part,
     },
     /// Fetch from others what it lacks.
     Fetch {
@@ -40,7 +44,31 @@ pub enum Work {
         table: Uuid,
         /// Members by their host id, and the ranges to fetch from each.
         from: Vec<(Uuid, Vec<Range>)>,
+        /// What is fetched is what others have set aside for this repair, and becomes a part of it here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repair: Option<Uuid>,
     },
+    /// Set aside for a repair what is not repaired. The work's id is the repair's, and what is set aside is unrepaired
+    /// again once the work is forgotten.
+    SetAside {
+        /// The table.
+        table: Uuid,
+        /// Ranges.
+        ranges: Vec<Range>,
+    },
+    /// Everything that was set aside for a repair is repaired.
+    End {
+        /// The table.
+        table: Uuid,
+        /// The repair.
+        repair: Uuid,
+        /// The second since the epoch at which it began.
+        began_at: i64,
+    },
+}
+
+fn is_all(part: &Part) -> bool {
+    *part == Part::All
 }
 
 /// A request.
@@ -67,6 +95,8 @@ pub enum Answer {
     Leaves(Vec<Vec<u128>>),
     /// Everything is fetched: partitions or parts of them, and bytes.
     Fetched(u64, u64),
+    /// What is not repaired is set aside, or what was set aside is repaired.
+    Done,
     /// It did not work, and why.
     Failed(String),
     /// Nothing of this id is known here, or any more.
@@ -78,7 +108,10 @@ impl Work {
     #[must_use]
     pub const fn table(&self) -> TableId {
         match self {
-            Self::Hash { table, .. } | Self::Fetch { table, .. } => TableId(*table),
+            Self::Hash { table, .. }
+            | Self::Fetch { table, .. }
+            | Self::SetAside { table, .. }
+            | Self::End { table, .. } => TableId(*table),
         }
     }
 }
@@ -96,12 +129,18 @@ mod tests {
     #[test]
     fn requests_and_answers_have_these_forms() {
         let table = Uuid::from_u128(7);
-        let hash = Work::Hash { table, ranges: vec![((-5, i64::MAX), 4)], now_seconds: 9 };
+        let hash = Work::Hash { table, ranges: vec![((-5, i64::MAX), 4)], now_seconds: 9, part: Part::All };
         let request = Request::Begin(Uuid::from_u128(1), hash);
         let json = serde_json::to_string(&request).unwrap();
         let expected = r#"{"Begin":["00000000-0000-0000-0000-000000000001",{"Hash":{"table":"00000000-0000-0000-0000-000000000007","ranges":[[[-5,9223372036854775807],4]],"now_seconds":9}}]}"#;
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_str::<Request>(&json).unwrap(), request);
+        let fetch =
+            Work::Fetch { table, from: vec![(table, vec![(1, 2)])], repair: Some(Uuid::from_u128(3)) };
+        let json = serde_json::to_string(&fetch).unwrap();
+        let expected = r#"{"Fetch":{"table":"00000000-0000-0000-0000-000000000007","from":[["00000000-0000-0000-0000-000000000007",[[1,2]]]],"repair":"00000000-0000-0000-0000-000000000003"}}"#;
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_str::<Work>(&json).unwrap(), fetch);
         let answer = Answer::Leaves(vec![vec![0, u128::MAX]]);
         let json = serde_json::to_string(&answer).unwrap();
         assert_eq!(json, r#"{"Leaves":[[0,340282366920938463463374607431768211455]]}"#);

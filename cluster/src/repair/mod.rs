@@ -5,10 +5,12 @@
 //! ([`plan`]). What each does on its own goes on in the background ([`worker`]) while the leader asks
 //! how far it is, by [`message`]s. [`history`] keeps what was repaired when, [`schedule`] says what is due,
 //! and [`automatic`] has it done. What a damaged file has lost is fetched by [`healing`].
+//! [`incremental`] repairs only what is not repaired yet.
 
 pub mod automatic;
 pub mod healing;
 pub mod history;
+mod incremental;
 pub mod message;
 pub mod plan;
 pub mod schedule;

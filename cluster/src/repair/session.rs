@@ -8,7 +8,7 @@ use crate::error::ClusterError;
 use crate::message::Body;
 use crate::placement::Placement;
 use crate::ring::{Member, MemberIndex};
-use dodona_storage::StorageError;
+use dodona_storage::{Part, StorageError};
 use dodona_types::token::TokenRange;
 use dodona_types::{TableId, Token};
 use futures_util::future::{join_all, try_join_all};
@@ -45,6 +45,10 @@ pub struct Options {
     pub pull: bool,
     /// Compare, and change nothing.
     pub preview: bool,
+    /// Only what is not repaired yet, which is repaired afterwards.
+    pub incremental: bool,
+    /// With `preview`: only what is repaired.
+    pub validate: bool,
     /// Replicas hash one after another, so that one of them at least is as quick as ever.
     pub sequential: bool,
 }
@@ -57,7 +61,7 @@ impl Options {
     }
 
     /// True if all replicas hold the same afterwards.
-    const fn is_complete(&self) -> bool {
+    pub(super) const fn is_complete(&self) -> bool {
         self.data_centers.is_empty() && self.hosts.is_empty() && !self.force && !self.pull && !self.preview
     }
 }
@@ -105,13 +109,21 @@ impl Repairs {
         }
         let began_at = self.env.clock.wall_seconds();
         let groups = groups(&placement, table, options)?;
-        let mut outcome = Outcome::default();
+        let mut chosen = Vec::with_capacity(groups.len());
         for (replicas, ranges) in &groups {
-            let members = self.chosen(&placement, replicas, options)?;
-            if members.len() > 1 {
-                outcome.add(self.repair_group(&placement, table, &members, ranges, options).await?);
-            }
+            chosen.push(Group { members: self.chosen(&placement, replicas, options)?, ranges });
         }
+        chosen.retain(|group| group.members.len() > 1);
+        let outcome = if options.incremental && !options.preview {
+            self.repair_incrementally(&placement, table, &chosen, options, began_at).await?
+        } else {
+            let part = match options {
+                Options { preview: true, validate: true, .. } => Part::Repaired,
+                Options { preview: true, incremental: true, .. } => Part::Unrepaired,
+                _ => Part::All,
+            };
+            self.repair_groups(&placement, table, &chosen, options, part).await?
+        };
         if options.is_complete() && self.placement.load().version == placement.version {
             let ranges: Vec<TokenRange> = groups.into_values().flatten().collect();
             self.record(table, &ranges, began_at).await?;
@@ -168,13 +180,29 @@ impl Repairs {
         }
     }
 
+    /// Repairs a part of what the table has in these ranges, group by group.
+    pub(super) async fn repair_groups(
+        self: &Arc<Self>,
+        placement: &Placement,
+        table: TableId,
+        groups: &[Group<'_>],
+        options: &Options,
+        part: Part,
+    ) -> Result<Outcome, ClusterError> {
+        let mut outcome = Outcome::default();
+        for group in groups {
+            outcome.add(self.repair_group(placement, table, group, options, part).await?);
+        }
+        Ok(outcome)
+    }
+
     async fn repair_group(
         self: &Arc<Self>,
         placement: &Placement,
         table: TableId,
-        members: &[Member],
-        ranges: &[TokenRange],
+        Group { members, ranges }: &Group<'_>,
         options: &Options,
+        part: Part,
     ) -> Result<Outcome, ClusterError> {
         let mut outcome = Outcome { ranges: ranges.len(), ..Outcome::default() };
         let empty = self.empty_trees(placement, table, ranges)?;
@@ -183,7 +211,7 @@ impl Repairs {
         let now_seconds = self.env.clock.wall_seconds();
         let jobs: Vec<Job> = members.iter().map(|member| Job::new(self, member)).collect();
         let hash = |job: &Job| {
-            let work = Work::Hash { table: table.0, ranges: asked.clone(), now_seconds };
+            let work = Work::Hash { table: table.0, ranges: asked.clone(), now_seconds, part };
             job.clone().run(work)
         };
         let hashed = if options.sequential {
@@ -215,7 +243,8 @@ impl Repairs {
             .into_iter()
             .zip(members)
             .filter(|(fetches, member)| !fetches.is_empty() && (!options.pull || member.host == own));
-        let fetched = fetched.map(|(fetches, member)| self.have_fetched(table, member, members, fetches));
+        let fetched =
+            fetched.map(|(fetches, member)| self.have_fetched(table, member, members, fetches, part));
         for answer in try_join_all(fetched).await? {
             if let Answer::Fetched(partitions, bytes) = answer {
                 outcome.partitions += partitions;
@@ -231,15 +260,18 @@ impl Repairs {
         member: &Member,
         members: &[Member],
         fetches: Fetches,
+        part: Part,
     ) -> Result<Answer, ClusterError> {
         let of = |(holder, ranges): (usize, Vec<TokenRange>)| {
             (members[holder].host, ranges.iter().map(to_message).collect())
         };
         let job = Job::new(self, member);
-        let fetched = job
-            .clone()
-            .run(Work::Fetch { table: table.0, from: fetches.into_iter().map(of).collect() })
-            .await;
+        let from = fetches.into_iter().map(of).collect();
+        let repair = match part {
+            Part::Aside(repair) => Some(repair),
+            _ => None,
+        };
+        let fetched = job.clone().run(Work::Fetch { table: table.0, from, repair }).await;
         job.forget().await;
         fetched
     }
@@ -314,21 +346,27 @@ pub(super) fn common(one: &TokenRange, other: &TokenRange) -> Vec<TokenRange> {
         .collect()
 }
 
+/// Replicas that hold the same ranges, and take part.
+pub(super) struct Group<'a> {
+    pub(super) members: Vec<Member>,
+    pub(super) ranges: &'a [TokenRange],
+}
+
 /// Work that a replica does.
 #[derive(Clone)]
-struct Job {
-    repairs: Arc<Repairs>,
-    member: Member,
-    id: Uuid,
+pub(super) struct Job {
+    pub(super) repairs: Arc<Repairs>,
+    pub(super) member: Member,
+    pub(super) id: Uuid,
 }
 
 impl Job {
-    fn new(repairs: &Arc<Repairs>, member: &Member) -> Self {
+    pub(super) fn new(repairs: &Arc<Repairs>, member: &Member) -> Self {
         Self { repairs: Arc::clone(repairs), member: member.clone(), id: repairs.env.random.uuid_v4() }
     }
 
     /// Asks the replica, this node itself without a message.
-    async fn ask(&self, request: Request) -> Result<Answer, ClusterError> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Answer, ClusterError> {
         let placement = self.repairs.placement.load();
         if placement.ring.members()[placement.local].host == self.member.host {
             return Ok(self.repairs.answer(request));
@@ -347,7 +385,7 @@ impl Job {
     }
 
     /// Has the work done, however long it takes, as long as the replica answers.
-    async fn run(self, work: Work) -> Result<Answer, ClusterError> {
+    pub(super) async fn run(self, work: Work) -> Result<Answer, ClusterError> {
         let mut pause = PAUSES.0;
         let mut unanswered = 0;
         let mut request = Request::Begin(self.id, work);
@@ -382,7 +420,7 @@ impl Job {
         trees.collect::<Option<_>>().ok_or_else(malformed)
     }
 
-    async fn forget(&self) {
+    pub(super) async fn forget(&self) {
         // One that is not reached forgets by itself.
         let _ = self.ask(Request::Forget(self.id)).await;
     }

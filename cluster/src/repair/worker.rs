@@ -1,7 +1,7 @@
 //! What a replica does for the leader of a repair: it hashes what it holds, and fetches what it lacks.
 
 use super::history::History;
-use super::message::{Answer, Request, Work, empty_trees, of_message};
+use super::message::{Answer, Range, Request, Work, empty_trees, of_message};
 use super::tree::HashTree;
 use crate::counter::Leader;
 use crate::error::ClusterError;
@@ -9,15 +9,17 @@ use crate::liveness::Liveness;
 use crate::on_engine::on_engine;
 use crate::placement::Placement;
 use crate::replica::Replica;
-use crate::streaming::fetcher::Puller;
+use crate::ring::Member;
+use crate::streaming::fetcher::{Aside, Puller};
 use crate::streaming::{Progress, parts};
 use crate::transport::Peers;
 use arc_swap::ArcSwap;
 use dodona_env::Env;
-use dodona_storage::{Engine, StorageError};
+use dodona_storage::{Engine, Part, StorageError};
 use dodona_types::TableId;
-use dodona_types::read_command::{PartitionSelection, ReadCommand};
+use dodona_types::read_command::{PartitionRange, PartitionSelection, ReadCommand};
 use dodona_types::schema::Table;
+use dodona_types::token::TokenRange;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +32,9 @@ use uuid::Uuid;
 const HASH_BYTES: usize = 1 << 20;
 /// How long work goes on, and is remembered, that nobody asks after.
 const FORGOTTEN: Duration = Duration::from_secs(600);
+/// How often, and with which pauses, it is tried to set files aside that compactions work on.
+const ASIDE_TRIES: usize = 300;
+const ASIDE_PAUSE: Duration = Duration::from_millis(200);
 
 /// The repairs of a node: those that it leads, and what it does for others that lead one.
 pub struct Repairs {
@@ -58,7 +63,13 @@ struct Job {
 enum State {
     Works,
     Hashed(Vec<HashTree>),
-    Fetched { partitions: u64, bytes: u64 },
+    Fetched {
+        partitions: u64,
+        bytes: u64,
+    },
+    /// Something of this table is set aside.
+    Aside(TableId),
+    Ended,
     Failed(String),
 }
 
@@ -83,9 +94,9 @@ impl Repairs {
 
     /// Does what the leader of a repair asks.
     pub fn answer(self: &Arc<Self>, request: Request) -> Answer {
+        self.forget_old();
         let now = self.env.clock.mono();
         let mut jobs = self.jobs.lock();
-        jobs.retain(|_, job| now.saturating_sub(job.asked_at) < FORGOTTEN);
         match request {
             Request::Begin(id, work) => {
                 if let Some(job) = jobs.get(&id) {
@@ -109,24 +120,63 @@ impl Repairs {
                 _ => Answer::Unknown,
             },
             Request::Forget(id) => {
-                jobs.remove(&id);
+                if let Some(job) = jobs.remove(&id) {
+                    self.give_up(id, &job);
+                }
                 Answer::Unknown
             }
         }
     }
 
+    /// Forgets work that nobody asks after any more, for as long as the node runs.
+    pub(crate) async fn forget_when_old(self: Arc<Self>) {
+        loop {
+            dodona_env::clock::sleep(FORGOTTEN / 10).await;
+            self.forget_old();
+        }
+    }
+
+    fn forget_old(&self) {
+        let now = self.env.clock.mono();
+        let mut jobs = self.jobs.lock();
+        let old = jobs.extract_if(.., |_, job| now.saturating_sub(job.asked_at) >= FORGOTTEN);
+        old.for_each(|(id, job)| self.give_up(id, &job));
+    }
+
+    /// What was set aside by work that is forgotten is unrepaired, unless its repair has ended.
+    fn give_up(&self, id: Uuid, job: &Job) {
+        if let State::Aside(table) = job.state
+            && let Err(error) = self.engine.end_repair(table, id, None)
+        {
+            tracing::info!(%error, "a repair was given up");
+        }
+    }
+
     async fn work(self: Arc<Self>, id: Uuid, work: Work) {
+        let table = work.table();
         let done = match &work {
-            Work::Hash { table, ranges, now_seconds } => {
-                self.hash(id, TableId(*table), empty_trees(ranges), *now_seconds).await
+            Work::Hash { ranges, now_seconds, part, .. } => {
+                self.hash(id, table, empty_trees(ranges), (*part, *now_seconds)).await
             }
-            Work::Fetch { table, from } => self.fetch(id, TableId(*table), from).await,
+            Work::Fetch { from, repair: None, .. } => self.fetch(id, table, from).await,
+            Work::Fetch { from, repair: Some(repair), .. } => {
+                self.fetch_aside(id, table, from, *repair).await
+            }
+            Work::SetAside { ranges, .. } => self.set_aside(id, table, ranges).await,
+            Work::End { repair, began_at, .. } => {
+                let (repair, began_at) = (*repair, *began_at);
+                let end = move |engine: &Engine| engine.end_repair(table, repair, Some(began_at));
+                on_engine(self.env.tasks, &self.engine, end).await.map(|_| State::Ended)
+            }
         };
         if let Err(error) = &done {
             tracing::info!(%error, "a repair does not go on here");
         }
-        if let Some(job) = self.jobs.lock().get_mut(&id) {
-            job.state = done.unwrap_or_else(|error| State::Failed(error.to_string()));
+        let state = done.unwrap_or_else(|error| State::Failed(error.to_string()));
+        let mut jobs = self.jobs.lock();
+        match jobs.get_mut(&id) {
+            Some(job) => job.state = state,
+            None => self.give_up(id, &Job { state, asked_at: Duration::ZERO }),
         }
     }
 
@@ -146,7 +196,7 @@ impl Repairs {
         id: Uuid,
         table: TableId,
         mut trees: Vec<HashTree>,
-        now_seconds: i64,
+        (part, now_seconds): (Part, i64),
     ) -> Result<State, ClusterError> {
         let closed = |_| ClusterError::Invalid("the node stops".into());
         let _turn = self.hashes.acquire().await.map_err(closed)?;
@@ -163,7 +213,7 @@ impl Repairs {
                     let hash = move |engine: &Engine| {
                         let mut hashed = Vec::new();
                         let next =
-                            engine.hash_partitions(&asked, HASH_BYTES, None, &mut |one| hashed.push(one))?;
+                            engine.hash_partitions(&asked, HASH_BYTES, part, &mut |one| hashed.push(one))?;
                         Ok((hashed, next))
                     };
                     let (hashed, next) = on_engine(self.env.tasks, &self.engine, hash).await?;
@@ -193,27 +243,93 @@ impl Repairs {
         &self,
         id: Uuid,
         table: TableId,
-        from: &[(Uuid, Vec<(i64, i64)>)],
+        from: &[(Uuid, Vec<Range>)],
     ) -> Result<State, ClusterError> {
         let table = self.table(table)?;
         let progress = Progress::default();
         let puller = self.puller(&progress);
-        for (host, ranges) in from {
-            let member = self.placement.load().ring.member(*host).cloned();
-            let member =
-                member.ok_or_else(|| ClusterError::Invalid(format!("{host} is not a member any more")))?;
-            for range in ranges.iter().flat_map(|range| parts(&of_message(*range))) {
-                self.check_wanted(id)?;
-                puller.pull(member.internode, &table, &range).await?;
-            }
+        for (member, range) in self.places(from)? {
+            self.check_wanted(id)?;
+            puller.pull(member.internode, &table, &range).await?;
         }
         if !self.env.mutants.has("repair-no-sync") {
             puller.sync().await?;
         }
-        Ok(State::Fetched {
-            partitions: progress.partitions.load(Relaxed),
-            bytes: progress.bytes.load(Relaxed),
-        })
+        Ok(State::fetched(&progress))
+    }
+
+    /// From whom which ranges are fetched.
+    fn places(&self, from: &[(Uuid, Vec<Range>)]) -> Result<Vec<(Member, PartitionRange)>, ClusterError> {
+        let placement = self.placement.load();
+        let mut places = Vec::new();
+        for (host, ranges) in from {
+            let member = placement.ring.member(*host);
+            let member =
+                member.ok_or_else(|| ClusterError::Invalid(format!("{host} is not a member any more")))?;
+            let ranges = ranges.iter().flat_map(|range| parts(&of_message(*range)));
+            places.extend(ranges.map(|range| (member.clone(), range)));
+        }
+        Ok(places)
+    }
+
+    /// Fetches what others have set aside for a repair, to be a part of it here.
+    async fn fetch_aside(
+        &self,
+        id: Uuid,
+        table: TableId,
+        from: &[(Uuid, Vec<Range>)],
+        repair: Uuid,
+    ) -> Result<State, ClusterError> {
+        let progress = Progress::default();
+        let puller = self.puller(&progress);
+        let arrivals = Arc::new(Mutex::new(self.engine.begin_arrivals(table, repair)?));
+        let aside = Aside { repair, arrivals: Arc::clone(&arrivals) };
+        let table = self.table(table)?;
+        let pull = async {
+            for (member, range) in self.places(from)? {
+                self.check_wanted(id)?;
+                puller.pull_aside(member.internode, &table, &range, &aside).await?;
+            }
+            Ok(())
+        };
+        let pulled: Result<(), ClusterError> = pull.await;
+        let end = move |engine: &Engine| {
+            let mut arrivals = arrivals.lock();
+            match pulled {
+                Ok(()) => engine.finish_arrivals(&mut arrivals).map_err(ClusterError::from),
+                Err(error) => {
+                    engine.discard_arrivals(&mut arrivals);
+                    Err(error)
+                }
+            }
+        };
+        on_engine(self.env.tasks, &self.engine, move |engine| Ok(end(engine))).await??;
+        Ok(State::fetched(&progress))
+    }
+
+    /// Sets aside for a repair what is not repaired of ranges.
+    async fn set_aside(&self, repair: Uuid, table: TableId, ranges: &[Range]) -> Result<State, ClusterError> {
+        let mut ranges: Vec<TokenRange> = ranges.iter().map(|range| of_message(*range)).collect();
+        // In the order of the ring, the one that wraps first.
+        ranges.sort_unstable_by_key(|range| range.end);
+        for _ in 0..ASIDE_TRIES {
+            self.check_wanted(repair)?;
+            let asked = ranges.clone();
+            let begin = move |engine: &Engine| engine.begin_repair(table, repair, &asked);
+            if on_engine(self.env.tasks, &self.engine, begin).await? {
+                return Ok(State::Aside(table));
+            }
+            dodona_env::clock::sleep(ASIDE_PAUSE).await;
+        }
+        self.engine.end_repair(table, repair, None)?;
+        Err(ClusterError::Invalid("compactions of the table do not end: try again later".into()))
+    }
+}
+
+impl State {
+    fn fetched(progress: &Progress) -> Self {
+        let (partitions, bytes) = (progress.partitions.load(Relaxed), progress.bytes.load(Relaxed));
+        Self::Fetched { partitions, bytes }
     }
 }
 
@@ -223,6 +339,7 @@ impl Job {
             State::Works => Answer::Working,
             State::Hashed(trees) => Answer::Hashed(trees.iter().map(HashTree::root).collect()),
             State::Fetched { partitions, bytes } => Answer::Fetched(*partitions, *bytes),
+            State::Aside(_) | State::Ended => Answer::Done,
             State::Failed(reason) => Answer::Failed(reason.clone()),
         }
     }

@@ -12,16 +12,19 @@ use crate::replica::{Replica, encode_read};
 use crate::ring::Member;
 use crate::transport::Peers;
 use dodona_env::Env;
+use dodona_storage::engine::repair::Arrivals;
 use dodona_storage::reconcile::{Answer, Assembly, MergedAnswers};
 use dodona_storage::{Engine, StorageError};
 use dodona_types::read_command::{PartitionRange, ReadCommand, ReadLimits};
 use dodona_types::schema::Table;
 use dodona_types::{MutationView, TableId};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Bytes that are asked for at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -138,6 +141,20 @@ impl Puller<'_> {
         self.each_answer(peer, table, range, Taking::Mutations).await
     }
 
+    /// Reads what a peer has set aside for a repair of a range of a table, and has it become a part of the repair here.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    pub(crate) async fn pull_aside(
+        &self,
+        peer: SocketAddr,
+        table: &Table,
+        range: &PartitionRange,
+        aside: &Aside,
+    ) -> Result<(), ClusterError> {
+        self.each_answer(peer, table, range, Taking::Aside(aside)).await
+    }
+
     /// Brings what was written to the disk.
     ///
     /// # Errors
@@ -156,15 +173,20 @@ impl Puller<'_> {
     ) -> Result<(), ClusterError> {
         let mut walk = Walk::new(table, range, self.env.clock.wall_seconds());
         loop {
-            let body = Body::Stream(encode_read(walk.command(), CHUNK_BYTES));
+            let request = encode_read(walk.command(), CHUNK_BYTES);
+            let body = match taking {
+                Taking::Aside(aside) => Body::StreamAside([&aside.repair.as_bytes()[..], &request].concat()),
+                Taking::Mutations | Taking::Paxos(_) => Body::Stream(request),
+            };
             let bytes = match self.peers.ask(peer, body, TIMEOUT).await? {
-                Body::Streamed(bytes) => bytes,
+                Body::Streamed(bytes) => Arc::new(bytes),
                 Body::Failed(reason) => return Err(ClusterError::Peer(format!("{peer}: {reason}"))),
                 _ => return Err(ClusterError::Peer("an answer to another request".into())),
             };
             let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
             match taking {
                 Taking::Mutations => self.apply(&answer).await?,
+                Taking::Aside(aside) => self.set_aside(aside, Arc::clone(&bytes)).await?,
                 Taking::Paxos(tables) => self.learn(walk.command(), &answer, tables).await?,
             }
             self.progress.partitions.fetch_add(answer.parts.len() as u64, Relaxed);
@@ -183,6 +205,16 @@ impl Puller<'_> {
         self.engine.wait_for_room().await;
         let position = self.engine.apply(&views)?;
         Ok(self.engine.wait_safe(position).await?)
+    }
+
+    async fn set_aside(&self, aside: &Aside, bytes: Arc<Vec<u8>>) -> Result<(), ClusterError> {
+        let arrivals = Arc::clone(&aside.arrivals);
+        on_engine(self.env.tasks, self.engine, move |engine| {
+            let answer = Answer::parse(&bytes)?;
+            let mutations: Vec<MutationView<'_>> = answer.parts.iter().map(|part| part.mutation).collect();
+            engine.take_arrivals(&mut arrivals.lock(), &mutations)
+        })
+        .await
     }
 
     /// Has the acceptor of this node know what another knows of these tables.
@@ -206,10 +238,17 @@ impl Puller<'_> {
     }
 }
 
+/// What comes for a repair, beside the table.
+pub(crate) struct Aside {
+    pub(crate) repair: Uuid,
+    pub(crate) arrivals: Arc<Mutex<Arrivals>>,
+}
+
 /// What is done with answers.
 #[derive(Clone, Copy)]
 enum Taking<'a> {
     Mutations,
+    Aside(&'a Aside),
     /// By the clustering key of each table: the table, and how long it keeps tombstones.
     Paxos(&'a BTreeMap<Vec<u8>, (TableId, u32)>),
 }

@@ -23,6 +23,10 @@ pub(super) struct Manner {
     force: bool,
     pull: bool,
     sequential: bool,
+    /// Everything, not only what is not repaired yet.
+    full: bool,
+    /// With `preview`: only what is repaired.
+    validate: bool,
     /// Only within the node's own data centre.
     local: bool,
     data_centers: String,
@@ -87,14 +91,26 @@ fn options(shared: &Shared, target: &Target, manner: Manner) -> Result<Options, 
         member.map(|member| member.host).ok_or_else(|| Failed::NotFound(format!("{text} is not a member")))
     };
     let hosts = list(&manner.hosts).into_iter().map(host).collect::<Result<_, _>>()?;
-    let Manner { primary, preview, force, pull, sequential, .. } = manner;
+    let Manner { primary, preview, force, pull, sequential, full, validate, .. } = manner;
     if primary && !(data_centers.is_empty() && manner.hosts.is_empty()) {
         return Err(Failed::Refused(
             "the primary range of a node is repaired with all its replicas: without hosts and data centers"
                 .into(),
         ));
     }
-    Ok(Options { primary, range, data_centers, hosts, force, pull, preview, sequential })
+    let (incremental, preview) = (!full && !validate, preview || validate);
+    Ok(Options {
+        primary,
+        range,
+        data_centers,
+        hosts,
+        force,
+        pull,
+        preview,
+        incremental,
+        validate,
+        sequential,
+    })
 }
 
 /// When what this node is the first replica of was repaired.

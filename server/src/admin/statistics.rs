@@ -117,6 +117,8 @@ pub(super) async fn table_statistics(
             "table": name,
             "sstables": statistics.sstables,
             "disk_bytes": statistics.disk_bytes,
+            "repaired_bytes": statistics.repaired_bytes,
+            "pending_bytes": statistics.pending_bytes,
             "uncompressed_bytes": statistics.uncompressed_bytes,
             "partitions": statistics.partitions,
             "rows": statistics.rows,

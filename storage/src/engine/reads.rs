@@ -7,12 +7,12 @@ use crate::read::{self, Read};
 use crate::reconcile::answer::Found;
 use crate::reconcile::digest::DIGEST_BYTES;
 use crate::reconcile::{self, DigestRules, Hashed, Reading};
+use crate::repair_state::Part;
 use crate::sstable::reader::Access;
 use crate::table::{TableSettings, TableStore};
 use crate::tombstones::TombstoneRules;
 use dodona_types::RowVisitor;
 use dodona_types::read_command::{RangeBound, ReadCommand};
-use uuid::Uuid;
 
 impl Engine {
     /// Reads from memory, the operating system's included, and shows the rows where they lie.
@@ -52,16 +52,16 @@ impl Engine {
         self.answer(command, max_bytes, true, Access::Disk).map(|found| found.answer)
     }
 
-    /// As [`Self::read_answer`], with any number of tombstones, for those who bring data to other nodes: of all of
-    /// the table, or of what was set aside for a repair.
+    /// As [`Self::read_answer`], with any number of tombstones, for those who bring data to other nodes: of a part of
+    /// the table.
     ///
     /// # Errors
     /// A file is damaged or cannot be read, or the table is not known.
-    pub fn read_all(&self, command: &ReadCommand, max_bytes: usize, repair: Option<Uuid>) -> Result<Vec<u8>> {
+    pub fn read_all(&self, command: &ReadCommand, max_bytes: usize, part: Part) -> Result<Vec<u8>> {
         let store = self.store(command.table)?;
         let rules = self.digest_rules(&store, command);
         let reading = Reading { max_bytes, ..Reading::unbounded(rules) };
-        let view = self.view_for(&store, repair);
+        let view = self.view_of(&store, part);
         reconcile::read_answer(&view, command, reading).map(|found| found.answer)
     }
 
@@ -106,7 +106,7 @@ impl Engine {
     }
 
     /// Shows a digest of each partition that a range command reads, until about `budget_bytes` were read:
-    /// see [`crate::reconcile::hashes`]. Of all of the table, or of what was set aside for a repair.
+    /// see [`crate::reconcile::hashes`]. Of a part of the table.
     ///
     /// # Errors
     /// A file is damaged or cannot be read, or the table is not known.
@@ -114,12 +114,12 @@ impl Engine {
         &self,
         command: &ReadCommand,
         budget_bytes: usize,
-        repair: Option<Uuid>,
+        part: Part,
         each: &mut dyn FnMut(Hashed),
     ) -> Result<Option<RangeBound>> {
         let store = self.store(command.table)?;
         let rules = self.digest_rules(&store, command);
-        let view = self.view_for(&store, repair);
+        let view = self.view_of(&store, part);
         reconcile::hash_partitions(&view, command, rules, budget_bytes, each)
     }
 

@@ -13,7 +13,7 @@ use crate::compaction::{Choice, Split};
 use crate::error::{Result, StorageError};
 use crate::manifest::Edit;
 use crate::memtable::Memtable;
-use crate::repair_state::{RepairState, Set};
+use crate::repair_state::{Part, RepairState, Set};
 use crate::sstable::{Sstable, SstableId};
 use crate::table::{Pause, TableStore, TableView};
 use dodona_types::token::TokenRange;
@@ -298,15 +298,21 @@ impl Engine {
         self.discard_files(&arrivals.store, &std::mem::take(&mut arrivals.files));
     }
 
-    /// What a read sees: all of a table or, for a repair, what was set aside for it.
-    pub(super) fn view_for(&self, store: &TableStore, repair: Option<Uuid>) -> Arc<TableView> {
+    /// A part of a table, to be read.
+    pub(super) fn view_of(&self, store: &TableStore, part: Part) -> Arc<TableView> {
         let view = store.view.load_full();
-        let Some(repair) = repair else { return view };
-        let is_aside = |file: &&Arc<Sstable>| view.repair_of(file.id()) == RepairState::Pending(repair);
-        let files = view.sstables.iter().filter(is_aside).cloned().collect();
-        let mut aside = TableView::new(Arc::new(self.arriving()), files, BTreeMap::new());
-        aside.shape.clone_from(&view.shape);
-        Arc::new(aside)
+        if part == Part::All {
+            return view;
+        }
+        let files = view.sstables.iter().filter(|file| part.has(view.repair_of(file.id())));
+        let mut seen = TableView::new(Arc::clone(&view.active), files.cloned().collect(), BTreeMap::new());
+        seen.shape.clone_from(&view.shape);
+        if part.has_memory() {
+            seen.flushing.clone_from(&view.flushing);
+        } else {
+            seen.active = Arc::new(self.arriving());
+        }
+        Arc::new(seen)
     }
 }
 

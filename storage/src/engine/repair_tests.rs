@@ -2,6 +2,7 @@
 
 use crate::engine_tests::{Model, Step, TABLE, apply, check, key, open, settings, steps};
 use crate::reconcile::Answer;
+use crate::repair_state::Part;
 use crate::{Engine, EngineSettings, TableSettings};
 use dodona_types::read_command::{PartitionSelection, RangeBound, ReadCommand};
 use dodona_types::token::TokenRange;
@@ -25,9 +26,9 @@ fn aside(engine: &Engine, repair: Uuid) -> (Vec<(Token, u128)>, Vec<u8>) {
     let mut hashed = Vec::new();
     let mut each = |one: crate::reconcile::Hashed| hashed.push((one.token, one.digest));
     let rest: Option<RangeBound> =
-        engine.hash_partitions(&everything(), usize::MAX, Some(repair), &mut each).unwrap();
+        engine.hash_partitions(&everything(), usize::MAX, Part::Aside(repair), &mut each).unwrap();
     assert!(rest.is_none());
-    (hashed, engine.read_all(&everything(), usize::MAX, Some(repair)).unwrap())
+    (hashed, engine.read_all(&everything(), usize::MAX, Part::Aside(repair)).unwrap())
 }
 
 /// Repairs two engines in full, as the leader of a repair has replicas do it.
@@ -200,7 +201,7 @@ fn what_comes_for_a_repair_does_not_survive_a_truncation() {
     for engine in [&engine, &source] {
         engine.begin_repair(TABLE, id, &[TokenRange::FULL]).unwrap();
     }
-    let bytes = source.read_all(&everything(), usize::MAX, Some(id)).unwrap();
+    let bytes = source.read_all(&everything(), usize::MAX, Part::Aside(id)).unwrap();
     let answer = Answer::parse(&bytes).unwrap();
     let mut arrivals = engine.begin_arrivals(TABLE, id).unwrap();
     engine.take_arrivals(&mut arrivals, &[answer.parts[0].mutation]).unwrap();
