@@ -232,7 +232,7 @@ pub(crate) fn resolve_type(
 /// The type of a marshal class. One of nobody knows what is refused: its values have no order.
 fn custom_type(class: &str) -> Result<CqlType, CqlError> {
     let ty = CqlType::parse_class_name(class).map_err(|error| CqlError::Syntax(error.to_string()))?;
-    if ty.any(&mut |inner| matches!(inner, CqlType::Custom(_))) {
+    if ty.any(&mut |inner| matches!(inner, CqlType::Custom(_)) && !inner.is_empty_type()) {
         let package = if class.contains('.') { "" } else { "org.apache.cassandra.db.marshal." };
         return Err(CqlError::Syntax(format!(
             "Error setting type {class}: Unable to find abstract-type class '{package}{class}'"

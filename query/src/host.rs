@@ -1,6 +1,7 @@
 //! What statements are executed on.
 
 use crate::batch_bounds::BatchBounds;
+use crate::guardrails::Guardrails;
 use crate::server_view::ServerView;
 use dodona_cluster::Node;
 use dodona_env::Random;
@@ -14,6 +15,8 @@ pub(crate) struct Host {
     pub(crate) server_view: OnceLock<Box<dyn ServerView>>,
     /// Bounds of batches, if they are not the usual ones.
     pub(crate) batch_bounds: OnceLock<BatchBounds>,
+    /// What statements may ask for, if it is not the usual.
+    pub(crate) guardrails: OnceLock<Guardrails>,
     /// Seconds since the epoch.
     pub(crate) started_at_seconds: i64,
 }
@@ -24,8 +27,14 @@ impl Host {
             random: node.env.random.split("query"),
             server_view: OnceLock::new(),
             batch_bounds: OnceLock::new(),
+            guardrails: OnceLock::new(),
             started_at_seconds: node.env.clock.wall_seconds(),
             node,
         }
+    }
+
+    /// What statements may ask for.
+    pub(crate) fn guardrails(&self) -> &Guardrails {
+        self.guardrails.get_or_init(Guardrails::default)
     }
 }

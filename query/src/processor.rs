@@ -8,6 +8,7 @@ use crate::batch_bounds::BatchBounds;
 use crate::binding::Binding;
 use crate::context::Context;
 use crate::error::CqlError;
+use crate::guardrails::Guardrails;
 use crate::host::Host;
 use crate::outcome::{Outcome, StatementResult, TryExecute};
 use crate::parser::parse_statement;
@@ -79,6 +80,11 @@ impl Processor {
     /// Bounds batches; only the first call counts.
     pub fn set_batch_bounds(&self, bounds: BatchBounds) {
         let _ = self.host.batch_bounds.set(bounds);
+    }
+
+    /// Says what statements may ask for; only the first call counts.
+    pub fn set_guardrails(&self, guardrails: Guardrails) {
+        let _ = self.host.guardrails.set(guardrails);
     }
 
     /// Brings the tables that show the schema and the ring up to what they are now.

@@ -100,6 +100,8 @@ pub(crate) struct Restrictions {
     /// <, <=, > or >= on the clustering column that follows them.
     clustering_slice: Vec<Condition>,
     tuples: Vec<TupleCondition>,
+    /// The last clustering columns, where what is written has no value in them.
+    absent: Vec<Column>,
     /// Checked row by row.
     pub(crate) filters: Vec<Condition>,
     /// Conditions on several columns that are checked row by row.
@@ -139,6 +141,7 @@ impl Restrictions {
             clustering: Vec::new(),
             clustering_slice: Vec::new(),
             tuples: Vec::new(),
+            absent: Vec::new(),
             filters: Vec::new(),
             tuple_filters: Vec::new(),
         };
@@ -188,6 +191,7 @@ impl Restrictions {
         let has_filters_on_key = all.check_partition(&by_column, purpose)?;
         all.check_only_static(&by_column, purpose)?;
         all.take_clustering(&mut by_column, purpose)?;
+        all.take_absent(purpose);
         all.filters.extend(by_column.into_values().flatten());
         all.check_rest(purpose, has_filters_on_key)?;
         Ok(all)
@@ -197,7 +201,8 @@ impl Restrictions {
     fn exact_tuple(&self) -> Option<&TupleCondition> {
         let tuple = self.tuples.first()?;
         let names_rows = !is_slice(tuple.operator)
-            && self.clustering.len() + tuple.columns.len() == self.table.clustering_key().count();
+            && self.clustering.len() + tuple.columns.len() + self.absent.len()
+                == self.table.clustering_key().count();
         names_rows.then_some(tuple)
     }
 
@@ -247,9 +252,10 @@ impl Restrictions {
             && !self.filtered_columns().any(|column| column.kind == ColumnKind::Clustering)
     }
 
-    /// True if every clustering column has = or IN.
+    /// True if every clustering column has = or IN, or has no value in what is written.
     pub(crate) fn names_whole_clustering(&self) -> bool {
-        self.clustering.len() == self.table.clustering_key().count() || self.exact_tuple().is_some()
+        self.clustering.len() + self.absent.len() == self.table.clustering_key().count()
+            || self.exact_tuple().is_some()
     }
 
     /// True if a clustering column has <, <=, > or >=.

@@ -1,5 +1,9 @@
 //! Keyspaces, tables and their columns, as every layer sees them.
 
+mod compact;
+
+pub use compact::CompactStorage;
+
 use crate::cell::ColumnId;
 use crate::cql_type::{CqlType, UserType};
 use crate::mutation::TableId;
@@ -128,6 +132,9 @@ pub struct Table {
     pub dropped_columns: BTreeMap<Arc<str>, DroppedColumn>,
     /// Options.
     pub params: TableParams,
+    /// `COMPACT STORAGE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compact_storage: Option<CompactStorage>,
 }
 
 impl Table {

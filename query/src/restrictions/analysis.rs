@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::term::{Expression, Receiver};
 use dodona_types::CqlType;
-use dodona_types::schema::{Column, ColumnKind};
+use dodona_types::schema::{Column, ColumnKind, CompactStorage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -179,8 +179,11 @@ impl Restrictions {
                 "Clustering columns can only be restricted with CONTAINS with a secondary index or filtering",
             );
         }
-        let must_be_contiguous =
-            purpose.statement == "DELETE" || (purpose.is_select() && !purpose.allow_filtering);
+        let must_be_contiguous = match purpose.statement {
+            "SELECT" => !purpose.allow_filtering,
+            "DELETE" => true,
+            _ => table.compact_storage.is_some(),
+        };
         if must_be_contiguous {
             for (wanted, found) in table.clustering_key().zip(&restricted) {
                 if wanted.id != found.id {
@@ -216,6 +219,21 @@ impl Restrictions {
             std::mem::take(&mut self.tuples).into_iter().partition(is_next);
         (self.tuples, self.tuple_filters) = (tuples, filters);
         Ok(())
+    }
+
+    /// Rows of a dense table may end before the last clustering columns.
+    pub(super) fn take_absent(&mut self, purpose: Purpose) {
+        let writes_rows = matches!(purpose.statement, "INSERT" | "UPDATE");
+        let is_dense = self.table.compact_storage == Some(CompactStorage::Dense);
+        let in_tuple = match self.tuples.as_slice() {
+            [] => 0,
+            [tuple] if !is_slice(tuple.operator) => tuple.columns.len(),
+            _ => return,
+        };
+        let given = self.clustering.len() + in_tuple;
+        if writes_rows && is_dense && given > 0 && self.clustering_slice.is_empty() {
+            self.absent = self.table.clustering_key().skip(given).cloned().collect();
+        }
     }
 
     /// Checks what is left to be checked row by row.

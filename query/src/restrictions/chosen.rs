@@ -125,7 +125,7 @@ impl Restrictions {
             for prefix in &prefixes {
                 for value in &values {
                     let mut name = tuple.encode(prefix, value)?;
-                    keys::end_clustering(&mut name);
+                    self.end_name(&mut name)?;
                     names.push(name);
                 }
             }
@@ -134,7 +134,7 @@ impl Restrictions {
             return Ok(ClusteringSelection::Names(names));
         }
         if self.names_whole_clustering() && !self.clustering.is_empty() && self.tuples.is_empty() {
-            prefixes.iter_mut().for_each(keys::end_clustering);
+            prefixes.iter_mut().try_for_each(|name| self.end_name(name))?;
             prefixes.sort_unstable();
             prefixes.dedup();
             return Ok(ClusteringSelection::Names(prefixes.into_vec()));
@@ -146,6 +146,13 @@ impl Restrictions {
         slices.sort_unstable();
         slices.dedup();
         Ok(ClusteringSelection::Slices(slices))
+    }
+
+    /// Ends a row's name behind the clustering columns that have a value.
+    fn end_name(&self, name: &mut Vec<u8>) -> Result<(), CqlError> {
+        self.absent.iter().try_for_each(|column| keys::put_absent_component(column, name))?;
+        keys::end_clustering(name);
+        Ok(())
     }
 
     fn slices_of(

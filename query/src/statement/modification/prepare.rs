@@ -69,6 +69,8 @@ impl ModificationPlan {
                 let document =
                     Expression::prepare(context, document, &Receiver::new("[json]", CqlType::Text))?;
                 plan.json = Some(JsonSource { document, default_unset: *default_unset });
+                // A document names every column of the key.
+                table.clustering_key().try_for_each(|column| column_of(&table, &column.name).map(drop))?;
                 plan.check_conditional()?;
                 Ok(plan)
             }
@@ -97,6 +99,10 @@ impl ModificationPlan {
             }
             let change = change_of(context, &column, &crate::ast::Operation::Set(term.clone()))?;
             self.operations.push(Operation { column, change });
+        }
+        if let Some(column) = self.table.empty_value() {
+            let empty = Change::Set(Expression::Constant(Some(Arc::from([]))));
+            self.operations.push(Operation { column: column.clone(), change: empty });
         }
         self.restrictions =
             Some(Restrictions::prepare(context, &self.table, &relations, self.purpose("INSERT"))?);

@@ -1,5 +1,6 @@
 //! ALTER TABLE.
 
+use super::compact::drop_compact_storage;
 use super::properties::Properties;
 use super::table::{check_table, column_type, has_multi_cell_fields};
 use super::{Planner, Work, check_modifiable};
@@ -49,7 +50,7 @@ impl Planner<'_> {
             TableChange::Mask { .. } => return not_yet("Dynamic data masking is"),
             TableChange::Constraints { .. } => return not_yet("CHECK constraints are"),
             TableChange::DropCompactStorage => {
-                return invalid("Cannot DROP COMPACT STORAGE on table without COMPACT STORAGE");
+                drop_compact_storage(&mut table, self.host.guardrails().drop_compact_storage_enabled)?;
             }
         }
         table.sort_columns();
@@ -76,6 +77,9 @@ fn add_column(
             return Ok(());
         }
         return invalid(format!("Column with name '{name}' already exists"));
+    }
+    if table.compact_storage.is_some() {
+        return invalid("Cannot add new column to a COMPACT STORAGE table");
     }
     if definition.is_static && table.clustering_key().next().is_none() {
         return invalid(
@@ -173,6 +177,9 @@ fn drop_column(table: &mut Table, name: &str, if_exists: bool, at_micros: i64) -
     if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
         return invalid(format!("Cannot drop PRIMARY KEY column {name}"));
     }
+    if table.compact_storage.is_some() && column.kind == ColumnKind::Regular {
+        return invalid("Cannot drop the value of a COMPACT STORAGE table");
+    }
     if let CqlType::UserDefined { frozen: false, .. } = column.cql_type {
         return invalid(format!("Cannot drop non-frozen column {name} of user type {}", column.cql_type));
     }
@@ -184,7 +191,7 @@ fn drop_column(table: &mut Table, name: &str, if_exists: bool, at_micros: i64) -
 }
 
 fn rename_column(table: &mut Table, from: &str, to: &str) -> Result<(), CqlError> {
-    let Some(column) = table.column(from) else {
+    let Some(column) = table.visible_column(from) else {
         return invalid(format!("Undefined column name {from} in table {}.{}", table.keyspace, table.name));
     };
     if matches!(column.kind, ColumnKind::Static | ColumnKind::Regular) {

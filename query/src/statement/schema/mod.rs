@@ -5,6 +5,7 @@
 //! told of, and warnings. If the schema has changed at the same time, it is worked out again.
 
 mod alter_table;
+mod compact;
 mod compression;
 mod describe;
 mod keyspace;
