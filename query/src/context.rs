@@ -222,8 +222,12 @@ pub(crate) fn resolve_type(
             }
             // What is frozen may hold what is not: it is frozen with it.
             RawType::List(of) => CqlType::list(inner(of)?.freeze(), true),
-            RawType::Set(of) => CqlType::set(inner(of)?.freeze(), true),
-            RawType::Map(key, value) => CqlType::map(inner(key)?.freeze(), inner(value)?.freeze(), true),
+            RawType::Set(of) => no_duration(CqlType::set(inner(of)?.freeze(), true), of, "inside sets")?,
+            RawType::Map(key, value) => no_duration(
+                CqlType::map(inner(key)?.freeze(), inner(value)?.freeze(), true),
+                key,
+                "as map keys",
+            )?,
             other => inner(other)?.freeze(),
         },
     })

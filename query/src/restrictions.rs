@@ -88,6 +88,36 @@ pub(crate) struct Condition {
     in_parentheses: bool,
 }
 
+/// = or IN on a clustering column, or on several that follow each other.
+#[derive(Clone, Debug)]
+enum Exact {
+    One(Condition),
+    Tuple(TupleCondition),
+}
+
+impl Exact {
+    fn columns(&self) -> &[Column] {
+        match self {
+            Self::One(condition) => std::slice::from_ref(&condition.column),
+            Self::Tuple(tuple) => &tuple.columns,
+        }
+    }
+
+    const fn operator(&self) -> Operator {
+        match self {
+            Self::One(condition) => condition.operator,
+            Self::Tuple(tuple) => tuple.operator,
+        }
+    }
+
+    const fn operands(&self) -> &Operands {
+        match self {
+            Self::One(condition) => &condition.operands,
+            Self::Tuple(tuple) => &tuple.operands,
+        }
+    }
+}
+
 /// The conditions of a WHERE clause, by what they are good for.
 #[derive(Clone, Debug)]
 pub(crate) struct Restrictions {
@@ -96,9 +126,10 @@ pub(crate) struct Restrictions {
     partition: Option<Vec<Condition>>,
     token: Vec<(Operator, Expression)>,
     /// = or IN on the first clustering columns.
-    clustering: Vec<Condition>,
+    clustering: Vec<Exact>,
     /// <, <=, > or >= on the clustering column that follows them.
     clustering_slice: Vec<Condition>,
+    /// <, <=, > or >= on several columns from there on.
     tuples: Vec<TupleCondition>,
     /// The last clustering columns, where what is written has no value in them.
     absent: Vec<Column>,
@@ -197,15 +228,6 @@ impl Restrictions {
         Ok(all)
     }
 
-    /// The condition that names whole rows, together with those on single columns before it.
-    fn exact_tuple(&self) -> Option<&TupleCondition> {
-        let tuple = self.tuples.first()?;
-        let names_rows = !is_slice(tuple.operator)
-            && self.clustering.len() + tuple.columns.len() + self.absent.len()
-                == self.table.clustering_key().count();
-        names_rows.then_some(tuple)
-    }
-
     /// True if one value is given for every column of the partition key.
     pub(crate) fn is_one_partition(&self) -> bool {
         self.partition
@@ -236,7 +258,7 @@ impl Restrictions {
 
     /// True if a clustering column is restricted by IN.
     pub(crate) fn has_clustering_in(&self) -> bool {
-        self.clustering.iter().any(|condition| condition.operator == Operator::In)
+        self.clustering.iter().any(|exact| exact.operator() == Operator::In)
     }
 
     /// True if the partitions are given by their keys.
@@ -254,8 +276,7 @@ impl Restrictions {
 
     /// True if every clustering column has = or IN, or has no value in what is written.
     pub(crate) fn names_whole_clustering(&self) -> bool {
-        self.clustering.len() + self.absent.len() == self.table.clustering_key().count()
-            || self.exact_tuple().is_some()
+        self.exact_clustering_columns() + self.absent.len() == self.table.clustering_key().count()
     }
 
     /// True if a clustering column has <, <=, > or >=.
@@ -269,8 +290,8 @@ impl Restrictions {
     }
 
     /// The number of clustering columns with = or IN.
-    pub(crate) const fn exact_clustering_columns(&self) -> usize {
-        self.clustering.len()
+    pub(crate) fn exact_clustering_columns(&self) -> usize {
+        self.clustering.iter().map(|exact| exact.columns().len()).sum()
     }
 
     /// True if a column has = with one value.
@@ -279,11 +300,12 @@ impl Restrictions {
             operator == Operator::Equal
                 || (operator == Operator::In && matches!(operands, Operands::Many(terms) if terms.len() == 1))
         };
-        let mut all = self.partition.iter().flatten().chain(&self.clustering);
-        all.any(|condition| {
+        let mut partition = self.partition.iter().flatten();
+        partition.any(|condition| {
             condition.column.id == column.id && of_one(condition.operator, &condition.operands)
-        }) || self.tuples.iter().any(|tuple| {
-            of_one(tuple.operator, &tuple.operands) && tuple.columns.iter().any(|other| other.id == column.id)
+        }) || self.clustering.iter().any(|exact| {
+            of_one(exact.operator(), exact.operands())
+                && exact.columns().iter().any(|other| other.id == column.id)
         })
     }
 
