@@ -143,7 +143,7 @@ fn a_change_of_a_type_reaches_the_tables_and_types_that_use_it() {
 }
 
 #[test]
-fn dropped_columns_never_give_their_number_to_another() {
+fn a_dropped_column_gives_its_number_to_none_but_itself() {
     local(async {
         let directory = tempfile::tempdir().unwrap();
         let node = TestNode::start(directory.path());
@@ -158,7 +158,14 @@ fn dropped_columns_never_give_their_number_to_another() {
         let schema = node.processor.node().schema();
         let ids: Vec<u32> =
             schema.table("ks", "t").unwrap().columns.iter().map(|column| column.id.0).collect();
-        assert_eq!(ids, [0, 2, 3]);
+        assert_eq!(ids, [0, 1, 2]);
+        node.run_all(
+            "ALTER TABLE ks.t DROP v
+             ALTER TABLE ks.t ADD x int",
+        )
+        .await;
+        let schema = node.processor.node().schema();
+        assert_eq!(schema.table("ks", "t").unwrap().column("x").unwrap().id.0, 3);
     });
 }
 

@@ -18,11 +18,9 @@ use crate::session::Parameters;
 use crate::term::{Expression, Receiver};
 use clauses::{check_distinct, check_distinct_relations, group_by, ordering};
 use dodona_cluster::coordinator::TryRead;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{ClusteringSelection, PartitionSelection, ReadCommand, ReadLimits};
 use dodona_types::schema::{ColumnKind, Table};
-use dodona_types::{Consistency, CqlType, RowSink};
+use dodona_types::{Consistency, CqlType, HiddenCells, RowSink};
 use met::Met;
 use output::{Output, Shape};
 use std::collections::VecDeque;
@@ -43,6 +41,8 @@ pub(crate) struct SelectPlan {
     json: bool,
     distinct: bool,
     reversed: bool,
+    /// Cells that are not seen.
+    hidden: HiddenCells,
     /// Rows are sorted by these wanted columns before they are given.
     sort: Vec<(usize, bool)>,
     /// What GROUP BY names, with its type.
@@ -86,6 +86,7 @@ impl SelectPlan {
         let limit = limit(&select.limit, "[limit]")?;
         let columns = if select.json { vec![json_column(&table)] } else { selection.columns.clone() };
         Ok(Self {
+            hidden: table.hidden_cells(),
             table,
             restrictions,
             selection,
@@ -151,7 +152,7 @@ impl SelectPlan {
             partitions,
             clustering,
             reversed: self.reversed,
-            columns: ColumnSelection::All,
+            hidden: self.hidden.clone(),
             now_seconds: binding.now_seconds,
             limits,
         };

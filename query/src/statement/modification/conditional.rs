@@ -238,6 +238,7 @@ impl<'a> Request<'a> {
         let partition = PartitionSelection::Key(PartitionKey::new(self.key.clone().into()));
         // With conditions on the static row alone, no row is named.
         ReadCommand::everything(self.table.id, self.table.epoch, partition, now_seconds)
+            .hiding(self.table.hidden_cells())
             .of_rows_or_first(names.into_iter().cloned().collect())
     }
 

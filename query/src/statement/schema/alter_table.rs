@@ -101,8 +101,12 @@ fn add_column(
             table.keyspace, table.name
         )));
     }
-    let id = ColumnId(table.next_column);
-    table.next_column += 1;
+    // One that comes back is the column that it was: what is newer than its drop is seen again.
+    let id = table.dropped_columns.get(name.as_str()).map(|dropped| dropped.column.id);
+    let id = id.unwrap_or_else(|| {
+        table.next_column += 1;
+        ColumnId(table.next_column - 1)
+    });
     table.columns.push(Column {
         id,
         name: name.as_str().into(),
