@@ -2,6 +2,7 @@
 
 use crate::ast::{BindMarker, QualifiedName, RawType};
 use crate::error::{CqlError, invalid};
+use crate::guardrails::Guardrails;
 use crate::outcome::ColumnSpec;
 use dodona_env::collections::HashMap;
 use dodona_types::CqlType;
@@ -20,14 +21,22 @@ pub(crate) struct Context<'a> {
     pub(crate) markers: Vec<Option<ColumnSpec>>,
     /// The table that the statement is about.
     pub(crate) table: Option<Arc<Table>>,
+    /// What statements may ask for.
+    pub(crate) guardrails: &'a Guardrails,
     /// Assignments of terms, by the address of the term, how many operators of it, and the type:
     /// each is asked for many times where calls are inside of calls.
     assignments: RefCell<HashMap<(usize, usize, CqlType), Assignment>>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(schema: &'a Schema, default_keyspace: Option<Arc<str>>, markers: usize) -> Self {
+    pub(crate) fn new(
+        schema: &'a Schema,
+        default_keyspace: Option<Arc<str>>,
+        markers: usize,
+        guardrails: &'a Guardrails,
+    ) -> Self {
         Self {
+            guardrails,
             schema,
             default_keyspace,
             markers: vec![None; markers],

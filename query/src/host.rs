@@ -17,6 +17,7 @@ pub(crate) struct Host {
     pub(crate) batch_bounds: OnceLock<BatchBounds>,
     /// What statements may ask for, if it is not the usual.
     pub(crate) guardrails: OnceLock<Guardrails>,
+    usual_guardrails: Guardrails,
     /// Seconds since the epoch.
     pub(crate) started_at_seconds: i64,
 }
@@ -28,6 +29,7 @@ impl Host {
             server_view: OnceLock::new(),
             batch_bounds: OnceLock::new(),
             guardrails: OnceLock::new(),
+            usual_guardrails: Guardrails::default(),
             started_at_seconds: node.env.clock.wall_seconds(),
             node,
         }
@@ -35,6 +37,6 @@ impl Host {
 
     /// What statements may ask for.
     pub(crate) fn guardrails(&self) -> &Guardrails {
-        self.guardrails.get_or_init(Guardrails::default)
+        self.guardrails.get().unwrap_or(&self.usual_guardrails)
     }
 }

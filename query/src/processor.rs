@@ -8,7 +8,7 @@ use crate::batch_bounds::BatchBounds;
 use crate::binding::Binding;
 use crate::context::Context;
 use crate::error::CqlError;
-use crate::guardrails::Guardrails;
+use crate::guardrails::{Guard, Guardrails};
 use crate::host::Host;
 use crate::outcome::{Outcome, StatementResult, TryExecute};
 use crate::parser::parse_statement;
@@ -202,7 +202,8 @@ impl Processor {
     fn analyse_in(&self, text: &str, keyspace: Option<Arc<str>>) -> Result<Prepared, CqlError> {
         let parsed = parse_statement(text).map_err(|error| CqlError::Syntax(error.to_string()))?;
         let schema = self.host.node.schema();
-        let mut context = Context::new(&schema, keyspace.clone(), parsed.markers.len());
+        let mut context =
+            Context::new(&schema, keyspace.clone(), parsed.markers.len(), self.host.guardrails());
         let qualified = is_qualified(&parsed.statement);
         let (plan, columns, partition_key_markers) =
             Plan::prepare(&self.host, &mut context, &parsed.statement)?;
@@ -227,6 +228,7 @@ impl Processor {
         &'a self,
         statement: &Prepared,
         parameters: &'a Parameters<'a>,
+        guard: &'a Guard<'a>,
     ) -> Result<Binding<'a>, CqlError> {
         let miscount = if statement.is_kept {
             |markers, values| format!("there were {markers} markers(?) in CQL but {values} bound variables")
@@ -234,7 +236,7 @@ impl Processor {
             |_, _| "Invalid amount of bind variables".to_owned()
         };
         let now = self.host.node.timestamps.next();
-        Binding::new(&statement.markers, parameters, now, &self.host.random, miscount)
+        Binding::new(&statement.markers, parameters, now, &self.host.random, guard, miscount)
     }
 
     /// Executes a statement at once, where that needs no waiting. Rows go to `sink`.
@@ -250,16 +252,17 @@ impl Processor {
         sink: &mut dyn RowSink,
     ) -> Result<TryExecute, CqlError> {
         let _ = session;
-        match &statement.plan {
+        let guard = Guard::new(self.host.guardrails());
+        let tried = match &statement.plan {
             Plan::Modification(plan) => {
-                plan.try_execute(&self.host, &self.bind(statement, parameters)?, parameters, scratch)
+                plan.try_execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters, scratch)
             }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
                 plan.try_execute(
                     &self.host,
                     &statement.text,
-                    &self.bind(statement, parameters)?,
+                    &self.bind(statement, parameters, &guard)?,
                     parameters,
                     sink,
                 )
@@ -268,11 +271,14 @@ impl Processor {
                 Ok(TryExecute::NotHere)
             }
             Plan::Batch(plan) => {
-                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters, &[])?;
+                guard.write_level(parameters.consistency)?;
+                let mutations =
+                    plan.mutations(&self.bind(statement, parameters, &guard)?, parameters, &[])?;
                 batch::try_write(&self.host, plan.kind(), &mutations, parameters)
             }
             _ => Ok(TryExecute::NotHere),
-        }
+        };
+        tried.map(|tried| tried.warned(guard.into_warnings()))
     }
 
     /// Executes a statement. Rows go to `sink`.
@@ -286,27 +292,30 @@ impl Processor {
         parameters: &Parameters<'_>,
         sink: &mut dyn RowSink,
     ) -> Result<Outcome, CqlError> {
-        match &statement.plan {
+        let guard = Guard::new(self.host.guardrails());
+        let outcome = match &statement.plan {
             Plan::Modification(plan) => {
-                plan.execute(&self.host, &self.bind(statement, parameters)?, parameters).await
+                plan.execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters).await
             }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
                 plan.execute(
                     &self.host,
                     &statement.text,
-                    &self.bind(statement, parameters)?,
+                    &self.bind(statement, parameters, &guard)?,
                     parameters,
                     sink,
                 )
                 .await
             }
             Plan::Batch(plan) if plan.is_conditional() => {
-                let binding = self.bind(statement, parameters)?;
+                guard.write_level(parameters.consistency)?;
+                let binding = self.bind(statement, parameters, &guard)?;
                 plan.execute_conditional(&self.host, &binding, parameters).await
             }
             Plan::Batch(plan) => {
-                let binding = self.bind(statement, parameters)?;
+                guard.write_level(parameters.consistency)?;
+                let binding = self.bind(statement, parameters, &guard)?;
                 let lists = plan.read_lists(&self.host, &binding, parameters).await?;
                 let mutations = plan.mutations(&binding, parameters, &lists)?;
                 counting::count(&self.host, plan.counts(&binding)?, parameters).await?;
@@ -325,7 +334,8 @@ impl Processor {
                 self.refresh_system_tables()?;
                 Ok(outcome)
             }
-        }
+        };
+        outcome.map(|outcome| outcome.warned(guard.into_warnings()))
     }
 
     /// Executes a batch of the protocol at once, where that needs no waiting.
@@ -341,8 +351,11 @@ impl Processor {
         if batch::reads_first(entries)? || batch::is_conditional(entries)? || batch::has_counts(entries)? {
             return Ok(TryExecute::NotHere);
         }
-        let mutations = batch::mutations(&self.host, kind, entries, parameters, &[])?;
-        batch::try_write(&self.host, kind, &mutations, parameters)
+        let guard = Guard::new(self.host.guardrails());
+        guard.write_level(parameters.consistency)?;
+        let mutations = batch::mutations(&self.host, &guard, kind, entries, parameters, &[])?;
+        let tried = batch::try_write(&self.host, kind, &mutations, parameters)?;
+        Ok(tried.warned(guard.into_warnings()))
     }
 
     /// Executes a batch of the protocol: its statements each with their own values.
@@ -355,13 +368,18 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
+        let guard = Guard::new(self.host.guardrails());
+        guard.write_level(parameters.consistency)?;
         if batch::is_conditional(entries)? {
-            return batch::execute_conditional(&self.host, entries, parameters).await;
+            let outcome = batch::execute_conditional(&self.host, &guard, entries, parameters).await?;
+            return Ok(outcome.warned(guard.into_warnings()));
         }
-        let lists = batch::read_lists(&self.host, entries, parameters).await?;
-        let mutations = batch::mutations(&self.host, kind, entries, parameters, &lists)?;
-        counting::count(&self.host, batch::counts(&self.host, entries, parameters)?, parameters).await?;
-        batch::write(&self.host, kind, &mutations, parameters).await
+        let lists = batch::read_lists(&self.host, &guard, entries, parameters).await?;
+        let mutations = batch::mutations(&self.host, &guard, kind, entries, parameters, &lists)?;
+        counting::count(&self.host, batch::counts(&self.host, &guard, entries, parameters)?, parameters)
+            .await?;
+        let outcome = batch::write(&self.host, kind, &mutations, parameters).await?;
+        Ok(outcome.warned(guard.into_warnings()))
     }
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.

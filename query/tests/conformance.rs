@@ -249,7 +249,7 @@ fn replay(mode: Mode) {
         let directory = tempfile::tempdir().unwrap();
         let replay = Replay { node: TestNode::start(directory.path()), mode };
         // As the peer that recorded the scripts has it.
-        let guardrails = Guardrails { drop_compact_storage_enabled: true };
+        let guardrails = Guardrails { drop_compact_storage_enabled: true, ..Guardrails::default() };
         replay.node.processor.set_guardrails(guardrails);
         let mut differences = Vec::new();
         let mut count = 0;

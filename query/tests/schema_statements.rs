@@ -27,8 +27,12 @@ fn statements_are_accepted_and_refused_as_cassandra_does() {
     local(async {
         let directory = tempfile::tempdir().unwrap();
         let node = TestNode::start(directory.path());
-        // As the peer that was asked has it.
-        node.processor.set_guardrails(Guardrails { drop_compact_storage_enabled: true });
+        // As the peer that was asked has it, for a superuser.
+        node.processor.set_guardrails(Guardrails {
+            drop_compact_storage_enabled: true,
+            zero_ttl_on_twcs_warned: false,
+            ..Guardrails::default()
+        });
         let mut differences = Vec::new();
         for case in include_str!("data/ddl_cases.txt").split("\n> ").skip(1) {
             let mut lines = case.lines();

@@ -58,6 +58,7 @@ impl Restrictions {
                 Ok(())
             })?;
         }
+        binding.guard.combinations("partition key", keys.len())?;
         keys.iter().try_for_each(|key| keys::check_partition_key(key))?;
         if !self.token.is_empty() {
             let range = self.partition_range(binding)?;
@@ -116,6 +117,7 @@ impl Restrictions {
                 }
             };
         }
+        binding.guard.combinations("clustering key", prefixes.len())?;
         if self.names_whole_clustering() && !self.clustering.is_empty() {
             prefixes.iter_mut().try_for_each(|name| self.end_name(name))?;
             prefixes.sort_unstable();

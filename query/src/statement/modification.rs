@@ -87,6 +87,7 @@ impl ModificationPlan {
         }
         check_write_consistency(parameters)?;
         let times = self.times(binding, parameters.timestamp_micros)?;
+        self.judge(binding, parameters)?;
         let builder = &mut scratch.builder;
         let keys = self.partition_keys(binding)?;
         let [key] = keys.as_slice() else {
@@ -121,6 +122,7 @@ impl ModificationPlan {
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
+        self.judge(binding, parameters)?;
         if self.is_conditional() {
             return conditional::execute(host, &[(self, binding)], false, parameters).await;
         }
@@ -141,6 +143,16 @@ impl ModificationPlan {
             host.node.coordinator.write(&mutations, parameters.consistency).await?;
         }
         Ok(Outcome::of(StatementResult::Void { safe_at: None }))
+    }
+
+    /// Judges what the statement asks for by itself, outside of a batch.
+    fn judge(&self, binding: &Binding<'_>, parameters: &Parameters<'_>) -> Result<(), CqlError> {
+        binding.guard.write_level(parameters.consistency)?;
+        if self.timestamp.is_some() {
+            let times = self.times(binding, parameters.timestamp_micros)?;
+            binding.guard.timestamp(&self.table.name, times.timestamp_micros, binding.now_micros)?;
+        }
+        Ok(())
     }
 
     /// True if lists must be read before the mutations can be made.

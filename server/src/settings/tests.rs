@@ -47,6 +47,10 @@ fn a_misspelled_key_is_named_with_its_line_and_the_nearest_one() {
 fn guardrails_are_a_section_and_the_server_shows_them_as_cassandra_does() {
     let settings = Settings::parse("[guardrails]\ndrop_compact_storage_enabled = true\n").unwrap();
     assert!(settings.guardrails.drop_compact_storage_enabled);
+    let settings_of = |text: &str| Settings::parse(&format!("[guardrails]\n{text}\n")).unwrap();
+    let refused =
+        settings_of("page_size_warn_threshold = 9\npage_size_fail_threshold = 8").check().unwrap_err();
+    assert!(refused.to_string().starts_with("guardrails: The warn threshold 9"), "{refused}");
     let error = Settings::parse("[guardrails]\ndrop_compact_storage = true\n").unwrap_err().to_string();
     assert!(error.starts_with("line 2: there is no setting `drop_compact_storage`"), "{error}");
     let shown = View { registry: std::sync::Arc::default(), settings }.settings();

@@ -19,6 +19,7 @@ mod user_type;
 use crate::ast::{QualifiedName, Statement};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::guardrails::{self, Guard};
 use crate::host::Host;
 use crate::outcome::{ChangeKind, ChangeTarget, ColumnSpec, Outcome, SchemaEvent, StatementResult};
 use crate::statement::not_yet;
@@ -105,7 +106,11 @@ async fn change(
     for _ in 0..MAX_ATTEMPTS {
         let schema = host.node.schema();
         let planner = Planner { host, schema: &schema, default_keyspace };
-        let work = planner.work_out(statement)?;
+        let guard = Guard::new(host.guardrails());
+        let statement = &*guardrails::admit(&guard, statement)?;
+        let mut work = planner.work_out(statement)?;
+        guardrails::judge(&guard, &schema, statement, &work.changes)?;
+        work.warnings.splice(0..0, guard.into_warnings());
         let Some(event) = work.event else {
             return Ok(Outcome { result: StatementResult::Void { safe_at: None }, warnings: work.warnings });
         };
