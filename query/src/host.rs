@@ -3,6 +3,7 @@
 use crate::batch_bounds::BatchBounds;
 use crate::guardrails::Guardrails;
 use crate::server_view::ServerView;
+use crate::session::Session;
 use dodona_cluster::Node;
 use dodona_env::Random;
 use std::sync::{Arc, OnceLock};
@@ -35,7 +36,12 @@ impl Host {
         }
     }
 
-    /// What statements may ask for.
+    /// What statements of a session may ask for.
+    pub(crate) fn guardrails_of(&self, session: &Session) -> &Guardrails {
+        if session.is_of_server() { &self.usual_guardrails } else { self.guardrails() }
+    }
+
+    /// What statements of clients may ask for.
     pub(crate) fn guardrails(&self) -> &Guardrails {
         self.guardrails.get().unwrap_or(&self.usual_guardrails)
     }

@@ -22,7 +22,6 @@ use crate::system_tables;
 use dodona_cluster::Node;
 use dodona_types::{CollectedRows, RowSink};
 use parking_lot::Mutex;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Prepares and executes statements on one node.
@@ -145,7 +144,7 @@ impl Processor {
     /// # Errors
     /// They cannot be read.
     pub async fn load_statements(&self) -> Result<(), CqlError> {
-        let session = Session::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
+        let session = Session::of_server();
         let statement = self.analyse(&session, statement_store::READ_ALL, None)?;
         let mut rows = CollectedRows::default();
         let mut paging_state: Option<Vec<u8>> = None;
@@ -178,7 +177,7 @@ impl Processor {
             }
             None => self.prepared.stored(id).ok_or_else(|| CqlError::Unprepared(id.to_vec()))?,
         };
-        let mut again = self.analyse_in(&stored.text, stored.keyspace)?;
+        let mut again = self.analyse_in(&stored.text, stored.keyspace, self.host.guardrails())?;
         (again.id, again.is_kept) = (id, true);
         let again = Arc::new(again);
         self.keep(&again);
@@ -196,14 +195,18 @@ impl Processor {
         keyspace: Option<&str>,
     ) -> Result<Prepared, CqlError> {
         let keyspace = keyspace.map(Arc::from).or_else(|| session.keyspace());
-        self.analyse_in(text, keyspace)
+        self.analyse_in(text, keyspace, self.host.guardrails_of(session))
     }
 
-    fn analyse_in(&self, text: &str, keyspace: Option<Arc<str>>) -> Result<Prepared, CqlError> {
+    fn analyse_in(
+        &self,
+        text: &str,
+        keyspace: Option<Arc<str>>,
+        guardrails: &Guardrails,
+    ) -> Result<Prepared, CqlError> {
         let parsed = parse_statement(text).map_err(|error| CqlError::Syntax(error.to_string()))?;
         let schema = self.host.node.schema();
-        let mut context =
-            Context::new(&schema, keyspace.clone(), parsed.markers.len(), self.host.guardrails());
+        let mut context = Context::new(&schema, keyspace.clone(), parsed.markers.len(), guardrails);
         let qualified = is_qualified(&parsed.statement);
         let (plan, columns, partition_key_markers) =
             Plan::prepare(&self.host, &mut context, &parsed.statement)?;
@@ -251,8 +254,7 @@ impl Processor {
         scratch: &mut Scratch,
         sink: &mut dyn RowSink,
     ) -> Result<TryExecute, CqlError> {
-        let _ = session;
-        let guard = Guard::new(self.host.guardrails());
+        let guard = Guard::new(self.host.guardrails_of(session));
         let tried = match &statement.plan {
             Plan::Modification(plan) => {
                 plan.try_execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters, scratch)
@@ -292,7 +294,7 @@ impl Processor {
         parameters: &Parameters<'_>,
         sink: &mut dyn RowSink,
     ) -> Result<Outcome, CqlError> {
-        let guard = Guard::new(self.host.guardrails());
+        let guard = Guard::new(self.host.guardrails_of(session));
         let outcome = match &statement.plan {
             Plan::Modification(plan) => {
                 plan.execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters).await
@@ -329,7 +331,7 @@ impl Processor {
                 Ok(Outcome::of(StatementResult::SetKeyspace(Arc::clone(keyspace))))
             }
             Plan::Schema(plan) => {
-                let outcome = schema::execute(&self.host, plan, sink).await?;
+                let outcome = schema::execute(&self.host, guard.rails, plan, sink).await?;
                 // Whoever asks once this statement has answered must see the change.
                 self.refresh_system_tables()?;
                 Ok(outcome)

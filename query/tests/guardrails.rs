@@ -153,3 +153,17 @@ fn settings_that_make_no_sense_are_named() {
     let rails = Guardrails { read_consistency_levels_warned: vec!["MOST".into()], ..Guardrails::default() };
     assert_eq!(check(rails), "read_consistency_levels_warned: there is no consistency level MOST");
 }
+
+#[test]
+fn the_server_itself_may_ask_for_what_it_needs() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let mut node = TestNode::start(directory.path());
+        node.processor.set_guardrails(Guardrails { page_size_fail_threshold: 10, ..Guardrails::default() });
+        let read = "SELECT * FROM system.local";
+        assert!(answer_to(&node, read).await[0].starts_with("Invalid: Guardrail page_size violated"));
+        node.processor.load_statements().await.unwrap();
+        node.session = dodona_query::Session::of_server();
+        assert_eq!(answer_to(&node, read).await, ["ok"]);
+    });
+}
