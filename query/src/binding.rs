@@ -2,6 +2,7 @@
 
 use crate::collection_value::collection_value;
 use crate::error::{CqlError, invalid};
+use crate::guardrails::Guard;
 use crate::outcome::ColumnSpec;
 use crate::session::{BoundValue, Parameters};
 use dodona_types::CqlType;
@@ -62,6 +63,8 @@ pub(crate) struct Binding<'a> {
     pub(crate) now_seconds: i64,
     /// Draws random bits for uuids.
     pub(crate) random: &'a dodona_env::Random,
+    /// Judges what is asked for.
+    pub(crate) guard: &'a Guard<'a>,
     /// Elements of lists that were added so far.
     list_elements: AtomicU32,
 }
@@ -74,6 +77,7 @@ impl<'a> Binding<'a> {
         parameters: &'a Parameters<'a>,
         now_micros: i64,
         random: &'a dodona_env::Random,
+        guard: &'a Guard<'a>,
         miscount: fn(usize, usize) -> String,
     ) -> Result<Self, CqlError> {
         let values = match parameters.names {
@@ -84,7 +88,7 @@ impl<'a> Binding<'a> {
             return invalid(miscount(markers.len(), values.len()));
         }
         let now_seconds = parameters.now_seconds.unwrap_or(now_micros.div_euclid(1_000_000));
-        Ok(Self { values, now_micros, now_seconds, random, list_elements: AtomicU32::new(0) })
+        Ok(Self { values, now_micros, now_seconds, random, guard, list_elements: AtomicU32::new(0) })
     }
 
     /// The number of the next element that is added to a list, from 0.

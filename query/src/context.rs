@@ -2,6 +2,7 @@
 
 use crate::ast::{BindMarker, QualifiedName, RawType};
 use crate::error::{CqlError, invalid};
+use crate::guardrails::Guardrails;
 use crate::outcome::ColumnSpec;
 use dodona_env::collections::HashMap;
 use dodona_types::CqlType;
@@ -20,14 +21,22 @@ pub(crate) struct Context<'a> {
     pub(crate) markers: Vec<Option<ColumnSpec>>,
     /// The table that the statement is about.
     pub(crate) table: Option<Arc<Table>>,
+    /// What statements may ask for.
+    pub(crate) guardrails: &'a Guardrails,
     /// Assignments of terms, by the address of the term, how many operators of it, and the type:
     /// each is asked for many times where calls are inside of calls.
     assignments: RefCell<HashMap<(usize, usize, CqlType), Assignment>>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(schema: &'a Schema, default_keyspace: Option<Arc<str>>, markers: usize) -> Self {
+    pub(crate) fn new(
+        schema: &'a Schema,
+        default_keyspace: Option<Arc<str>>,
+        markers: usize,
+        guardrails: &'a Guardrails,
+    ) -> Self {
         Self {
+            guardrails,
             schema,
             default_keyspace,
             markers: vec![None; markers],
@@ -222,8 +231,12 @@ pub(crate) fn resolve_type(
             }
             // What is frozen may hold what is not: it is frozen with it.
             RawType::List(of) => CqlType::list(inner(of)?.freeze(), true),
-            RawType::Set(of) => CqlType::set(inner(of)?.freeze(), true),
-            RawType::Map(key, value) => CqlType::map(inner(key)?.freeze(), inner(value)?.freeze(), true),
+            RawType::Set(of) => no_duration(CqlType::set(inner(of)?.freeze(), true), of, "inside sets")?,
+            RawType::Map(key, value) => no_duration(
+                CqlType::map(inner(key)?.freeze(), inner(value)?.freeze(), true),
+                key,
+                "as map keys",
+            )?,
             other => inner(other)?.freeze(),
         },
     })
@@ -232,7 +245,7 @@ pub(crate) fn resolve_type(
 /// The type of a marshal class. One of nobody knows what is refused: its values have no order.
 fn custom_type(class: &str) -> Result<CqlType, CqlError> {
     let ty = CqlType::parse_class_name(class).map_err(|error| CqlError::Syntax(error.to_string()))?;
-    if ty.any(&mut |inner| matches!(inner, CqlType::Custom(_))) {
+    if ty.any(&mut |inner| matches!(inner, CqlType::Custom(_)) && !inner.is_empty_type()) {
         let package = if class.contains('.') { "" } else { "org.apache.cassandra.db.marshal." };
         return Err(CqlError::Syntax(format!(
             "Error setting type {class}: Unable to find abstract-type class '{package}{class}'"

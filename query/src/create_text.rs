@@ -74,7 +74,8 @@ pub fn text_of_backup(schema: &Schema, table: &Table) -> String {
             text.push_str("\n\n");
         }
     }
-    text.push_str(&table_text(table, options));
+    let order = table.clustering_key().filter(|column| !table.is_hidden(column));
+    text.push_str(&table_statements(table, options, order.map(order_of).collect()));
     text.push('\n');
     text
 }
@@ -83,15 +84,35 @@ pub fn text_of_backup(schema: &Schema, table: &Table) -> String {
 /// as they were dropped and added.
 #[must_use]
 pub fn table_text(table: &Table, options: TextOptions) -> String {
-    let name = format!("{}.{}", quote_identifier(&table.keyspace), quote_identifier(&table.name));
+    let text = table_statements(table, options, table.clustering_key().map(order_of).collect());
+    let name = table_name(table);
+    if options.is_virtual {
+        return not_recreatable(&format!("Table {name} is a virtual table"), &text);
+    }
+    if table.compact_storage.is_some() {
+        return format!(
+            "/*\nWarning: Table {name} omitted because it has constructs not compatible with CQL (was created via legacy API).\nApproximate structure, for reference:\n(this should not be used to reproduce this schema)\n\n{text}\n*/"
+        );
+    }
+    text
+}
+
+fn table_name(table: &Table) -> String {
+    format!("{}.{}", quote_identifier(&table.keyspace), quote_identifier(&table.name))
+}
+
+fn table_statements(table: &Table, options: TextOptions, order: Vec<String>) -> String {
+    let name = table_name(table);
     let kind = if options.is_virtual { "VIRTUAL" } else { "CREATE" };
     let dropped = if options.internals { dropped_columns(table) } else { Vec::new() };
     let mut text = format!("{kind} TABLE {name} (\n{}\n) WITH ", column_lines(table, &dropped).join(",\n"));
     let mut properties = Vec::new();
+    if table.compact_storage.is_some() {
+        properties.push("COMPACT STORAGE".to_owned());
+    }
     if options.internals {
         properties.push(format!("ID = {}", table.id.0));
     }
-    let order: Vec<String> = table.clustering_key().map(order_of).collect();
     if !order.is_empty() {
         properties.push(format!("CLUSTERING ORDER BY ({})", order.join(", ")));
     }
@@ -109,9 +130,6 @@ pub fn table_text(table: &Table, options: TextOptions) -> String {
         if let Some(again) = table.column(&dropped.column.name) {
             let _ = write!(text, "\nALTER TABLE {name} ADD {};", column_text(again));
         }
-    }
-    if options.is_virtual {
-        return not_recreatable(&format!("Table {name} is a virtual table"), &text);
     }
     text
 }
@@ -132,16 +150,22 @@ fn column_text(column: &Column) -> String {
 fn column_lines(table: &Table, dropped: &[&DroppedColumn]) -> Vec<String> {
     let was_dropped = |column: &Column| dropped.iter().any(|dropped| dropped.column.name == column.name);
     let partition: Vec<_> = table.partition_key().map(|column| quote_identifier(&column.name)).collect();
-    let clustering: Vec<_> = table.clustering_key().map(|column| quote_identifier(&column.name)).collect();
-    let is_lone = partition.len() == 1 && clustering.is_empty();
+    let clustering = table.clustering_key().filter(|column| !table.is_hidden(column));
+    let clustering: Vec<_> = clustering.map(|column| quote_identifier(&column.name)).collect();
+    let is_compact = table.compact_storage.is_some();
+    let is_lone = partition.len() == 1 && clustering.is_empty() && !is_compact;
     let mut lines = Vec::new();
     for kind in [ColumnKind::PartitionKey, ColumnKind::Clustering, ColumnKind::Static, ColumnKind::Regular] {
         for multi_cell in [false, true] {
-            let of_kind =
-                table.columns_of(kind).filter(|column| column.cql_type.is_multi_cell() == multi_cell);
+            let of_kind = table
+                .visible_columns()
+                .filter(|column| column.kind == kind && column.cql_type.is_multi_cell() == multi_cell);
             for column in of_kind.filter(|column| !was_dropped(column)) {
                 let key = if is_lone && kind == ColumnKind::PartitionKey { " PRIMARY KEY" } else { "" };
-                lines.push(format!("    {}{key}", column_text(column)));
+                // That the values of a compact table are static is not shown.
+                let text = column_text(column);
+                let text = if is_compact { text.trim_end_matches(" static") } else { &text };
+                lines.push(format!("    {text}{key}"));
             }
         }
     }

@@ -1,7 +1,9 @@
 //! What statements are executed on.
 
 use crate::batch_bounds::BatchBounds;
+use crate::guardrails::Guardrails;
 use crate::server_view::ServerView;
+use crate::session::Session;
 use dodona_cluster::Node;
 use dodona_env::Random;
 use std::sync::{Arc, OnceLock};
@@ -14,6 +16,9 @@ pub(crate) struct Host {
     pub(crate) server_view: OnceLock<Box<dyn ServerView>>,
     /// Bounds of batches, if they are not the usual ones.
     pub(crate) batch_bounds: OnceLock<BatchBounds>,
+    /// What statements may ask for, if it is not the usual.
+    pub(crate) guardrails: OnceLock<Guardrails>,
+    usual_guardrails: Guardrails,
     /// Seconds since the epoch.
     pub(crate) started_at_seconds: i64,
 }
@@ -24,8 +29,20 @@ impl Host {
             random: node.env.random.split("query"),
             server_view: OnceLock::new(),
             batch_bounds: OnceLock::new(),
+            guardrails: OnceLock::new(),
+            usual_guardrails: Guardrails::default(),
             started_at_seconds: node.env.clock.wall_seconds(),
             node,
         }
+    }
+
+    /// What statements of a session may ask for.
+    pub(crate) fn guardrails_of(&self, session: &Session) -> &Guardrails {
+        if session.is_of_server() { &self.usual_guardrails } else { self.guardrails() }
+    }
+
+    /// What statements of clients may ask for.
+    pub(crate) fn guardrails(&self) -> &Guardrails {
+        self.guardrails.get().unwrap_or(&self.usual_guardrails)
     }
 }

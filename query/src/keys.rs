@@ -63,9 +63,26 @@ pub(crate) fn put_component(column: &Column, wire: &[u8], out: &mut Vec<u8>) -> 
     Ok(comparable::encode_component(&column.cql_type, column.descending, Some(wire), out)?)
 }
 
+/// Appends a clustering component that has no value.
+pub(crate) fn put_absent_component(column: &Column, out: &mut Vec<u8>) -> Result<(), CqlError> {
+    Ok(comparable::encode_component(&column.cql_type, column.descending, None, out)?)
+}
+
 /// Ends a whole clustering key.
 pub(crate) fn end_clustering(out: &mut Vec<u8>) {
     out.push(ROW_END);
+}
+
+/// Refuses to write a row of a table with COMPACT STORAGE whose only clustering column is empty.
+pub(crate) fn check_named(table: &Table, clustering: &[u8]) -> Result<(), CqlError> {
+    if table.compact_storage.is_none() || !comparable::begins_empty(clustering) {
+        return Ok(());
+    }
+    let mut columns = table.clustering_key();
+    match (columns.next(), columns.next()) {
+        (Some(lone), None) => invalid(format!("Invalid empty or null value for column {}", lone.name)),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses rows whose clustering key is too long.

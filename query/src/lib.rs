@@ -17,6 +17,7 @@ mod context;
 pub mod create_text;
 pub mod error;
 mod functions;
+mod guardrails;
 mod host;
 pub mod key_text;
 mod keys;
@@ -40,6 +41,7 @@ mod term;
 
 pub use batch_bounds::BatchBounds;
 pub use error::CqlError;
+pub use guardrails::Guardrails;
 pub use outcome::{ColumnSpec, Outcome, StatementResult, TryExecute};
 pub use prepared::{BatchEntry, Prepared};
 pub use processor::Processor;

@@ -31,6 +31,12 @@ impl Outcome {
     pub const fn of(result: StatementResult) -> Self {
         Self { result, warnings: Vec::new() }
     }
+
+    /// The same with these warnings before its own.
+    pub(crate) fn warned(mut self, warnings: Vec<String>) -> Self {
+        self.warnings.splice(0..0, warnings);
+        self
+    }
 }
 
 /// The result of a statement.
@@ -105,4 +111,14 @@ pub enum TryExecute {
     /// It must wait for something: forget what the sink was given, and use
     /// `Processor::execute`.
     NotHere,
+}
+
+impl TryExecute {
+    /// The same with these warnings before those of what is done.
+    pub(crate) fn warned(self, warnings: Vec<String>) -> Self {
+        match self {
+            Self::Done(outcome) => Self::Done(outcome.warned(warnings)),
+            Self::NotHere => Self::NotHere,
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::batch_bounds::BatchBounds;
 use crate::binding::Binding;
 use crate::context::Context;
 use crate::error::CqlError;
+use crate::guardrails::{Guard, Guardrails};
 use crate::host::Host;
 use crate::outcome::{Outcome, StatementResult, TryExecute};
 use crate::parser::parse_statement;
@@ -21,7 +22,6 @@ use crate::system_tables::{self, Shown};
 use dodona_cluster::Node;
 use dodona_types::{CollectedRows, RowSink};
 use parking_lot::Mutex;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Prepares and executes statements on one node.
@@ -81,6 +81,11 @@ impl Processor {
         let _ = self.host.batch_bounds.set(bounds);
     }
 
+    /// Says what statements may ask for; only the first call counts.
+    pub fn set_guardrails(&self, guardrails: Guardrails) {
+        let _ = self.host.guardrails.set(guardrails);
+    }
+
     /// Brings the tables that show the schema and the ring up to what they are now.
     ///
     /// # Errors
@@ -132,7 +137,7 @@ impl Processor {
     /// # Errors
     /// They cannot be read.
     pub async fn load_statements(&self) -> Result<(), CqlError> {
-        let session = Session::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
+        let session = Session::of_server();
         let statement = self.analyse(&session, statement_store::READ_ALL, None)?;
         let mut rows = CollectedRows::default();
         let mut paging_state: Option<Vec<u8>> = None;
@@ -165,7 +170,7 @@ impl Processor {
             }
             None => self.prepared.stored(id).ok_or_else(|| CqlError::Unprepared(id.to_vec()))?,
         };
-        let mut again = self.analyse_in(&stored.text, stored.keyspace)?;
+        let mut again = self.analyse_in(&stored.text, stored.keyspace, self.host.guardrails())?;
         (again.id, again.is_kept) = (id, true);
         let again = Arc::new(again);
         self.keep(&again);
@@ -183,13 +188,18 @@ impl Processor {
         keyspace: Option<&str>,
     ) -> Result<Prepared, CqlError> {
         let keyspace = keyspace.map(Arc::from).or_else(|| session.keyspace());
-        self.analyse_in(text, keyspace)
+        self.analyse_in(text, keyspace, self.host.guardrails_of(session))
     }
 
-    fn analyse_in(&self, text: &str, keyspace: Option<Arc<str>>) -> Result<Prepared, CqlError> {
+    fn analyse_in(
+        &self,
+        text: &str,
+        keyspace: Option<Arc<str>>,
+        guardrails: &Guardrails,
+    ) -> Result<Prepared, CqlError> {
         let parsed = parse_statement(text).map_err(|error| CqlError::Syntax(error.to_string()))?;
         let schema = self.host.node.schema();
-        let mut context = Context::new(&schema, keyspace.clone(), parsed.markers.len());
+        let mut context = Context::new(&schema, keyspace.clone(), parsed.markers.len(), guardrails);
         let qualified = is_qualified(&parsed.statement);
         let (plan, columns, partition_key_markers) =
             Plan::prepare(&self.host, &mut context, &parsed.statement)?;
@@ -214,6 +224,7 @@ impl Processor {
         &'a self,
         statement: &Prepared,
         parameters: &'a Parameters<'a>,
+        guard: &'a Guard<'a>,
     ) -> Result<Binding<'a>, CqlError> {
         let miscount = if statement.is_kept {
             |markers, values| format!("there were {markers} markers(?) in CQL but {values} bound variables")
@@ -221,7 +232,7 @@ impl Processor {
             |_, _| "Invalid amount of bind variables".to_owned()
         };
         let now = self.host.node.timestamps.next();
-        Binding::new(&statement.markers, parameters, now, &self.host.random, miscount)
+        Binding::new(&statement.markers, parameters, now, &self.host.random, guard, miscount)
     }
 
     /// Executes a statement at once, where that needs no waiting. Rows go to `sink`.
@@ -236,17 +247,17 @@ impl Processor {
         scratch: &mut Scratch,
         sink: &mut dyn RowSink,
     ) -> Result<TryExecute, CqlError> {
-        let _ = session;
-        match &statement.plan {
+        let guard = Guard::new(self.host.guardrails_of(session));
+        let tried = match &statement.plan {
             Plan::Modification(plan) => {
-                plan.try_execute(&self.host, &self.bind(statement, parameters)?, parameters, scratch)
+                plan.try_execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters, scratch)
             }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
                 plan.try_execute(
                     &self.host,
                     &statement.text,
-                    &self.bind(statement, parameters)?,
+                    &self.bind(statement, parameters, &guard)?,
                     parameters,
                     sink,
                 )
@@ -255,11 +266,14 @@ impl Processor {
                 Ok(TryExecute::NotHere)
             }
             Plan::Batch(plan) => {
-                let mutations = plan.mutations(&self.bind(statement, parameters)?, parameters, &[])?;
+                guard.write_level(parameters.consistency)?;
+                let mutations =
+                    plan.mutations(&self.bind(statement, parameters, &guard)?, parameters, &[])?;
                 batch::try_write(&self.host, plan.kind(), &mutations, parameters)
             }
             _ => Ok(TryExecute::NotHere),
-        }
+        };
+        tried.map(|tried| tried.warned(guard.into_warnings()))
     }
 
     /// Executes a statement. Rows go to `sink`.
@@ -273,27 +287,30 @@ impl Processor {
         parameters: &Parameters<'_>,
         sink: &mut dyn RowSink,
     ) -> Result<Outcome, CqlError> {
-        match &statement.plan {
+        let guard = Guard::new(self.host.guardrails_of(session));
+        let outcome = match &statement.plan {
             Plan::Modification(plan) => {
-                plan.execute(&self.host, &self.bind(statement, parameters)?, parameters).await
+                plan.execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters).await
             }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
                 plan.execute(
                     &self.host,
                     &statement.text,
-                    &self.bind(statement, parameters)?,
+                    &self.bind(statement, parameters, &guard)?,
                     parameters,
                     sink,
                 )
                 .await
             }
             Plan::Batch(plan) if plan.is_conditional() => {
-                let binding = self.bind(statement, parameters)?;
+                guard.write_level(parameters.consistency)?;
+                let binding = self.bind(statement, parameters, &guard)?;
                 plan.execute_conditional(&self.host, &binding, parameters).await
             }
             Plan::Batch(plan) => {
-                let binding = self.bind(statement, parameters)?;
+                guard.write_level(parameters.consistency)?;
+                let binding = self.bind(statement, parameters, &guard)?;
                 let lists = plan.read_lists(&self.host, &binding, parameters).await?;
                 let mutations = plan.mutations(&binding, parameters, &lists)?;
                 counting::count(&self.host, plan.counts(&binding)?, parameters).await?;
@@ -307,12 +324,13 @@ impl Processor {
                 Ok(Outcome::of(StatementResult::SetKeyspace(Arc::clone(keyspace))))
             }
             Plan::Schema(plan) => {
-                let outcome = schema::execute(&self.host, plan, sink).await?;
+                let outcome = schema::execute(&self.host, guard.rails, plan, sink).await?;
                 // Whoever asks once this statement has answered must see the change.
                 self.refresh_system_tables()?;
                 Ok(outcome)
             }
-        }
+        };
+        outcome.map(|outcome| outcome.warned(guard.into_warnings()))
     }
 
     /// Executes a batch of the protocol at once, where that needs no waiting.
@@ -328,8 +346,11 @@ impl Processor {
         if batch::reads_first(entries)? || batch::is_conditional(entries)? || batch::has_counts(entries)? {
             return Ok(TryExecute::NotHere);
         }
-        let mutations = batch::mutations(&self.host, kind, entries, parameters, &[])?;
-        batch::try_write(&self.host, kind, &mutations, parameters)
+        let guard = Guard::new(self.host.guardrails());
+        guard.write_level(parameters.consistency)?;
+        let mutations = batch::mutations(&self.host, &guard, kind, entries, parameters, &[])?;
+        let tried = batch::try_write(&self.host, kind, &mutations, parameters)?;
+        Ok(tried.warned(guard.into_warnings()))
     }
 
     /// Executes a batch of the protocol: its statements each with their own values.
@@ -342,13 +363,18 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
+        let guard = Guard::new(self.host.guardrails());
+        guard.write_level(parameters.consistency)?;
         if batch::is_conditional(entries)? {
-            return batch::execute_conditional(&self.host, entries, parameters).await;
+            let outcome = batch::execute_conditional(&self.host, &guard, entries, parameters).await?;
+            return Ok(outcome.warned(guard.into_warnings()));
         }
-        let lists = batch::read_lists(&self.host, entries, parameters).await?;
-        let mutations = batch::mutations(&self.host, kind, entries, parameters, &lists)?;
-        counting::count(&self.host, batch::counts(&self.host, entries, parameters)?, parameters).await?;
-        batch::write(&self.host, kind, &mutations, parameters).await
+        let lists = batch::read_lists(&self.host, &guard, entries, parameters).await?;
+        let mutations = batch::mutations(&self.host, &guard, kind, entries, parameters, &lists)?;
+        counting::count(&self.host, batch::counts(&self.host, &guard, entries, parameters)?, parameters)
+            .await?;
+        let outcome = batch::write(&self.host, kind, &mutations, parameters).await?;
+        Ok(outcome.warned(guard.into_warnings()))
     }
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.

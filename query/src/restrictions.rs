@@ -88,6 +88,36 @@ pub(crate) struct Condition {
     in_parentheses: bool,
 }
 
+/// = or IN on a clustering column, or on several that follow each other.
+#[derive(Clone, Debug)]
+enum Exact {
+    One(Condition),
+    Tuple(TupleCondition),
+}
+
+impl Exact {
+    fn columns(&self) -> &[Column] {
+        match self {
+            Self::One(condition) => std::slice::from_ref(&condition.column),
+            Self::Tuple(tuple) => &tuple.columns,
+        }
+    }
+
+    const fn operator(&self) -> Operator {
+        match self {
+            Self::One(condition) => condition.operator,
+            Self::Tuple(tuple) => tuple.operator,
+        }
+    }
+
+    const fn operands(&self) -> &Operands {
+        match self {
+            Self::One(condition) => &condition.operands,
+            Self::Tuple(tuple) => &tuple.operands,
+        }
+    }
+}
+
 /// The conditions of a WHERE clause, by what they are good for.
 #[derive(Clone, Debug)]
 pub(crate) struct Restrictions {
@@ -96,10 +126,13 @@ pub(crate) struct Restrictions {
     partition: Option<Vec<Condition>>,
     token: Vec<(Operator, Expression)>,
     /// = or IN on the first clustering columns.
-    clustering: Vec<Condition>,
+    clustering: Vec<Exact>,
     /// <, <=, > or >= on the clustering column that follows them.
     clustering_slice: Vec<Condition>,
+    /// <, <=, > or >= on several columns from there on.
     tuples: Vec<TupleCondition>,
+    /// The last clustering columns, where what is written has no value in them.
+    absent: Vec<Column>,
     /// Checked row by row.
     pub(crate) filters: Vec<Condition>,
     /// Conditions on several columns that are checked row by row.
@@ -139,6 +172,7 @@ impl Restrictions {
             clustering: Vec::new(),
             clustering_slice: Vec::new(),
             tuples: Vec::new(),
+            absent: Vec::new(),
             filters: Vec::new(),
             tuple_filters: Vec::new(),
         };
@@ -188,17 +222,10 @@ impl Restrictions {
         let has_filters_on_key = all.check_partition(&by_column, purpose)?;
         all.check_only_static(&by_column, purpose)?;
         all.take_clustering(&mut by_column, purpose)?;
+        all.take_absent(purpose);
         all.filters.extend(by_column.into_values().flatten());
         all.check_rest(purpose, has_filters_on_key)?;
         Ok(all)
-    }
-
-    /// The condition that names whole rows, together with those on single columns before it.
-    fn exact_tuple(&self) -> Option<&TupleCondition> {
-        let tuple = self.tuples.first()?;
-        let names_rows = !is_slice(tuple.operator)
-            && self.clustering.len() + tuple.columns.len() == self.table.clustering_key().count();
-        names_rows.then_some(tuple)
     }
 
     /// True if one value is given for every column of the partition key.
@@ -231,7 +258,7 @@ impl Restrictions {
 
     /// True if a clustering column is restricted by IN.
     pub(crate) fn has_clustering_in(&self) -> bool {
-        self.clustering.iter().any(|condition| condition.operator == Operator::In)
+        self.clustering.iter().any(|exact| exact.operator() == Operator::In)
     }
 
     /// True if the partitions are given by their keys.
@@ -247,9 +274,9 @@ impl Restrictions {
             && !self.filtered_columns().any(|column| column.kind == ColumnKind::Clustering)
     }
 
-    /// True if every clustering column has = or IN.
+    /// True if every clustering column has = or IN, or has no value in what is written.
     pub(crate) fn names_whole_clustering(&self) -> bool {
-        self.clustering.len() == self.table.clustering_key().count() || self.exact_tuple().is_some()
+        self.exact_clustering_columns() + self.absent.len() == self.table.clustering_key().count()
     }
 
     /// True if a clustering column has <, <=, > or >=.
@@ -263,8 +290,8 @@ impl Restrictions {
     }
 
     /// The number of clustering columns with = or IN.
-    pub(crate) const fn exact_clustering_columns(&self) -> usize {
-        self.clustering.len()
+    pub(crate) fn exact_clustering_columns(&self) -> usize {
+        self.clustering.iter().map(|exact| exact.columns().len()).sum()
     }
 
     /// True if a column has = with one value.
@@ -273,11 +300,12 @@ impl Restrictions {
             operator == Operator::Equal
                 || (operator == Operator::In && matches!(operands, Operands::Many(terms) if terms.len() == 1))
         };
-        let mut all = self.partition.iter().flatten().chain(&self.clustering);
-        all.any(|condition| {
+        let mut partition = self.partition.iter().flatten();
+        partition.any(|condition| {
             condition.column.id == column.id && of_one(condition.operator, &condition.operands)
-        }) || self.tuples.iter().any(|tuple| {
-            of_one(tuple.operator, &tuple.operands) && tuple.columns.iter().any(|other| other.id == column.id)
+        }) || self.clustering.iter().any(|exact| {
+            of_one(exact.operator(), exact.operands())
+                && exact.columns().iter().any(|other| other.id == column.id)
         })
     }
 

@@ -55,7 +55,7 @@ impl Selection {
         };
         match &select.selectors {
             Selectors::All => {
-                for column in &table.columns {
+                for column in table.visible_columns() {
                     selectors.push(Selector::Column(builder.want(column.name.as_ref(), false)?));
                     columns.push(spec(column.name.to_string(), column.cql_type.clone()));
                 }

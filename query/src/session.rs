@@ -2,7 +2,7 @@
 
 use dodona_types::Consistency;
 use parking_lot::Mutex;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// A client's session: what lasts from one request of a connection to the next.
@@ -13,13 +13,27 @@ pub struct Session {
     pub role: Mutex<Option<Arc<str>>>,
     /// Where the client is.
     pub client: SocketAddr,
+    /// The server itself asks: guardrails are for clients.
+    is_of_server: bool,
 }
 
 impl Session {
     /// A session without a keyspace.
     #[must_use]
     pub const fn new(client: SocketAddr) -> Self {
-        Self { keyspace: Mutex::new(None), role: Mutex::new(None), client }
+        Self { keyspace: Mutex::new(None), role: Mutex::new(None), client, is_of_server: false }
+    }
+
+    /// A session of the server itself.
+    #[must_use]
+    pub fn of_server() -> Self {
+        let client = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self { is_of_server: true, ..Self::new(client) }
+    }
+
+    /// True for a session of the server itself.
+    pub(crate) const fn is_of_server(&self) -> bool {
+        self.is_of_server
     }
 
     /// The keyspace that `USE` chose.

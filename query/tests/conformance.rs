@@ -10,7 +10,7 @@ mod values;
 use common::{TestNode, class_and_message, local};
 use dodona_query::statement::Scratch;
 use dodona_query::{
-    BoundValue, ColumnSpec, CqlError, Outcome, Parameters, Prepared, StatementResult, TryExecute,
+    BoundValue, ColumnSpec, CqlError, Guardrails, Outcome, Parameters, Prepared, StatementResult, TryExecute,
 };
 use dodona_types::CollectedRows;
 use std::path::{Path, PathBuf};
@@ -248,6 +248,9 @@ fn replay(mode: Mode) {
     local(async move {
         let directory = tempfile::tempdir().unwrap();
         let replay = Replay { node: TestNode::start(directory.path()), mode };
+        // As the peer that recorded the scripts has it.
+        let guardrails = Guardrails { drop_compact_storage_enabled: true, ..Guardrails::default() };
+        replay.node.processor.set_guardrails(guardrails);
         let mut differences = Vec::new();
         let mut count = 0;
         for path in scripts() {

@@ -5,8 +5,11 @@
 mod common;
 
 use common::{Answer, TestNode, local};
+use dodona_query::Guardrails;
+use dodona_query::create_text::text_of_backup;
 use dodona_query::outcome::{ChangeKind, ChangeTarget};
 use dodona_types::CqlType;
+use dodona_types::schema::Table;
 
 /// What the statement came to, as `data/ddl_cases.txt` writes it.
 async fn answer_to(node: &TestNode, statement: &str) -> Vec<String> {
@@ -24,6 +27,12 @@ fn statements_are_accepted_and_refused_as_cassandra_does() {
     local(async {
         let directory = tempfile::tempdir().unwrap();
         let node = TestNode::start(directory.path());
+        // As the peer that was asked has it, for a superuser.
+        node.processor.set_guardrails(Guardrails {
+            drop_compact_storage_enabled: true,
+            zero_ttl_on_twcs_warned: false,
+            ..Guardrails::default()
+        });
         let mut differences = Vec::new();
         for case in include_str!("data/ddl_cases.txt").split("\n> ").skip(1) {
             let mut lines = case.lines();
@@ -138,7 +147,7 @@ fn a_change_of_a_type_reaches_the_tables_and_types_that_use_it() {
 }
 
 #[test]
-fn dropped_columns_never_give_their_number_to_another() {
+fn a_dropped_column_gives_its_number_to_none_but_itself() {
     local(async {
         let directory = tempfile::tempdir().unwrap();
         let node = TestNode::start(directory.path());
@@ -153,7 +162,59 @@ fn dropped_columns_never_give_their_number_to_another() {
         let schema = node.processor.node().schema();
         let ids: Vec<u32> =
             schema.table("ks", "t").unwrap().columns.iter().map(|column| column.id.0).collect();
-        assert_eq!(ids, [0, 2, 3]);
+        assert_eq!(ids, [0, 1, 2]);
+        node.run_all(
+            "ALTER TABLE ks.t DROP v
+             ALTER TABLE ks.t ADD x int",
+        )
+        .await;
+        let schema = node.processor.node().schema();
+        assert_eq!(schema.table("ks", "t").unwrap().column("x").unwrap().id.0, 3);
+    });
+}
+
+#[test]
+fn the_statement_of_a_backup_makes_a_table_with_compact_storage_again() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        node.run_all(
+            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}
+             CREATE TABLE ks.lone (k int PRIMARY KEY, a int, b text) WITH COMPACT STORAGE
+             CREATE TABLE ks.bare (k int, c int, PRIMARY KEY (k, c)) WITH COMPACT STORAGE
+             CREATE TABLE ks.dense (k int, c int, d int, v int, PRIMARY KEY (k, c, d)) WITH COMPACT STORAGE AND CLUSTERING ORDER BY (c DESC, d ASC)",
+        )
+        .await;
+        let schema = node.processor.node().schema();
+        for before in schema.keyspace("ks").unwrap().tables.values() {
+            let text = text_of_backup(&schema, before);
+            node.run_all(&format!("DROP TABLE ks.{}", before.name)).await;
+            let Answer::Done { .. } = node.run(&text).await else { panic!("{text}") };
+            let again = node.processor.node().schema();
+            let again = again.table("ks", &before.name).unwrap();
+            let shown = |table: &Table| {
+                let columns = table.columns.iter();
+                let columns =
+                    columns.map(|it| (it.name.clone(), it.kind, it.cql_type.clone(), it.descending));
+                (table.id, table.compact_storage, columns.collect::<Vec<_>>())
+            };
+            assert_eq!(shown(again), shown(before));
+        }
+    });
+}
+
+#[test]
+fn compact_storage_is_dropped_only_where_that_is_allowed() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        node.run_all(
+            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}
+             CREATE TABLE ks.t (k int PRIMARY KEY, a int) WITH COMPACT STORAGE",
+        )
+        .await;
+        let Answer::Failed(error) = node.run("ALTER TABLE ks.t DROP COMPACT STORAGE").await else { panic!() };
+        assert_eq!(error, "Invalid: DROP COMPACT STORAGE is disabled. Enable in cassandra.yaml to use.");
     });
 }
 

@@ -7,7 +7,6 @@ use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use dodona_cluster::Node;
 use dodona_query::{BoundValue, CqlError, Processor, Session};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -98,7 +97,7 @@ impl Authenticator {
 
 /// The session of what the server itself does.
 fn internal_session() -> Session {
-    Session::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0))
+    Session::of_server()
 }
 
 /// The role and the password of a SASL PLAIN token: `[authorization] NUL role NUL password`.

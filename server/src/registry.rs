@@ -57,6 +57,13 @@ impl ServerView for View {
             serde_json::Value::String(text) => Some(text),
             other => Some(other.to_string()),
         };
-        settings.into_iter().map(|(name, value)| (name, text(value))).collect()
+        // Keys of a section stand with the others, as Cassandra has them.
+        let keys = settings.into_iter().flat_map(|(name, value)| match value {
+            serde_json::Value::Object(section) => section.into_iter().collect(),
+            value => vec![(name, value)],
+        });
+        let mut keys: Vec<_> = keys.map(|(name, value)| (name, text(value))).collect();
+        keys.sort();
+        keys
     }
 }

@@ -10,7 +10,7 @@ pub use error::SettingsError;
 
 use crate::point_in_time::Precision;
 use dodona_cluster::NodeSettings;
-use dodona_query::BatchBounds;
+use dodona_query::{BatchBounds, Guardrails};
 use dodona_storage::EngineSettings;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
@@ -192,6 +192,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter of tracing.
     pub log_level: String,
+    /// What statements may ask for, with Cassandra's keys: a section of its own, `[guardrails]`.
+    pub guardrails: Guardrails,
 }
 
 impl Default for Settings {
@@ -256,6 +258,7 @@ impl Default for Settings {
             shutdown_seconds: 10,
             log_format: LogFormat::Text,
             log_level: "info".into(),
+            guardrails: Guardrails::default(),
         }
     }
 }

@@ -176,6 +176,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     node.settle().await?;
     let processor = Processor::new(Arc::clone(&node));
     processor.set_batch_bounds(settings.batch_bounds());
+    processor.set_guardrails(settings.guardrails.clone());
     processor.spawn_workers();
     let registry = Arc::<Registry>::default();
     processor.set_server_view(Box::new(View { registry: Arc::clone(&registry), settings: settings.clone() }));

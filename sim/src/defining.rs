@@ -143,6 +143,7 @@ impl Client {
             columns: vec![column(0, "k", ColumnKind::PartitionKey)],
             next_column: 1,
             dropped_columns: BTreeMap::new(),
+            compact_storage: None,
             params: TableParams::default(),
         };
         let definition = Definition::Table(keyspace.into(), name.into());

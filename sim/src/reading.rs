@@ -15,8 +15,7 @@ use dodona_storage::reconcile::{Answer, DigestRules, position};
 use dodona_types::key::{BELOW, ROW_END};
 use dodona_types::mutation::live_cell;
 use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand,
-    ReadLimits,
+    ClusteringSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand, ReadLimits,
 };
 use dodona_types::row::RowHeader;
 use dodona_types::schema::{Options, TableParams};
@@ -262,7 +261,7 @@ impl Client {
             },
             clustering: ClusteringSelection::all(),
             reversed: shape.reversed,
-            columns: ColumnSelection::All,
+            hidden: dodona_types::HiddenCells::NONE,
             now_seconds,
             limits: shape.limits,
         }

@@ -116,6 +116,7 @@ pub async fn create_table(
         ],
         next_column: 3,
         dropped_columns: BTreeMap::new(),
+        compact_storage: None,
         params: TableParams { gc_grace_seconds, ..TableParams::default() },
     };
     let counters = Table {

@@ -11,7 +11,7 @@
 use crate::error::Result;
 use dodona_types::codec::{Reader, put_length_prefixed, put_varint};
 use dodona_types::row::RowView;
-use dodona_types::{KeyRef, LiveRow, RowVisitor};
+use dodona_types::{HiddenCells, KeyRef, LiveRow, RowVisitor};
 use std::ops::ControlFlow;
 
 const PARTITION: u8 = 1;
@@ -76,9 +76,9 @@ impl RowVisitor for PageBuilder {
         match static_row {
             None => put_varint(&mut self.bytes, 0),
             Some(row) => {
-                let row = row.row.bytes();
+                let row = row.encoded();
                 put_varint(&mut self.bytes, row.len() as u64 + 1);
-                self.bytes.extend_from_slice(row);
+                self.bytes.extend_from_slice(&row);
             }
         }
         self.key.clear();
@@ -91,7 +91,7 @@ impl RowVisitor for PageBuilder {
     fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
         self.bytes.push(ROW);
         put_length_prefixed(&mut self.bytes, clustering);
-        put_length_prefixed(&mut self.bytes, row.row.bytes());
+        put_length_prefixed(&mut self.bytes, &row.encoded());
         self.clustering = Some(clustering.to_vec());
         self.flow()
     }
@@ -132,6 +132,8 @@ impl Page {
     /// The page is malformed.
     pub fn show(&self, now_seconds: i64, visitor: &mut dyn RowVisitor) -> Result<ControlFlow<()>> {
         let mut reader = Reader::new(&self.bytes);
+        // What is hidden was left out.
+        let hidden = &HiddenCells::NONE;
         while !reader.is_empty() {
             let flow = match reader.u8()? {
                 PARTITION => {
@@ -140,7 +142,7 @@ impl Page {
                         0 => None,
                         length => {
                             let bytes = reader.bytes(usize::try_from(length - 1).unwrap_or(usize::MAX))?;
-                            Some(LiveRow { row: RowView::parse(bytes)?, now_seconds })
+                            Some(LiveRow { row: RowView::parse(bytes)?, now_seconds, hidden })
                         }
                     };
                     visitor.partition(key, static_row.as_ref())
@@ -148,7 +150,7 @@ impl Page {
                 ROW => {
                     let clustering = reader.length_prefixed()?;
                     let row = RowView::parse(reader.length_prefixed()?)?;
-                    visitor.row(clustering, &LiveRow { row, now_seconds })
+                    visitor.row(clustering, &LiveRow { row, now_seconds, hidden })
                 }
                 PARTITION_END => visitor.partition_end(),
                 _ => return Err(reader.error("kind of a page entry").into()),

@@ -237,8 +237,9 @@ impl LiveRead<'_> {
         static_row: Option<&[u8]>,
         scan: &mut impl PartitionScan,
     ) -> Result<ControlFlow<()>> {
+        let ReadCommand { now_seconds, hidden, .. } = self.command;
         let static_row = match static_row {
-            Some(row) => Some(LiveRow { row: RowView::parse(row)?, now_seconds: self.command.now_seconds }),
+            Some(row) => Some(LiveRow { row: RowView::parse(row)?, now_seconds: *now_seconds, hidden }),
             None => None,
         };
         let static_row = static_row.filter(LiveRow::is_live);
@@ -278,7 +279,8 @@ impl LiveRead<'_> {
                     self.tombstones.add(1)?;
                     continue;
                 };
-                let row = LiveRow { row: RowView::parse(bytes)?, now_seconds: command.now_seconds };
+                let (now_seconds, hidden) = (command.now_seconds, &command.hidden);
+                let row = LiveRow { row: RowView::parse(bytes)?, now_seconds, hidden };
                 self.spend(bytes.len() + clustering.len())?;
                 let is_live = row.is_live();
                 self.tombstones.row(&row.row, is_live)?;

@@ -41,7 +41,7 @@ mod encode;
 use crate::cql_type::CqlType;
 use crate::value::ValueError;
 
-pub use decode::{decode_component, skip_component};
+pub use decode::{begins_empty, decode_component, skip_component};
 pub use encode::encode_component;
 
 /// Ends a bound that sorts below every key with its prefix.

@@ -107,7 +107,23 @@ pub struct UserType {
     pub fields: Vec<(Arc<str>, CqlType)>,
 }
 
+/// The class of values that have no bytes.
+const EMPTY_CLASS: &str = "org.apache.cassandra.db.marshal.EmptyType";
+
 impl CqlType {
+    /// The type whose only value has no bytes: the value of a table with COMPACT STORAGE that was
+    /// made without one.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::Custom(EMPTY_CLASS.into())
+    }
+
+    /// True for [`Self::empty`].
+    #[must_use]
+    pub fn is_empty_type(&self) -> bool {
+        matches!(self, Self::Custom(class) if &**class == EMPTY_CLASS)
+    }
+
     /// A list type.
     #[must_use]
     pub fn list(element: Self, frozen: bool) -> Self {

@@ -2,6 +2,7 @@
 
 use crate::cell::ColumnId;
 use crate::codec::{DecodeError, Reader, put_length_prefixed, put_varint, put_zigzag};
+use crate::hidden::HiddenCells;
 use crate::key::{ClusteringSlice, PartitionKey};
 use crate::mutation::TableId;
 use crate::token::Token;
@@ -92,16 +93,6 @@ impl ClusteringSelection {
     }
 }
 
-/// Which columns' cells a command needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ColumnSelection {
-    /// All of them.
-    All,
-    /// These, sorted. Rows are told alive or dead by their marker and by these alone unless the
-    /// coordinator asks for [`Self::All`].
-    Only(Vec<ColumnId>),
-}
-
 /// When to stop. `u64::MAX` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
@@ -129,8 +120,8 @@ pub struct ReadCommand {
     pub clustering: ClusteringSelection,
     /// Rows from the last to the first; partitions keep their order.
     pub reversed: bool,
-    /// The columns.
-    pub columns: ColumnSelection,
+    /// Cells that are not seen.
+    pub hidden: HiddenCells,
     /// Seconds since the epoch on the coordinator's clock: what has expired by then is dead.
     pub now_seconds: i64,
     /// When to stop.
@@ -147,10 +138,16 @@ impl ReadCommand {
             partitions,
             clustering: ClusteringSelection::all(),
             reversed: false,
-            columns: ColumnSelection::All,
+            hidden: HiddenCells::NONE,
             now_seconds,
             limits: ReadLimits::NONE,
         }
+    }
+
+    /// The same without cells that are not seen.
+    #[must_use]
+    pub fn hiding(self, hidden: HiddenCells) -> Self {
+        Self { hidden, ..self }
     }
 
     /// The same of these rows alone, by their clustering; without any, of the first row, which says
@@ -196,13 +193,10 @@ impl ReadCommand {
             }
         }
         out.push(u8::from(self.reversed));
-        match &self.columns {
-            ColumnSelection::All => out.push(0),
-            ColumnSelection::Only(columns) => {
-                out.push(1);
-                put_varint(&mut out, columns.len() as u64);
-                columns.iter().for_each(|column| put_varint(&mut out, u64::from(column.0)));
-            }
+        put_varint(&mut out, self.hidden.columns().len() as u64);
+        for (column, up_to_micros) in self.hidden.columns() {
+            put_varint(&mut out, u64::from(column.0));
+            put_zigzag(&mut out, *up_to_micros);
         }
         put_zigzag(&mut out, self.now_seconds);
         put_varint(&mut out, self.limits.rows);
@@ -234,15 +228,13 @@ impl ReadCommand {
             _ => return Err(reader.error("kind of clustering selection")),
         };
         let reversed = reader.u8()? != 0;
-        let columns = match reader.u8()? {
-            0 => ColumnSelection::All,
-            _ => ColumnSelection::Only(list(reader, |reader| {
-                Ok(ColumnId(u32::try_from(reader.varint()?).map_err(|_| reader.error("column number"))?))
-            })?),
-        };
+        let hidden = HiddenCells::new(list(reader, |reader| {
+            let column = u32::try_from(reader.varint()?).map_err(|_| reader.error("column number"))?;
+            Ok((ColumnId(column), reader.zigzag()?))
+        })?);
         let now_seconds = reader.zigzag()?;
         let limits = ReadLimits { rows: reader.varint()?, per_partition: reader.varint()? };
-        Ok(Self { table, epoch, partitions, clustering, reversed, columns, now_seconds, limits })
+        Ok(Self { table, epoch, partitions, clustering, reversed, hidden, now_seconds, limits })
     }
 }
 

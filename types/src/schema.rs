@@ -1,7 +1,12 @@
 //! Keyspaces, tables and their columns, as every layer sees them.
 
+mod compact;
+
+pub use compact::CompactStorage;
+
 use crate::cell::ColumnId;
 use crate::cql_type::{CqlType, UserType};
+use crate::hidden::HiddenCells;
 use crate::mutation::TableId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -128,6 +133,9 @@ pub struct Table {
     pub dropped_columns: BTreeMap<Arc<str>, DroppedColumn>,
     /// Options.
     pub params: TableParams,
+    /// `COMPACT STORAGE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compact_storage: Option<CompactStorage>,
 }
 
 impl Table {
@@ -168,6 +176,18 @@ impl Table {
     #[must_use]
     pub fn is_counter(&self) -> bool {
         self.columns.iter().any(|column| column.cql_type == CqlType::Counter)
+    }
+
+    /// What reads do not see: all of columns that were dropped, and what was written until then to those that
+    /// came back with their number.
+    #[must_use]
+    pub fn hidden_cells(&self) -> HiddenCells {
+        let hidden = self.dropped_columns.iter().map(|(name, dropped)| {
+            let id = dropped.column.id;
+            let is_back = self.column(name).is_some_and(|column| column.id == id);
+            (id, if is_back { dropped.dropped_at_micros } else { i64::MAX })
+        });
+        HiddenCells::new(hidden.collect())
     }
 
     /// Puts the columns into the order that [`Self::columns`] promises.

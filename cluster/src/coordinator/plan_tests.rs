@@ -35,6 +35,7 @@ pub(crate) fn placement(options: &[(&str, &str)], joining: &[usize]) -> Placemen
         columns: Vec::new(),
         next_column: 0,
         dropped_columns: BTreeMap::new(),
+        compact_storage: None,
         params: TableParams::default(),
     };
     let keyspace = Keyspace {

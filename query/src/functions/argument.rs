@@ -16,6 +16,11 @@ pub(crate) trait Argument {
     /// Whether it may be of a type.
     fn assignment(&self, context: &Context<'_>, to: &CqlType) -> Assignment;
 
+    /// True for a bind marker.
+    fn is_marker(&self) -> bool {
+        false
+    }
+
     /// How many elements a literal in brackets has.
     fn list_length(&self) -> Option<usize>;
 

@@ -60,11 +60,13 @@ pub(super) fn execute(
         }
         CqlType::Double => Value::Double(real(operator, left.real(), right.real(), |n| n)),
         CqlType::Decimal => {
-            let (Some(left), Some(right)) =
-                (as_decimal(&signature.arguments[0], &left), as_decimal(&signature.arguments[1], &right))
-            else {
-                return Err(failure("Infinite or NaN"));
+            let decimal = |ty, number: &Number| {
+                let what = if number.real().is_nan() { "A NaN" } else { "An infinite number" };
+                as_decimal(ty, number)
+                    .ok_or_else(|| failure(&format!("{what} cannot be converted into a decimal")))
             };
+            let (left, right) =
+                (decimal(&signature.arguments[0], &left)?, decimal(&signature.arguments[1], &right)?);
             Value::Decimal(exact(operator, &left, &right).map_err(&failure)?)
         }
         _ => {

@@ -119,8 +119,8 @@ impl Factory {
             |parameters: &str| Request { context, name, parameters: parameters.into(), arguments, receiver };
         match self {
             Self::Aggregate(kind) => aggregate(*kind, &request("any")),
-            Self::ToJson => to_json(&Request { name: "to_json", ..request("any") }),
-            Self::FromJson => from_json(&Request { name: "from_json", ..request("text") }),
+            Self::ToJson => to_json(&request("any")),
+            Self::FromJson => from_json(&request("text")),
             Self::Collection(native) => collection(native, &request(collection_parameter(native))),
             Self::Similarity(kind) => similarity(*kind, &request("vector<float, n>, vector<float, n>")),
             Self::Mask(kind) => mask(*kind, request("")),

@@ -35,6 +35,10 @@ impl Argument for Term {
         context.remembered(self, 0, to, || of_term(context, self, to))
     }
 
+    fn is_marker(&self) -> bool {
+        matches!(self.kind, TermKind::Marker(_))
+    }
+
     fn list_length(&self) -> Option<usize> {
         match &self.kind {
             TermKind::List(elements) => Some(elements.len()),
@@ -249,7 +253,8 @@ fn best<'s>(
             listed(&name.name, weak.into_iter())
         ));
     };
-    let has_markers = arguments.iter().any(|argument| argument.text().contains('?'));
+    // Markers in what an argument is made of are looked at with it.
+    let has_markers = arguments.iter().any(|argument| argument.is_marker());
     let same = weak
         .iter()
         .find(|signature| receiver.is_some_and(|to| signature.arguments.iter().all(|ty| ty == to)));

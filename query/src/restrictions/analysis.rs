@@ -2,13 +2,13 @@
 
 use super::column::column_of;
 use super::tuple::TupleCondition;
-use super::{Condition, Purpose, Restrictions, is_slice};
+use super::{Condition, Exact, Purpose, Restrictions, is_slice};
 use crate::ast::{Operand, Operator, Relation};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::term::{Expression, Receiver};
 use dodona_types::CqlType;
-use dodona_types::schema::{Column, ColumnKind};
+use dodona_types::schema::{Column, ColumnKind, CompactStorage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -179,8 +179,11 @@ impl Restrictions {
                 "Clustering columns can only be restricted with CONTAINS with a secondary index or filtering",
             );
         }
-        let must_be_contiguous =
-            purpose.statement == "DELETE" || (purpose.is_select() && !purpose.allow_filtering);
+        let must_be_contiguous = match purpose.statement {
+            "SELECT" => !purpose.allow_filtering,
+            "DELETE" => true,
+            _ => table.compact_storage.is_some(),
+        };
         if must_be_contiguous {
             for (wanted, found) in table.clustering_key().zip(&restricted) {
                 if wanted.id != found.id {
@@ -191,7 +194,15 @@ impl Restrictions {
                 }
             }
         }
-        for column in table.clustering_key() {
+        let columns: Vec<&Column> = table.clustering_key().collect();
+        while let Some(column) = columns.get(self.exact_clustering_columns()) {
+            let begins = |tuple: &TupleCondition| {
+                !is_slice(tuple.operator) && tuple.columns.first().is_some_and(|first| first.id == column.id)
+            };
+            if let Some(place) = self.tuples.iter().position(begins) {
+                self.clustering.push(Exact::Tuple(self.tuples.remove(place)));
+                continue;
+            }
             let Some(conditions) = by_column.get(&column.name) else {
                 break;
             };
@@ -206,16 +217,28 @@ impl Restrictions {
                 self.clustering_slice = conditions;
                 break;
             }
-            self.clustering.extend(conditions);
+            self.clustering.extend(conditions.into_iter().map(Exact::One));
         }
         // What does not begin where the exact conditions end is checked row by row.
+        let next = self.exact_clustering_columns();
         let is_next = |tuple: &TupleCondition| {
-            tuple.columns.first().is_some_and(|column| usize::from(column.position) == self.clustering.len())
+            is_slice(tuple.operator)
+                && tuple.columns.first().is_some_and(|column| usize::from(column.position) == next)
         };
         let (tuples, filters): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.tuples).into_iter().partition(is_next);
         (self.tuples, self.tuple_filters) = (tuples, filters);
         Ok(())
+    }
+
+    /// Rows of a dense table may end before the last clustering columns.
+    pub(super) fn take_absent(&mut self, purpose: Purpose) {
+        let writes_rows = matches!(purpose.statement, "INSERT" | "UPDATE");
+        let is_dense = self.table.compact_storage == Some(CompactStorage::Dense);
+        let given = self.exact_clustering_columns();
+        if writes_rows && is_dense && given > 0 && !self.has_clustering_slice() {
+            self.absent = self.table.clustering_key().skip(given).cloned().collect();
+        }
     }
 
     /// Checks what is left to be checked row by row.
@@ -230,7 +253,7 @@ impl Restrictions {
             let missing: Vec<&str> = self
                 .table
                 .clustering_key()
-                .skip(self.clustering.len())
+                .skip(self.exact_clustering_columns())
                 .filter(|column| !self.filters.iter().any(|filter| filter.column.id == column.id))
                 .map(|column| &*column.name)
                 .collect();

@@ -1,7 +1,6 @@
 //! The partitions and rows that conditions choose, once their values are known.
 
-use super::tuple::TupleCondition;
-use super::{RawKeys, Restrictions, narrow};
+use super::{Exact, RawKeys, Restrictions, narrow};
 use crate::ast::Operator;
 use crate::binding::{Binding, Val};
 use crate::error::{CqlError, invalid};
@@ -21,32 +20,21 @@ impl Restrictions {
         if self.table.clustering_key().all(is_lossless) {
             return Ok(None);
         }
-        if let Some(tuple) = self.exact_tuple() {
-            return self.originals_of_tuple(tuple, binding);
-        }
-        let mut components = Vec::with_capacity(self.clustering.len());
-        for condition in &self.clustering {
-            components.push((
-                &condition.column,
-                condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0),
-            ));
-        }
-        Ok(keys::originals(components.iter().map(|(column, wire)| (*column, &**wire))))
-    }
-
-    fn originals_of_tuple(
-        &self,
-        tuple: &TupleCondition,
-        binding: &Binding<'_>,
-    ) -> Result<Option<Vec<u8>>, CqlError> {
         let mut components: Vec<(&Column, Cow<'_, [u8]>)> = Vec::new();
-        for condition in &self.clustering {
-            let mut values = condition.operands.evaluate(binding, &condition.column.name)?;
-            components.push((&condition.column, values.swap_remove(0)));
+        for exact in &self.clustering {
+            match exact {
+                Exact::One(condition) => {
+                    let mut values = condition.operands.evaluate(binding, &condition.column.name)?;
+                    components.push((&condition.column, values.swap_remove(0)));
+                }
+                Exact::Tuple(tuple) => {
+                    let value = tuple.values(binding)?.swap_remove(0);
+                    let parts = tuple.parts(&value)?.into_iter();
+                    let parts = parts.map(|part| Cow::Owned(part.to_vec()));
+                    components.extend(tuple.columns.iter().zip(parts));
+                }
+            }
         }
-        let values = tuple.values(binding)?;
-        let parts = values.first().map_or(Ok(Vec::new()), |value| tuple.parts(value))?;
-        components.extend(tuple.columns.iter().zip(parts.into_iter().map(Cow::Borrowed)));
         Ok(keys::originals(components.iter().map(|(column, wire)| (*column, &**wire))))
     }
 
@@ -70,6 +58,7 @@ impl Restrictions {
                 Ok(())
             })?;
         }
+        binding.guard.combinations("partition key", keys.len())?;
         keys.iter().try_for_each(|key| keys::check_partition_key(key))?;
         if !self.token.is_empty() {
             let range = self.partition_range(binding)?;
@@ -113,28 +102,24 @@ impl Restrictions {
         binding: &Binding<'_>,
     ) -> Result<ClusteringSelection, CqlError> {
         let mut prefixes: RawKeys = smallvec![Vec::new()];
-        for condition in &self.clustering {
-            let values = condition.operands.evaluate(binding, &condition.column.name)?;
-            prefixes = product(prefixes, &values, |value, prefix| {
-                keys::put_component(&condition.column, value, prefix)
-            })?;
-        }
-        if let Some(tuple) = self.exact_tuple() {
-            let values = tuple.values(binding)?;
-            let mut names = Vec::with_capacity(prefixes.len() * values.len());
-            for prefix in &prefixes {
-                for value in &values {
-                    let mut name = tuple.encode(prefix, value)?;
-                    keys::end_clustering(&mut name);
-                    names.push(name);
+        for exact in &self.clustering {
+            prefixes = match exact {
+                Exact::One(condition) => {
+                    let values = condition.operands.evaluate(binding, &condition.column.name)?;
+                    let put = |value: &[u8], prefix: &mut Vec<u8>| {
+                        keys::put_component(&condition.column, value, prefix)
+                    };
+                    product(prefixes, &values, put)?
                 }
-            }
-            names.sort_unstable();
-            names.dedup();
-            return Ok(ClusteringSelection::Names(names));
+                Exact::Tuple(tuple) => {
+                    let values = tuple.values(binding)?;
+                    product(prefixes, &values, |value, prefix| tuple.put(value, prefix))?
+                }
+            };
         }
-        if self.names_whole_clustering() && !self.clustering.is_empty() && self.tuples.is_empty() {
-            prefixes.iter_mut().for_each(keys::end_clustering);
+        binding.guard.combinations("clustering key", prefixes.len())?;
+        if self.names_whole_clustering() && !self.clustering.is_empty() {
+            prefixes.iter_mut().try_for_each(|name| self.end_name(name))?;
             prefixes.sort_unstable();
             prefixes.dedup();
             return Ok(ClusteringSelection::Names(prefixes.into_vec()));
@@ -148,6 +133,13 @@ impl Restrictions {
         Ok(ClusteringSelection::Slices(slices))
     }
 
+    /// Ends a row's name behind the clustering columns that have a value.
+    fn end_name(&self, name: &mut Vec<u8>) -> Result<(), CqlError> {
+        self.absent.iter().try_for_each(|column| keys::put_absent_component(column, name))?;
+        keys::end_clustering(name);
+        Ok(())
+    }
+
     fn slices_of(
         &self,
         prefix: &[u8],
@@ -155,15 +147,6 @@ impl Restrictions {
         out: &mut Vec<ClusteringSlice>,
     ) -> Result<(), CqlError> {
         let bound = |bytes: &[u8], end: u8| [bytes, &[end]].concat();
-        if let Some(tuple) =
-            self.tuples.iter().find(|tuple| matches!(tuple.operator, Operator::Equal | Operator::In))
-        {
-            for value in tuple.values(binding)? {
-                let point = tuple.encode(prefix, &value)?;
-                out.push(ClusteringSlice { start: bound(&point, BELOW), end: bound(&point, ABOVE) });
-            }
-            return Ok(());
-        }
         let whole = if prefix.is_empty() {
             ClusteringSlice::all()
         } else {

@@ -11,9 +11,9 @@ use dodona_types::cql_type::quote_identifier;
 use dodona_types::schema::{Column, Table};
 use std::sync::Arc;
 
-/// The column of this name.
+/// The column of this name, if statements can name it.
 pub(crate) fn column_of<'t>(table: &'t Table, name: &str) -> Result<&'t Column, CqlError> {
-    table.column(name).ok_or_else(|| {
+    table.visible_column(name).ok_or_else(|| {
         CqlError::Invalid(format!(
             "Undefined column name {} in table {}.{}",
             quote_identifier(name),

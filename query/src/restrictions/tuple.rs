@@ -71,18 +71,23 @@ impl TupleCondition {
                 _ if is_slice(self.operator) => {
                     return invalid(format!("Invalid null value in condition for column {}", column.name));
                 }
+                _ if self.operator == Operator::In => {
+                    let names: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
+                    return invalid(format!(
+                        "Invalid null value in condition for columns: [{}]",
+                        names.join(", ")
+                    ));
+                }
                 _ => return invalid(format!("Invalid null value for column {}", column.name)),
             }
         }
         Ok(parts)
     }
 
-    pub(super) fn encode(&self, prefix: &[u8], value: &[u8]) -> Result<Vec<u8>, CqlError> {
-        let mut point = prefix.to_vec();
-        for (column, part) in self.columns.iter().zip(self.parts(value)?) {
-            keys::put_component(column, part, &mut point)?;
-        }
-        Ok(point)
+    /// Appends the columns' values in comparable bytes.
+    pub(super) fn put(&self, value: &[u8], point: &mut Vec<u8>) -> Result<(), CqlError> {
+        let mut parts = self.columns.iter().zip(self.parts(value)?);
+        parts.try_for_each(|(column, part)| keys::put_component(column, part, point))
     }
 
     /// The parts of `slices` that satisfy the condition. Where columns run in different

@@ -184,6 +184,10 @@ impl Argument for Selectable {
         context.remembered(self, 0, to, || of_selectable(self, context, to))
     }
 
+    fn is_marker(&self) -> bool {
+        matches!(self, Self::Term(term) if term.is_marker())
+    }
+
     fn list_length(&self) -> Option<usize> {
         match self {
             Self::List(items) => Some(items.len()),

@@ -28,13 +28,7 @@ pub(super) fn column_name(selectable: &Selectable) -> String {
         Selectable::Function(name, arguments) if counts_rows(name, arguments) => "count".into(),
         Selectable::Function(name, arguments) => {
             let keyspace = name.keyspace.as_deref().unwrap_or("system");
-            // These go by one name, whichever they are called by.
-            let name = match name.name.as_str() {
-                "tojson" => "to_json",
-                "fromjson" => "from_json",
-                other => other,
-            };
-            format!("{keyspace}.{name}({})", list(arguments))
+            format!("{keyspace}.{}({})", name.name, list(arguments))
         }
         Selectable::Cast(inner, target) => format!("cast({} as {target})", column_name(inner)),
         Selectable::Path(base, steps) => steps.iter().fold(column_name(base), |name, step| match step {

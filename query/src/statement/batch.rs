@@ -11,6 +11,7 @@ use crate::ast::{Batch, BatchKind, Modification};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::guardrails::Guard;
 use crate::host::Host;
 use crate::outcome::TryExecute;
 use crate::outcome::{ColumnSpec, Outcome, StatementResult};
@@ -171,6 +172,7 @@ fn check_counters<'p>(
 /// What a batch of the protocol adds to counters.
 pub(crate) fn counts(
     host: &Host,
+    guard: &Guard<'_>,
     entries: &[impl Entry],
     parameters: &Parameters<'_>,
 ) -> Result<Updates, CqlError> {
@@ -180,7 +182,7 @@ pub(crate) fn counts(
         if plan.counts() {
             let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
             let now = host.node.timestamps.next();
-            let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
+            let binding = Binding::new(entry.markers(), &own, now, &host.random, guard, miscount)?;
             plan.collect_counts(&binding, &mut updates)?;
         }
     }
@@ -272,6 +274,7 @@ pub(crate) fn is_conditional(entries: &[impl Entry]) -> Result<bool, CqlError> {
 /// Executes a batch of which a statement has an IF.
 pub(crate) async fn execute_conditional(
     host: &Host,
+    guard: &Guard<'_>,
     entries: &[impl Entry],
     parameters: &Parameters<'_>,
 ) -> Result<Outcome, CqlError> {
@@ -286,6 +289,7 @@ pub(crate) async fn execute_conditional(
             own,
             host.node.timestamps.next(),
             &host.random,
+            guard,
             miscount,
         )?);
     }
@@ -302,6 +306,7 @@ pub(crate) fn reads_first(entries: &[impl Entry]) -> Result<bool, CqlError> {
 /// Reads the lists that a batch's statements need, before any of them has an effect.
 pub(crate) async fn read_lists(
     host: &Host,
+    guard: &Guard<'_>,
     entries: &[impl Entry],
     parameters: &Parameters<'_>,
 ) -> Result<Vec<Vec<ExistingLists>>, CqlError> {
@@ -312,7 +317,7 @@ pub(crate) async fn read_lists(
     let now = host.node.timestamps.next();
     for entry in entries {
         let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
-        let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
+        let binding = Binding::new(entry.markers(), &own, now, &host.random, guard, miscount)?;
         lists.push(plan_of(entry)?.read_lists(host, &binding, parameters).await?);
     }
     Ok(lists)
@@ -321,6 +326,7 @@ pub(crate) async fn read_lists(
 /// The mutations of a batch of the protocol. `lists` are what [`read_lists`] gave.
 pub(crate) fn mutations(
     host: &Host,
+    guard: &Guard<'_>,
     kind: BatchKind,
     entries: &[impl Entry],
     parameters: &Parameters<'_>,
@@ -337,7 +343,7 @@ pub(crate) fn mutations(
         let own = Parameters { values: entry.values(), names: None, ..parameters.clone() };
         // A time of its own, so that what is added to lists is in the order of the statements.
         let now = host.node.timestamps.next();
-        let binding = Binding::new(entry.markers(), &own, now, &host.random, miscount)?;
+        let binding = Binding::new(entry.markers(), &own, now, &host.random, guard, miscount)?;
         let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
         plan_of(entry)?.mutations(&binding, Some(timestamp), lists, &mut mutations)?;
     }

@@ -159,6 +159,9 @@ pub(crate) fn put_row<'o>(
     result
 }
 
+/// Bytes of a list element's path: a timeuuid.
+const LIST_PATH_BYTES: usize = 16;
+
 /// Makes the cells of one row.
 struct Cells<'a, 'b> {
     binding: &'a Binding<'b>,
@@ -189,7 +192,10 @@ impl Cells<'_, '_> {
             Change::Set(expression) => match expression.evaluate(self.binding)? {
                 Val::Unset => {}
                 Val::Null => row.push_cell(&self.times.tombstone(column.id, None)),
-                Val::Bytes(bytes) => row.push_cell(&self.times.cell(column.id, None, &bytes)),
+                Val::Bytes(bytes) => {
+                    self.judge(column, &bytes)?;
+                    row.push_cell(&self.times.cell(column.id, None, &bytes));
+                }
             },
             _ => row.push_cell(&self.times.tombstone(column.id, None)),
         }
@@ -232,11 +238,15 @@ impl Cells<'_, '_> {
                 Val::Null => parts.deletion = Some(self.times.deletion_before()),
                 Val::Bytes(bytes) => {
                     parts.deletion = Some(self.times.deletion_before());
+                    self.judge(column, &bytes)?;
                     self.put_elements(ty, &bytes, false, parts)?;
                 }
             },
             Change::Append(expression) | Change::Prepend(expression) => {
                 if let Val::Bytes(bytes) = expression.evaluate(self.binding)? {
+                    if matches!(change, Change::Append(_)) {
+                        self.judge(column, &bytes)?;
+                    }
                     self.put_elements(ty, &bytes, matches!(change, Change::Prepend(_)), parts)?;
                 }
             }
@@ -260,7 +270,7 @@ impl Cells<'_, '_> {
                     return invalid("Invalid unset value for list index");
                 }
                 if let Some(path) = self.path_at(column, index, "set an element on", parts)? {
-                    self.put_part(path, expression, parts)?;
+                    self.put_part(column, path, expression, parts)?;
                 }
             }
             Change::DeleteIndex(index) => {
@@ -270,10 +280,10 @@ impl Cells<'_, '_> {
             }
             Change::SetEntry(key, expression) => {
                 let path = element_path(key_type(ty), &self.element_key(column, key)?)?;
-                self.put_part(path, expression, parts)?;
+                self.put_part(column, path, expression, parts)?;
             }
             Change::SetField(field, expression) => {
-                self.put_part(field.to_be_bytes().to_vec(), expression, parts)?;
+                self.put_part(column, field.to_be_bytes().to_vec(), expression, parts)?;
             }
             Change::Delete => parts.deletion = Some(self.times.deletion()),
             // Counters are of one cell, and counted elsewhere.
@@ -289,6 +299,29 @@ impl Cells<'_, '_> {
         Ok(())
     }
 
+    /// Judges what is written to a column: its size, and that of the elements of a collection.
+    fn judge(&self, column: &Column, bytes: &[u8]) -> Result<(), CqlError> {
+        let (guard, ty) = (self.binding.guard, &column.cql_type);
+        if !guard.judges_values() {
+            return Ok(());
+        }
+        let parts: Vec<(usize, usize)> = match ty {
+            CqlType::Map { .. } => map_entries(bytes).map(|(key, value)| (key.len(), value.len())).collect(),
+            CqlType::Set { .. } => elements(bytes).flatten().map(|element| (element.len(), 0)).collect(),
+            CqlType::List { .. } => {
+                elements(bytes).flatten().map(|element| (LIST_PATH_BYTES, element.len())).collect()
+            }
+            _ => return guard.value(column, bytes.len()),
+        };
+        if !ty.is_multi_cell() {
+            guard.value(column, bytes.len())?;
+            return guard.collection(column, parts.len(), bytes.len(), 1);
+        }
+        parts.iter().try_for_each(|(_, value)| guard.value(column, *value))?;
+        let sum = parts.iter().map(|(path, value)| path + value).sum();
+        guard.collection(column, parts.len(), sum, parts.len())
+    }
+
     fn element_key<'e>(&'e self, column: &Column, key: &'e Expression) -> Result<Cow<'e, [u8]>, CqlError> {
         let what = if matches!(column.cql_type, CqlType::Map { .. }) { "map key" } else { "set element" };
         match key.evaluate(self.binding)? {
@@ -298,11 +331,20 @@ impl Cells<'_, '_> {
         }
     }
 
-    fn put_part(&self, path: Vec<u8>, expression: &Expression, parts: &mut Parts) -> Result<(), CqlError> {
+    fn put_part(
+        &self,
+        column: &Column,
+        path: Vec<u8>,
+        expression: &Expression,
+        parts: &mut Parts,
+    ) -> Result<(), CqlError> {
         match expression.evaluate(self.binding)? {
             Val::Unset => {}
             Val::Null => parts.cells.push((path, None)),
-            Val::Bytes(value) => parts.cells.push((path, Some(value.into_owned()))),
+            Val::Bytes(value) => {
+                self.binding.guard.value(column, value.len())?;
+                parts.cells.push((path, Some(value.into_owned())));
+            }
         }
         Ok(())
     }

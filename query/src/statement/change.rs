@@ -38,7 +38,7 @@ pub(crate) fn change_of(
     match operation {
         Operation::Set(term) => Ok(Change::Set(prepare(term, ty.clone(), name.to_string())?)),
         Operation::Add(term) => {
-            check_addable(column, &format!("{name} = {name} + {term}"))?;
+            check_addable(column, &format!("{name} = {name} + {term}"), false)?;
             check_map_operand(ty, term, "addition")?;
             match prepare(term, ty.clone(), name.to_string()) {
                 Ok(expression) => Ok(Change::Append(expression)),
@@ -59,7 +59,7 @@ pub(crate) fn change_of(
             }
         }
         Operation::Subtract(term) => {
-            check_addable(column, &format!("{name} = {name} - {term}"))?;
+            check_addable(column, &format!("{name} = {name} - {term}"), true)?;
             match ty {
                 CqlType::Set { .. } => Ok(Change::Remove(prepare(term, ty.clone(), name.to_string())?)),
                 CqlType::Map { key, .. } => {
@@ -104,7 +104,7 @@ pub(crate) fn change_of(
 }
 
 /// Checks that elements can be added to the column, or taken from it.
-fn check_addable(column: &Column, shown: &str) -> Result<(), CqlError> {
+fn check_addable(column: &Column, shown: &str, takes: bool) -> Result<(), CqlError> {
     let name = &column.name;
     match &column.cql_type {
         CqlType::List { frozen, .. } | CqlType::Set { frozen, .. } | CqlType::Map { frozen, .. } => {
@@ -112,6 +112,9 @@ fn check_addable(column: &Column, shown: &str) -> Result<(), CqlError> {
                 return invalid(format!("Invalid operation ({shown}) for frozen collection column {name}"));
             }
             Ok(())
+        }
+        CqlType::Tuple(_) if !takes => {
+            invalid(format!("Invalid operation ({shown}) for tuple column {name}"))
         }
         CqlType::UserDefined { frozen: false, .. } => {
             invalid(format!("Invalid operation ({shown}) for tuple column {name}"))

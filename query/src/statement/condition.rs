@@ -10,6 +10,7 @@ use dodona_types::CqlType;
 use dodona_types::schema::{Column, ColumnKind, Table};
 use dodona_types::value::{self, elements, map_entries};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What must hold before a statement has an effect.
 #[derive(Clone, Debug, Default)]
@@ -124,7 +125,7 @@ impl ColumnCondition {
                 let operator = raw.operator.text();
                 return invalid(format!("Cannot use {operator} on non-{kind} column {name}"));
             }
-            _ => Receiver::new(name.clone(), cql_type.clone()),
+            _ => Receiver::new(part_name(&column, &part), cql_type.clone()),
         };
         if cql_type == CqlType::Duration && is_slice(raw.operator) {
             let operator = raw.operator.text();
@@ -136,7 +137,7 @@ impl ColumnCondition {
                 Comparand::ListOf(Expression::prepare(
                     context,
                     term,
-                    &Receiver::new(format!("in({name})"), list),
+                    &Receiver::new(format!("in({})", receiver.name), list),
                 )?)
             }
             (
@@ -166,13 +167,23 @@ impl ColumnCondition {
         let found = self.find(current, binding)?;
         let found = found.as_deref();
         match &self.comparand {
+            // What is not set is in no collection.
+            Comparand::One(expression)
+                if matches!(self.operator, Operator::Contains | Operator::ContainsKey)
+                    && expression.evaluate(binding)? == Val::Unset =>
+            {
+                Ok(false)
+            }
             Comparand::One(expression) => {
-                let operand = self.operand(expression, binding)?;
+                let operand = Self::operand(expression, binding)?;
                 self.compare(self.operator, found, operand.as_deref())
             }
             Comparand::Many(expressions) => {
-                for expression in expressions {
-                    let operand = self.operand(expression, binding)?;
+                // What is not set is like no value at all.
+                let is_set = |value: &Result<Val<'_>, CqlError>| !matches!(value, Ok(Val::Unset));
+                let values = expressions.iter().map(|expression| expression.evaluate(binding));
+                for value in values.filter(is_set) {
+                    let operand = set(value?)?;
                     if self.compare(Operator::Equal, found, operand.as_deref())? {
                         return Ok(true);
                     }
@@ -180,7 +191,7 @@ impl ColumnCondition {
                 Ok(false)
             }
             Comparand::ListOf(expression) => {
-                let Some(list) = self.operand(expression, binding)? else {
+                let Some(list) = Self::operand(expression, binding)? else {
                     return invalid("Invalid null list in IN condition");
                 };
                 for operand in elements(&list) {
@@ -194,15 +205,10 @@ impl ColumnCondition {
     }
 
     fn operand<'a>(
-        &self,
         expression: &'a Expression,
         binding: &'a Binding<'_>,
     ) -> Result<Option<Cow<'a, [u8]>>, CqlError> {
-        match expression.evaluate(binding)? {
-            Val::Bytes(bytes) => Ok(Some(bytes)),
-            Val::Null => Ok(None),
-            Val::Unset => invalid(format!("Invalid 'unset' value in condition on {}", self.column.name)),
-        }
+        set(expression.evaluate(binding)?)
     }
 
     /// The value, or the part of it, that is compared.
@@ -214,15 +220,17 @@ impl ColumnCondition {
         match (&self.part, &self.column.cql_type) {
             (Part::Whole, _) => Ok(current.map(Cow::Borrowed)),
             (Part::Element(key), CqlType::Map { key: key_type, .. }) => {
-                let Some(key) = self.operand(key, binding)? else {
-                    return invalid("Invalid null value for map element access");
+                let key = match key.evaluate(binding)? {
+                    Val::Bytes(key) => key,
+                    Val::Null => return invalid("Invalid null value for map element access"),
+                    Val::Unset => return Ok(None),
                 };
                 let mut entries = map_entries(current.unwrap_or_default());
                 let found = entries.find(|(found, _)| value::compare(key_type, found, &key).is_eq());
                 Ok(found.map(|(_, value)| Cow::Borrowed(value)))
             }
             (Part::Element(index), _) => {
-                let Some(index) = self.operand(index, binding)? else {
+                let Some(index) = Self::operand(index, binding)? else {
                     return invalid("Invalid null value for list element access");
                 };
                 let index = index.as_ref().try_into().map_or(0, i32::from_be_bytes);
@@ -280,6 +288,26 @@ impl ColumnCondition {
             Operator::GreaterOrEqual => order.is_ge(),
             _ => false,
         })
+    }
+}
+
+/// A value that has to be set.
+fn set(value: Val<'_>) -> Result<Option<Cow<'_, [u8]>>, CqlError> {
+    match value {
+        Val::Bytes(bytes) => Ok(Some(bytes)),
+        Val::Null => Ok(None),
+        Val::Unset => invalid("Invalid 'unset' value in condition"),
+    }
+}
+
+/// What markers for the part of the column are called.
+fn part_name(column: &Column, part: &Part) -> Arc<str> {
+    match (part, &column.cql_type) {
+        (Part::Element(_), _) => format!("value({})", column.name).into(),
+        (Part::Field(index), CqlType::UserDefined { definition, .. }) => {
+            format!("{}.{}", column.name, definition.fields[*index].0).into()
+        }
+        _ => Arc::clone(&column.name),
     }
 }
 

@@ -36,6 +36,7 @@ impl WantedLists {
     fn command(&self, table: &Table, now_seconds: i64) -> ReadCommand {
         let partition = PartitionSelection::Key(PartitionKey::new(self.key.clone().into()));
         ReadCommand::everything(table.id, table.epoch, partition, now_seconds)
+            .hiding(table.hidden_cells())
             .of_rows_or_first(self.rows.clone())
     }
 }

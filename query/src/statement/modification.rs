@@ -23,7 +23,7 @@ use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::read_command::ClusteringSelection;
 use dodona_types::row::RowHeader;
 use dodona_types::schema::{ColumnKind, Table};
-use dodona_types::{ClusteringSlice, Deletion, MutationBuilder};
+use dodona_types::{ClusteringSlice, Deletion, Liveness, MutationBuilder};
 use smallvec::smallvec;
 use std::sync::Arc;
 
@@ -87,6 +87,7 @@ impl ModificationPlan {
         }
         check_write_consistency(parameters)?;
         let times = self.times(binding, parameters.timestamp_micros)?;
+        self.judge(binding, parameters)?;
         let builder = &mut scratch.builder;
         let keys = self.partition_keys(binding)?;
         let [key] = keys.as_slice() else {
@@ -121,6 +122,7 @@ impl ModificationPlan {
         binding: &Binding<'_>,
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
+        self.judge(binding, parameters)?;
         if self.is_conditional() {
             return conditional::execute(host, &[(self, binding)], false, parameters).await;
         }
@@ -141,6 +143,16 @@ impl ModificationPlan {
             host.node.coordinator.write(&mutations, parameters.consistency).await?;
         }
         Ok(Outcome::of(StatementResult::Void { safe_at: None }))
+    }
+
+    /// Judges what the statement asks for by itself, outside of a batch.
+    fn judge(&self, binding: &Binding<'_>, parameters: &Parameters<'_>) -> Result<(), CqlError> {
+        binding.guard.write_level(parameters.consistency)?;
+        if self.timestamp.is_some() {
+            let times = self.times(binding, parameters.timestamp_micros)?;
+            binding.guard.timestamp(&self.table.name, times.timestamp_micros, binding.now_micros)?;
+        }
+        Ok(())
     }
 
     /// True if lists must be read before the mutations can be made.
@@ -288,15 +300,31 @@ impl ModificationPlan {
         if !restrictions.names_whole_clustering() || (only_static && self.kind != Kind::Insert) {
             return Ok(());
         }
-        let liveness = (self.kind == Kind::Insert).then(|| times.liveness());
+        let liveness = self.marker(times);
+        self.check_has_value()?;
         let rows = self.rows(restrictions, binding)?;
         let originals = if rows.len() == 1 { restrictions.originals(binding)? } else { None };
         for row in rows {
+            keys::check_named(&self.table, &row)?;
             let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
             let source = Source { binding, times, lists: self.lists_of(lists, Some(&row)) };
             put_row(builder, Some(&row), &header, &source, of_kind(ColumnKind::Regular))?;
         }
         Ok(())
+    }
+
+    /// The marker of the rows that an INSERT makes.
+    fn marker(&self, times: &Times) -> Option<Liveness> {
+        (self.kind == Kind::Insert && self.table.has_row_markers()).then(|| times.liveness())
+    }
+
+    /// Refuses to write rows that have neither a marker nor a value.
+    fn check_has_value(&self) -> Result<(), CqlError> {
+        if self.table.has_row_markers() || !self.operations.is_empty() {
+            return Ok(());
+        }
+        let value = self.table.columns_of(ColumnKind::Regular).next().map_or("", |column| &*column.name);
+        invalid(format!("Column {value} is mandatory for this COMPACT STORAGE table"))
     }
 
     fn lists_of<'l>(&self, lists: &'l ExistingLists, row: Option<&[u8]>) -> Option<&'l RowLists> {
@@ -332,6 +360,7 @@ impl ModificationPlan {
         match restrictions.clustering_selection(binding)? {
             ClusteringSelection::Names(names) => {
                 for name in names {
+                    keys::check_named(&self.table, &name)?;
                     let header = RowHeader { deletion, ..RowHeader::EMPTY };
                     builder.row(&name, times.timestamp_micros, &header, |_| {});
                 }
@@ -378,6 +407,7 @@ impl ModificationPlan {
         }
         keys::end_clustering(&mut clustering);
         keys::check_clustering(&self.table, &clustering)?;
+        keys::check_named(&self.table, &clustering)?;
         let originals = keys::originals(components.into_iter());
         let source = Source { binding, times, lists: None };
         let operations = row.operations(&self.table);
@@ -386,7 +416,7 @@ impl ModificationPlan {
         if of_kind(ColumnKind::Static).next().is_some() {
             put_row(builder, None, &RowHeader::EMPTY, &source, of_kind(ColumnKind::Static))?;
         }
-        let liveness = Some(times.liveness());
+        let liveness = self.marker(times);
         let header = RowHeader { liveness, deletion: Deletion::NONE, originals: originals.as_deref() };
         put_row(builder, Some(&clustering), &header, &source, of_kind(ColumnKind::Regular))
     }

@@ -8,6 +8,7 @@ use crate::ast::{Select, Selectors, Term};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::guardrails::Guard;
 use crate::host::Host;
 use crate::outcome::TryExecute;
 use crate::outcome::{ColumnSpec, Outcome, StatementResult};
@@ -15,14 +16,13 @@ use crate::paging::{PagingState, resume};
 use crate::restrictions::{Filter, Purpose, Restrictions, key_of};
 use crate::selection::{Selection, Selector};
 use crate::session::Parameters;
+use crate::system_keyspaces::is_local_system_keyspace;
 use crate::term::{Expression, Receiver};
 use clauses::{check_distinct, check_distinct_relations, group_by, ordering};
 use dodona_cluster::coordinator::TryRead;
-use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionSelection, ReadCommand, ReadLimits,
-};
+use dodona_types::read_command::{ClusteringSelection, PartitionSelection, ReadCommand, ReadLimits};
 use dodona_types::schema::{ColumnKind, Table};
-use dodona_types::{Consistency, CqlType, RowSink};
+use dodona_types::{Consistency, CqlType, HiddenCells, RowSink};
 use met::Met;
 use output::{Output, Shape};
 use std::collections::VecDeque;
@@ -43,6 +43,8 @@ pub(crate) struct SelectPlan {
     json: bool,
     distinct: bool,
     reversed: bool,
+    /// Cells that are not seen.
+    hidden: HiddenCells,
     /// Rows are sorted by these wanted columns before they are given.
     sort: Vec<(usize, bool)>,
     /// What GROUP BY names, with its type.
@@ -55,6 +57,7 @@ impl SelectPlan {
     /// The plan of a SELECT.
     pub(crate) fn prepare(context: &mut Context<'_>, select: &Select) -> Result<Self, CqlError> {
         let table = context.table(&select.table)?;
+        check_allowed(context, &table, select)?;
         let mut selection = Selection::prepare(context, &table, select)?;
         let only_static = select.selectors != Selectors::All
             && selection.selects_only(|kind| matches!(kind, ColumnKind::PartitionKey | ColumnKind::Static))
@@ -86,6 +89,7 @@ impl SelectPlan {
         let limit = limit(&select.limit, "[limit]")?;
         let columns = if select.json { vec![json_column(&table)] } else { selection.columns.clone() };
         Ok(Self {
+            hidden: table.hidden_cells(),
             table,
             restrictions,
             selection,
@@ -137,6 +141,8 @@ impl SelectPlan {
 
     /// The commands that read what is asked for, without regard to paging.
     fn commands(&self, binding: &Binding<'_>, limits: ReadLimits) -> Result<Vec<ReadCommand>, CqlError> {
+        let mut raw = self.restrictions.partition_keys(binding)?;
+        binding.guard.partitions(&self.table.name, raw.len())?;
         let clustering = if self.table.clustering_key().next().is_none() {
             ClusteringSelection::all()
         } else {
@@ -151,7 +157,7 @@ impl SelectPlan {
             partitions,
             clustering,
             reversed: self.reversed,
-            columns: ColumnSelection::All,
+            hidden: self.hidden.clone(),
             now_seconds: binding.now_seconds,
             limits,
         };
@@ -160,7 +166,6 @@ impl SelectPlan {
             let partitions = range.map(PartitionSelection::Range);
             return Ok(partitions.into_iter().map(|range| command(range, clustering.clone())).collect());
         }
-        let mut raw = self.restrictions.partition_keys(binding)?;
         if raw.len() == 1
             && let Some(only) = raw.pop()
         {
@@ -179,6 +184,7 @@ impl SelectPlan {
         sink: &'a mut dyn RowSink,
     ) -> Result<(Vec<ReadCommand>, Output<'a>), CqlError> {
         check_read_consistency(parameters.consistency)?;
+        binding.guard.read_level(parameters.consistency)?;
         let limits = self.limits(binding)?;
         let filter = Filter::new(&self.restrictions, binding)?;
         let state = match parameters.paging_state {
@@ -204,6 +210,9 @@ impl SelectPlan {
             read_limits.rows = u64::MAX;
         }
         let mut commands = self.commands(binding, read_limits)?;
+        if let Some(rows) = parameters.page_size {
+            binding.guard.page(&self.table.name, rows)?;
+        }
         if let Some(state) = &state {
             commands = resume(commands, state);
         }
@@ -319,6 +328,20 @@ impl SelectPlan {
         }
         self.finish(output, statement, met)
     }
+}
+
+/// Refuses clauses that guardrails do not allow.
+fn check_allowed(context: &Context<'_>, table: &Table, select: &Select) -> Result<(), CqlError> {
+    let rails = context.guardrails;
+    if select.allow_filtering && !rails.allow_filtering_enabled && !is_local_system_keyspace(&table.keyspace)
+    {
+        let message = "Querying with ALLOW FILTERING is not allowed. ALLOW FILTERING can potentially visit all the data in the table and have unpredictable performance.";
+        return Guard::refuse("allow_filtering", message);
+    }
+    if !select.group_by.is_empty() {
+        Guard::enabled("group_by", rails.group_by_enabled, "GROUP BY functionality")?;
+    }
+    Ok(())
 }
 
 fn json_column(table: &Table) -> ColumnSpec {

@@ -117,12 +117,11 @@ fn put_keyspace(rows: &mut Rows<'_>, keyspace: &Keyspace) -> Result<(), CqlError
 }
 
 fn put_table(rows: &mut Rows<'_>, table: &Table) -> Result<(), CqlError> {
-    let flags: &[&str] = if table.is_counter() { &["compound", "counter"] } else { &["compound"] };
     let params = &table.params;
     let mut values = vec![
         ("keyspace_name", text(&table.keyspace)),
         ("table_name", text(&table.name)),
-        ("flags", texts(flags.iter().copied())?),
+        ("flags", texts(table.flags().into_iter())?),
         ("id", uuid(table.id.0)),
         // They mean nothing any more, but drivers may read them.
         ("dclocal_read_repair_chance", double(0.0)),

@@ -14,6 +14,7 @@ pub(crate) fn type_text(ty: &CqlType) -> String {
         }
         CqlType::UserDefined { definition, .. } => definition.name.to_string(),
         CqlType::Vector { element, dimensions } => format!("vector<{}, {dimensions}>", type_text(element)),
+        CqlType::Custom(class) => format!("'{class}'"),
         other => other.to_string(),
     }
 }
@@ -70,6 +71,7 @@ fn text_of(ty: &CqlType, value: &Value) -> String {
     };
     match (value, ty) {
         (Value::Empty, _) => "empty".into(),
+        (Value::Blob(bytes), CqlType::Custom(_)) if bytes.is_empty() => "empty".into(),
         (Value::Text(text), _) => quoted(text),
         (Value::Blob(bytes), _) => {
             format!("0x{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())

@@ -31,6 +31,7 @@ impl Settings {
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return conflict("tls_certificate and tls_key go together: set both or none".into());
         }
+        self.guardrails.check().or_else(|text| conflict(format!("guardrails: {text}")))?;
         self.check_internode_tls()?;
         self.check_archiving()?;
         if self.replace.is_some() && self.seeds.is_empty() {

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::point_in_time;
+use crate::registry::View;
+use dodona_query::system_tables::ServerView;
 
 #[test]
 fn an_empty_file_gives_the_defaults() {
@@ -39,6 +41,21 @@ fn one_setting_of_memory_is_shared_out_unless_a_part_is_set() {
 fn a_misspelled_key_is_named_with_its_line_and_the_nearest_one() {
     let error = Settings::parse("port = 1\nclustername = \"x\"\n").unwrap_err();
     assert_eq!(error.to_string(), "line 2: there is no setting `clustername`: did you mean `cluster_name`?");
+}
+
+#[test]
+fn guardrails_are_a_section_and_the_server_shows_them_as_cassandra_does() {
+    let settings = Settings::parse("[guardrails]\ndrop_compact_storage_enabled = true\n").unwrap();
+    assert!(settings.guardrails.drop_compact_storage_enabled);
+    let settings_of = |text: &str| Settings::parse(&format!("[guardrails]\n{text}\n")).unwrap();
+    let refused =
+        settings_of("page_size_warn_threshold = 9\npage_size_fail_threshold = 8").check().unwrap_err();
+    assert!(refused.to_string().starts_with("guardrails: The warn threshold 9"), "{refused}");
+    let error = Settings::parse("[guardrails]\ndrop_compact_storage = true\n").unwrap_err().to_string();
+    assert!(error.starts_with("line 2: there is no setting `drop_compact_storage`"), "{error}");
+    let shown = View { registry: std::sync::Arc::default(), settings }.settings();
+    assert!(shown.contains(&("drop_compact_storage_enabled".into(), Some("true".into()))));
+    assert!(shown.is_sorted() && !shown.iter().any(|(name, _)| name == "guardrails"));
 }
 
 #[test]

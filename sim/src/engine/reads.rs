@@ -7,7 +7,7 @@ use dodona_storage::reconcile::{Answer, Assembly, MergedAnswers};
 use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::key::{BELOW, ROW_END};
 use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionRange, PartitionSelection, ReadCommand, ReadLimits,
+    ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand, ReadLimits,
 };
 use dodona_types::{ClusteringSlice, ColumnId, KeyRef, LiveRow, PartitionKey, RowVisitor, TableId};
 use std::ops::ControlFlow;
@@ -58,7 +58,7 @@ pub fn command(table: TableId, query: &Query, now_seconds: i64) -> ReadCommand {
             ClusteringSelection::all()
         },
         reversed: query.reversed,
-        columns: ColumnSelection::All,
+        hidden: dodona_types::HiddenCells::NONE,
         now_seconds,
         limits: ReadLimits { rows: limit(query.limits.0), per_partition: limit(query.limits.1) },
     }

@@ -347,7 +347,8 @@ impl<'a> Answering<'a> {
     }
 
     fn is_live(&self, row: &[u8]) -> Result<bool> {
-        Ok(LiveRow { row: RowView::parse(row)?, now_seconds: self.command.now_seconds }.is_live())
+        let ReadCommand { now_seconds, hidden, .. } = self.command;
+        Ok(LiveRow { row: RowView::parse(row)?, now_seconds: *now_seconds, hidden }.is_live())
     }
 
     /// Puts the rows and deletions of a slice. Returns where it stopped, if it did.

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::page::{Page, PageBuilder};
 use dodona_types::read_command::{PartitionRange, PartitionSelection, RangeBound, ReadCommand, ReadLimits};
 use dodona_types::row::RowView;
-use dodona_types::{KeyRef, LiveRow, PartitionKey, RowVisitor};
+use dodona_types::{HiddenCells, KeyRef, LiveRow, PartitionKey, RowVisitor};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
@@ -159,7 +159,9 @@ impl Assembly {
     fn enter(&mut self, open: &mut Open) {
         open.entered = true;
         let row = open.static_row.as_deref().and_then(|row| RowView::parse(row).ok());
-        let row = row.map(|row| LiveRow { row, now_seconds: self.now_seconds });
+        // What is hidden was left out of it.
+        let hidden = HiddenCells::NONE;
+        let row = row.map(|row| LiveRow { row, now_seconds: self.now_seconds, hidden: &hidden });
         // A page takes every partition of which it takes a row.
         let _ = self.page.partition(open.key.as_ref(), row.as_ref());
     }
@@ -188,7 +190,7 @@ fn partitions_behind(command: &ReadCommand, key: &PartitionKey) -> Option<ReadCo
 impl RowVisitor for Assembly {
     fn partition(&mut self, _: KeyRef<'_>, static_row: Option<&LiveRow<'_>>) -> ControlFlow<()> {
         if let Some(open) = &mut self.open {
-            open.static_row = static_row.map(|row| row.row.bytes().to_vec());
+            open.static_row = static_row.map(|row| row.encoded().into_owned());
         }
         ControlFlow::Continue(())
     }

@@ -12,11 +12,12 @@ use crate::tombstones::TombstoneRules;
 use dodona_types::key::{BELOW, ROW_END};
 use dodona_types::mutation::live_cell;
 use dodona_types::read_command::{
-    ClusteringSelection, ColumnSelection, PartitionRange, PartitionSelection, ReadCommand, ReadLimits,
+    ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand, ReadLimits,
 };
 use dodona_types::row::RowHeader;
 use dodona_types::{
-    Cell, CellKind, ClusteringSlice, ColumnId, Deletion, MutationBuilder, MutationView, PartitionKey,
+    Cell, CellKind, ClusteringSlice, ColumnId, Deletion, HiddenCells, MutationBuilder, MutationView,
+    PartitionKey,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -155,7 +156,7 @@ fn command(partition: Option<u8>, reversed: bool, limits: (u64, u64), kind: u8) 
             _ => ClusteringSelection::Names([1, 4, 5, 11, 19].map(clustering).to_vec()),
         },
         reversed,
-        columns: ColumnSelection::All,
+        hidden: HiddenCells::NONE,
         now_seconds: NOW,
         limits: ReadLimits { rows: limit(limits.0), per_partition: limit(limits.1) },
     }
@@ -173,13 +174,15 @@ proptest! {
     fn what_is_read_together_is_what_one_replica_with_everything_gives(
         steps in steps(), partition in prop::option::of(0u8..3), reversed: bool,
         limits in (0u64..6, 0u64..4), kind in 0u8..3, max_bytes in 1usize..200,
+        hidden in prop::collection::vec((1u32..3).prop_map(ColumnId), 0..2), up_to in 0i64..15,
     ) {
         let mutations: Vec<Vec<u8>> = steps.iter().map(mutation).collect();
         let has = |replica: u8| {
             steps.iter().zip(&mutations).filter(move |(step, _)| step.3 >> replica & 1 == 1).map(|(_, bytes)| bytes)
         };
         let replicas: Vec<TableView> = (0..3).map(|replica| table(has(replica), 2)).collect();
-        let command = command(partition, reversed, limits, kind);
+        let hidden = HiddenCells::new(hidden.into_iter().map(|column| (column, up_to)).collect());
+        let command = command(partition, reversed, limits, kind).hiding(hidden);
         let whole = table(mutations.iter(), 1);
         let (found, expected) = (read_together(&replicas, &command, max_bytes), read_all(&whole, &command));
         let shown = |page: &Page| rows_of(page);

@@ -37,6 +37,12 @@ pub fn skip_component(ty: &CqlType, descending: bool, input: &mut &[u8]) -> Resu
 /// Where the wire bytes go; nowhere when a component is only skipped.
 type Sink<'a> = Option<&'a mut Vec<u8>>;
 
+/// True if the first component is an empty value.
+#[must_use]
+pub fn begins_empty(input: &[u8]) -> bool {
+    input.first().is_some_and(|tag| [EMPTY, !EMPTY].contains(tag))
+}
+
 fn put(out: &mut Sink<'_>, bytes: &[u8]) {
     if let Some(out) = out {
         out.extend_from_slice(bytes);

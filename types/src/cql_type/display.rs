@@ -22,6 +22,7 @@ impl fmt::Display for CqlType {
                 frozen_if(f, *frozen, format_args!("{}", quote_identifier(&definition.name)))
             }
             Self::Vector { element, dimensions } => write!(f, "vector<{element}, {dimensions}>"),
+            Self::Custom(_) if self.is_empty_type() => f.write_str("empty"),
             Self::Custom(class) => write!(f, "'{class}'"),
             native => f.write_str(native.native_name().unwrap_or_default()),
         }

@@ -102,6 +102,7 @@ impl LiteralKind {
             | CqlType::Map { .. }
             | CqlType::UserDefined { .. }
             | CqlType::Vector { .. } => false,
+            CqlType::Custom(_) if ty.is_empty_type() => false,
             CqlType::Custom(_) => return Assignment::Weak,
             CqlType::Tuple(_) => self == Self::String,
             CqlType::Ascii | CqlType::Text | CqlType::Inet => self == Self::String,

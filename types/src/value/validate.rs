@@ -26,6 +26,9 @@ pub fn validate(ty: &CqlType, wire: &[u8]) -> Result {
 fn validate_any(ty: &CqlType, wire: &[u8]) -> Result {
     let length = wire.len();
     match ty {
+        CqlType::Custom(_) if ty.is_empty_type() => {
+            expect(length == 0, || "EmptyType only accept empty values".to_owned())
+        }
         CqlType::Blob | CqlType::Varint | CqlType::Custom(_) => Ok(()),
         CqlType::Ascii => validate_ascii(wire),
         CqlType::Text => match std::str::from_utf8(wire) {

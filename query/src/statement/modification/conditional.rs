@@ -220,11 +220,13 @@ impl<'a> Request<'a> {
             rows.extend(plan.target(binding)?);
         }
         let others = |kind| {
-            let mut columns: Vec<&Column> = table.columns_of(kind).collect();
+            let mut columns: Vec<&Column> =
+                table.visible_columns().filter(|column| column.kind == kind).collect();
             columns.sort_by(|left, right| left.name.cmp(&right.name));
             columns
         };
         let keys = table.partition_key().chain(table.clustering_key());
+        let keys = keys.filter(|column| !table.is_hidden(column));
         let columns = keys.chain(others(ColumnKind::Static)).chain(others(ColumnKind::Regular));
         let wanted = columns.map(|column| Wanted { column: column.clone(), metadata: false }).collect();
         let now_seconds = binding.now_seconds;
@@ -236,6 +238,7 @@ impl<'a> Request<'a> {
         let partition = PartitionSelection::Key(PartitionKey::new(self.key.clone().into()));
         // With conditions on the static row alone, no row is named.
         ReadCommand::everything(self.table.id, self.table.epoch, partition, now_seconds)
+            .hiding(self.table.hidden_cells())
             .of_rows_or_first(names.into_iter().cloned().collect())
     }
 

@@ -6,6 +6,7 @@ use crate::ast::{
 };
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::guardrails::Guard;
 use crate::restrictions::{Purpose, Restrictions, column_of};
 use crate::statement::cells::{Change, Operation};
 use crate::statement::change::{change_of, deletion_of};
@@ -38,6 +39,10 @@ impl ModificationPlan {
                 return invalid(refused);
             }
         }
+        if attributes.timestamp.is_some() {
+            let what = "User provided timestamps (USING TIMESTAMP)";
+            Guard::enabled("user_timestamps", context.guardrails.user_timestamps_enabled, what)?;
+        }
         let mut attribute = |term: &Option<Term>, name: &str, ty: CqlType| match term {
             Some(term) => Expression::prepare(context, term, &Receiver::new(name, ty)).map(Some),
             None => Ok(None),
@@ -69,6 +74,8 @@ impl ModificationPlan {
                 let document =
                     Expression::prepare(context, document, &Receiver::new("[json]", CqlType::Text))?;
                 plan.json = Some(JsonSource { document, default_unset: *default_unset });
+                // A document names every column of the key.
+                table.clustering_key().try_for_each(|column| column_of(&table, &column.name).map(drop))?;
                 plan.check_conditional()?;
                 Ok(plan)
             }
@@ -98,6 +105,10 @@ impl ModificationPlan {
             let change = change_of(context, &column, &crate::ast::Operation::Set(term.clone()))?;
             self.operations.push(Operation { column, change });
         }
+        if let Some(column) = self.table.empty_value() {
+            let empty = Change::Set(Expression::Constant(Some(Arc::from([]))));
+            self.operations.push(Operation { column: column.clone(), change: empty });
+        }
         self.restrictions =
             Some(Restrictions::prepare(context, &self.table, &relations, self.purpose("INSERT"))?);
         self.finish()
@@ -113,6 +124,7 @@ impl ModificationPlan {
                 return invalid(format!("PRIMARY KEY part {} found in SET part", column.name));
             }
             let change = change_of(context, &column, &assignment.operation)?;
+            check_allowed(context, &change)?;
             let clash = |other: &&Operation| {
                 other.column.id == column.id && (change.is_whole() || other.change.is_whole())
             };
@@ -139,6 +151,7 @@ impl ModificationPlan {
                 ));
             }
             let change = deletion_of(context, &column, part.as_ref())?;
+            check_allowed(context, &change)?;
             plan.operations.push(Operation { column, change });
         }
         plan.conditions = Conditions::prepare(context, &table, &delete.condition)?;
@@ -189,6 +202,19 @@ impl ModificationPlan {
         let missing = self.table.clustering_key().skip(restrictions.exact_clustering_columns());
         missing.map(|column| &*column.name).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Refuses changes of lists that guardrails do not allow.
+fn check_allowed(context: &Context<'_>, change: &Change) -> Result<(), CqlError> {
+    let what = match change {
+        Change::RemoveFromList(_) => "Removal of list items",
+        Change::SetIndex(..) => "Setting of list items by index",
+        Change::DeleteIndex(_) => "Removal of list items by index",
+        _ => return Ok(()),
+    };
+    let is_enabled = context.guardrails.read_before_write_list_operations_enabled;
+    let what = format!("{what} requiring read before write");
+    Guard::enabled("read_before_write_list_operations", is_enabled, &what)
 }
 
 fn refuse_system_tables(table: &Table) -> Result<(), CqlError> {

@@ -1,5 +1,6 @@
 //! ALTER TABLE.
 
+use super::compact::drop_compact_storage;
 use super::properties::Properties;
 use super::table::{check_table, column_type, has_multi_cell_fields};
 use super::{Planner, Work, check_modifiable};
@@ -49,7 +50,7 @@ impl Planner<'_> {
             TableChange::Mask { .. } => return not_yet("Dynamic data masking is"),
             TableChange::Constraints { .. } => return not_yet("CHECK constraints are"),
             TableChange::DropCompactStorage => {
-                return invalid("Cannot DROP COMPACT STORAGE on table without COMPACT STORAGE");
+                drop_compact_storage(&mut table, self.host.guardrails().drop_compact_storage_enabled)?;
             }
         }
         table.sort_columns();
@@ -77,6 +78,9 @@ fn add_column(
         }
         return invalid(format!("Column with name '{name}' already exists"));
     }
+    if table.compact_storage.is_some() {
+        return invalid("Cannot add new column to a COMPACT STORAGE table");
+    }
     if definition.is_static && table.clustering_key().next().is_none() {
         return invalid(
             "Static columns are only useful (and thus allowed) if the table has at least one clustering column",
@@ -97,8 +101,12 @@ fn add_column(
             table.keyspace, table.name
         )));
     }
-    let id = ColumnId(table.next_column);
-    table.next_column += 1;
+    // One that comes back is the column that it was: what is newer than its drop is seen again.
+    let id = table.dropped_columns.get(name.as_str()).map(|dropped| dropped.column.id);
+    let id = id.unwrap_or_else(|| {
+        table.next_column += 1;
+        ColumnId(table.next_column - 1)
+    });
     table.columns.push(Column {
         id,
         name: name.as_str().into(),
@@ -173,6 +181,9 @@ fn drop_column(table: &mut Table, name: &str, if_exists: bool, at_micros: i64) -
     if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
         return invalid(format!("Cannot drop PRIMARY KEY column {name}"));
     }
+    if table.compact_storage.is_some() && column.kind == ColumnKind::Regular {
+        return invalid("Cannot drop the value of a COMPACT STORAGE table");
+    }
     if let CqlType::UserDefined { frozen: false, .. } = column.cql_type {
         return invalid(format!("Cannot drop non-frozen column {name} of user type {}", column.cql_type));
     }
@@ -184,7 +195,7 @@ fn drop_column(table: &mut Table, name: &str, if_exists: bool, at_micros: i64) -
 }
 
 fn rename_column(table: &mut Table, from: &str, to: &str) -> Result<(), CqlError> {
-    let Some(column) = table.column(from) else {
+    let Some(column) = table.visible_column(from) else {
         return invalid(format!("Undefined column name {from} in table {}.{}", table.keyspace, table.name));
     };
     if matches!(column.kind, ColumnKind::Static | ColumnKind::Regular) {

@@ -100,7 +100,8 @@ impl Planner<'_> {
         options: &[(String, String)],
         previous: Option<&Options>,
     ) -> Result<Options, CqlError> {
-        replication::normalise(keyspace, options, previous, &self.host.node.placement().ring)
+        let default_factor = self.host.guardrails().default_keyspace_rf;
+        replication::normalise(keyspace, options, previous, &self.host.node.placement().ring, default_factor)
     }
 
     fn warnings(&self, keyspace: &Keyspace, previous: Option<&Options>) -> Vec<String> {

@@ -5,6 +5,7 @@
 //! told of, and warnings. If the schema has changed at the same time, it is worked out again.
 
 mod alter_table;
+mod compact;
 mod compression;
 mod describe;
 mod keyspace;
@@ -18,6 +19,7 @@ mod user_type;
 use crate::ast::{QualifiedName, Statement};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::guardrails::{self, Guard, Guardrails};
 use crate::host::Host;
 use crate::outcome::{ChangeKind, ChangeTarget, ColumnSpec, Outcome, SchemaEvent, StatementResult};
 use crate::statement::not_yet;
@@ -86,25 +88,31 @@ pub(crate) fn prepare(
 /// Executes it. Rows (of DESCRIBE) go to `sink`.
 pub(crate) async fn execute(
     host: &Host,
+    rails: &Guardrails,
     plan: &SchemaPlan,
     sink: &mut dyn RowSink,
 ) -> Result<Outcome, CqlError> {
     match plan {
-        SchemaPlan::Change(statement, keyspace) => change(host, statement, keyspace.as_ref()).await,
-        SchemaPlan::Truncate(plan) => plan.execute(host).await,
+        SchemaPlan::Change(statement, keyspace) => change(host, rails, statement, keyspace.as_ref()).await,
+        SchemaPlan::Truncate(plan) => plan.execute(host, rails).await,
         SchemaPlan::Describe(plan) => plan.execute(host, sink),
     }
 }
 
 async fn change(
     host: &Host,
+    rails: &Guardrails,
     statement: &Statement,
     default_keyspace: Option<&Arc<str>>,
 ) -> Result<Outcome, CqlError> {
     for _ in 0..MAX_ATTEMPTS {
         let schema = host.node.schema();
         let planner = Planner { host, schema: &schema, default_keyspace };
-        let work = planner.work_out(statement)?;
+        let guard = Guard::new(rails);
+        let statement = &*guardrails::admit(&guard, statement)?;
+        let mut work = planner.work_out(statement)?;
+        guardrails::judge(&guard, &schema, statement, &work.changes)?;
+        work.warnings.splice(0..0, guard.into_warnings());
         let Some(event) = work.event else {
             return Ok(Outcome { result: StatementResult::Void { safe_at: None }, warnings: work.warnings });
         };

@@ -9,8 +9,6 @@ use std::collections::BTreeSet;
 
 const CLASS: &str = "class";
 const FACTOR: &str = "replication_factor";
-/// Copies where a keyspace does not say how many (`default_keyspace_rf`).
-const DEFAULT_FACTOR: &str = "1";
 
 /// The options as they are kept: the full class name, and a factor for each data centre.
 pub(super) fn normalise(
@@ -18,6 +16,7 @@ pub(super) fn normalise(
     options: &[(String, String)],
     previous: Option<&Options>,
     ring: &Ring,
+    default_factor: u32,
 ) -> Result<Options, CqlError> {
     let mut options: Options = options.iter().cloned().collect();
     let Some(class) = options.remove(CLASS) else {
@@ -34,14 +33,14 @@ pub(super) fn normalise(
         "SimpleStrategy" => {
             if !options.contains_key(FACTOR) {
                 let factor = previous.and_then(|previous| previous.get(FACTOR));
-                options.insert(FACTOR.into(), factor.map_or(DEFAULT_FACTOR.into(), Clone::clone));
+                options.insert(FACTOR.into(), factor.cloned().unwrap_or_else(|| default_factor.to_string()));
             }
             check(keyspace, simple, &options, &BTreeSet::from([FACTOR]))?;
         }
         "NetworkTopologyStrategy" => {
             let data_centers: BTreeSet<&str> =
                 ring.members().iter().map(|member| member.data_center.as_str()).collect();
-            spread_over_data_centers(&mut options, previous, &data_centers)?;
+            spread_over_data_centers(&mut options, previous, &data_centers, default_factor)?;
             check(keyspace, simple, &options, &data_centers)?;
         }
         _ => {
@@ -58,11 +57,12 @@ fn spread_over_data_centers(
     options: &mut Options,
     previous: Option<&Options>,
     data_centers: &BTreeSet<&str>,
+    default_factor: u32,
 ) -> Result<(), CqlError> {
     let mut common = options.remove(FACTOR);
     if common.is_none() && options.is_empty() {
         let before = previous.and_then(|previous| previous.get(FACTOR));
-        common = Some(before.map_or(DEFAULT_FACTOR.into(), Clone::clone));
+        common = Some(before.cloned().unwrap_or_else(|| default_factor.to_string()));
     }
     if let Some(common) = common {
         factor_of(&common)?;

@@ -1,7 +1,7 @@
 //! CREATE TABLE and DROP TABLE.
 
 use super::properties::Properties;
-use super::{Planner, Work, check_modifiable, is_valid_name};
+use super::{Planner, Work, check_modifiable, compact, is_valid_name};
 use crate::ast::{ColumnDefinition, CreateTable, DropNamed, PrimaryKey};
 use crate::context::resolve_type;
 use crate::error::{CqlError, invalid};
@@ -39,8 +39,8 @@ impl Planner<'_> {
         }
         properties.check_table(&params)?;
         let id = self.table_id(properties.text("id")?)?;
-        let columns = columns_of(create, key, keyspace, &params)?;
-        let table = table_of(create, keyspace, TableId(id), columns, params);
+        let columns = columns_of(create, key, keyspace)?;
+        let table = table_of(create, keyspace, TableId(id), columns, params)?;
         check_table(&table)?;
         let target = ChangeTarget::Table(Arc::clone(&table.name));
         let changes = vec![SchemaChange::PutTable(Box::new(table))];
@@ -92,17 +92,22 @@ pub(crate) fn builtin_table(
     properties.put_into(&mut params)?;
     properties.check_table(&params)?;
     let key = primary_key(create, &keyspace.name)?;
-    let columns = columns_of(create, key, keyspace, &params)?;
-    Ok(table_of(create, keyspace, id, columns, params))
+    let columns = columns_of(create, key, keyspace)?;
+    table_of(create, keyspace, id, columns, params)
 }
 
 fn table_of(
     create: &CreateTable,
     keyspace: &Keyspace,
     id: TableId,
-    columns: Vec<Column>,
+    mut columns: Vec<Column>,
     params: TableParams,
-) -> Table {
+) -> Result<Table, CqlError> {
+    let compact_storage = if create.compact_storage { Some(compact::layout_of(&columns)?) } else { None };
+    check_values(&columns, &params)?;
+    if let Some(layout) = compact_storage {
+        compact::add_hidden(layout, &mut columns);
+    }
     let mut table = Table {
         id,
         keyspace: Arc::clone(&keyspace.name),
@@ -112,9 +117,21 @@ fn table_of(
         columns,
         dropped_columns: BTreeMap::new(),
         params,
+        compact_storage,
     };
     table.sort_columns();
-    table
+    Ok(table)
+}
+
+/// Checks what stands beside the key.
+fn check_values(columns: &[Column], params: &TableParams) -> Result<(), CqlError> {
+    let has = |kind| columns.iter().any(|column| column.kind == kind);
+    if has(ColumnKind::Static) && !has(ColumnKind::Clustering) {
+        return invalid(
+            "Static columns are only useful (and thus allowed) if the table has at least one clustering column",
+        );
+    }
+    check_counters(columns, params)
 }
 
 fn check_duplicates(create: &CreateTable, keyspace: Option<&str>) -> Result<(), CqlError> {
@@ -178,15 +195,7 @@ pub(super) fn has_multi_cell_fields(cql_type: &CqlType) -> bool {
         && cql_type.inner().any(CqlType::is_multi_cell)
 }
 
-fn columns_of(
-    create: &CreateTable,
-    key: &PrimaryKey,
-    keyspace: &Keyspace,
-    params: &TableParams,
-) -> Result<Vec<Column>, CqlError> {
-    if create.compact_storage {
-        return not_yet("COMPACT STORAGE is");
-    }
+fn columns_of(create: &CreateTable, key: &PrimaryKey, keyspace: &Keyspace) -> Result<Vec<Column>, CqlError> {
     let mut columns = Vec::with_capacity(create.columns.len());
     for (number, definition) in create.columns.iter().enumerate() {
         columns.push(Column {
@@ -203,12 +212,6 @@ fn columns_of(
     }
     put_key(create, key, &mut columns)?;
     check_order(create, key)?;
-    if key.clustering.is_empty() && columns.iter().any(|column| column.kind == ColumnKind::Static) {
-        return invalid(
-            "Static columns are only useful (and thus allowed) if the table has at least one clustering column",
-        );
-    }
-    check_counters(&columns, params)?;
     Ok(columns)
 }
 

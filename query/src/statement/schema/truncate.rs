@@ -3,6 +3,7 @@
 use crate::ast::QualifiedName;
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::guardrails::{Guardrails, drops_tables};
 use crate::host::Host;
 use crate::outcome::{Outcome, StatementResult};
 use crate::system_keyspaces::is_volatile;
@@ -28,7 +29,8 @@ impl TruncatePlan {
         Ok(Self { table })
     }
 
-    pub(super) async fn execute(&self, host: &Host) -> Result<Outcome, CqlError> {
+    pub(super) async fn execute(&self, host: &Host, rails: &Guardrails) -> Result<Outcome, CqlError> {
+        drops_tables(rails)?;
         match host.node.coordinator.truncate(self.table.id).await {
             Ok(()) => Ok(Outcome::of(StatementResult::Void { safe_at: None })),
             Err(error @ ClusterError::Unavailable { .. }) => Err(error.into()),

@@ -19,7 +19,7 @@ pub(super) fn check_distinct_relations(table: &Table, relations: &[Relation]) ->
     };
     let of_row = |name: &String| {
         table
-            .column(name)
+            .visible_column(name)
             .is_some_and(|column| !matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Static))
     };
     if relations.iter().flat_map(names).any(|name| of_row(&name)) {
