@@ -24,7 +24,9 @@ pub struct PageBuilder {
     bytes: Vec<u8>,
     max_bytes: usize,
     key: Vec<u8>,
-    clustering: Option<Vec<u8>>,
+    /// The last row, if the partition had one.
+    clustering: Vec<u8>,
+    has_row: bool,
     full: bool,
     in_partition: bool,
 }
@@ -37,7 +39,8 @@ impl PageBuilder {
             bytes: Vec::new(),
             max_bytes,
             key: Vec::new(),
-            clustering: None,
+            clustering: Vec::new(),
+            has_row: false,
             full: false,
             in_partition: false,
         }
@@ -48,7 +51,7 @@ impl PageBuilder {
     pub fn finish(self, tombstones: u64) -> Page {
         let position = self.full.then_some(PagePosition {
             key: self.key,
-            clustering: self.clustering,
+            clustering: self.has_row.then_some(self.clustering),
             in_partition: self.in_partition,
         });
         Page { bytes: self.bytes, stopped_at: position, tombstones }
@@ -83,7 +86,7 @@ impl RowVisitor for PageBuilder {
         }
         self.key.clear();
         self.key.extend_from_slice(key.bytes);
-        self.clustering = None;
+        self.has_row = false;
         self.in_partition = true;
         ControlFlow::Continue(())
     }
@@ -92,7 +95,9 @@ impl RowVisitor for PageBuilder {
         self.bytes.push(ROW);
         put_length_prefixed(&mut self.bytes, clustering);
         put_length_prefixed(&mut self.bytes, &row.encoded());
-        self.clustering = Some(clustering.to_vec());
+        self.clustering.clear();
+        self.clustering.extend_from_slice(clustering);
+        self.has_row = true;
         self.flow()
     }
 

@@ -64,14 +64,21 @@ pub fn read(
     visitor: &mut dyn RowVisitor,
 ) -> Result<Read> {
     let tombstones = Tombstones::new(rules);
-    let mut read =
-        LiveRead { command, access, rows_left: command.limits.rows, bytes: 0, tombstones, visitor };
+    let mut read = LiveRead {
+        command,
+        access,
+        rows_left: command.limits.rows,
+        bytes: 0,
+        tombstones,
+        key: Vec::new(),
+        visitor,
+    };
     let mut files_read = None;
     let flow = match &command.partitions {
         PartitionSelection::Key(key) => {
             if let Some(partition) = unmerged(view, key) {
                 let mut rows = Unmerged::new(&partition);
-                read.partition(key.as_ref(), partition.static_row.as_deref(), &mut rows)?
+                read.partition(key.as_ref(), partition.static_row(), &mut rows)?
             } else if is_by_name(view, command) {
                 let mut rows = NamedRows::new(view, key, access, None)?;
                 let static_row = rows.static_row().map(<[u8]>::to_vec);
@@ -116,7 +123,7 @@ fn unmerged(view: &TableView, key: &PartitionKey) -> Option<Partition> {
     let Some(partition) = found.next() else {
         return Some(Partition::default());
     };
-    let is_plain = partition.deletion.is_none() && partition.ranges.is_none() && found.next().is_none();
+    let is_plain = partition.deletion().is_none() && partition.ranges().is_none() && found.next().is_none();
     is_plain.then_some(partition)
 }
 
@@ -197,13 +204,15 @@ struct LiveRead<'a> {
     rows_left: u64,
     bytes: usize,
     tombstones: Tombstones,
+    /// The key of a partition that is merged.
+    key: Vec<u8>,
     visitor: &'a mut dyn RowVisitor,
 }
 
 impl LiveRead<'_> {
     fn range(&mut self, scan: &mut MergedScan, range: &PartitionRange) -> Result<ControlFlow<()>> {
         while scan.next_partition()? {
-            if !scan.key().is_some_and(|key| range.ends_after(key.as_ref())) {
+            if !scan.key().is_some_and(|key| range.ends_after(key)) {
                 break;
             }
             if self.merged(scan)?.is_break() {
@@ -224,11 +233,17 @@ impl LiveRead<'_> {
 
     /// Shows the partition on which the scan stands.
     fn merged(&mut self, scan: &mut MergedScan) -> Result<ControlFlow<()>> {
-        let Some(key) = scan.key().cloned() else {
+        let mut bytes = std::mem::take(&mut self.key);
+        bytes.clear();
+        let Some(key) = scan.key() else {
             return Ok(ControlFlow::Continue(()));
         };
+        bytes.extend_from_slice(key.bytes);
+        let key = KeyRef { token: key.token, bytes: &bytes };
         let static_row = scan.static_row().map(<[u8]>::to_vec);
-        self.partition(key.as_ref(), static_row.as_deref(), scan)
+        let flow = self.partition(key, static_row.as_deref(), scan);
+        self.key = bytes;
+        flow
     }
 
     fn partition(

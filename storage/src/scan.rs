@@ -5,7 +5,7 @@ use crate::item::Item;
 use crate::source::Source;
 use dodona_types::merge::{self, merge_deletions};
 use dodona_types::row::RowView;
-use dodona_types::{ClusteringSlice, Deletion, KeyRef, PartitionKey};
+use dodona_types::{ClusteringSlice, Deletion, KeyRef, Token};
 use std::cmp::Ordering;
 
 /// A row or marker of the merged stream.
@@ -46,7 +46,9 @@ pub struct MergedScan {
     sources: Vec<Source>,
     /// The sources that hold the present partition, with their open range deletions.
     members: Vec<(usize, Deletion)>,
-    key: Option<PartitionKey>,
+    /// The present partition, if there is one.
+    token: Option<Token>,
+    key: Vec<u8>,
     deletion: Deletion,
     static_row: Option<Vec<u8>>,
     reversed: bool,
@@ -68,7 +70,8 @@ impl MergedScan {
         Self {
             sources,
             members: Vec::new(),
-            key: None,
+            token: None,
+            key: Vec::new(),
             deletion: Deletion::NONE,
             static_row: None,
             reversed: false,
@@ -95,18 +98,21 @@ impl MergedScan {
     /// A file could not be read.
     pub fn next_partition(&mut self) -> Result<bool> {
         self.to_advance.clear();
-        for (index, _) in std::mem::take(&mut self.members) {
+        for (index, _) in self.members.drain(..) {
             self.sources[index].next_partition()?;
         }
-        self.key = self.sources.iter().filter_map(Source::key).min().map(KeyRef::to_owned_key);
-        let Some(key) = &self.key else { return Ok(false) };
+        self.token = None;
+        let Some(first) = self.sources.iter().filter_map(Source::key).min() else { return Ok(false) };
         self.deletion = Deletion::NONE;
         for (index, source) in self.sources.iter().enumerate() {
-            if source.key() == Some(key.as_ref()) {
+            if source.key() == Some(first) {
                 self.members.push((index, Deletion::NONE));
                 self.deletion = merge_deletions(self.deletion, source.deletion());
             }
         }
+        self.token = Some(first.token);
+        self.key.clear();
+        self.key.extend_from_slice(first.bytes);
         self.static_row = self.merge_static_rows()?;
         Ok(true)
     }
@@ -137,8 +143,8 @@ impl MergedScan {
 
     /// The key of the present partition.
     #[must_use]
-    pub const fn key(&self) -> Option<&PartitionKey> {
-        self.key.as_ref()
+    pub fn key(&self) -> Option<KeyRef<'_>> {
+        self.token.map(|token| KeyRef { token, bytes: &self.key })
     }
 
     /// The present partition's deletion.
@@ -184,7 +190,11 @@ impl MergedScan {
         Ok(match self.step()? {
             None => None,
             Some(Step::Marker) => Some(Merged::Marker(&self.position, self.shown)),
-            Some(Step::Row(lies)) => Some(Merged::Row(&self.position, self.row(lies))),
+            Some(Step::Row(Lies::InBuffer)) => Some(Merged::Row(&self.position, &self.merged)),
+            Some(Step::Row(Lies::InSource)) => {
+                let (position, row) = self.first_row();
+                Some(Merged::Row(position, row))
+            }
         })
     }
 
@@ -194,6 +204,19 @@ impl MergedScan {
                 self.sources[index].advance()?;
             }
             self.steps_left = self.steps_left.checked_sub(1).ok_or(StorageError::NeedsDisk)?;
+            if let [(index, _)] = self.members[..]
+                && self.deletion.is_none()
+                && self.shown.is_none()
+            {
+                match self.sources[index].is_on_row() {
+                    None => return Ok(None),
+                    Some(true) => {
+                        self.to_advance.push(index);
+                        return Ok(Some(Step::Row(Lies::InSource)));
+                    }
+                    Some(false) => {}
+                }
+            }
             if !self.find_next() {
                 return Ok(None);
             }
@@ -206,14 +229,6 @@ impl MergedScan {
             } else if let Some(lies) = self.merge_row()? {
                 return Ok(Some(Step::Row(lies)));
             }
-        }
-    }
-
-    /// The present row.
-    fn row(&self, lies: Lies) -> &[u8] {
-        match lies {
-            Lies::InSource => self.only_row(),
-            Lies::InBuffer => &self.merged,
         }
     }
 
@@ -256,10 +271,11 @@ impl MergedScan {
         any
     }
 
-    fn only_row(&self) -> &[u8] {
+    /// The row of the first source that stands on what is shown, with its position.
+    fn first_row(&self) -> (&[u8], &[u8]) {
         match self.to_advance.first().and_then(|index| self.sources[*index].item()) {
-            Some(Item::Row(_, row)) => row,
-            _ => &[],
+            Some(Item::Row(position, row)) => (position, row),
+            _ => (&[], &[]),
         }
     }
 
@@ -271,7 +287,7 @@ impl MergedScan {
         }
         let mut merged = std::mem::take(&mut self.merged);
         merged.clear();
-        merged.extend_from_slice(self.only_row());
+        merged.extend_from_slice(self.first_row().1);
         self.merged = merged;
         for index in self.to_advance.iter().skip(1) {
             let Some(Item::Row(_, row)) = self.sources[*index].item() else {

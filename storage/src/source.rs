@@ -88,6 +88,15 @@ impl Source {
         }
     }
 
+    /// True if it stands on a row, false if on a marker; `None` if nothing is left in the slice.
+    #[must_use]
+    pub fn is_on_row(&self) -> Option<bool> {
+        match self {
+            Self::Memtable(source) => source.item().map(|item| matches!(item, Item::Row(..))),
+            Self::Sstable(source) => source.is_on_row(),
+        }
+    }
+
     /// The row or marker it stands on, if there is one left in the slice.
     #[must_use]
     pub fn item(&self) -> Option<Item<'_>> {

@@ -120,6 +120,12 @@ impl ClusteringSlice {
         self.start.as_slice() <= clustering && clustering < self.end.as_slice()
     }
 
+    /// True if all rows of a partition lie in the slice.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.start.is_empty() && self.end == [ABOVE]
+    }
+
     /// True if no row can lie in the slice.
     #[must_use]
     pub fn is_empty(&self) -> bool {

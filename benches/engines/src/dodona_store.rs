@@ -23,7 +23,7 @@ use uuid::Uuid;
 const TABLE: TableId = TableId(Uuid::from_u128(7));
 const COLUMN: ColumnId = ColumnId(1);
 /// Tables of CQL have such blocks by default.
-const BLOCK_BYTES: usize = 16 << 10;
+const BLOCK_BYTES: usize = 4 << 10;
 /// A page between coordinator and replica.
 const PAGE_BYTES: usize = 1 << 20;
 /// How often idle workers look whether they shall end.

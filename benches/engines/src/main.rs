@@ -38,7 +38,7 @@ struct Options {
     /// Bytes of a memtable.
     #[arg(long, default_value_t = 64 << 20)]
     memtable_bytes: usize,
-    /// Bytes of a block of data; without it, each engine's default (Dodona 16 KiB, the others 4).
+    /// Bytes of a block of data; without it, each engine's default (4 KiB).
     #[arg(long)]
     block_bytes: Option<usize>,
     /// Writes that go to the operating system together.

@@ -137,11 +137,11 @@ impl MergeJob {
 
     fn is_kept(&self) -> bool {
         let (Some(keep), Some(key)) = (&self.keep, self.scan.key()) else { return true };
-        keep.iter().any(|range| range.contains(key.token()))
+        keep.iter().any(|range| range.contains(key.token))
     }
 
     fn purge_of_partition(&self) -> Purge {
-        self.scan.key().map_or(Purge::NOTHING, |key| (self.purge)(key.as_ref()))
+        self.scan.key().map_or(Purge::NOTHING, |key| (self.purge)(key))
     }
 
     /// The partition's deletion, if it must be written.
@@ -155,7 +155,7 @@ impl MergeJob {
     }
 
     fn begin_partition(&mut self) -> Result<()> {
-        let Some(key) = self.scan.key().cloned() else {
+        let Some(key) = self.scan.key().map(KeyRef::to_owned_key) else {
             return Ok(());
         };
         let shard = self.output.split.shard_of(key.token());
@@ -207,7 +207,7 @@ impl MergeJob {
     /// Copies rows and markers. True at the end of the partition.
     fn copy_items(&mut self, stop_at: u64) -> Result<bool> {
         let purge = self.purge_of_partition();
-        let Some(key) = self.scan.key().cloned() else {
+        let Some(key) = self.scan.key().map(KeyRef::to_owned_key) else {
             return Ok(true);
         };
         let deletion = self.partition_deletion(&purge);

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// Bytes of a key that lie beside its partition; longer ones have an allocation of their own.
-const INLINE_KEY_BYTES: usize = 24;
+const INLINE_KEY_BYTES: usize = 16;
 
 /// Partitions by their keys, sorted.
 #[derive(Debug)]

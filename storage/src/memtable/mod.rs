@@ -21,28 +21,56 @@ use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// Bytes that a partition takes in its shard, beside its key and rows.
-const PARTITION_BYTES: usize = 160;
+const PARTITION_BYTES: usize = 112;
 
 /// One partition in memory. Cloning takes a snapshot, which later writes do not touch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Partition {
-    /// The deletion of the partition.
-    pub deletion: Deletion,
-    /// The encoded static row.
-    pub static_row: Option<Arc<[u8]>>,
     /// The rows.
     pub rows: Rows,
-    /// The range deletions.
-    pub ranges: Option<Box<Ranges>>,
+    /// What most partitions do not have.
+    rest: Option<Box<Rest>>,
 }
 
-impl Default for Partition {
+#[derive(Clone, Debug)]
+struct Rest {
+    deletion: Deletion,
+    /// Encoded.
+    static_row: Option<Arc<[u8]>>,
+    ranges: Option<Ranges>,
+}
+
+impl Default for Rest {
     fn default() -> Self {
-        Self { deletion: Deletion::NONE, static_row: None, rows: Rows::Empty, ranges: None }
+        Self { deletion: Deletion::NONE, static_row: None, ranges: None }
     }
 }
 
 impl Partition {
+    /// The deletion of the partition.
+    #[must_use]
+    pub fn deletion(&self) -> Deletion {
+        self.rest.as_ref().map_or(Deletion::NONE, |rest| rest.deletion)
+    }
+
+    /// The encoded static row.
+    #[must_use]
+    pub fn static_row(&self) -> Option<&[u8]> {
+        self.rest.as_ref()?.static_row.as_deref()
+    }
+
+    /// The range deletions.
+    #[must_use]
+    pub fn ranges(&self) -> Option<&Ranges> {
+        self.rest.as_ref()?.ranges.as_ref()
+    }
+
+    /// What most partitions do not have, and the bytes that it takes if it was made now.
+    fn rest(&mut self) -> (&mut Rest, isize) {
+        let growth = if self.rest.is_none() { size_of::<Rest>().cast_signed() } else { 0 };
+        (self.rest.get_or_insert_default(), growth)
+    }
+
     fn apply(&mut self, mutation: &MutationView<'_>, scratch: &mut Vec<u8>) -> Result<isize> {
         let mut growth = 0;
         for fragment in mutation.fragments() {
@@ -50,11 +78,13 @@ impl Partition {
                 Fragment::Row(clustering, row) => self.rows.put(clustering, row, scratch)?,
                 Fragment::StaticRow(row) => self.put_static(row, scratch)?,
                 Fragment::PartitionDeletion(deletion) => {
-                    self.deletion = merge::merge_deletions(self.deletion, deletion);
-                    0
+                    let (rest, growth) = self.rest();
+                    rest.deletion = merge::merge_deletions(rest.deletion, deletion);
+                    growth
                 }
                 Fragment::RangeDeletion(start, end, deletion) => {
-                    self.ranges.get_or_insert_default().add(start, end, deletion)
+                    let (rest, growth) = self.rest();
+                    growth + rest.ranges.get_or_insert_default().add(start, end, deletion)
                 }
             };
         }
@@ -63,13 +93,14 @@ impl Partition {
 
     fn put_static(&mut self, row: &[u8], scratch: &mut Vec<u8>) -> Result<isize> {
         scratch.clear();
-        let before = self.static_row.as_ref().map_or(0, |row| row.len());
-        match &self.static_row {
+        let (rest, growth) = self.rest();
+        let before = rest.static_row.as_ref().map_or(0, |row| row.len());
+        match &rest.static_row {
             Some(present) => merge::merge_rows(&RowView::parse(present)?, &RowView::parse(row)?, scratch)?,
             None => scratch.extend_from_slice(row),
         }
-        self.static_row = Some(Arc::from(scratch.as_slice()));
-        Ok(scratch.len().cast_signed() - before.cast_signed())
+        rest.static_row = Some(Arc::from(scratch.as_slice()));
+        Ok(growth + scratch.len().cast_signed() - before.cast_signed())
     }
 }
 
@@ -162,19 +193,22 @@ impl Memtable {
         self.shards.get()?[self.shard_of(key.token)].read().get(key).cloned()
     }
 
-    /// A snapshot of the first partition at or behind a bound, with its key.
+    /// Snapshots of the first partitions at or behind a bound, with their keys, at most so many; none only if there are
+    /// none.
     #[must_use]
-    pub fn first_at(&self, bound: &RangeBound) -> Option<(PartitionKey, Partition)> {
+    pub fn first_at(&self, bound: &RangeBound, at_most: usize) -> Vec<(PartitionKey, Partition)> {
         let first = match bound {
             RangeBound::Unbounded => 0,
             RangeBound::Token(token, _) => self.shard_of(*token),
             RangeBound::Key(key, _) => self.shard_of(key.token()),
         };
-        let shards = self.shards.get()?;
-        let in_first = shards[first].read().first_at(bound);
-        in_first.or_else(|| {
-            shards[first + 1..].iter().find_map(|shard| shard.read().first_at(&RangeBound::Unbounded))
-        })
+        let Some(shards) = self.shards.get() else { return Vec::new() };
+        let in_first = shards[first].read().first_at(bound, at_most);
+        if !in_first.is_empty() {
+            return in_first;
+        }
+        let in_next = |shard: &RwLock<Shard>| shard.read().first_at(&RangeBound::Unbounded, at_most);
+        shards[first + 1..].iter().map(in_next).find(|found| !found.is_empty()).unwrap_or_default()
     }
 
     /// Bytes held.

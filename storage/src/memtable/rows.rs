@@ -4,7 +4,7 @@
 //! the list of chunks) only while a snapshot still holds them. So a reader sees a partition as it
 //! was at one moment, without a lock and however large the partition is.
 
-use dodona_types::codec::DecodeError;
+use dodona_types::codec::{DecodeError, Reader, put_length_prefixed};
 use dodona_types::merge;
 use dodona_types::row::RowView;
 use std::sync::Arc;
@@ -12,46 +12,50 @@ use std::sync::Arc;
 /// Entries a chunk holds before it is split.
 const CHUNK_ENTRIES: usize = 128;
 
-/// A row with its clustering key, in one allocation.
+/// A row with its clustering key, in one allocation: the length of the key (varint), the key, the row.
 #[derive(Clone, Debug)]
-pub struct RowEntry {
-    bytes: Arc<[u8]>,
-    clustering_bytes: u32,
-}
+pub struct RowEntry(Arc<[u8]>);
 
 impl RowEntry {
     fn new(clustering: &[u8], row: &[u8], scratch: &mut Vec<u8>) -> Self {
         scratch.clear();
-        scratch.extend_from_slice(clustering);
+        put_length_prefixed(scratch, clustering);
         scratch.extend_from_slice(row);
-        Self { bytes: Arc::from(scratch.as_slice()), clustering_bytes: clustering.len() as u32 }
+        Self(Arc::from(scratch.as_slice()))
     }
 
     /// The comparable bytes of the clustering key.
     #[must_use]
     pub fn clustering(&self) -> &[u8] {
-        &self.bytes[..self.clustering_bytes as usize]
+        self.parts().0
     }
 
     /// The encoded row.
     #[must_use]
     pub fn row(&self) -> &[u8] {
-        &self.bytes[self.clustering_bytes as usize..]
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let mut reader = Reader::new(&self.0);
+        let clustering = reader.length_prefixed().unwrap_or_default();
+        (clustering, reader.remaining())
     }
 
     /// Bytes of memory, as the allocator rounds them.
     fn heap_bytes(&self) -> usize {
-        (self.bytes.len() + 16 + 8).next_multiple_of(16)
+        (self.0.len() + 16 + 8).next_multiple_of(16)
     }
 
     /// Merges `row` into this one.
     fn merge(&mut self, row: &[u8], scratch: &mut Vec<u8>) -> Result<(), DecodeError> {
         scratch.clear();
-        scratch.extend_from_slice(self.clustering());
-        merge::merge_rows(&RowView::parse(self.row())?, &RowView::parse(row)?, scratch)?;
-        match Arc::get_mut(&mut self.bytes) {
+        let (clustering, present) = self.parts();
+        put_length_prefixed(scratch, clustering);
+        merge::merge_rows(&RowView::parse(present)?, &RowView::parse(row)?, scratch)?;
+        match Arc::get_mut(&mut self.0) {
             Some(bytes) if bytes.len() == scratch.len() => bytes.copy_from_slice(scratch),
-            _ => self.bytes = Arc::from(scratch.as_slice()),
+            _ => self.0 = Arc::from(scratch.as_slice()),
         }
         Ok(())
     }

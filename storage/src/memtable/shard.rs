@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 /// Partitions for each tree of the directory, on average, before it is doubled.
-const PARTITIONS_PER_TREE: usize = 6;
+const PARTITIONS_PER_TREE: usize = 8;
 
 /// The partitions of the tokens whose first bits are the shard's.
 #[derive(Debug)]
@@ -69,23 +69,28 @@ impl Shard {
         self.trees = trees;
     }
 
-    /// The first partition at or behind `bound`, which is one of the shard's tokens or none.
-    pub(super) fn first_at(&self, bound: &RangeBound) -> Option<(PartitionKey, Partition)> {
+    /// The first partitions at or behind `bound`, which is one of the shard's tokens or none, at most so many.
+    pub(super) fn first_at(&self, bound: &RangeBound, at_most: usize) -> Vec<(PartitionKey, Partition)> {
         let (slot, start) = match bound {
             RangeBound::Unbounded => (0, Token::MIN),
             RangeBound::Token(token, _) => (self.slot(*token), *token),
             RangeBound::Key(key, _) => (self.slot(key.token()), key.token()),
         };
         let range = PartitionRange { start: bound.clone(), end: RangeBound::Unbounded };
-        self.trees
-            .get(slot..)?
-            .iter()
-            .flat_map(|tree| tree.range(start..))
-            .flat_map(|(token, bucket)| {
-                bucket.iter().map(|(bytes, partition)| (KeyRef { token: *token, bytes }, partition))
-            })
-            .find(|(key, _)| range.starts_before(*key))
-            .map(|(key, partition)| (key.to_owned_key(), partition.clone()))
+        let mut found = Vec::new();
+        for tree in self.trees.get(slot..).unwrap_or_default() {
+            for (token, bucket) in tree.range(start..) {
+                let partitions =
+                    bucket.iter().map(|(bytes, partition)| (KeyRef { token: *token, bytes }, partition));
+                for (key, partition) in partitions.filter(|(key, _)| range.starts_before(*key)) {
+                    found.push((key.to_owned_key(), partition.clone()));
+                    if found.len() == at_most {
+                        return found;
+                    }
+                }
+            }
+        }
+        found
     }
 }
 
@@ -107,6 +112,7 @@ mod tests {
         fn partitions_are_found_and_come_in_order(
             mut tokens in prop::collection::vec(any::<u32>(), 1..300),
             shard_bits in 1u32..16,
+            at_most in 1usize..9,
         ) {
             // The first shard's tokens; a few low bits make some of them meet.
             let token = |bits: u32| Token::from_ordinal(u64::from(bits >> 4) << 36 >> shard_bits);
@@ -124,9 +130,12 @@ mod tests {
             tokens.dedup();
             prop_assert_eq!(shard.partitions, tokens.len());
             let (mut bound, mut found) = (RangeBound::Unbounded, Vec::new());
-            while let Some((key, _)) = shard.first_at(&bound) {
-                found.push(u32::from_be_bytes(key.bytes()[..].try_into().unwrap()));
-                bound = RangeBound::Key(key, false);
+            loop {
+                let some = shard.first_at(&bound, at_most);
+                let Some((last, _)) = some.last() else { break };
+                prop_assert!(some.len() <= at_most);
+                found.extend(some.iter().map(|(key, _)| u32::from_be_bytes(key.bytes()[..].try_into().unwrap())));
+                bound = RangeBound::Key(last.clone(), false);
             }
             prop_assert_eq!(found, tokens);
         }

@@ -5,12 +5,19 @@ use super::{Memtable, Partition};
 use crate::item::Item;
 use dodona_types::read_command::RangeBound;
 use dodona_types::{ClusteringSlice, Deletion, KeyRef, PartitionKey};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// The most partitions that are taken along.
+const MOST_AHEAD: usize = 64;
 
 /// One memtable as a source.
 pub struct MemtableSource {
     memtable: Arc<Memtable>,
     partition: Option<(PartitionKey, Partition)>,
+    /// Those behind it that were taken along, and how many are the next time.
+    ahead: VecDeque<(PartitionKey, Partition)>,
+    batch: usize,
     reversed: bool,
     slice: ClusteringSlice,
     row: Option<RowIndex>,
@@ -25,6 +32,8 @@ impl MemtableSource {
         Self {
             memtable,
             partition: None,
+            ahead: VecDeque::new(),
+            batch: 1,
             reversed: false,
             slice: ClusteringSlice { start: Vec::new(), end: Vec::new() },
             row: None,
@@ -46,11 +55,11 @@ impl MemtableSource {
     }
 
     pub(crate) fn deletion(&self) -> Deletion {
-        self.partition.as_ref().map_or(Deletion::NONE, |(_, partition)| partition.deletion)
+        self.partition.as_ref().map_or(Deletion::NONE, |(_, partition)| partition.deletion())
     }
 
     pub(crate) fn static_row(&self) -> Option<&[u8]> {
-        self.partition.as_ref()?.1.static_row.as_deref()
+        self.partition.as_ref()?.1.static_row()
     }
 
     /// The range deletion in force where the slice begins (reversed: where it ends).
@@ -59,14 +68,29 @@ impl MemtableSource {
     }
 
     pub(crate) fn seek(&mut self, bound: &RangeBound) {
-        self.partition = self.memtable.first_at(bound);
+        self.ahead.clear();
+        self.batch = 1;
+        self.look_ahead(bound);
+    }
+
+    /// Goes to the first partition at or behind a bound, and takes those behind it along: more each time.
+    fn look_ahead(&mut self, bound: &RangeBound) {
+        self.ahead.extend(self.memtable.first_at(bound, self.batch));
+        self.batch = (2 * self.batch).min(MOST_AHEAD);
+        self.partition = self.ahead.pop_front();
         self.row = None;
         self.marker = None;
     }
 
     pub(crate) fn next_partition(&mut self) {
-        if let Some((key, _)) = self.partition.take() {
-            self.seek(&RangeBound::Key(key, false));
+        let Some((key, _)) = self.partition.take() else { return };
+        match self.ahead.pop_front() {
+            None => self.look_ahead(&RangeBound::Key(key, false)),
+            next => {
+                self.partition = next;
+                self.row = None;
+                self.marker = None;
+            }
         }
     }
 
@@ -84,7 +108,7 @@ impl MemtableSource {
         };
         self.open = Deletion::NONE;
         self.marker = None;
-        let Some(ranges) = &partition.ranges else { return };
+        let Some(ranges) = partition.ranges() else { return };
         if reversed {
             self.open = ranges.before(&slice.end);
             self.marker =
@@ -135,7 +159,8 @@ impl MemtableSource {
                 if self.reversed { partition.rows.previous(index) } else { Some(partition.rows.next(index)) };
             return;
         }
-        let (Some(ranges), Some((position, before, behind))) = (&partition.ranges, self.marker.take()) else {
+        let (Some(ranges), Some((position, before, behind))) = (partition.ranges(), self.marker.take())
+        else {
             return;
         };
         self.marker = if self.reversed {

@@ -158,7 +158,7 @@ pub fn read_answer(view: &TableView, command: &ReadCommand, reading: Reading) ->
             let sources = read::sources_of_range(view, range, access)?;
             let mut scan = MergedScan::new(sources).of_steps(read::steps_of(access));
             while scan.next_partition()? {
-                if !scan.key().is_some_and(|key| range.ends_after(key.as_ref())) {
+                if !scan.key().is_some_and(|key| range.ends_after(key)) {
                     break;
                 }
                 answering.partition(&mut scan)?;
@@ -256,7 +256,7 @@ impl<'a> Answering<'a> {
 
     /// Puts the partition on which the scan stands.
     pub(super) fn partition(&mut self, scan: &mut MergedScan) -> Result<()> {
-        let Some(key) = scan.key().cloned() else { return Ok(()) };
+        let Some(key) = scan.key().map(dodona_types::KeyRef::to_owned_key) else { return Ok(()) };
         let rows_left = self.rows_left.min(self.command.limits.per_partition);
         let mut partition = InPartition { key: key.bytes(), rows_left, rows: 0, begun: false };
         if !scan.deletion().is_none() {

@@ -7,8 +7,8 @@ use crate::read;
 use crate::scan::MergedScan;
 use crate::sstable::reader::Access;
 use crate::table::TableView;
-use dodona_types::Token;
 use dodona_types::read_command::{PartitionRange, PartitionSelection, RangeBound, ReadCommand};
+use dodona_types::{KeyRef, Token};
 
 /// A partition's digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,9 @@ pub fn hash_partitions(
     let reading = Reading { with_data: false, access: Access::Uncached, ..Reading::unbounded(rules) };
     let mut walked = Answering::new(command, reading);
     while scan.next_partition()? {
-        let Some(key) = scan.key().cloned().filter(|key| range.ends_after(key.as_ref())) else { break };
+        let Some(key) = scan.key().filter(|key| range.ends_after(*key)).map(KeyRef::to_owned_key) else {
+            break;
+        };
         walked.partition(&mut scan)?;
         let digest = std::mem::replace(&mut walked.digest, Digest::new(rules));
         if digest.bytes() > 0 {

@@ -127,6 +127,8 @@ pub struct BlockCursor {
     key: Vec<u8>,
     value: Range<usize>,
     next: usize,
+    /// How much of its key the entry has from the one before it.
+    shared: usize,
     valid: bool,
 }
 
@@ -135,6 +137,13 @@ impl BlockCursor {
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         self.valid.then_some(self.key.as_slice())
+    }
+
+    /// How many bytes its key has in common with the key of the entry before it, on which the cursor stood before it was
+    /// advanced; 0 if that is not known, as at a restart.
+    #[must_use]
+    pub const fn shared(&self) -> usize {
+        self.shared
     }
 
     /// The range of the entry's value.
@@ -170,6 +179,7 @@ impl BlockCursor {
         if shared > self.key.len() {
             return Err(reader.error("shared part of a key"));
         }
+        self.shared = shared;
         self.key.truncate(shared);
         self.key.extend_from_slice(reader.bytes(unshared)?);
         let value_start = self.next + reader.position();

@@ -147,11 +147,16 @@ pub struct SstableSource {
     token: Token,
     raw_key: Vec<u8>,
     on_partition: bool,
+    /// The kind byte of the present entry, if it belongs to the present partition. Not kept up to date while a slice is
+    /// looked for, or read backward.
+    kind: Option<u8>,
     /// The part of entry keys that the partition's entries share.
     prefix: Vec<u8>,
     deletion: Deletion,
     static_row: Option<(Arc<Block>, Range<usize>)>,
     open: Deletion,
+    /// The slice is all of the partition, read forward; it has no start and end then.
+    whole: bool,
     /// The slice's start and end as entry keys.
     start: Vec<u8>,
     end: Vec<u8>,
@@ -180,10 +185,12 @@ impl SstableSource {
             token: Token::MIN,
             raw_key: Vec::new(),
             on_partition: false,
+            kind: None,
             prefix: Vec::new(),
             deletion: Deletion::NONE,
             static_row: None,
             open: Deletion::NONE,
+            whole: false,
             start: Vec::new(),
             end: Vec::new(),
             fresh: false,
@@ -244,15 +251,16 @@ impl SstableSource {
         self.raw_key.clear();
         format::put_raw_partition_key(&mut self.raw_key, &self.prefix);
         self.on_partition = true;
-        if self.kind() == Some(KIND_PARTITION) {
+        self.kind = key_kind(&self.entries, length);
+        if self.kind == Some(KIND_PARTITION) {
             let deletion = format::deletion(&mut Reader::new(self.entries.value()));
             self.deletion = deletion.map_err(|error| self.entries.malformed(&error))?;
-            self.entries.advance()?;
+            self.next_entry()?;
         }
-        if self.kind() == Some(KIND_STATIC) {
+        if self.kind == Some(KIND_STATIC) {
             let range = self.entries.cursor.value_range();
             self.static_row = self.entries.data.clone().map(|block| (block, range));
-            self.entries.advance()?;
+            self.next_entry()?;
         }
         self.fresh = true;
         self.reversed = false;
@@ -260,8 +268,24 @@ impl SstableSource {
     }
 
     /// The kind byte of the present entry, if it belongs to the present partition.
-    fn kind(&self) -> Option<u8> {
+    fn look_up_kind(&self) -> Option<u8> {
         self.entries.cursor.key()?.strip_prefix(self.prefix.as_slice())?.first().copied()
+    }
+
+    /// Goes on to the next entry.
+    fn next_entry(&mut self) -> Result<()> {
+        self.entries.advance()?;
+        let shared = self.entries.cursor.shared();
+        // Keys share as much as they can, but for those at a restart.
+        self.kind =
+            if shared > self.prefix.len() && self.kind.is_some() && self.entries.cursor.key().is_some() {
+                self.kind
+            } else if shared > 0 && shared < self.prefix.len() {
+                None
+            } else {
+                self.look_up_kind()
+            };
+        Ok(())
     }
 
     pub(crate) fn key(&self) -> Option<KeyRef<'_>> {
@@ -281,6 +305,12 @@ impl SstableSource {
     }
 
     pub(crate) fn seek_slice(&mut self, slice: &ClusteringSlice, reversed: bool) -> Result<()> {
+        self.whole = self.fresh && !reversed && slice.is_all();
+        if self.whole {
+            self.fresh = false;
+            self.open = Deletion::NONE;
+            return Ok(());
+        }
         for (out, bound) in [(&mut self.start, &slice.start), (&mut self.end, &slice.end)] {
             out.clear();
             out.extend_from_slice(&self.prefix);
@@ -304,6 +334,7 @@ impl SstableSource {
                 self.entries.seek(&start)?;
             }
             self.start = start;
+            self.kind = self.look_up_kind();
         }
         self.fresh = false;
         Ok(())
@@ -315,12 +346,12 @@ impl SstableSource {
             return Ok(Deletion::NONE);
         }
         self.entries.with_data(|cursor, data| cursor.seek_first(data))?;
-        let mut open = match self.kind() {
+        let mut open = match self.look_up_kind() {
             Some(KIND_CLUSTERED) => self.entries.data_open,
             _ => Deletion::NONE,
         };
         while self.entries.cursor.key().is_some_and(|key| key < target) {
-            if self.kind() == Some(KIND_CLUSTERED)
+            if self.look_up_kind() == Some(KIND_CLUSTERED)
                 && let Item::Marker { behind, .. } = parse_item(&[], self.entries.value())
             {
                 open = behind;
@@ -355,6 +386,20 @@ impl SstableSource {
         Ok(())
     }
 
+    /// True if the entry with this key, on which the walk forward stands, is in the slice.
+    fn is_in_slice(&self, key: &[u8]) -> bool {
+        if self.whole { self.kind == Some(KIND_CLUSTERED) } else { key < self.end.as_slice() }
+    }
+
+    /// True if it stands on a row, false if on a marker; `None` if nothing is left in the slice.
+    pub(crate) fn is_on_row(&self) -> Option<bool> {
+        if self.reversed || !self.on_partition {
+            return self.item().map(|item| matches!(item, Item::Row(..)));
+        }
+        let is_in = self.entries.cursor.key().is_some_and(|key| self.is_in_slice(key));
+        is_in.then(|| self.entries.value().first() != Some(&VALUE_MARKER))
+    }
+
     pub(crate) fn item(&self) -> Option<Item<'_>> {
         if !self.on_partition {
             return None;
@@ -366,15 +411,14 @@ impl SstableSource {
                 self.backward.entries.len().checked_sub(2).map_or(0, |index| self.backward.entries[index].0);
             (&self.backward.keys[key_start..*key_end], self.entries.data.as_ref()?.value(value.clone()))
         } else {
-            let key = self.entries.cursor.key().filter(|key| *key < self.end.as_slice())?;
-            (key, self.entries.value())
+            (self.entries.cursor.key().filter(|key| self.is_in_slice(key))?, self.entries.value())
         };
         Some(parse_item(key.get(head..)?, value))
     }
 
     pub(crate) fn advance(&mut self) -> Result<()> {
         if !self.reversed {
-            return self.entries.advance();
+            return self.next_entry();
         }
         if let Some((_, _)) = self.backward.entries.pop() {
             let end = self.backward.entries.last().map_or(0, |(end, _)| *end);
@@ -392,10 +436,10 @@ impl SstableSource {
             return self.seek_behind_partition();
         }
         for _ in 0..SKIP_ENTRIES {
-            if self.kind().is_none() {
+            if self.kind.is_none() {
                 return self.enter_partition();
             }
-            self.entries.advance()?;
+            self.next_entry()?;
         }
         self.seek_behind_partition()
     }
@@ -406,6 +450,11 @@ impl SstableSource {
         self.entries.seek(&target)?;
         self.enter_partition()
     }
+}
+
+/// The kind byte of the entry that a walk stands on, whose partition's part is so long.
+fn key_kind(entries: &Entries, prefix_bytes: usize) -> Option<u8> {
+    entries.cursor.key()?.get(prefix_bytes).copied()
 }
 
 /// The row or marker in a value. One that follows neither form is shown as a row without bytes,

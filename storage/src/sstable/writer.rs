@@ -33,7 +33,7 @@ pub struct WriterOptions {
 impl Default for WriterOptions {
     /// As tables have them if nothing is said.
     fn default() -> Self {
-        Self { compression: Compression::Lz4, block_bytes: 16 << 10, filter_false_positives: 0.01 }
+        Self { compression: Compression::Lz4, block_bytes: 4 << 10, filter_false_positives: 0.01 }
     }
 }
 
