@@ -44,6 +44,8 @@ pub(crate) trait PartitionScan {
 /// Sources merged: partitions in the order of the ring, each with its rows and markers in order.
 pub struct MergedScan {
     sources: Vec<Source>,
+    /// The token on which each source stands, none at its end.
+    tokens: Vec<Option<Token>>,
     /// The sources that hold the present partition, with their open range deletions.
     members: Vec<(usize, Deletion)>,
     /// The present partition, if there is one.
@@ -68,6 +70,7 @@ impl MergedScan {
     #[must_use]
     pub fn new(sources: Vec<Source>) -> Self {
         Self {
+            tokens: sources.iter().map(token_of).collect(),
             sources,
             members: Vec::new(),
             token: None,
@@ -100,17 +103,25 @@ impl MergedScan {
         self.to_advance.clear();
         for (index, _) in self.members.drain(..) {
             self.sources[index].next_partition()?;
+            self.tokens[index] = token_of(&self.sources[index]);
         }
-        self.token = None;
-        let Some(first) = self.sources.iter().filter_map(Source::key).min() else { return Ok(false) };
-        self.deletion = Deletion::NONE;
-        for (index, source) in self.sources.iter().enumerate() {
-            if source.key() == Some(first) {
-                self.members.push((index, Deletion::NONE));
-                self.deletion = merge_deletions(self.deletion, source.deletion());
-            }
+        self.token = self.tokens.iter().flatten().min().copied();
+        if self.token.is_none() {
+            return Ok(false);
         }
-        self.token = Some(first.token);
+        let at_token = self.tokens.iter().enumerate().filter(|(_, token)| **token == self.token);
+        self.members.extend(at_token.map(|(index, _)| (index, Deletion::NONE)));
+        if self.members.len() > 1 {
+            // Several keys may have the token.
+            let key = |index: usize| self.sources[index].key();
+            let first = self.members.iter().filter_map(|(index, _)| key(*index)).min();
+            self.members.retain(|(index, _)| key(*index) == first);
+        }
+        let members = self.members.iter().map(|(index, _)| self.sources[*index].deletion());
+        self.deletion = members.fold(Deletion::NONE, merge_deletions);
+        let Some(first) = self.members.first().and_then(|(index, _)| self.sources[*index].key()) else {
+            return Ok(false);
+        };
         self.key.clear();
         self.key.extend_from_slice(first.bytes);
         self.static_row = self.merge_static_rows()?;
@@ -304,6 +315,10 @@ impl MergedScan {
         }
         Ok((!RowView::parse(&self.merged)?.is_empty()).then_some(Lies::InBuffer))
     }
+}
+
+fn token_of(source: &Source) -> Option<Token> {
+    source.key().map(|key| key.token)
 }
 
 impl PartitionScan for MergedScan {
