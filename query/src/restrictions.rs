@@ -9,7 +9,7 @@ mod merging;
 mod shown;
 mod tuple;
 
-pub(crate) use column::column_of;
+pub(crate) use column::{column_of, kinds_with_parts};
 pub(crate) use filter::Filter;
 
 use crate::ast::{Operator, Relation, Subject};
@@ -86,6 +86,18 @@ pub(crate) struct Condition {
     pub(crate) element: Option<Expression>,
     /// `(column) > (value)`
     in_parentheses: bool,
+}
+
+impl Condition {
+    /// Refuses a value that is not set, as it is said of tuples if the condition is written as one.
+    fn check_set(&self, binding: &Binding<'_>) -> Result<(), CqlError> {
+        match &self.operands {
+            Operands::One(value) if self.in_parentheses && value.evaluate(binding)? == Val::Unset => {
+                invalid("Invalid unset value for tuple field number 0")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The conditions of a WHERE clause, by what they are good for.
