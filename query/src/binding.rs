@@ -109,10 +109,7 @@ impl<'a> Binding<'a> {
         match self.values.get(index) {
             Some(BoundValue::Bytes(bytes)) => {
                 validate(cql_type, bytes)?;
-                match cql_type {
-                    CqlType::Set { .. } | CqlType::Map { .. } => in_order(cql_type, bytes).map(Val::Bytes),
-                    _ => Ok(Val::Bytes(Cow::Borrowed(bytes))),
-                }
+                in_order(cql_type, bytes).map(Val::Bytes)
             }
             Some(BoundValue::Null) => Ok(Val::Null),
             Some(BoundValue::Unset) => Ok(Val::Unset),
@@ -121,29 +118,61 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// A set or a map with its elements in order and each once; as it is if it is so.
+/// A collection with the sets and maps in it in order, and each of their elements once; as it is if it is so. What lies
+/// in tuples, user-defined types and vectors is left as it is, as Cassandra does it.
 fn in_order<'v>(ty: &CqlType, bytes: &'v [u8]) -> Result<Cow<'v, [u8]>, CqlError> {
-    let (key, keys_of_map) = match ty {
-        CqlType::Map { key, .. } => (key, true),
-        CqlType::Set { element, .. } => (element, false),
+    let (key, value) = match ty {
+        CqlType::Map { key, value, .. } => (key, Some(value)),
+        CqlType::List { element, .. } | CqlType::Set { element, .. } => (element, None),
         _ => return Ok(Cow::Borrowed(bytes)),
     };
+    if key.is_collection() || value.is_some_and(|value| value.is_collection()) {
+        return with_parts_in_order(ty, key, value.map(|value| &**value), bytes);
+    }
     let mut before: Option<&[u8]> = None;
     let mut ascends = |next| before.replace(next).is_none_or(|last| compare(key, last, next).is_lt());
-    let ordered = if keys_of_map {
-        map_entries(bytes).all(|(key, _)| ascends(key))
-    } else {
-        elements(bytes).flatten().all(ascends)
+    let ordered = match ty {
+        CqlType::Map { .. } => map_entries(bytes).all(|(key, _)| ascends(key)),
+        CqlType::Set { .. } => elements(bytes).flatten().all(ascends),
+        _ => true,
     };
     if ordered {
         return Ok(Cow::Borrowed(bytes));
     }
     let part = |part: &[u8]| Some(part.to_vec());
-    let parts = if keys_of_map {
-        map_entries(bytes).flat_map(|(key, value)| [part(key), part(value)]).collect()
-    } else {
-        elements(bytes).flatten().map(part).collect()
+    let parts = match value {
+        Some(_) => map_entries(bytes).flat_map(|(key, value)| [part(key), part(value)]).collect(),
+        None => elements(bytes).flatten().map(part).collect(),
     };
+    collection_value(ty, parts).map(Cow::Owned)
+}
+
+/// A collection of collections, put together anew.
+fn with_parts_in_order<'v>(
+    ty: &CqlType,
+    key: &CqlType,
+    value: Option<&CqlType>,
+    bytes: &'v [u8],
+) -> Result<Cow<'v, [u8]>, CqlError> {
+    // Nulls, which are refused elsewhere, stay.
+    if elements(bytes).any(|element| element.is_none()) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let part = |ty: &CqlType, part: &[u8]| in_order(ty, part).map(|part| Some(part.into_owned()));
+    let mut parts = Vec::new();
+    match value {
+        Some(value) => {
+            for (k, v) in map_entries(bytes) {
+                parts.push(part(key, k)?);
+                parts.push(part(value, v)?);
+            }
+        }
+        None => {
+            for element in elements(bytes).flatten() {
+                parts.push(part(key, element)?);
+            }
+        }
+    }
     collection_value(ty, parts).map(Cow::Owned)
 }
 

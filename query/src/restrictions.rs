@@ -9,7 +9,7 @@ mod merging;
 mod shown;
 mod tuple;
 
-pub(crate) use column::column_of;
+pub(crate) use column::{column_of, kinds_with_parts};
 pub(crate) use filter::Filter;
 
 use crate::ast::{Operator, Relation, Subject};
@@ -114,6 +114,18 @@ impl Exact {
         match self {
             Self::One(condition) => &condition.operands,
             Self::Tuple(tuple) => &tuple.operands,
+        }
+    }
+}
+
+impl Condition {
+    /// Refuses a value that is not set, as it is said of tuples if the condition is written as one.
+    fn check_set(&self, binding: &Binding<'_>) -> Result<(), CqlError> {
+        match &self.operands {
+            Operands::One(value) if self.in_parentheses && value.evaluate(binding)? == Val::Unset => {
+                invalid("Invalid unset value for tuple field number 0")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) use aggregate::Aggregate;
 pub(crate) use selector::Selector;
 
 use crate::ast::{Select, Selectable, Selectors};
+use crate::binding::Binding;
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::functions::check_operators;
@@ -38,6 +39,33 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// True if static columns are selected, and no others of rows. Only as far as that has to be known does Cassandra look
+    /// at names and calls before it looks at WHERE.
+    pub(crate) fn is_only_static(
+        context: &mut Context<'_>,
+        table: &Table,
+        select: &Select,
+    ) -> Result<bool, CqlError> {
+        let (true, Selectors::List(list)) = (table.has_static_columns(), &select.selectors) else {
+            return Ok(false);
+        };
+        let mut has = |is_kind: fn(ColumnKind) -> bool| -> Result<bool, CqlError> {
+            for (selectable, _) in list {
+                check_names(context, selectable)?;
+                let mut found = false;
+                selectable.each_column(&mut |name| {
+                    found |= table.column(name).is_some_and(|column| is_kind(column.kind));
+                });
+                if found {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        Ok(has(|kind| kind == ColumnKind::Static)?
+            && !has(|kind| matches!(kind, ColumnKind::Clustering | ColumnKind::Regular))?)
+    }
+
     /// Checks what is selected.
     pub(crate) fn prepare(
         context: &mut Context<'_>,
@@ -62,9 +90,7 @@ impl Selection {
             }
             Selectors::List(list) => {
                 for (selectable, alias) in list {
-                    check_operators(selectable.operators())?;
-                    context.forget_assignments();
-                    check_calls(context, selectable)?;
+                    check_names(context, selectable)?;
                     let (selector, cql_type) = builder.selector(context, selectable, None)?;
                     selectors.push(selector);
                     let name = match (alias, selectable) {
@@ -80,9 +106,13 @@ impl Selection {
         Ok(Self { wanted, selectors, aggregates, columns, is_plain })
     }
 
-    /// True if every wanted column is of these kinds.
-    pub(crate) fn selects_only(&self, is_kind: impl Fn(ColumnKind) -> bool) -> bool {
-        self.wanted.iter().all(|wanted| is_kind(wanted.column.kind))
+    /// Refuses nulls as keys of what is selected.
+    pub(crate) fn check_keys(&self, binding: &Binding<'_>) -> Result<(), CqlError> {
+        if self.is_plain {
+            return Ok(());
+        }
+        let of_aggregates = self.aggregates.iter().filter_map(|aggregate| aggregate.argument.as_deref());
+        self.selectors.iter().chain(of_aggregates).try_for_each(|selector| selector.check_keys(binding))
     }
 
     /// The place of a column among the wanted ones; it is added if need be.
@@ -144,6 +174,13 @@ impl Selection {
             )),
         }
     }
+}
+
+/// Checks the names and calls in an item.
+fn check_names(context: &mut Context<'_>, selectable: &Selectable) -> Result<(), CqlError> {
+    check_operators(selectable.operators())?;
+    context.forget_assignments();
+    check_calls(context, selectable)
 }
 
 /// An item of GROUP BY.

@@ -21,13 +21,13 @@ impl Position {
         self.0 as usize
     }
 
-    /// The line, from 1, and the column in characters, from 0, in the text that was parsed.
+    /// The line, from 1, and the column in the characters of Java (16 bits), from 0, in the text that was parsed.
     #[must_use]
     pub fn line_and_column(self, text: &str) -> (usize, usize) {
         let before = text.get(..self.offset()).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        (line, before[line_start..].chars().count())
+        (line, before[line_start..].encode_utf16().count())
     }
 }
 

@@ -93,6 +93,35 @@ impl Selectable {
             }
         }
     }
+
+    /// Shows the name of each column in it.
+    pub fn each_column(&self, show: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Column(name) => show(name),
+            Self::Term(_) | Self::CountRows => {}
+            Self::Metadata(_, inner)
+            | Self::Cast(inner, _)
+            | Self::Path(inner, _)
+            | Self::TypeHint(_, inner)
+            | Self::Negation(inner) => inner.each_column(show),
+            Self::Function(_, items) | Self::List(items) | Self::Set(items) | Self::Tuple(items) => {
+                items.iter().for_each(|item| item.each_column(show));
+            }
+            Self::Map(entries) => {
+                for (key, value) in entries {
+                    // The names of fields look like columns.
+                    if !matches!(key, Self::Column(_)) {
+                        key.each_column(show);
+                    }
+                    value.each_column(show);
+                }
+            }
+            Self::Arithmetic(first, rest) => {
+                first.each_column(show);
+                rest.iter().for_each(|(_, item)| item.each_column(show));
+            }
+        }
+    }
 }
 
 /// A function of what is stored with a column's value. Its argument is a column or a path.

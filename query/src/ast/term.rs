@@ -154,7 +154,7 @@ impl fmt::Display for Term {
     /// The term as CQL, as messages quote it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            TermKind::Literal(LiteralKind::String, text) => write!(f, "'{}'", text.replace('\'', "''")),
+            TermKind::Literal(LiteralKind::String, text) => write!(f, "'{text}'"),
             TermKind::Literal(_, text) => f.write_str(text),
             TermKind::Null => f.write_str("NULL"),
             // A name is not shown, as in Cassandra.

@@ -1,6 +1,6 @@
 //! `+`, `-`, `*`, `/` and `%` on numbers, dates and durations, and signs.
 
-use super::call::Signature;
+use super::call::{Native, Signature};
 use super::decimal;
 use super::number::{Number, number, wire};
 use super::time::{add_to_date, add_to_timestamp};
@@ -22,6 +22,13 @@ fn failure(operator: ArithmeticOperator, signature: &Signature, message: &str) -
         message: format!("the operation '{} {} {}' failed: {message}", types[0], operator.symbol(), types[1]),
         arguments: types,
     }
+}
+
+/// The sum of two numbers of one type; none if one of them is empty.
+pub(crate) fn add_numbers(ty: &CqlType, left: &[u8], right: &[u8]) -> Result<Option<Vec<u8>>, CqlError> {
+    let operator = ArithmeticOperator::Add;
+    let signature = Signature::new(Native::Arithmetic(operator), [ty.clone(), ty.clone()], ty.clone());
+    execute(operator, &signature, left, right)
 }
 
 /// The value of `left operator right`; none if one of them is empty.

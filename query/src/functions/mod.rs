@@ -24,10 +24,12 @@ mod vector;
 
 pub(crate) use aggregate::{Accumulator, AggregateKind};
 pub(crate) use argument::Argument;
+pub(crate) use arithmetic::add_numbers;
 pub(crate) use assignment::{
     Assignment, all as assignment_of_all, of_elements, of_type as assignment_of_type,
 };
 pub(crate) use call::{Call, Native, current_timestamp};
+pub(crate) use number::is_number;
 pub(crate) use resolve::{
     check_operators, of_term, resolve, resolve_cast, resolve_prefix, resolve_term, system_name,
 };

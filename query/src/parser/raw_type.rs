@@ -2,6 +2,7 @@
 
 use dodona_types::CqlType;
 
+use super::name::is_name;
 use super::text::string_of;
 use super::{Parsed, Parser, SyntaxError};
 use crate::ast::RawType;
@@ -87,22 +88,37 @@ impl Parser<'_> {
         Ok(ty)
     }
 
-    /// `(type)`, if that is what stands here and something follows it that may have a type.
-    pub(super) fn type_hint(&mut self) -> Option<RawType> {
+    /// `(type)`, if that is what stands here and something selectable follows it.
+    pub(super) fn type_hint_of_selectable(&mut self) -> Option<RawType> {
+        self.type_hint_before(Self::starts_value)
+    }
+
+    /// `(type)`, if that is what stands here and a term follows it.
+    pub(super) fn type_hint_of_term(&mut self) -> Option<RawType> {
+        self.type_hint_before(|parser| {
+            let is_name = is_name(&parser.token) || parser.token.kind == TokenKind::QuotedName;
+            let is_word = [Keyword::Null, Keyword::Nan, Keyword::Infinity, Keyword::Cast]
+                .into_iter()
+                .any(|word| parser.is_keyword(word));
+            parser.starts_value() && (!is_name || is_word || parser.is_call())
+        })
+    }
+
+    fn type_hint_before(&mut self, is_followed: impl Fn(&Self) -> bool) -> Option<RawType> {
         let start = self.checkpoint();
-        let hint = self.try_type_hint();
+        let hint = self.try_type_hint(is_followed);
         if hint.is_none() {
             self.go_back(start);
         }
         hint
     }
 
-    fn try_type_hint(&mut self) -> Option<RawType> {
+    fn try_type_hint(&mut self, is_followed: impl Fn(&Self) -> bool) -> Option<RawType> {
         if !self.accept_symbol("(") {
             return None;
         }
         let ty = self.raw_type().ok()?;
-        (self.accept_symbol(")") && self.starts_value()).then_some(ty)
+        (self.accept_symbol(")") && is_followed(self)).then_some(ty)
     }
 
     /// True if a value may start with the current token.

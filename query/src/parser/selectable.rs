@@ -126,7 +126,7 @@ impl Parser<'_> {
 
     /// `(type) selectable`, or a tuple.
     fn selected_parentheses(&mut self) -> Parsed<Selectable> {
-        if let Some(ty) = self.type_hint() {
+        if let Some(ty) = self.type_hint_of_selectable() {
             let of = self.nested(Self::simple_selectable)?;
             return Ok(Selectable::TypeHint(ty, Box::new(of)));
         }

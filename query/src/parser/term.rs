@@ -192,7 +192,7 @@ impl Parser<'_> {
     /// `(type) term`, or a tuple.
     fn parentheses(&mut self) -> Parsed<Term> {
         let position = self.position();
-        if let Some(ty) = self.type_hint() {
+        if let Some(ty) = self.type_hint_of_term() {
             let of = self.nested(Self::simple_term)?;
             return Ok(term(TermKind::TypeHint(ty, Box::new(of)), position));
         }

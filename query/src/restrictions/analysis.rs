@@ -219,6 +219,16 @@ impl Restrictions {
             }
             self.clustering.extend(conditions.into_iter().map(Exact::One));
         }
+        // In parentheses or not, what follows columns that a tuple fixes is a condition on one column.
+        let conditions = by_column.values_mut().flatten();
+        for condition in conditions.filter(|condition| condition.column.kind == ColumnKind::Clustering) {
+            let follows = |tuple: &TupleCondition| {
+                let last = tuple.columns.last();
+                matches!(tuple.operator, Operator::Equal | Operator::In)
+                    && last.is_some_and(|last| last.position + 1 == condition.column.position)
+            };
+            condition.in_parentheses &= !self.tuples.iter().any(follows);
+        }
         // What does not begin where the exact conditions end is checked row by row.
         let next = self.exact_clustering_columns();
         let is_next = |tuple: &TupleCondition| {

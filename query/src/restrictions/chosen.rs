@@ -41,6 +41,13 @@ impl Restrictions {
     /// The raw keys of the partitions, where they are given; without repetition, in the order of
     /// their components.
     pub(crate) fn partition_keys(&self, binding: &Binding<'_>) -> Result<RawKeys, CqlError> {
+        let keys = self.unchecked_partition_keys(binding)?;
+        keys.iter().try_for_each(|key| keys::check_partition_key(key))?;
+        Ok(keys)
+    }
+
+    /// The same, of which some may be empty or too long.
+    pub(crate) fn unchecked_partition_keys(&self, binding: &Binding<'_>) -> Result<RawKeys, CqlError> {
         let Some(conditions) = &self.partition else {
             return Ok(RawKeys::new());
         };
@@ -59,7 +66,6 @@ impl Restrictions {
             })?;
         }
         binding.guard.combinations("partition key", keys.len())?;
-        keys.iter().try_for_each(|key| keys::check_partition_key(key))?;
         if !self.token.is_empty() {
             let range = self.partition_range(binding)?;
             keys.retain(|key| range.as_ref().is_some_and(|range| range_has(range, Token::of_key(key))));
@@ -154,6 +160,7 @@ impl Restrictions {
         };
         let mut slice = whole;
         for condition in &self.clustering_slice {
+            condition.check_set(binding)?;
             let value = condition.operands.evaluate(binding, &condition.column.name)?.swap_remove(0);
             let mut point = prefix.to_vec();
             keys::put_component(&condition.column, &value, &mut point)?;

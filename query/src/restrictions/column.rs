@@ -23,6 +23,16 @@ pub(crate) fn column_of<'t>(table: &'t Table, name: &str) -> Result<&'t Column, 
     })
 }
 
+/// What types like this one, which has parts, are called in messages.
+pub(crate) const fn kinds_with_parts(ty: &CqlType) -> &'static str {
+    match ty {
+        CqlType::Tuple(_) => "tuples",
+        CqlType::UserDefined { .. } => "UDTs",
+        CqlType::Vector { .. } => "vectors",
+        _ => "collections",
+    }
+}
+
 /// A condition on one column, or on an element of it.
 pub(super) fn column_condition(
     context: &mut Context<'_>,
@@ -37,13 +47,9 @@ pub(super) fn column_condition(
         return invalid(format!("Unsupported restriction: {name} IS NOT NULL"));
     }
     if is_slice(operator) && column.cql_type.references_duration() {
-        let what = match column.cql_type {
-            CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. } => {
-                "collections containing durations"
-            }
-            CqlType::Tuple(_) => "tuples containing durations",
-            CqlType::UserDefined { .. } => "UDTs containing durations",
-            _ => "duration columns",
+        let what = match &column.cql_type {
+            CqlType::Duration => "duration columns".to_owned(),
+            ty => format!("{} containing durations", kinds_with_parts(ty)),
         };
         return invalid(format!("Slice restrictions are not supported on {what}"));
     }
@@ -62,9 +68,6 @@ pub(super) fn column_condition(
             column.cql_type,
             operator.text()
         ));
-    }
-    if key.is_some() && operator != Operator::Equal {
-        return invalid("Only EQ relations are supported on map entries");
     }
     let (receiver, element) = receiver_of(context, &column, operator, key)?;
     let operands = match &relation.operand {
@@ -119,6 +122,9 @@ fn receiver_of(
         (_, CqlType::Map { frozen: true, .. }, Some(_)) => Err(CqlError::Invalid(format!(
             "Map-entry equality predicates on frozen map column {name} are not supported"
         ))),
+        (_, CqlType::Map { .. }, Some(_)) if operator != Operator::Equal => {
+            invalid("Only EQ relations are supported on map entries")
+        }
         (_, CqlType::Map { key: key_type, value, .. }, Some(term)) => {
             let key_receiver = Receiver::new(format!("key({name})"), CqlType::clone(key_type));
             let element = Expression::prepare(context, term, &key_receiver)?;

@@ -51,8 +51,8 @@ impl<'r> Filter<'r> {
                     let mut values = OperandValues::new();
                     for expression in expressions {
                         let value = expression.evaluate(binding)?;
-                        // A null that is bound is like no value at all.
-                        if value != Val::Null || expression.marker_index().is_none() {
+                        // What is bound to a marker and is none is like no value at all.
+                        if matches!(value, Val::Bytes(_)) || expression.marker_index().is_none() {
                             values.push(supported(value, what, name)?);
                         }
                     }

@@ -52,6 +52,15 @@ impl TupleCondition {
             Operands::One(tuple) if tuple.evaluate(binding)? == Val::Unset => {
                 return invalid(format!("Invalid unset value for tuple ({})", names()));
             }
+            Operands::Many(tuples) => {
+                for tuple in tuples {
+                    match tuple.evaluate(binding)? {
+                        Val::Unset => return invalid(format!("Invalid unset value for tuple ({})", names())),
+                        Val::Null => return Err(self.null_in()),
+                        Val::Bytes(_) => {}
+                    }
+                }
+            }
             Operands::ListOf(list) => match list.evaluate(binding)? {
                 Val::Null => return invalid("Invalid null value for IN restriction"),
                 Val::Unset => return invalid(format!("Invalid unset value for in({})", names())),
@@ -62,6 +71,12 @@ impl TupleCondition {
         self.operands.evaluate(binding, "tuple")
     }
 
+    fn null_in(&self) -> CqlError {
+        let names: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
+        CqlError::Invalid(format!("Invalid null value in condition for columns: [{}]", names.join(", ")))
+    }
+
+    /// The values of a tuple, one for each column.
     pub(super) fn parts<'v>(&self, value: &'v [u8]) -> Result<Vec<&'v [u8]>, CqlError> {
         let mut rest = value;
         let mut parts = Vec::with_capacity(self.columns.len());
@@ -71,13 +86,7 @@ impl TupleCondition {
                 _ if is_slice(self.operator) => {
                     return invalid(format!("Invalid null value in condition for column {}", column.name));
                 }
-                _ if self.operator == Operator::In => {
-                    let names: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
-                    return invalid(format!(
-                        "Invalid null value in condition for columns: [{}]",
-                        names.join(", ")
-                    ));
-                }
+                _ if self.operator == Operator::In => return Err(self.null_in()),
                 _ => return invalid(format!("Invalid null value for column {}", column.name)),
             }
         }

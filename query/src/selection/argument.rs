@@ -73,7 +73,6 @@ pub(super) fn check_calls(context: &Context<'_>, selectable: &Selectable) -> Res
     match selectable {
         Selectable::Column(name) => column_of(context.known_table()?, name).map(drop),
         Selectable::Term(_) | Selectable::CountRows => Ok(()),
-        Selectable::Metadata(..) => selectable.exact_type(context).map(drop),
         Selectable::Function(_, items) => {
             all(items)?;
             selectable.exact_type(context).map(drop)
@@ -90,7 +89,9 @@ pub(super) fn check_calls(context: &Context<'_>, selectable: &Selectable) -> Res
             }
             Ok(())
         }
-        Selectable::Cast(inner, _) | Selectable::Path(inner, _) => check_calls(context, inner),
+        Selectable::Metadata(_, inner) | Selectable::Cast(inner, _) | Selectable::Path(inner, _) => {
+            check_calls(context, inner)
+        }
         Selectable::TypeHint(raw, inner) => {
             context.hinted_type(raw)?;
             check_calls(context, inner)

@@ -171,8 +171,9 @@ impl Builder {
         function: MetadataFunction,
         inner: &Selectable,
     ) -> Prepared {
-        let ty = metadata::type_of(context, function, inner)?;
         let (column, steps) = metadata::column_and_steps(context, function, inner)?;
+        metadata::check_steps(&column, steps)?;
+        let ty = metadata::type_of(context, function, inner)?;
         let many = metadata::gives_many(function, &column, steps);
         let index = self.want(&column.name, true)?;
         let is_multi_cell = column.cql_type.is_multi_cell();

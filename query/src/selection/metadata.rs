@@ -28,10 +28,9 @@ pub(crate) enum Part {
     Slice(CqlType, Option<Expression>, Option<Expression>),
 }
 
-/// The column that times are asked of, and the steps into it.
-pub(super) fn column_and_steps<'s>(
+/// The column that is named, and the steps into it.
+fn named_column<'s>(
     context: &Context<'_>,
-    function: MetadataFunction,
     inner: &'s Selectable,
 ) -> Result<(Column, &'s [PathStep]), CqlError> {
     let (name, steps): (&str, &[PathStep]) = match inner {
@@ -42,8 +41,17 @@ pub(super) fn column_and_steps<'s>(
         },
         _ => return invalid("Times are stored with columns only"),
     };
-    let column = column_of(context.known_table()?, name)?.clone();
-    let function = metadata_name(function);
+    Ok((column_of(context.known_table()?, name)?.clone(), steps))
+}
+
+/// The column that times are asked of, and the steps into it.
+pub(super) fn column_and_steps<'s>(
+    context: &Context<'_>,
+    function: MetadataFunction,
+    inner: &'s Selectable,
+) -> Result<(Column, &'s [PathStep]), CqlError> {
+    let (column, steps) = named_column(context, inner)?;
+    let (function, name) = (metadata_name(function), &column.name);
     if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
         return invalid(format!("Cannot use selection function {function} on PRIMARY KEY part {name}"));
     }
@@ -57,14 +65,19 @@ pub(super) fn gives_many(function: MetadataFunction, column: &Column, steps: &[P
         && matches!(steps, [] | [PathStep::Slice(..)])
 }
 
-/// The type of the function's value.
+/// Checks the steps into a column.
+pub(super) fn check_steps(column: &Column, steps: &[PathStep]) -> Result<(), CqlError> {
+    let base = Selectable::Column(column.name.to_string());
+    walk(&base, &column.cql_type, steps, &mut PathTypes).map(drop)
+}
+
+/// The type of the function's value. Whether the column has times is for later.
 pub(super) fn type_of(
     context: &Context<'_>,
     function: MetadataFunction,
     inner: &Selectable,
 ) -> Result<CqlType, CqlError> {
-    let (column, steps) = column_and_steps(context, function, inner)?;
-    walk(&Selectable::Column(column.name.to_string()), &column.cql_type, steps, &mut PathTypes)?;
+    let (column, steps) = named_column(context, inner)?;
     let one = if function == MetadataFunction::Ttl { CqlType::Int } else { CqlType::Bigint };
     Ok(if gives_many(function, &column, steps) { CqlType::list(one, true) } else { one })
 }

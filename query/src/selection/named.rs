@@ -4,6 +4,8 @@ use crate::ast::{QualifiedName, RawType, Selectable};
 use crate::context::Context;
 use crate::error::CqlError;
 use crate::functions::Argument;
+use crate::restrictions::column_of;
+use dodona_types::CqlType;
 
 /// The selectable with its types in their keyspaces, and without casts to the type that it has.
 pub(super) fn named(
@@ -18,7 +20,7 @@ pub(super) fn named(
         Selectable::Column(_) | Selectable::Term(_) | Selectable::CountRows => selectable.clone(),
         Selectable::Metadata(function, inner) => Selectable::Metadata(*function, boxed(inner)?),
         Selectable::Function(name, arguments) => Selectable::Function(name.clone(), all(arguments)?),
-        Selectable::Cast(inner, target) if inner.exact_type(context)?.as_ref() == Some(target) => one(inner)?,
+        Selectable::Cast(inner, target) if is_of_type(context, inner, target)? => one(inner)?,
         Selectable::Cast(inner, target) => Selectable::Cast(boxed(inner)?, target.clone()),
         Selectable::Path(base, steps) => Selectable::Path(boxed(base)?, steps.clone()),
         Selectable::TypeHint(ty, inner) => Selectable::TypeHint(in_keyspace(ty, keyspace), boxed(inner)?),
@@ -37,6 +39,16 @@ pub(super) fn named(
             Selectable::Arithmetic(boxed(first)?, rest.collect::<Result<_, CqlError>>()?)
         }
     })
+}
+
+/// True if a cast does nothing. To Cassandra a column of descending order has another type.
+fn is_of_type(context: &Context<'_>, inner: &Selectable, target: &CqlType) -> Result<bool, CqlError> {
+    if let Selectable::Column(name) = inner
+        && column_of(context.known_table()?, name)?.descending
+    {
+        return Ok(false);
+    }
+    Ok(inner.exact_type(context)?.as_ref() == Some(target))
 }
 
 /// The type with the keyspace in the names of user-defined types that come without.

@@ -93,15 +93,7 @@ impl Selector {
                 None => None,
             },
             Self::Element(inner, ty, key, name) => {
-                let key = match key.evaluate(binding)? {
-                    Val::Bytes(bytes) => bytes,
-                    Val::Null => {
-                        return invalid(format!("Invalid null value for element selection on {name}"));
-                    }
-                    Val::Unset => {
-                        return invalid(format!("Invalid unset value for element selection on {name}"));
-                    }
-                };
+                let key = element_key(key, binding, name)?;
                 let value = inner.value(row, aggregates, binding)?;
                 value.and_then(|bytes| element(ty, &bytes, &key))
             }
@@ -112,6 +104,26 @@ impl Selector {
             }
             Self::Literal(ty, parts) => Some(collection_value(ty, all(parts)?)?),
         })
+    }
+
+    /// Refuses nulls as keys of elements and as bounds of slices, whether there are rows or not.
+    pub(crate) fn check_keys(&self, binding: &Binding<'_>) -> Result<(), CqlError> {
+        match self {
+            Self::Column(_) | Self::Term(_) | Self::Metadata { .. } | Self::Aggregate(_) => Ok(()),
+            Self::Call(_, parts) | Self::Literal(_, parts) => {
+                parts.iter().try_for_each(|part| part.check_keys(binding))
+            }
+            Self::Field(inner, _) => inner.check_keys(binding),
+            Self::Element(inner, _, key, name) => {
+                element_key(key, binding, name)?;
+                inner.check_keys(binding)
+            }
+            Self::Slice(inner, _, (from, to), name) => {
+                bound(from.as_ref(), binding, name)?;
+                bound(to.as_ref(), binding, name)?;
+                inner.check_keys(binding)
+            }
+        }
     }
 
     fn is_unset(&self, binding: &Binding<'_>) -> bool {
@@ -137,6 +149,19 @@ impl Selector {
             Self::Call(_, parts) | Self::Literal(_, parts) => parts.iter().for_each(|part| part.columns(out)),
             Self::Field(inner, _) | Self::Element(inner, ..) | Self::Slice(inner, ..) => inner.columns(out),
         }
+    }
+}
+
+/// The key of an element.
+fn element_key<'b>(
+    key: &'b Expression,
+    binding: &'b Binding<'_>,
+    name: &str,
+) -> Result<Cow<'b, [u8]>, CqlError> {
+    match key.evaluate(binding)? {
+        Val::Bytes(bytes) => Ok(bytes),
+        Val::Null => invalid(format!("Invalid null value for element selection on {name}")),
+        Val::Unset => invalid(format!("Invalid unset value for element selection on {name}")),
     }
 }
 

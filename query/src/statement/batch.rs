@@ -31,9 +31,6 @@ pub(crate) struct TextBatch {
 impl TextBatch {
     /// The plan of a batch.
     pub(crate) fn prepare(context: &mut Context<'_>, batch: &Batch) -> Result<Self, CqlError> {
-        if batch.attributes.ttl.is_some() {
-            return invalid("Global TTL on the BATCH statement is not supported.");
-        }
         let timestamp = match &batch.attributes.timestamp {
             Some(term) => {
                 Some(Expression::prepare(context, term, &Receiver::new("[timestamp]", CqlType::Bigint))?)
@@ -47,20 +44,35 @@ impl TextBatch {
                 Modification::Update(update) => ModificationPlan::update(context, update)?,
                 Modification::Delete(delete) => ModificationPlan::delete(context, delete)?,
             };
-            if timestamp.is_some() && plan.has_timestamp() {
-                return invalid("Timestamp must be set either on BATCH or individual statements");
-            }
             statements.push(plan);
         }
-        let is_conditional = statements.iter().any(ModificationPlan::is_conditional);
-        if is_conditional && timestamp.is_some() {
+        if batch.attributes.ttl.is_some() {
+            return invalid("Global TTL on the BATCH statement is not supported.");
+        }
+        let prepared = Self { kind: batch.kind, statements, timestamp };
+        if prepared.timestamp.is_some() {
+            prepared.check_timestamps()?;
+        }
+        check_counters(batch.kind, prepared.statements.iter())?;
+        prepared.statements.iter().try_for_each(ModificationPlan::check)?;
+        Ok(prepared)
+    }
+
+    /// Checks a batch that has a timestamp.
+    fn check_timestamps(&self) -> Result<(), CqlError> {
+        if self.is_conditional() {
             return invalid("Cannot provide custom timestamp for conditional BATCH");
         }
-        if batch.kind == BatchKind::Counter && timestamp.is_some() {
+        if self.kind == BatchKind::Counter {
             return invalid("Cannot provide custom timestamp for counter BATCH");
         }
-        check_counters(batch.kind, statements.iter())?;
-        Ok(Self { kind: batch.kind, statements, timestamp })
+        if self.statements.iter().any(ModificationPlan::has_timestamp) {
+            return invalid("Timestamp must be set either on BATCH or individual statements");
+        }
+        if self.statements.iter().any(ModificationPlan::is_counter) {
+            return invalid("Cannot provide custom timestamp for a BATCH containing counters");
+        }
+        Ok(())
     }
 
     /// Its kind.
@@ -141,7 +153,12 @@ impl TextBatch {
                 continue;
             }
             let lists = lists.get(index).map_or(&[][..], Vec::as_slice);
-            statement.mutations(binding, Some(timestamp), lists, &mut mutations)?;
+            if let Err(error) = statement.mutations(binding, Some(timestamp), lists, &mut mutations) {
+                // Cassandra looks at all partition keys before anything else.
+                let keys = |later: &ModificationPlan| later.partition_keys(binding).map(drop);
+                self.statements[index..].iter().try_for_each(keys)?;
+                return Err(error);
+            }
         }
         Ok(mutations)
     }

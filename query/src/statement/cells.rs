@@ -5,6 +5,7 @@ mod lists;
 use super::existing::RowLists;
 use crate::binding::{Binding, Val};
 use crate::error::{CqlError, invalid};
+use crate::functions::add_numbers;
 use crate::keys::element_path;
 use crate::term::Expression;
 use dodona_types::row::{RowBuilder, RowHeader};
@@ -20,6 +21,8 @@ pub(crate) enum Change {
     Set(Expression),
     /// Elements are added to a collection; a list's at its end.
     Append(Expression),
+    /// Something is added to a number, or put behind a text: the value is read first.
+    Plus(Expression),
     /// Elements are added at the start of a list.
     Prepend(Expression),
     /// Elements of a set, or keys of a map, are removed.
@@ -50,9 +53,9 @@ impl Change {
         matches!(self, Self::Set(_) | Self::Delete)
     }
 
-    /// True if the list is read before it is changed.
+    /// True if the list, or the value, is read before it is changed.
     pub(crate) const fn reads_first(&self) -> bool {
-        matches!(self, Self::RemoveFromList(_) | Self::SetIndex(..) | Self::DeleteIndex(_))
+        matches!(self, Self::RemoveFromList(_) | Self::SetIndex(..) | Self::DeleteIndex(_) | Self::Plus(_))
     }
 }
 
@@ -197,9 +200,25 @@ impl Cells<'_, '_> {
                     row.push_cell(&self.times.cell(column.id, None, &bytes));
                 }
             },
+            Change::Plus(expression) => {
+                if let Some(sum) = self.sum(column, expression)? {
+                    row.push_cell(&self.times.cell(column.id, None, &sum));
+                }
+            }
             _ => row.push_cell(&self.times.tombstone(column.id, None)),
         }
         Ok(())
+    }
+
+    /// What is there with something added; none if nothing is there.
+    fn sum(&self, column: &Column, expression: &Expression) -> Result<Option<Vec<u8>>, CqlError> {
+        let added = expression.evaluate_set(self.binding, &column.name)?;
+        let present = self.lists.and_then(|lists| lists.get(&column.id)?.first());
+        let Some(present) = present else { return Ok(None) };
+        match column.cql_type {
+            CqlType::Text | CqlType::Ascii => Ok(Some([&present.value, &*added].concat())),
+            _ => add_numbers(&column.cql_type, &present.value, &added),
+        }
     }
 
     fn put_parts(&self, row: &mut RowBuilder<'_>, group: &[&Operation]) -> Result<(), CqlError> {
@@ -286,8 +305,8 @@ impl Cells<'_, '_> {
                 self.put_part(column, field.to_be_bytes().to_vec(), expression, parts)?;
             }
             Change::Delete => parts.deletion = Some(self.times.deletion()),
-            // Counters are of one cell, and counted elsewhere.
-            Change::Count { .. } => {}
+            // These are of one cell; counters are counted elsewhere.
+            Change::Count { .. } | Change::Plus(_) => {}
             // Of a set, an element that is not set is left alone.
             Change::DeleteEntry(key)
                 if matches!(ty, CqlType::Set { .. }) && key.evaluate(self.binding)? == Val::Unset => {}

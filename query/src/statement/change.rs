@@ -4,15 +4,17 @@ use super::cells::Change;
 use crate::ast::{ColumnPart, Operation, Term, TermKind};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
+use crate::functions::is_number;
 use crate::term::{Expression, Receiver};
 use dodona_types::CqlType;
 use dodona_types::schema::Column;
 
-/// What an assignment of an UPDATE does.
+/// What an assignment of an UPDATE does. A conditional one may add to what the column has.
 pub(crate) fn change_of(
     context: &mut Context<'_>,
     column: &Column,
     operation: &Operation,
+    is_conditional: bool,
 ) -> Result<Change, CqlError> {
     let (name, ty) = (&column.name, &column.cql_type);
     let mut prepare = |term: &Term, receiver: CqlType, receiver_name: String| {
@@ -38,7 +40,23 @@ pub(crate) fn change_of(
     match operation {
         Operation::Set(term) => Ok(Change::Set(prepare(term, ty.clone(), name.to_string())?)),
         Operation::Add(term) => {
-            check_addable(column, &format!("{name} = {name} + {term}"), false)?;
+            let shown = format!("{name} = {name} + {term}");
+            match ty {
+                CqlType::UserDefined { .. } | CqlType::Tuple(_) => {
+                    return invalid(format!("Invalid operation ({shown}) for tuple column {name}"));
+                }
+                CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. } => {}
+                _ if is_conditional => {
+                    if !(is_number(ty) || matches!(ty, CqlType::Text | CqlType::Ascii)) {
+                        return invalid(format!(
+                            "Invalid operation ({shown}) for non-numeric and non-text type {name}"
+                        ));
+                    }
+                    return Ok(Change::Plus(prepare(term, ty.clone(), name.to_string())?));
+                }
+                _ => {}
+            }
+            check_addable(column, &shown)?;
             check_map_operand(ty, term, "addition")?;
             match prepare(term, ty.clone(), name.to_string()) {
                 Ok(expression) => Ok(Change::Append(expression)),
@@ -59,7 +77,7 @@ pub(crate) fn change_of(
             }
         }
         Operation::Subtract(term) => {
-            check_addable(column, &format!("{name} = {name} - {term}"), true)?;
+            check_addable(column, &format!("{name} = {name} - {term}"))?;
             match ty {
                 CqlType::Set { .. } => Ok(Change::Remove(prepare(term, ty.clone(), name.to_string())?)),
                 CqlType::Map { key, .. } => {
@@ -104,7 +122,7 @@ pub(crate) fn change_of(
 }
 
 /// Checks that elements can be added to the column, or taken from it.
-fn check_addable(column: &Column, shown: &str, takes: bool) -> Result<(), CqlError> {
+fn check_addable(column: &Column, shown: &str) -> Result<(), CqlError> {
     let name = &column.name;
     match &column.cql_type {
         CqlType::List { frozen, .. } | CqlType::Set { frozen, .. } | CqlType::Map { frozen, .. } => {
@@ -112,12 +130,6 @@ fn check_addable(column: &Column, shown: &str, takes: bool) -> Result<(), CqlErr
                 return invalid(format!("Invalid operation ({shown}) for frozen collection column {name}"));
             }
             Ok(())
-        }
-        CqlType::Tuple(_) if !takes => {
-            invalid(format!("Invalid operation ({shown}) for tuple column {name}"))
-        }
-        CqlType::UserDefined { frozen: false, .. } => {
-            invalid(format!("Invalid operation ({shown}) for tuple column {name}"))
         }
         _ => invalid(format!("Invalid operation ({shown}) for non counter column {name}")),
     }

@@ -4,13 +4,15 @@ use crate::ast::{self, ColumnPart, IfClause, Operand, Operator};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
-use crate::restrictions::column_of;
+use crate::restrictions::{column_of, kinds_with_parts};
 use crate::term::{Expression, Receiver};
 use dodona_types::CqlType;
 use dodona_types::schema::{Column, ColumnKind, Table};
 use dodona_types::value::{self, elements, map_entries};
 use std::borrow::Cow;
-use std::sync::Arc;
+
+/// Conditional writes are in the order of their ballots.
+pub(crate) const CUSTOM_TIMESTAMP: &str = "Cannot provide custom timestamp for conditional updates";
 
 /// What must hold before a statement has an effect.
 #[derive(Clone, Debug, Default)]
@@ -32,19 +34,32 @@ impl Conditions {
         context: &mut Context<'_>,
         table: &Table,
         clause: &IfClause,
+        has_timestamp: bool,
     ) -> Result<Self, CqlError> {
         match clause {
             IfClause::None => Ok(Self::None),
-            IfClause::Exists if table.is_counter() => {
-                invalid("Conditional updates are not supported on counter tables")
-            }
             IfClause::Exists => Ok(Self::Exists),
+            IfClause::Conditions(_) if has_timestamp => invalid(CUSTOM_TIMESTAMP),
             IfClause::Conditions(conditions) => {
                 let prepared = conditions.iter().map(|one| ColumnCondition::prepare(context, table, one));
                 let mut prepared = prepared.collect::<Result<Vec<_>, _>>()?;
                 prepared.sort_by_key(|condition| condition.column.kind == ColumnKind::Static);
                 Ok(Self::Columns(prepared))
             }
+        }
+    }
+
+    /// Refuses conditions that cannot stand beside those of another statement on the same row.
+    pub(crate) fn check_beside(&self, other: Option<&Self>) -> Result<(), CqlError> {
+        match (other, self) {
+            (Some(Self::NotExists), Self::Exists) | (Some(Self::Exists), Self::NotExists) => {
+                invalid("Cannot mix IF EXISTS and IF NOT EXISTS conditions for the same row")
+            }
+            (Some(Self::NotExists | Self::Exists), Self::Columns(_))
+            | (Some(Self::Columns(_)), Self::NotExists | Self::Exists) => {
+                invalid("Cannot mix IF conditions and IF NOT EXISTS for the same row")
+            }
+            _ => Ok(()),
         }
     }
 
@@ -110,6 +125,11 @@ impl ColumnCondition {
             return invalid("Conditions on counters are not supported");
         }
         let (part, cql_type) = part_of(context, &column, raw.part.as_ref())?;
+        let whole = match (&raw.part, &part) {
+            (Some(ColumnPart::Field(field)), _) => format!("{name}.{field}"),
+            (_, Part::Element(_)) => format!("value({name})"),
+            _ => name.to_string(),
+        };
         let receiver = match (raw.operator, &cql_type) {
             (Operator::Contains, CqlType::List { element, .. } | CqlType::Set { element, .. }) => {
                 Receiver::new(format!("value({name})"), CqlType::clone(element))
@@ -125,20 +145,21 @@ impl ColumnCondition {
                 let operator = raw.operator.text();
                 return invalid(format!("Cannot use {operator} on non-{kind} column {name}"));
             }
-            _ => Receiver::new(part_name(&column, &part), cql_type.clone()),
+            _ => Receiver::new(whole, cql_type.clone()),
         };
         if cql_type == CqlType::Duration && is_slice(raw.operator) {
             let operator = raw.operator.text();
             return invalid(format!("Slice conditions ( {operator} ) are not supported on durations"));
         }
+        if is_slice(raw.operator) && cql_type.references_duration() {
+            let what = kinds_with_parts(&cql_type);
+            return invalid(format!("Slice conditions are not supported on {what} containing durations"));
+        }
         let comparand = match (&raw.operand, raw.operator) {
             (Operand::One(term), Operator::In) => {
-                let list = CqlType::list(receiver.cql_type, true);
-                Comparand::ListOf(Expression::prepare(
-                    context,
-                    term,
-                    &Receiver::new(format!("in({})", receiver.name), list),
-                )?)
+                let list =
+                    Receiver::new(format!("in({})", receiver.name), CqlType::list(receiver.cql_type, true));
+                Comparand::ListOf(Expression::prepare(context, term, &list)?)
             }
             (
                 Operand::One(term),
@@ -264,6 +285,15 @@ impl ColumnCondition {
             && ty.is_multi_cell()
             && !matches!(ty, CqlType::UserDefined { .. });
         let is_membership = matches!(operator, Operator::Contains | Operator::ContainsKey);
+        if is_slice(operator) && is_cells && operand.is_some_and(is_empty) {
+            let kind = match ty {
+                CqlType::List { .. } => "list",
+                CqlType::Map { .. } => "map",
+                _ => "set",
+            };
+            let operator = operator.text();
+            return invalid(format!("Invalid comparison with an empty {kind} for operator \"{operator}\""));
+        }
         let operand = operand.filter(|bytes| is_membership || !is_cells || !is_empty(bytes));
         let Some(operand) = operand else {
             return match operator {
@@ -297,17 +327,6 @@ fn set(value: Val<'_>) -> Result<Option<Cow<'_, [u8]>>, CqlError> {
         Val::Bytes(bytes) => Ok(Some(bytes)),
         Val::Null => Ok(None),
         Val::Unset => invalid("Invalid 'unset' value in condition"),
-    }
-}
-
-/// What markers for the part of the column are called.
-fn part_name(column: &Column, part: &Part) -> Arc<str> {
-    match (part, &column.cql_type) {
-        (Part::Element(_), _) => format!("value({})", column.name).into(),
-        (Part::Field(index), CqlType::UserDefined { definition, .. }) => {
-            format!("{}.{}", column.name, definition.fields[*index].0).into()
-        }
-        _ => Arc::clone(&column.name),
     }
 }
 

@@ -46,6 +46,7 @@ impl Plan {
         statement: &Statement,
     ) -> Result<PreparedPlan, CqlError> {
         let modification = |plan: modification::ModificationPlan| {
+            plan.check()?;
             let markers = plan.partition_key_markers();
             Ok((Self::Modification(Box::new(plan)), None, markers))
         };

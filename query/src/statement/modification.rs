@@ -211,7 +211,8 @@ impl ModificationPlan {
         Ok(())
     }
 
-    fn partition_keys(&self, binding: &Binding<'_>) -> Result<RawKeys, CqlError> {
+    /// The raw keys of the partitions that are changed.
+    pub(crate) fn partition_keys(&self, binding: &Binding<'_>) -> Result<RawKeys, CqlError> {
         match (&self.restrictions, &self.json) {
             (Some(restrictions), _) => restrictions.partition_keys(binding),
             (None, Some(json)) => {
@@ -292,17 +293,21 @@ impl ModificationPlan {
         let of_kind =
             |kind| self.operations.iter().filter(move |operation: &&Operation| operation.column.kind == kind);
         let has_static = of_kind(ColumnKind::Static).next().is_some();
+        let only_static = has_static && of_kind(ColumnKind::Regular).next().is_none();
+        let names_rows = restrictions.names_whole_clustering() && (!only_static || self.kind == Kind::Insert);
+        let rows = if names_rows { self.rows(restrictions, binding)? } else { Vec::new() };
+        // `c IN ()` names no rows, and then static columns stay as they are.
+        if names_rows && rows.is_empty() {
+            return Ok(());
+        }
         if has_static {
             let source = Source { binding, times, lists: self.lists_of(lists, None) };
             put_row(builder, None, &RowHeader::EMPTY, &source, of_kind(ColumnKind::Static))?;
         }
-        let only_static = has_static && of_kind(ColumnKind::Regular).next().is_none();
-        if !restrictions.names_whole_clustering() || (only_static && self.kind != Kind::Insert) {
-            return Ok(());
+        if names_rows {
+            self.check_has_value()?;
         }
         let liveness = self.marker(times);
-        self.check_has_value()?;
-        let rows = self.rows(restrictions, binding)?;
         let originals = if rows.len() == 1 { restrictions.originals(binding)? } else { None };
         for row in rows {
             keys::check_named(&self.table, &row)?;

@@ -4,12 +4,13 @@ mod clauses;
 mod met;
 mod output;
 
-use crate::ast::{Select, Selectors, Term};
+use crate::ast::{Select, Term};
 use crate::binding::{Binding, Val};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::guardrails::Guard;
 use crate::host::Host;
+use crate::keys::check_partition_key;
 use crate::outcome::TryExecute;
 use crate::outcome::{ColumnSpec, Outcome, StatementResult};
 use crate::paging::{PagingState, resume};
@@ -18,7 +19,7 @@ use crate::selection::{Selection, Selector};
 use crate::session::Parameters;
 use crate::system_keyspaces::is_local_system_keyspace;
 use crate::term::{Expression, Receiver};
-use clauses::{check_distinct, check_distinct_relations, group_by, ordering};
+use clauses::{check_distinct, check_distinct_relations, check_order_names, group_by, ordering};
 use dodona_cluster::coordinator::TryRead;
 use dodona_types::read_command::{ClusteringSelection, PartitionSelection, ReadCommand, ReadLimits};
 use dodona_types::schema::{ColumnKind, Table};
@@ -58,13 +59,12 @@ impl SelectPlan {
     pub(crate) fn prepare(context: &mut Context<'_>, select: &Select) -> Result<Self, CqlError> {
         let table = context.table(&select.table)?;
         check_allowed(context, &table, select)?;
-        let mut selection = Selection::prepare(context, &table, select)?;
-        let only_static = select.selectors != Selectors::All
-            && selection.selects_only(|kind| matches!(kind, ColumnKind::PartitionKey | ColumnKind::Static))
-            && selection.wanted.iter().any(|wanted| wanted.column.kind == ColumnKind::Static);
+        let only_static = Selection::is_only_static(context, &table, select)?;
+        check_order_names(&table, select)?;
         let allow_filtering = select.allow_filtering;
         let purpose = Purpose { statement: "SELECT", allow_filtering, only_static };
         let restrictions = Restrictions::prepare(context, &table, &select.relations, purpose)?;
+        let mut selection = Selection::prepare(context, &table, select)?;
         if select.distinct {
             if select.per_partition_limit.is_some() {
                 return invalid("PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries");
@@ -141,16 +141,15 @@ impl SelectPlan {
 
     /// The commands that read what is asked for, without regard to paging.
     fn commands(&self, binding: &Binding<'_>, limits: ReadLimits) -> Result<Vec<ReadCommand>, CqlError> {
-        let mut raw = self.restrictions.partition_keys(binding)?;
+        // What is wrong with the partition key is said first.
+        let mut raw = self.restrictions.unchecked_partition_keys(binding)?;
         binding.guard.partitions(&self.table.name, raw.len())?;
         let clustering = if self.table.clustering_key().next().is_none() {
             ClusteringSelection::all()
         } else {
             self.restrictions.clustering_selection(binding)?
         };
-        if matches!(&clustering, ClusteringSelection::Slices(slices) if slices.is_empty()) {
-            return Ok(Vec::new());
-        }
+        let is_empty = matches!(&clustering, ClusteringSelection::Slices(slices) if slices.is_empty());
         let command = |partitions, clustering| ReadCommand {
             table: self.table.id,
             epoch: self.table.epoch,
@@ -162,10 +161,14 @@ impl SelectPlan {
             limits,
         };
         if !self.restrictions.has_partition_keys() {
-            let range = self.restrictions.partition_range(binding)?;
+            let range = self.restrictions.partition_range(binding)?.filter(|_| !is_empty);
             let partitions = range.map(PartitionSelection::Range);
             return Ok(partitions.into_iter().map(|range| command(range, clustering.clone())).collect());
         }
+        if is_empty {
+            return Ok(Vec::new());
+        }
+        raw.iter().try_for_each(|key| check_partition_key(key))?;
         if raw.len() == 1
             && let Some(only) = raw.pop()
         {
@@ -186,6 +189,7 @@ impl SelectPlan {
         check_read_consistency(parameters.consistency)?;
         binding.guard.read_level(parameters.consistency)?;
         let limits = self.limits(binding)?;
+        self.selection.check_keys(binding)?;
         let filter = Filter::new(&self.restrictions, binding)?;
         let state = match parameters.paging_state {
             Some(bytes) => Some(PagingState::decode(bytes, statement)?),

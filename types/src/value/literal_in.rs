@@ -103,8 +103,8 @@ impl LiteralKind {
             | CqlType::UserDefined { .. }
             | CqlType::Vector { .. } => false,
             CqlType::Custom(_) if ty.is_empty_type() => false,
-            CqlType::Custom(_) => return Assignment::Weak,
-            CqlType::Tuple(_) => self == Self::String,
+            // Tuples have a form as text, and of no kind of constants it is said that they are not tuples.
+            CqlType::Custom(_) | CqlType::Tuple(_) => return Assignment::Weak,
             CqlType::Ascii | CqlType::Text | CqlType::Inet => self == Self::String,
             CqlType::Date | CqlType::Time | CqlType::Timestamp => {
                 matches!(self, Self::String | Self::Integer)
@@ -201,6 +201,11 @@ pub(crate) fn text_to_wire(text: &str, ty: &CqlType, out: &mut Vec<u8>) -> Resul
             return Err(ValueError::new(format!("Invalid ASCII character in string literal: {reason}")));
         }
         CqlType::Blob | CqlType::Custom(_) => hex_digits(text, out)?,
+        CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. } => {
+            let start = out.len();
+            hex_digits(text, out)?;
+            validate(ty, &out[start..])?;
+        }
         CqlType::Boolean => match text {
             _ if text.eq_ignore_ascii_case("true") => out.push(1),
             _ if text.eq_ignore_ascii_case("false") => out.push(0),
@@ -213,6 +218,10 @@ pub(crate) fn text_to_wire(text: &str, ty: &CqlType, out: &mut Vec<u8>) -> Resul
         CqlType::Duration => text.parse::<CqlDuration>()?.encode(out),
         CqlType::Uuid | CqlType::Timeuuid => uuid_text(text, ty, out)?,
         CqlType::Tuple(fields) => tuple_text(text, ty, fields, out)?,
+        CqlType::UserDefined { definition, .. } => {
+            let fields: Vec<CqlType> = definition.fields.iter().map(|(_, field)| field.clone()).collect();
+            tuple_text(text, ty, &fields, out)?;
+        }
         _ => number_text(text, ty, out)?,
     }
     Ok(())

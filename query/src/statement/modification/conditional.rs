@@ -6,10 +6,11 @@ use crate::binding::Binding;
 use crate::error::{CqlError, invalid};
 use crate::host::Host;
 use crate::outcome::{ColumnSpec, Outcome, StatementResult};
+use crate::restrictions::Restrictions;
 use crate::row_values::{RowValues, Wanted};
 use crate::session::Parameters;
 use crate::statement::cells::Operation;
-use crate::statement::condition::Conditions;
+use crate::statement::condition::{CUSTOM_TIMESTAMP, Conditions};
 use crate::statement::existing::{ExistingLists, WantedLists};
 use crate::statement::json_row::JsonRow;
 use dodona_cluster::coordinator::conditional::Decision;
@@ -41,18 +42,14 @@ impl ModificationPlan {
         if !self.is_conditional() {
             return Ok(());
         }
-        if self.timestamp.is_some() {
-            return invalid("Cannot provide custom timestamp for conditional updates");
-        }
         let Some(restrictions) = &self.restrictions else { return Ok(()) };
-        let what = if self.kind == Kind::Delete { "deletions" } else { "updates" };
         if restrictions.has_partition_in() {
+            let what = self.conditional_what();
             return invalid(format!("IN on the partition key is not supported with conditional {what}"));
         }
-        if restrictions.has_clustering_in() {
-            return invalid(format!(
-                "IN on the clustering key columns is not supported with conditional {what}"
-            ));
+        self.check_clustering_in()?;
+        if self.kind == Kind::Delete && self.has_timestamp() {
+            return invalid(CUSTOM_TIMESTAMP);
         }
         let is_part = !restrictions.names_whole_clustering();
         if self.kind == Kind::Delete && self.conditions.has_regular() && self.changes_only_static() && is_part
@@ -69,6 +66,21 @@ impl ModificationPlan {
         if self.conditions.has_regular() && is_part {
             let missing = self.missing_clustering(restrictions);
             return invalid(format!("Some clustering keys are missing: {missing}"));
+        }
+        Ok(())
+    }
+
+    const fn conditional_what(&self) -> &'static str {
+        if matches!(self.kind, Kind::Delete) { "deletions" } else { "updates" }
+    }
+
+    /// Refuses several rows that are named, also where only other statements of a batch have an IF.
+    fn check_clustering_in(&self) -> Result<(), CqlError> {
+        if self.restrictions.as_ref().is_some_and(Restrictions::has_clustering_in) {
+            return invalid(format!(
+                "IN on the clustering key columns is not supported with conditional {}",
+                self.conditional_what()
+            ));
         }
         Ok(())
     }
@@ -208,16 +220,18 @@ impl<'a> Request<'a> {
             if plan.only_partition(binding)? != key {
                 return invalid("Batch with conditions cannot span multiple partitions");
             }
+            plan.check_clustering_in()?;
+            let row = plan.target(binding)?;
             if plan.reads_first {
-                list_rows.extend(plan.target(binding)?);
+                list_rows.extend(row);
             }
             if !plan.is_conditional() {
                 continue;
             }
             let target = if plan.conditions.are_static() { None } else { plan.target(binding)? };
-            check_mix(kinds.get(&target).copied(), &plan.conditions)?;
+            plan.conditions.check_beside(kinds.get(&target).copied())?;
             kinds.insert(target.clone(), &plan.conditions);
-            rows.extend(plan.target(binding)?);
+            rows.extend(target);
         }
         let others = |kind| {
             let mut columns: Vec<&Column> =
@@ -384,21 +398,6 @@ impl<'a> Request<'a> {
             places.extend(place.filter(|place| !places.contains(place)));
         }
         places
-    }
-}
-
-/// Refuses conditions on one row that cannot stand together.
-fn check_mix(before: Option<&Conditions>, now: &Conditions) -> Result<(), CqlError> {
-    match (before, now) {
-        (Some(Conditions::NotExists), Conditions::Exists)
-        | (Some(Conditions::Exists), Conditions::NotExists) => {
-            invalid("Cannot mix IF EXISTS and IF NOT EXISTS conditions for the same row")
-        }
-        (Some(Conditions::NotExists | Conditions::Exists), Conditions::Columns(_))
-        | (Some(Conditions::Columns(_)), Conditions::NotExists | Conditions::Exists) => {
-            invalid("Cannot mix IF conditions and IF NOT EXISTS for the same row")
-        }
-        _ => Ok(()),
     }
 }
 

@@ -32,9 +32,13 @@ impl ModificationPlan {
         updates: &mut Updates,
     ) -> Result<(), CqlError> {
         let Some(restrictions) = &self.restrictions else { return Ok(()) };
+        let keys = self.partition_keys(binding)?;
         let has_rows = self.operations.iter().any(|operation| operation.column.kind == ColumnKind::Regular);
         let rows = if has_rows { self.rows(restrictions, binding)? } else { Vec::new() };
-        for key in self.partition_keys(binding)? {
+        if has_rows && rows.is_empty() {
+            return Ok(());
+        }
+        for key in keys {
             let update = updates.entry((self.table.id, key.clone())).or_insert_with(|| CounterUpdate {
                 table: self.table.id,
                 epoch: self.table.epoch,

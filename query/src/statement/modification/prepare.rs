@@ -10,7 +10,7 @@ use crate::guardrails::Guard;
 use crate::restrictions::{Purpose, Restrictions, column_of};
 use crate::statement::cells::{Change, Operation};
 use crate::statement::change::{change_of, deletion_of};
-use crate::statement::condition::Conditions;
+use crate::statement::condition::{CUSTOM_TIMESTAMP, Conditions};
 use crate::term::{Expression, Receiver};
 use dodona_types::CqlType;
 use dodona_types::schema::{ColumnKind, Table};
@@ -24,20 +24,8 @@ impl ModificationPlan {
         attributes: &Attributes,
     ) -> Result<Self, CqlError> {
         refuse_system_tables(table)?;
-        if table.is_counter() {
-            let refused = match kind {
-                Kind::Insert => {
-                    Some("INSERT statements are not allowed on counter tables, use UPDATE instead")
-                }
-                _ if attributes.timestamp.is_some() => {
-                    Some("Cannot provide custom timestamp for counter updates")
-                }
-                _ if attributes.ttl.is_some() => Some("Cannot provide custom TTL for counter updates"),
-                _ => None,
-            };
-            if let Some(refused) = refused {
-                return invalid(refused);
-            }
+        if table.is_counter() && kind == Kind::Insert {
+            return invalid("INSERT statements are not allowed on counter tables, use UPDATE instead");
         }
         if attributes.timestamp.is_some() {
             let what = "User provided timestamps (USING TIMESTAMP)";
@@ -76,8 +64,7 @@ impl ModificationPlan {
                 plan.json = Some(JsonSource { document, default_unset: *default_unset });
                 // A document names every column of the key.
                 table.clustering_key().try_for_each(|column| column_of(&table, &column.name).map(drop))?;
-                plan.check_conditional()?;
-                Ok(plan)
+                plan.finish()
             }
             InsertSource::Values { columns, values } => plan.insert_values(context, columns, values),
         }
@@ -102,7 +89,7 @@ impl ModificationPlan {
                 relations.push(equality(name, term));
                 continue;
             }
-            let change = change_of(context, &column, &crate::ast::Operation::Set(term.clone()))?;
+            let change = change_of(context, &column, &crate::ast::Operation::Set(term.clone()), false)?;
             self.operations.push(Operation { column, change });
         }
         if let Some(column) = self.table.empty_value() {
@@ -118,12 +105,13 @@ impl ModificationPlan {
     pub(crate) fn update(context: &mut Context<'_>, update: &Update) -> Result<Self, CqlError> {
         let table = context.table(&update.table)?;
         let mut plan = Self::base(context, &table, Kind::Update, &update.attributes)?;
+        plan.conditions = Conditions::prepare(context, &table, &update.condition, plan.has_timestamp())?;
         for assignment in &update.assignments {
             let column = column_of(&table, &assignment.column)?.clone();
             if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
                 return invalid(format!("PRIMARY KEY part {} found in SET part", column.name));
             }
-            let change = change_of(context, &column, &assignment.operation)?;
+            let change = change_of(context, &column, &assignment.operation, plan.is_conditional())?;
             check_allowed(context, &change)?;
             let clash = |other: &&Operation| {
                 other.column.id == column.id && (change.is_whole() || other.change.is_whole())
@@ -133,7 +121,6 @@ impl ModificationPlan {
             }
             plan.operations.push(Operation { column, change });
         }
-        plan.conditions = Conditions::prepare(context, &table, &update.condition)?;
         plan.restrictions =
             Some(Restrictions::prepare(context, &table, &update.relations, plan.purpose("UPDATE"))?);
         plan.finish()
@@ -143,6 +130,7 @@ impl ModificationPlan {
     pub(crate) fn delete(context: &mut Context<'_>, delete: &Delete) -> Result<Self, CqlError> {
         let table = context.table(&delete.table)?;
         let mut plan = Self::base(context, &table, Kind::Delete, &delete.attributes)?;
+        plan.conditions = Conditions::prepare(context, &table, &delete.condition, plan.has_timestamp())?;
         for (name, part) in &delete.columns {
             let column = column_of(&table, name)?.clone();
             if matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Clustering) {
@@ -154,10 +142,20 @@ impl ModificationPlan {
             check_allowed(context, &change)?;
             plan.operations.push(Operation { column, change });
         }
-        plan.conditions = Conditions::prepare(context, &table, &delete.condition)?;
         plan.restrictions =
             Some(Restrictions::prepare(context, &table, &delete.relations, plan.purpose("DELETE"))?);
         plan.finish()
+    }
+
+    /// Checks what Cassandra looks at once it has prepared the statement, or all of a batch.
+    pub(crate) fn check(&self) -> Result<(), CqlError> {
+        if self.is_counter && self.has_timestamp() {
+            return invalid("Cannot provide custom timestamp for counter updates");
+        }
+        if self.is_counter && self.ttl.is_some() {
+            return invalid("Cannot provide custom TTL for counter updates");
+        }
+        Ok(())
     }
 
     fn purpose(&self, statement: &'static str) -> Purpose {
@@ -169,7 +167,18 @@ impl ModificationPlan {
     }
 
     /// Checks that the primary key suits what is changed.
-    fn finish(mut self) -> Result<Self, CqlError> {
+    fn finish(self) -> Result<Self, CqlError> {
+        if self.is_counter && matches!(self.conditions, Conditions::Exists) {
+            return invalid("Conditional updates are not supported on counter tables");
+        }
+        let checked = self.checked()?;
+        if checked.is_conditional() && checked.has_timestamp() {
+            return invalid(CUSTOM_TIMESTAMP);
+        }
+        Ok(checked)
+    }
+
+    fn checked(mut self) -> Result<Self, CqlError> {
         self.operations.sort_by_key(|operation| operation.column.id);
         self.reads_first = self.operations.iter().any(|operation| operation.change.reads_first());
         self.counts =

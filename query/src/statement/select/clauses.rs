@@ -3,7 +3,7 @@
 use crate::ast::{Relation, Select, Subject};
 use crate::context::Context;
 use crate::error::{CqlError, invalid};
-use crate::restrictions::Restrictions;
+use crate::restrictions::{Restrictions, column_of};
 use crate::selection::{Selection, Selector};
 use dodona_types::CqlType;
 use dodona_types::schema::{Column, ColumnKind, Table};
@@ -55,6 +55,11 @@ pub(super) fn check_distinct(
     Ok(())
 }
 
+/// Refuses ORDER BY with columns that there are not.
+pub(super) fn check_order_names(table: &Table, select: &Select) -> Result<(), CqlError> {
+    select.order_by.iter().try_for_each(|order| column_of(table, &order.column).map(drop))
+}
+
 /// Whether rows are read backwards, and what they must be sorted by afterwards.
 pub(super) fn ordering(
     table: &Table,
@@ -66,7 +71,7 @@ pub(super) fn ordering(
         return Ok((false, Vec::new()));
     }
     if let Some(order) = select.order_by.iter().find(|order| order.ann_of.is_some()) {
-        crate::restrictions::column_of(table, &order.column)?;
+        column_of(table, &order.column)?;
         // There are no indexes of that kind.
         return invalid("ANN ordering by vector requires the column to be indexed");
     }
@@ -77,7 +82,7 @@ pub(super) fn ordering(
     let mut clustering = table.clustering_key();
     let mut ordered = Vec::with_capacity(select.order_by.len());
     for order in &select.order_by {
-        let column = crate::restrictions::column_of(table, &order.column)?;
+        let column = column_of(table, &order.column)?;
         if column.kind != ColumnKind::Clustering {
             return invalid(format!(
                 "Order by is currently only supported on the clustered columns of the PRIMARY KEY, got {}",
