@@ -8,6 +8,7 @@ mod asking;
 mod batch;
 pub mod conditional;
 mod counter;
+pub mod explain;
 mod gather;
 pub mod hint_sink;
 mod latency;

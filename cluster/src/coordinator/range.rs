@@ -152,22 +152,34 @@ impl Coordinator {
         range: &'a PartitionRange,
         consistency: Consistency,
     ) -> Stretches<'a> {
-        let mut ends: Vec<Token> = placement.ring.ranges().map(|range| range.end).collect();
-        ends.sort_unstable();
-        // What lies behind the last token belongs to the owner of the first range.
-        ends.push(Token::MAX);
-        ends.dedup();
         Stretches {
             planner: self.planner(placement),
             latencies: &self.latencies,
             command,
             range,
             consistency,
-            ends: ends.into_iter(),
+            ends: ends_of(placement).into_iter(),
             before: None,
             ahead: None,
         }
     }
+}
+
+/// Where the ring's ranges end, in order.
+fn ends_of(placement: &Placement) -> Vec<Token> {
+    let mut ends: Vec<Token> = placement.ring.ranges().map(|range| range.end).collect();
+    ends.sort_unstable();
+    // What lies behind the last token belongs to the owner of the first range.
+    ends.push(Token::MAX);
+    ends.dedup();
+    ends
+}
+
+/// The parts of a range between two tokens of the ring, each with a token of its replicas.
+pub(super) fn parts_of(placement: &Placement, range: &PartitionRange) -> Vec<(PartitionRange, Token)> {
+    let mut before = None;
+    let part = |end| part_of(range, before.replace(end), end).map(|part| (part, end));
+    ends_of(placement).into_iter().filter_map(part).collect()
 }
 
 fn same_replicas(a: &Plan, b: &Plan) -> bool {

@@ -1,6 +1,7 @@
 //! SELECT: from a plan to read commands, and from rows to a result.
 
 mod clauses;
+mod explain;
 mod met;
 mod output;
 

@@ -134,6 +134,19 @@ def errors(session, keyspace):
         raise AssertionError(f"{statement} should be refused")
 
 
+def explanation(session):
+    session.execute("CREATE TABLE explained (k int, c int, v text, PRIMARY KEY (k, c))")
+    session.execute("INSERT INTO explained (k, c, v) VALUES (7, 1, 'x')")
+    select = session.prepare("EXPLAIN SELECT * FROM explained WHERE k = ?")
+    assert select.routing_key_indexes == [0]
+    by_what = {row.what: row for row in session.execute(select, [7])}
+    assert by_what["SELECT"].detail == "reads one partition by its key"
+    assert (by_what["memtable"].rows, by_what["memtable"].partition) == (1, "k = 7")
+    assert by_what["replica"].detail == "read here"
+    session.execute("EXPLAIN DELETE FROM explained WHERE k = 7")
+    assert session.execute("SELECT v FROM explained WHERE k = 7").one().v == "x"
+
+
 def main():
     passed = 0
     for version, compression in [(3, False), (4, False), (5, False), (4, "lz4"), (4, "snappy"), (5, "lz4")]:
@@ -145,6 +158,7 @@ def main():
         metadata(cluster, keyspace)
         batches_and_deletes(session)
         conditions(session)
+        explanation(session)
         errors(session, keyspace)
         session.execute(f"DROP KEYSPACE {keyspace}")
         cluster.shutdown()
