@@ -18,6 +18,7 @@ mod read;
 mod repair;
 pub mod speculate;
 mod tables;
+mod tracing_notes;
 mod truncate;
 mod write;
 

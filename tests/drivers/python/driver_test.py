@@ -147,6 +147,26 @@ def explanation(session):
     assert session.execute("SELECT v FROM explained WHERE k = 7").one().v == "x"
 
 
+def traces(session):
+    def events(statement, *values):
+        trace = session.execute(statement, *values, trace=True).get_query_trace(max_wait_sec=10)
+        assert trace.duration is not None and trace.coordinator and trace.parameters["consistency_level"]
+        elapsed = [event.source_elapsed for event in trace.events]
+        assert elapsed == sorted(elapsed) and elapsed[-1] <= trace.duration, elapsed
+        return [event.description for event in trace.events]
+
+    found = events("SELECT * FROM explained WHERE k = 7")
+    assert found[0] == "Parsing SELECT * FROM explained WHERE k = 7", found
+    for part in ["reads one partition by its key", "must answer at", "Reading 1 of 1 memtables", "tombstones met", "1 rows read"]:
+        assert any(part in event for event in found), (part, found)
+    insert = session.prepare("INSERT INTO explained (k, c, v) VALUES (?, 2, 'y')")
+    found = events(insert, [7])
+    assert found[0] == "Found the prepared statement", found
+    assert "Appended 1 mutations to the commit log and the memtables" in found, found
+    found = events("UPDATE explained SET v = 'z' WHERE k = 7 AND c = 2 IF v = 'y'")
+    assert any(event.startswith("Paxos Prepare: asking 1 replicas") for event in found), found
+
+
 def main():
     passed = 0
     for version, compression in [(3, False), (4, False), (5, False), (4, "lz4"), (4, "snappy"), (5, "lz4")]:
@@ -159,6 +179,7 @@ def main():
         batches_and_deletes(session)
         conditions(session)
         explanation(session)
+        traces(session)
         errors(session, keyspace)
         session.execute(f"DROP KEYSPACE {keyspace}")
         cluster.shutdown()

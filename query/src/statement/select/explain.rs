@@ -87,7 +87,7 @@ impl SelectPlan {
     }
 
     /// How partitions are found.
-    fn manner(&self, commands: &[ReadCommand]) -> String {
+    pub(super) fn manner(&self, commands: &[ReadCommand]) -> String {
         match commands.first().map(|command| &command.partitions) {
             None => "reads nothing: no row can meet the conditions".into(),
             Some(PartitionSelection::Key(_)) if commands.len() == 1 => {
