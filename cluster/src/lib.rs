@@ -40,6 +40,7 @@ pub mod snapshots;
 pub mod streaming;
 pub mod table_settings;
 pub mod timestamp;
+pub mod trace;
 pub mod transport;
 
 pub use dodona_storage::{EngineSettings, Page};

@@ -316,6 +316,9 @@ impl Processor {
                 counting::count(&self.host, plan.counts(&binding)?, parameters).await?;
                 batch::write(&self.host, plan.kind(), &mutations, parameters).await
             }
+            Plan::Explain(plan) => {
+                plan.execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters, sink)
+            }
             Plan::Use(keyspace) => {
                 if self.host.node.schema().keyspace(keyspace).is_none() {
                     return Err(CqlError::Invalid(format!("Keyspace '{keyspace}' does not exist")));
@@ -392,6 +395,7 @@ fn is_qualified(statement: &Statement) -> bool {
         Modification::Delete(delete) => delete.table.keyspace.is_some(),
     };
     match statement {
+        Statement::Explain(explained) => is_qualified(explained),
         Statement::Select(select) => select.table.keyspace.is_some(),
         Statement::Insert(insert) => insert.table.keyspace.is_some(),
         Statement::Update(update) => update.table.keyspace.is_some(),

@@ -6,7 +6,7 @@ use crate::convert::{BoundValues, batch_kind, cluster_error, error_response, par
 use crate::outbound::insert_warnings;
 use crate::record::State;
 use crate::statements::Cached;
-use crate::trace;
+use crate::trace::{self, Tracing};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use dodona_protocol::request::{Batch, QueryParameters};
@@ -17,7 +17,6 @@ use dodona_protocol::{
 use dodona_query::{CqlError, Outcome, StatementResult};
 use std::rc::Rc;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// What a request is counted for beside its own bytes: the buffers that it takes to answer it.
 const REQUEST_BYTES: usize = 4 << 10;
@@ -47,7 +46,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
             worker: &worker,
             client: &client,
             stream: work.header.stream,
-            trace: traced.then(|| trace::new_id(&worker.shared.node.env)),
+            trace: traced.then(|| Tracing::begin(&worker.shared.node.env)),
         };
         // Logging in waits for nobody's turn.
         let place = match client.state() {
@@ -92,7 +91,7 @@ struct Deferred<'a> {
     worker: &'a Rc<Worker>,
     client: &'a Rc<Client>,
     stream: i16,
-    trace: Option<Uuid>,
+    trace: Option<Tracing>,
 }
 
 impl Deferred<'_> {
@@ -131,7 +130,14 @@ impl Deferred<'_> {
     }
 
     fn extras(&self) -> Extras<'static> {
-        Extras { tracing_id: self.trace, ..Extras::default() }
+        Extras { tracing_id: self.trace.as_ref().map(|tracing| tracing.id), ..Extras::default() }
+    }
+
+    /// Notes something, if the request is traced.
+    fn note(&self, activity: impl FnOnce() -> String) {
+        if let Some(tracing) = &self.trace {
+            tracing.note(activity());
+        }
     }
 
     fn error(&self, out: &mut BytesMut, error: &ErrorResponse) {
@@ -186,7 +192,7 @@ impl Deferred<'_> {
         trace::around(
             self.worker,
             self.client,
-            self.trace,
+            self.trace.as_ref(),
             &cached.statement.text,
             parameters.consistency,
             async { self.execute(&cached, parameters, work, &options, out).await },
@@ -202,10 +208,16 @@ impl Deferred<'_> {
     fn find(&self, request: &Request<'_>) -> Result<Rc<Cached>, CqlError> {
         let shared = &self.worker.shared;
         match request {
-            Request::Execute(execute) => self.worker.statements.borrow_mut().get(shared, execute.id),
+            Request::Execute(execute) => {
+                let found = self.worker.statements.borrow_mut().get(shared, execute.id);
+                self.note(|| "Found the prepared statement".into());
+                found
+            }
             Request::Query(query) => {
                 let keyspace = query.parameters.keyspace;
+                self.note(|| format!("Parsing {}", query.text));
                 let analysed = shared.processor.analyse(self.client.session(), query.text, keyspace);
+                self.note(|| "Parsed and planned".into());
                 analysed.map(Cached::unprepared)
             }
             _ => Err(CqlError::Server("a request without a statement".into())),
@@ -247,7 +259,7 @@ impl Deferred<'_> {
             let entries = self.worker.statements.borrow_mut().entries(&self.worker.shared, session, batch)?;
             self.worker.shared.processor.execute_batch(kind, &entries, &parameters).await
         };
-        trace::around(self.worker, self.client, self.trace, "BATCH", request.consistency, executed)
+        trace::around(self.worker, self.client, self.trace.as_ref(), "BATCH", request.consistency, executed)
             .await
             .map_err(|error| Failed { error, parameters: Some(request.consistency), write: Some(write) })
     }

@@ -8,14 +8,17 @@ use crate::memtable::source::MemtableSource;
 use crate::named::NamedRows;
 use crate::scan::{Merged, MergedScan, PartitionScan};
 use crate::source::Source;
+use crate::sstable::Sstable;
 use crate::sstable::cursor::SstableSource;
 use crate::sstable::reader::Access;
 use crate::table::TableView;
 use crate::tombstones::{TombstoneRules, Tombstones};
 use dodona_types::key::{ABOVE, BELOW};
-use dodona_types::read_command::{ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand};
+use dodona_types::read_command::{
+    ClusteringSelection, PartitionRange, PartitionSelection, RangeBound, ReadCommand,
+};
 use dodona_types::row::RowView;
-use dodona_types::{ClusteringSlice, KeyRef, LiveRow, PartitionKey, RowVisitor};
+use dodona_types::{ClusteringSlice, KeyRef, LiveRow, PartitionKey, RowVisitor, Token};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -153,10 +156,27 @@ pub fn sources_of_range(view: &TableView, range: &PartitionRange, access: Access
     let memtables = view.memtables().filter(|memtable| !memtable.is_empty());
     let mut sources: Vec<Source> =
         memtables.map(|memtable| Source::Memtable(MemtableSource::new(Arc::clone(memtable)))).collect();
-    let sstables = view.sstables.iter().map(|sstable| SstableSource::new(Arc::clone(sstable), access));
+    let sstables = view.sstables.iter().filter(|sstable| has_tokens_in(sstable, range));
+    let sstables = sstables.map(|sstable| SstableSource::new(Arc::clone(sstable), access));
     sources.extend(sstables.map(Source::Sstable));
     sources.iter_mut().try_for_each(|source| source.seek(&range.start))?;
     Ok(sources)
+}
+
+/// The first and the last token that a range may have.
+pub(crate) fn tokens_of(range: &PartitionRange) -> (Token, Token) {
+    let token = |bound: &RangeBound, otherwise| match bound {
+        RangeBound::Unbounded => otherwise,
+        RangeBound::Token(token, _) => *token,
+        RangeBound::Key(key, _) => key.token(),
+    };
+    (token(&range.start, Token::MIN), token(&range.end, Token::MAX))
+}
+
+/// False if all partitions of a file lie before or behind a range.
+pub(crate) fn has_tokens_in(sstable: &Sstable, range: &PartitionRange) -> bool {
+    let ((start, end), (first, last)) = (tokens_of(range), sstable.statistics().tokens());
+    start <= last && first <= end
 }
 
 /// The rows of a partition that needs no merging, shown where they lie.

@@ -2,10 +2,12 @@
 
 use super::Coordinator;
 use super::gather::Gather;
-use super::plan::Plan;
+use super::plan::{Plan, Target};
+use super::tracing_notes::shown;
 use crate::error::ClusterError;
 use crate::message::Body;
 use crate::replica::encode_read;
+use crate::trace::note;
 use dodona_storage::StorageError;
 use dodona_types::read_command::ReadCommand;
 use std::sync::Arc;
@@ -101,6 +103,13 @@ impl<'a> Asking<'a> {
     }
 
     fn ask(&mut self, place: usize, want: Want) {
+        let replica = &self.plan.replicas[place];
+        note(|| {
+            format!("Asking {} for {}", shown(replica), if want == Want::Data { "data" } else { "a digest" })
+        });
+        if replica.local {
+            self.coordinator.note_sources(self.command);
+        }
         self.next = self.next.max(place + 1);
         self.under_way += 1;
         let (coordinator, target) = (self.coordinator, self.plan.replicas[place]);
@@ -160,6 +169,7 @@ impl<'a> Asking<'a> {
             match tokio::time::timeout(wait, self.replied.recv()).await {
                 Ok(Some((place, said))) => {
                     self.under_way -= 1;
+                    note(|| said_by(&self.plan.replicas[place], &said));
                     match said {
                         // It was asked before digests differed.
                         Ok(Got::Digest(_)) if self.only_data => self.ask(place, Want::Data),
@@ -177,6 +187,7 @@ impl<'a> Asking<'a> {
                 Ok(None) => break,
                 Err(_) if patience.is_some_and(|patience| patience < timeout) => {
                     patience = None;
+                    note(|| "Too slow: asking one more");
                     self.ask_another(otherwise);
                 }
                 Err(_) => break,
@@ -184,6 +195,16 @@ impl<'a> Asking<'a> {
         }
         let data_present = self.has_data();
         std::mem::replace(&mut self.gather, Gather::new(self.plan)).read_result(data_present)
+    }
+}
+
+/// What a replica said, for a trace.
+fn said_by(target: &Target, said: &Result<Got, ClusterError>) -> String {
+    let from = shown(target);
+    match said {
+        Ok(Got::Data(bytes)) => format!("Got {} bytes of data from {from}", bytes.len()),
+        Ok(Got::Digest(_)) => format!("Got a digest from {from}"),
+        Err(error) => format!("{from} failed: {error}"),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::message::Body;
 use crate::paxos::ballot::Ballot;
 use crate::paxos::message::{Request, Step};
 use crate::paxos::state::{Answer, Proposal};
+use crate::trace::note;
 use dodona_storage::Page;
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{Consistency, TableId, Token};
@@ -258,6 +259,7 @@ impl Proposer<'_> {
         proposal: &Proposal,
     ) -> Result<Round<Vec<(usize, Answer)>>, ClusterError> {
         let all: Vec<usize> = (0..self.plan.replicas.len()).collect();
+        note(|| format!("Paxos {step:?}: asking {} replicas, {} must agree", all.len(), self.plan.block_for));
         let mut answers = self.ask(&self.plan, step, proposal, &all);
         let needed = self.plan.block_for as usize;
         let mut agreed = Vec::new();
@@ -265,6 +267,7 @@ impl Proposer<'_> {
         while agreed.len() < needed {
             match answers.recv().await {
                 Some((_, Ok(Answer::Refused(ballot)))) => {
+                    note(|| format!("Paxos {step:?}: another proposer was later"));
                     self.seen = self.seen.max(ballot);
                     let others = all.len() - agreed.len() - 1;
                     let nobody_agreed = step == Step::Propose
@@ -284,6 +287,7 @@ impl Proposer<'_> {
                 break;
             }
         }
+        note(|| format!("Paxos {step:?}: {} have agreed", agreed.len()));
         if agreed.len() >= needed {
             return Ok(Round::Done(agreed));
         }
@@ -308,6 +312,7 @@ impl Proposer<'_> {
         let token = Token::of_key(&self.key);
         let plan = self.coordinator.plan(self.table, token, consistency)?;
         let mut all: Vec<usize> = (0..plan.replicas.len()).collect();
+        note(|| format!("Paxos Commit: telling {} replicas, {} must answer", all.len(), plan.block_for));
         if self.coordinator.env.mutants.has("commit-stays-near") {
             all.retain(|index| plan.replicas[*index].near);
         }

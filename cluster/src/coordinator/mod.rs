@@ -8,6 +8,7 @@ mod asking;
 mod batch;
 pub mod conditional;
 mod counter;
+pub mod explain;
 mod gather;
 pub mod hint_sink;
 mod latency;
@@ -17,6 +18,7 @@ mod read;
 mod repair;
 pub mod speculate;
 mod tables;
+mod tracing_notes;
 mod truncate;
 mod write;
 

@@ -167,7 +167,12 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    fn replicas(&self, table: TableId, token: Token, consistency: Consistency) -> Result<Plan, ClusterError> {
+    pub(super) fn replicas(
+        &self,
+        table: TableId,
+        token: Token,
+        consistency: Consistency,
+    ) -> Result<Plan, ClusterError> {
         let Placement { ring, local, .. } = self.placement;
         let replication = self.placement.replication_of(table)?;
         let shares = if self.defects.forgets_shares { Vec::new() } else { shares(replication, consistency) };

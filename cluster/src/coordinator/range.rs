@@ -5,8 +5,10 @@ use super::Coordinator;
 use super::asking::Want;
 use super::latency::Latencies;
 use super::plan::{Plan, Planner};
+use super::tracing_notes::note_read;
 use crate::error::ClusterError;
 use crate::placement::Placement;
+use crate::trace::note;
 use dodona_storage::Page;
 use dodona_storage::reconcile::Assembly;
 use dodona_types::read_command::{PartitionRange, PartitionSelection, RangeBound, ReadCommand};
@@ -100,6 +102,9 @@ impl Coordinator {
         };
         let mut stretches = self.stretches(placement, &command, range, consistency);
         let mut next = stretches.some(1)?;
+        if let Some(stretch) = next.first() {
+            note_read(&stretch.plan, &command);
+        }
         if let ([Stretch { plan, .. }], None) = (next.as_slice(), &stretches.ahead)
             && plan.block_for == 1
             && plan.replicas.first().is_some_and(|target| target.local)
@@ -117,6 +122,7 @@ impl Coordinator {
             let mut of_stretch = command.clone();
             of_stretch.limits.rows = assembly.rows_left();
             let bytes = assembly.bytes_left();
+            note(|| format!("Reading {} parts of the ring at once", next.len()));
             let rounds = next.iter().map(|stretch| {
                 let partitions = PartitionSelection::Range(stretch.range.clone());
                 let command = ReadCommand { partitions, ..of_stretch.clone() };
@@ -152,22 +158,34 @@ impl Coordinator {
         range: &'a PartitionRange,
         consistency: Consistency,
     ) -> Stretches<'a> {
-        let mut ends: Vec<Token> = placement.ring.ranges().map(|range| range.end).collect();
-        ends.sort_unstable();
-        // What lies behind the last token belongs to the owner of the first range.
-        ends.push(Token::MAX);
-        ends.dedup();
         Stretches {
             planner: self.planner(placement),
             latencies: &self.latencies,
             command,
             range,
             consistency,
-            ends: ends.into_iter(),
+            ends: ends_of(placement).into_iter(),
             before: None,
             ahead: None,
         }
     }
+}
+
+/// Where the ring's ranges end, in order.
+fn ends_of(placement: &Placement) -> Vec<Token> {
+    let mut ends: Vec<Token> = placement.ring.ranges().map(|range| range.end).collect();
+    ends.sort_unstable();
+    // What lies behind the last token belongs to the owner of the first range.
+    ends.push(Token::MAX);
+    ends.dedup();
+    ends
+}
+
+/// The parts of a range between two tokens of the ring, each with a token of its replicas.
+pub(super) fn parts_of(placement: &Placement, range: &PartitionRange) -> Vec<(PartitionRange, Token)> {
+    let mut before = None;
+    let part = |end| part_of(range, before.replace(end), end).map(|part| (part, end));
+    ends_of(placement).into_iter().filter_map(part).collect()
 }
 
 fn same_replicas(a: &Plan, b: &Plan) -> bool {

@@ -6,10 +6,12 @@ use super::Coordinator;
 use super::asking::{Asking, Got, Want};
 use super::plan::Plan;
 use super::tables::TableReads;
+use super::tracing_notes::note_read;
 use crate::error::ClusterError;
 use crate::on_engine::on_engine;
+use crate::trace::note;
 use dodona_storage::reconcile::{Answer, Assembly, DigestRules, MergedAnswers};
-use dodona_storage::{Page, StorageError};
+use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{Consistency, RowVisitor};
 
@@ -94,6 +96,7 @@ impl Coordinator {
         };
         let planner = self.planner(&placement);
         let plan = planner.read(command.table, key.token(), consistency, &self.latencies)?;
+        note_read(&plan, &command);
         if plan.block_for == 1 && plan.replicas.first().is_some_and(|target| target.local) {
             let read = self.read_here(command.clone(), max_bytes).await;
             let met = matches!(read, Err(ClusterError::Storage(StorageError::TooManyTombstones { .. })));
@@ -114,7 +117,15 @@ impl Coordinator {
         command: ReadCommand,
         max_bytes: usize,
     ) -> Result<Page, ClusterError> {
-        on_engine(self.env.tasks, &self.engine, move |engine| engine.read_page(&command, max_bytes)).await
+        self.note_sources(&command);
+        let read = move |engine: &Engine| engine.read_page_counted(&command, max_bytes);
+        let (page, files_read) = on_engine(self.env.tasks, &self.engine, read).await?;
+        note(|| {
+            let files =
+                files_read.map_or_else(String::new, |files| format!(", {files} SSTables looked into"));
+            format!("Merged what this node holds: {} tombstones met{files}", page.tombstones)
+        });
+        Ok(page)
     }
 
     /// Asks until the present command of a page is done, or the page is full.
@@ -159,6 +170,7 @@ impl Coordinator {
             || self.env.mutants.has("read-first-answer-only")
             || (others == Want::Digest && self.env.mutants.has("read-stops-at-first-answer-of-mismatch"));
         if !one_is_enough {
+            note(|| "Answers differ: asking for data of all");
             asking.ask_for_data();
             asking.gather(Want::Data, patience).await?;
         }
@@ -180,6 +192,7 @@ impl Coordinator {
             merged.stops = false;
         }
         if !one_is_enough && table.repairs && !self.env.mutants.has("read-repair-skips") {
+            note(|| "Bringing replicas what they lack");
             self.repair(plan, command, &merged, &answers).await?;
         }
         Ok(merged)

@@ -4,8 +4,10 @@
 use super::Coordinator;
 use super::gather::Gather;
 use super::plan::{Plan, Target};
+use super::tracing_notes::shown;
 use crate::error::ClusterError;
 use crate::message::Body;
+use crate::trace::note;
 use dodona_storage::StorageError;
 use dodona_types::{Consistency, MutationView};
 use std::sync::Arc;
@@ -67,7 +69,10 @@ impl Coordinator {
             if plans.iter().all(Plan::only_local) {
                 self.engine.wait_for_room().await;
                 let position = self.engine.apply(&views)?;
-                return self.wait_safe(position).await;
+                note(|| format!("Appended {} mutations to the commit log and the memtables", views.len()));
+                let safe = self.wait_safe(position).await;
+                note(|| "The commit log has it");
+                return safe;
             }
             match self.write_planned(&plans, &views).await {
                 // Those who have it already take it again, which changes nothing.
@@ -92,6 +97,7 @@ impl Coordinator {
         let mut here = Vec::new();
         for (index, (plan, mutation)) in plans.iter().zip(mutations).enumerate() {
             for target in &plan.replicas {
+                note(|| format!("{} {}", fate(target), shown(target)));
                 if target.local {
                     here.push((index, *target));
                 } else if target.alive {
@@ -109,6 +115,10 @@ impl Coordinator {
         let gathered = async {
             while gathers.iter().any(|gather| !gather.is_enough()) {
                 let Some(Word { mutation, target, said }) = said.recv().await else { break };
+                note(|| match &said {
+                    Ok(()) => format!("{} has acknowledged", shown(&target)),
+                    Err(error) => format!("{} failed: {error}", shown(&target)),
+                });
                 if let Err(ClusterError::Stale(version)) = said {
                     stale = Some(version);
                     break;
@@ -189,6 +199,15 @@ impl Coordinator {
             // The coordinator may have enough answers already.
             let _ = words.send(Word { mutation: index, target, said }).await;
         });
+    }
+}
+
+/// What a write does with a replica, for a trace.
+const fn fate(target: &Target) -> &'static str {
+    match target {
+        Target { local: true, .. } => "Applying a mutation on",
+        Target { alive: true, .. } => "Sending a mutation to",
+        _ => "Keeping a hint for",
     }
 }
 

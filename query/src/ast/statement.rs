@@ -22,6 +22,7 @@ pub enum Statement {
     Batch(Batch),
     Truncate(QualifiedName),
     Use(String),
+    Explain(Box<Self>),
     CreateKeyspace(CreateKeyspace),
     AlterKeyspace(AlterKeyspace),
     DropKeyspace(DropKeyspace),

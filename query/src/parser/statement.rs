@@ -8,7 +8,7 @@ impl Parser<'_> {
     /// Any statement.
     pub(super) fn statement(&mut self) -> Parsed<Statement> {
         let TokenKind::Keyword(keyword) = self.token.kind else {
-            return Err(self.unexpected());
+            return if self.is_explain() { self.explain() } else { Err(self.unexpected()) };
         };
         Ok(match keyword {
             Keyword::Select => Statement::Select(Box::new(self.select()?)),
@@ -35,6 +35,22 @@ impl Parser<'_> {
             Keyword::Describe | Keyword::Desc => Statement::Describe(self.describe()?),
             _ => return Err(self.unexpected()),
         })
+    }
+
+    /// EXPLAIN is no keyword: only where a statement begins does it say this.
+    fn is_explain(&self) -> bool {
+        self.token.kind == TokenKind::Identifier && self.token.text.eq_ignore_ascii_case("explain")
+    }
+
+    /// `EXPLAIN SELECT ..`, or of a statement that changes rows.
+    fn explain(&mut self) -> Parsed<Statement> {
+        self.advance();
+        match self.token.kind {
+            TokenKind::Keyword(Keyword::Select | Keyword::Insert | Keyword::Update | Keyword::Delete) => {
+                Ok(Statement::Explain(Box::new(self.statement()?)))
+            }
+            _ => Err(self.unexpected()),
+        }
     }
 
     /// The keyword after CREATE, ALTER or DROP, taken. `schema` is another word for `keyspace`.

@@ -5,6 +5,8 @@ mod cells;
 mod change;
 mod condition;
 mod existing;
+mod explain;
+mod explanation;
 mod json_row;
 pub(crate) mod modification;
 pub(crate) mod schema;
@@ -31,6 +33,7 @@ pub(crate) enum Plan {
     Modification(Box<modification::ModificationPlan>),
     Batch(Box<batch::TextBatch>),
     Use(Arc<str>),
+    Explain(Box<explain::ExplainPlan>),
     /// DDL, TRUNCATE and DESCRIBE.
     Schema(schema::SchemaPlan),
 }
@@ -69,6 +72,7 @@ impl Plan {
             Statement::Batch(batch) => {
                 Ok((Self::Batch(Box::new(batch::TextBatch::prepare(context, batch)?)), None, None))
             }
+            Statement::Explain(explained) => explain::ExplainPlan::prepare(context, explained),
             Statement::Use(keyspace) => Ok((Self::Use(keyspace.as_str().into()), None, None)),
             other => {
                 let (plan, columns) = schema::prepare(host, context, other)?;

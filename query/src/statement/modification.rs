@@ -2,6 +2,7 @@
 
 pub(crate) mod conditional;
 pub(crate) mod counting;
+mod explain;
 mod prepare;
 
 use super::Scratch;

@@ -1,6 +1,7 @@
 //! SELECT: from a plan to read commands, and from rows to a result.
 
 mod clauses;
+mod explain;
 mod met;
 mod output;
 
@@ -21,6 +22,7 @@ use crate::system_keyspaces::is_local_system_keyspace;
 use crate::term::{Expression, Receiver};
 use clauses::{check_distinct, check_distinct_relations, check_order_names, group_by, ordering};
 use dodona_cluster::coordinator::TryRead;
+use dodona_cluster::trace::note;
 use dodona_types::read_command::{ClusteringSelection, PartitionSelection, ReadCommand, ReadLimits};
 use dodona_types::schema::{ColumnKind, Table};
 use dodona_types::{Consistency, CqlType, HiddenCells, RowSink};
@@ -295,6 +297,7 @@ impl SelectPlan {
         sink: &mut dyn RowSink,
     ) -> Result<Outcome, CqlError> {
         let (commands, mut output) = self.begin(statement, binding, parameters, sink)?;
+        note(|| format!("{}.{}: {}", self.table.keyspace, self.table.name, self.manner(&commands)));
         let (coordinator, consistency) = (&host.node.coordinator, parameters.consistency);
         let is_one = commands.len() <= 1
             && commands.iter().all(|command| matches!(command.partitions, PartitionSelection::Key(_)));
@@ -314,6 +317,13 @@ impl SelectPlan {
             };
             let shown = page.show(now_seconds, &mut output).map_err(dodona_cluster::ClusterError::from)?;
             met.take(&command, page.tombstones, &output)?;
+            note(|| {
+                format!(
+                    "{} rows read so far, {} tombstones met in this page",
+                    output.rows_read().0,
+                    page.tombstones
+                )
+            });
             if shown.is_break() || output.is_done() {
                 break;
             }

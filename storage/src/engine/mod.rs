@@ -47,6 +47,7 @@ pub mod restore;
 mod restore_tests;
 pub mod scrub;
 pub mod snapshot;
+pub mod sources;
 pub mod statistics;
 pub mod truncate;
 

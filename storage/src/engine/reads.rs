@@ -34,13 +34,21 @@ impl Engine {
     /// # Errors
     /// A file is damaged or cannot be read, the table is not known, or there are too many tombstones.
     pub fn read_page(&self, command: &ReadCommand, max_bytes: usize) -> Result<Page> {
+        self.read_page_counted(command, max_bytes).map(|(page, _)| page)
+    }
+
+    /// As [`Self::read_page`], with the files that the read looked into (see [`Read::files_read`]).
+    ///
+    /// # Errors
+    /// As [`Self::read_page`].
+    pub fn read_page_counted(&self, command: &ReadCommand, max_bytes: usize) -> Result<(Page, Option<u32>)> {
         let store = self.store(command.table)?;
         let rules = self.tombstone_rules(&store.settings.load(), command);
         let view = store.view.load_full();
         let mut page = PageBuilder::new(max_bytes);
         let read = read::read(&view, command, Access::Disk, rules, &mut page);
         let read = self.noted(&store, read, |read| read.files_read)?;
-        Ok(page.finish(read.tombstones))
+        Ok((page.finish(read.tombstones), read.files_read))
     }
 
     /// Reads what a coordinator that asks several replicas merges: see [`crate::reconcile::answer`].

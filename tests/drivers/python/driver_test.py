@@ -134,6 +134,39 @@ def errors(session, keyspace):
         raise AssertionError(f"{statement} should be refused")
 
 
+def explanation(session):
+    session.execute("CREATE TABLE explained (k int, c int, v text, PRIMARY KEY (k, c))")
+    session.execute("INSERT INTO explained (k, c, v) VALUES (7, 1, 'x')")
+    select = session.prepare("EXPLAIN SELECT * FROM explained WHERE k = ?")
+    assert select.routing_key_indexes == [0]
+    by_what = {row.what: row for row in session.execute(select, [7])}
+    assert by_what["SELECT"].detail == "reads one partition by its key"
+    assert (by_what["memtable"].rows, by_what["memtable"].partition) == (1, "k = 7")
+    assert by_what["replica"].detail == "read here"
+    session.execute("EXPLAIN DELETE FROM explained WHERE k = 7")
+    assert session.execute("SELECT v FROM explained WHERE k = 7").one().v == "x"
+
+
+def traces(session):
+    def events(statement, *values):
+        trace = session.execute(statement, *values, trace=True).get_query_trace(max_wait_sec=10)
+        assert trace.duration is not None and trace.coordinator and trace.parameters["consistency_level"]
+        elapsed = [event.source_elapsed for event in trace.events]
+        assert elapsed == sorted(elapsed) and elapsed[-1] <= trace.duration, elapsed
+        return [event.description for event in trace.events]
+
+    found = events("SELECT * FROM explained WHERE k = 7")
+    assert found[0] == "Parsing SELECT * FROM explained WHERE k = 7", found
+    for part in ["reads one partition by its key", "must answer at", "Reading 1 of 1 memtables", "tombstones met", "1 rows read"]:
+        assert any(part in event for event in found), (part, found)
+    insert = session.prepare("INSERT INTO explained (k, c, v) VALUES (?, 2, 'y')")
+    found = events(insert, [7])
+    assert found[0] == "Found the prepared statement", found
+    assert "Appended 1 mutations to the commit log and the memtables" in found, found
+    found = events("UPDATE explained SET v = 'z' WHERE k = 7 AND c = 2 IF v = 'y'")
+    assert any(event.startswith("Paxos Prepare: asking 1 replicas") for event in found), found
+
+
 def main():
     passed = 0
     for version, compression in [(3, False), (4, False), (5, False), (4, "lz4"), (4, "snappy"), (5, "lz4")]:
@@ -145,6 +178,8 @@ def main():
         metadata(cluster, keyspace)
         batches_and_deletes(session)
         conditions(session)
+        explanation(session)
+        traces(session)
         errors(session, keyspace)
         session.execute(f"DROP KEYSPACE {keyspace}")
         cluster.shutdown()

@@ -1,0 +1,94 @@
+//! Who would be asked, told without asking: for EXPLAIN.
+
+use super::Coordinator;
+use super::plan::{Plan, Target};
+use crate::error::ClusterError;
+pub use dodona_storage::engine::sources::{HoldingMemtable, PossibleFile, ReadSources};
+use dodona_types::read_command::PartitionRange;
+use dodona_types::{Consistency, TableId, Token};
+
+/// Who would be asked for a partition.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// All replicas. Those that a read asks first come first, as many as must answer.
+    pub replicas: Vec<Target>,
+    /// How many must answer.
+    pub block_for: u32,
+    /// Why the request would fail at once: too few of them are alive.
+    pub unavailable: Option<ClusterError>,
+}
+
+impl Asked {
+    fn new(planned: Result<Plan, ClusterError>, mut all: Plan) -> Result<Self, ClusterError> {
+        match planned {
+            Ok(plan) => {
+                all.replicas.retain(|one| plan.replicas.iter().all(|other| other.host != one.host));
+                let replicas = [plan.replicas, all.replicas].concat();
+                Ok(Self { replicas, block_for: plan.block_for, unavailable: None })
+            }
+            Err(error @ ClusterError::Unavailable { .. }) => {
+                Ok(Self { replicas: all.replicas, block_for: all.block_for, unavailable: Some(error) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Coordinator {
+    /// Who would be asked for a partition of a read. That a read which one replica answers stays on this
+    /// node, if it is one, holds here as well: it comes first.
+    ///
+    /// # Errors
+    /// The table is not known.
+    pub fn asked_to_read(
+        &self,
+        table: TableId,
+        token: Token,
+        consistency: Consistency,
+    ) -> Result<Asked, ClusterError> {
+        let placement = self.placement.load();
+        let planner = self.planner(&placement);
+        let all = planner.replicas(table, token, consistency)?;
+        Asked::new(planner.read(table, token, consistency, &self.latencies), all)
+    }
+
+    /// Who would be written to: all replicas, and those to come.
+    ///
+    /// # Errors
+    /// The table is not known.
+    pub fn asked_to_write(
+        &self,
+        table: TableId,
+        token: Token,
+        consistency: Consistency,
+    ) -> Result<Asked, ClusterError> {
+        let placement = self.placement.load();
+        let planner = self.planner(&placement);
+        let all = planner.replicas(table, token, consistency)?;
+        Asked::new(planner.write(table, token, consistency), all)
+    }
+
+    /// The parts of the ring of which a range is read one after another, each with who would be asked.
+    ///
+    /// # Errors
+    /// The table is not known.
+    pub fn asked_to_read_range(
+        &self,
+        table: TableId,
+        range: &PartitionRange,
+        consistency: Consistency,
+    ) -> Result<Vec<(PartitionRange, Asked)>, ClusterError> {
+        let placement = self.placement.load();
+        let planner = self.planner(&placement);
+        let mut parts: Vec<(PartitionRange, Asked)> = Vec::new();
+        for (part, end) in super::range::parts_of(&placement, range) {
+            let all = planner.replicas(table, end, consistency)?;
+            let asked = Asked::new(planner.read(table, end, consistency, &self.latencies), all)?;
+            match parts.last_mut() {
+                Some((last, present)) if present.replicas == asked.replicas => last.end = part.end,
+                _ => parts.push((part, asked)),
+            }
+        }
+        Ok(parts)
+    }
+}
