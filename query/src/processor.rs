@@ -382,7 +382,7 @@ impl Processor {
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.
     fn refresh(&self, table: &dodona_types::schema::Table) -> Result<(), CqlError> {
-        system_tables::refill_on_read(&self.host, table)
+        system_tables::refill_on_read(&self.host, table, || self.prepared.counts())
     }
 }
 

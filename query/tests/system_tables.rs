@@ -181,8 +181,13 @@ fn virtual_keyspaces_are_described_apart() {
         assert_eq!(
             tables,
             [
+                "'system_views' 'caches'",
                 "'system_views' 'clients'",
+                "'system_views' 'cql_metrics'",
+                "'system_views' 'disk_usage'",
                 "'system_views' 'settings'",
+                "'system_views' 'sstable_tasks'",
+                "'system_views' 'thread_pools'",
                 "'system_virtual_schema' 'columns'",
                 "'system_virtual_schema' 'keyspaces'",
                 "'system_virtual_schema' 'tables'",
@@ -257,5 +262,75 @@ fn estimates_cover_the_ring_without_wrapping() {
             .select("SELECT range_type FROM system.table_estimates WHERE keyspace_name = 'ks' AND table_name = 't'")
             .await;
         assert!(rows.contains(&"'primary'".to_owned()) && rows.contains(&"'local_primary'".to_owned()));
+    });
+}
+
+#[test]
+fn system_views_show_what_the_engine_counts() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        node.run_all(
+            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}
+             CREATE TABLE ks.t (k int PRIMARY KEY, v blob)",
+        )
+        .await;
+        let usage =
+            "SELECT mebibytes FROM system_views.disk_usage WHERE keyspace_name = 'ks' AND table_name = 't'";
+        assert_eq!(node.select(usage).await, ["0"]);
+        let caches = "SELECT request_count, hit_count, hit_ratio, entry_count FROM system_views.caches WHERE name = 'chunks'";
+        let (engine, schema) = (&node.processor.node().engine, node.processor.node().schema());
+        let pool = "SELECT completed_tasks FROM system_views.thread_pools WHERE name = 'MemtableFlushWriter'";
+        assert_eq!(node.select(pool).await, [engine.compaction_progress().2.to_string()]);
+        node.run_all("INSERT INTO ks.t (k, v) VALUES (1, 0x00ff)").await;
+        engine.flush(schema.table("ks", "t").unwrap().id).unwrap();
+        assert_eq!(node.select(usage).await, ["1"]);
+        assert_eq!(node.select(pool).await, [engine.compaction_progress().2.to_string()]);
+        assert_ne!(node.select(pool).await, ["0"]);
+        for _ in 0..3 {
+            node.run_all("SELECT * FROM ks.t WHERE k = 1").await;
+        }
+        let (_, hits, misses) = engine.cache_statistics();
+        assert!(hits > 0 && misses > 0);
+        let ratio = hits as f64 / (hits + misses) as f64;
+        let entries = engine.cache_entries();
+        assert_eq!(node.select(caches).await, [format!("{} {hits} {ratio:?} {entries}", hits + misses)]);
+        assert!(node.select("SELECT * FROM system_views.sstable_tasks").await.is_empty());
+
+        let statements =
+            "SELECT value FROM system_views.cql_metrics WHERE name = 'prepared_statements_count'";
+        let before = node.processor.statements().counts().0;
+        node.processor.prepare(&node.session, "SELECT v FROM ks.t WHERE k = ?", None).unwrap();
+        assert_eq!(node.select(statements).await, [format!("{:?}", (before + 1) as f64)]);
+    });
+}
+
+#[test]
+fn a_compaction_under_way_is_an_sstable_task() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        node.run_all(
+            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}
+             CREATE TABLE ks.t (k int PRIMARY KEY) WITH compaction = {'class': 'SizeTieredCompactionStrategy', 'min_threshold': 2}",
+        )
+        .await;
+        let (engine, schema) = (&node.processor.node().engine, node.processor.node().schema());
+        for k in 0..2 {
+            node.run_all(&format!("INSERT INTO ks.t (k) VALUES ({k})")).await;
+            engine.flush(schema.table("ks", "t").unwrap().id).unwrap();
+        }
+        let compaction = engine.next_compaction().unwrap().unwrap();
+        let total: u64 = engine.compaction_progress().0.iter().map(|task| task.total_bytes).sum();
+        assert!(total > 0);
+        let tasks = "SELECT keyspace_name, table_name, kind, progress, total, sstables, unit, completion_ratio FROM system_views.sstable_tasks";
+        assert_eq!(node.select(tasks).await, [format!("'ks' 't' 'compaction' 0 {total} 2 'bytes' 0.0")]);
+        let pool = "SELECT active_tasks FROM system_views.thread_pools WHERE name = 'CompactionExecutor'";
+        assert_eq!(node.select(pool).await, ["1"]);
+        let id = node.select("SELECT task_id FROM system_views.sstable_tasks").await;
+        assert_eq!(node.select("SELECT task_id FROM system_views.sstable_tasks").await, id);
+        engine.run_compaction(compaction).unwrap();
+        assert!(node.select(tasks).await.is_empty());
+        assert_eq!(node.select(pool).await, ["0"]);
     });
 }

@@ -5,6 +5,7 @@
 //! made from what the node knows (`refresh`), at its start and whenever that changes. The
 //! rest ([`is_volatile`] is false) are tables like any other.
 
+mod engine_view;
 mod estimates;
 mod node_rows;
 mod rows;
@@ -123,14 +124,24 @@ pub(crate) fn refresh(host: &Host, shown: &mut Option<Shown>) -> Result<(), CqlE
     Ok(())
 }
 
-/// Makes the content of a table anew that is worked out when it is read.
-pub(crate) fn refill_on_read(host: &Host, table: &Table) -> Result<(), CqlError> {
+/// Makes the content of a table anew that is worked out when it is read. `prepared` counts the prepared
+/// statements that are kept, and those that had to go.
+pub(crate) fn refill_on_read(
+    host: &Host,
+    table: &Table,
+    prepared: impl Fn() -> (usize, u64),
+) -> Result<(), CqlError> {
     if !is_system_keyspace(&table.keyspace) {
         return Ok(());
     }
     let schema = host.node.schema();
     let fill = Fill { host, schema: &schema, timestamp_micros: host.node.timestamps.next() };
     match (&*table.keyspace, &*table.name) {
+        ("system_views", "caches") => engine_view::refill_caches(&fill),
+        ("system_views", "cql_metrics") => engine_view::refill_cql_metrics(&fill, prepared()),
+        ("system_views", "disk_usage") => engine_view::refill_disk_usage(&fill),
+        ("system_views", "sstable_tasks") => engine_view::refill_sstable_tasks(&fill),
+        ("system_views", "thread_pools") => engine_view::refill_thread_pools(&fill),
         ("system_views", "clients") => server_view::refill_clients(&fill),
         ("system_views", "settings") => server_view::refill_settings(&fill),
         ("system", "size_estimates" | "table_estimates") => estimates::refill(&fill),

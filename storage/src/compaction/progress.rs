@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 /// A compaction that is under way.
 #[derive(Debug)]
 pub struct Running {
+    /// Counts those that have begun since the start.
+    pub number: u64,
     /// The table, as people write it.
     pub table: String,
     /// What it is, as Cassandra calls it.
@@ -41,6 +43,7 @@ impl Running {
 #[derive(Debug, Default)]
 pub struct Progress {
     running: Mutex<Vec<Arc<Running>>>,
+    begun: AtomicU64,
     pub(crate) completed: AtomicU64,
     pub(crate) flushed: AtomicU64,
     /// Bytes that all flushes have written.
@@ -59,6 +62,7 @@ impl Progress {
         total_bytes: u64,
     ) -> Arc<Running> {
         let running = Arc::new(Running {
+            number: self.begun.fetch_add(1, Relaxed),
             table: table.to_owned(),
             kind,
             inputs,

@@ -61,6 +61,12 @@ impl Engine {
         (self.cache.bytes(), hits, misses)
     }
 
+    /// Blocks in the block cache.
+    #[must_use]
+    pub fn cache_entries(&self) -> usize {
+        self.cache.entries()
+    }
+
     /// Bytes that filters and indexes of open files take.
     #[must_use]
     pub fn index_bytes(&self) -> u64 {

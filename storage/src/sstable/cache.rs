@@ -100,6 +100,12 @@ impl BlockCache {
         self.blocks.weight()
     }
 
+    /// Blocks held.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// Look-ups that found their block, and those that did not.
     #[must_use]
     pub fn hits_and_misses(&self) -> (u64, u64) {

@@ -1,0 +1,108 @@
+//! The content of the tables of `system_views` that show what the engine does: its caches, tasks and files.
+//! A column whose number nobody keeps is null.
+
+use super::rows::{bigint, double, int, text};
+use super::{Fill, uuid};
+use crate::error::CqlError;
+use dodona_cluster::ClusterError;
+use uuid::Uuid;
+
+const MEBIBYTE: u64 = 1 << 20;
+
+pub(super) fn refill_caches(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let engine = &fill.host.node.engine;
+    let (bytes, hits, misses) = engine.cache_statistics();
+    let requests = hits + misses;
+    fill.replace("system_views", "caches", |rows| {
+        let mut values = vec![
+            // Cassandra's cache of pieces of files.
+            ("name", text("chunks")),
+            ("capacity_bytes", count(engine.settings().block_cache_bytes as u64)),
+            ("entry_count", small(engine.cache_entries())),
+            ("hit_count", count(hits)),
+            ("request_count", count(requests)),
+            ("size_bytes", count(bytes)),
+        ];
+        if requests > 0 {
+            values.push(("hit_ratio", double(hits as f64 / requests as f64)));
+        }
+        rows.put(&values)
+    })
+}
+
+pub(super) fn refill_cql_metrics(fill: &Fill<'_>, prepared: (usize, u64)) -> Result<(), CqlError> {
+    fill.replace("system_views", "cql_metrics", |rows| {
+        let metrics = [
+            ("prepared_statements_count", prepared.0 as f64),
+            ("prepared_statements_evicted", prepared.1 as f64),
+        ];
+        metrics
+            .iter()
+            .try_for_each(|(name, value)| rows.put(&[("name", text(name)), ("value", double(*value))]))
+    })
+}
+
+pub(super) fn refill_disk_usage(fill: &Fill<'_>) -> Result<(), CqlError> {
+    fill.replace("system_views", "disk_usage", |rows| {
+        for table in fill.schema.tables().filter(|table| !super::is_virtual_keyspace(&table.keyspace)) {
+            let statistics = fill.host.node.engine.table_statistics(table.id).map_err(ClusterError::from)?;
+            rows.put(&[
+                ("keyspace_name", text(&table.keyspace)),
+                ("table_name", text(&table.name)),
+                // As in Cassandra, rounded up.
+                ("mebibytes", count(statistics.disk_bytes.div_ceil(MEBIBYTE))),
+            ])?;
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn refill_sstable_tasks(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let (running, _, _) = fill.host.node.engine.compaction_progress();
+    fill.replace("system_views", "sstable_tasks", |rows| {
+        running.iter().try_for_each(|task| {
+            let (keyspace, table) = task.table.split_once('.').unwrap_or(("*", &task.table));
+            let (progress, total) = (task.written_bytes(), task.total_bytes);
+            rows.put(&[
+                ("keyspace_name", text(keyspace)),
+                ("table_name", text(table)),
+                ("task_id", uuid(task_id(fill, task.number))),
+                ("completion_ratio", double(if total == 0 { 1.0 } else { progress as f64 / total as f64 })),
+                ("kind", text(&task.kind.to_lowercase())),
+                ("progress", count(progress)),
+                ("sstables", small(task.inputs)),
+                ("total", count(total)),
+                ("unit", text("bytes")),
+            ])
+        })
+    })
+}
+
+/// A timeuuid of the task: of the node's start and the task's number since then.
+fn task_id(fill: &Fill<'_>, number: u64) -> Uuid {
+    let seconds = fill.host.started_at_seconds.max(0).cast_unsigned();
+    let ticks = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0).to_gregorian().0.wrapping_add(number);
+    let node = *fill.host.node.info.identity.host.as_bytes();
+    let node = [node[0] | 1, node[1], node[2], node[3], node[4], node[5]];
+    uuid::Builder::from_gregorian_timestamp(ticks, 0, &node).into_uuid()
+}
+
+pub(super) fn refill_thread_pools(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let (running, completed, flushed) = fill.host.node.engine.compaction_progress();
+    fill.replace("system_views", "thread_pools", |rows| {
+        rows.put(&[
+            ("name", text("CompactionExecutor")),
+            ("active_tasks", small(running.len())),
+            ("completed_tasks", count(completed)),
+        ])?;
+        rows.put(&[("name", text("MemtableFlushWriter")), ("completed_tasks", count(flushed))])
+    })
+}
+
+fn count(value: u64) -> Vec<u8> {
+    bigint(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn small(value: usize) -> Vec<u8> {
+    int(i32::try_from(value).unwrap_or(i32::MAX))
+}
