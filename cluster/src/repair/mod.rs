@@ -10,7 +10,7 @@
 pub mod automatic;
 pub mod healing;
 pub mod history;
-mod incremental;
+pub mod incremental;
 pub mod message;
 pub mod plan;
 pub mod schedule;
