@@ -11,7 +11,7 @@ use crate::sstable::{SstableId, SstableWriter, WriterOptions};
 use dodona_env::Env;
 use dodona_types::row::RowView;
 use dodona_types::token::TokenRange;
-use dodona_types::{ClusteringSlice, Deletion, KeyRef, TableId};
+use dodona_types::{ClusteringSlice, Deletion, KeyRef, PartitionKey, TableId};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -49,6 +49,8 @@ pub struct MergeJob {
     writer: Option<SstableWriter>,
     finished: Vec<SstableId>,
     in_partition: bool,
+    /// The key of the partition that was begun last.
+    key: Option<PartitionKey>,
     /// The present partition has something in the present file.
     begun: bool,
     /// A range deletion is open in the output.
@@ -75,6 +77,7 @@ impl MergeJob {
             writer: None,
             finished: Vec::new(),
             in_partition: false,
+            key: None,
             begun: false,
             open: false,
             written_before: 0,
@@ -198,6 +201,7 @@ impl MergeJob {
             }
         }
         let begun = writer.begun;
+        self.key = Some(key);
         self.scan.seek_slice(&ClusteringSlice::all(), false)?;
         self.open = false;
         self.begun = begun;
@@ -207,7 +211,7 @@ impl MergeJob {
     /// Copies rows and markers. True at the end of the partition.
     fn copy_items(&mut self, stop_at: u64) -> Result<bool> {
         let purge = self.purge_of_partition();
-        let Some(key) = self.scan.key().map(KeyRef::to_owned_key) else {
+        let Some(key) = self.key.clone() else {
             return Ok(true);
         };
         let deletion = self.partition_deletion(&purge);
@@ -281,7 +285,7 @@ struct PartitionWriter<'a> {
     job: &'a mut Option<SstableWriter>,
     env: &'a Env,
     output: &'a JobOutput,
-    key: &'a dodona_types::PartitionKey,
+    key: &'a PartitionKey,
     deletion: Deletion,
     begun: bool,
 }

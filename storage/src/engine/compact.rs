@@ -167,25 +167,29 @@ impl Engine {
             }
         }
         let check_expired = store.expired_check_is_due(now);
-        // What a repair is at is left alone until it is over.
-        let choice = [Set::Unrepaired, Set::Repaired].into_iter().find_map(|set| {
-            let (of_set, apart): (Vec<_>, Vec<_>) =
-                candidates.iter().cloned().partition(|file| file.set == set);
-            let situation = Situation {
-                candidates: &of_set,
-                apart: &apart,
-                now_seconds: self.env.clock.wall_seconds(),
-                gc_before_seconds,
-                memtable_min_timestamp: view
-                    .memtables()
-                    .map(|memtable| memtable.min_timestamp())
-                    .min()
-                    .unwrap_or(i64::MAX),
-                flush_bytes: store.flush_bytes.load(Relaxed),
-                check_expired,
-            };
-            settings.compaction.choose(&situation)
-        })?;
+        // The unrepaired first and the repaired last. What a repair is at lies between, and is left alone.
+        candidates.sort_by_key(|file| file.set);
+        let (unrepaired, rest) =
+            candidates.split_at(candidates.partition_point(|file| file.set == Set::Unrepaired));
+        let (before, repaired) =
+            candidates.split_at(candidates.partition_point(|file| file.set < Set::Repaired));
+        let choice =
+            [(unrepaired, rest), (repaired, before)].into_iter().find_map(|(candidates, apart)| {
+                let situation = Situation {
+                    candidates,
+                    apart,
+                    now_seconds: self.env.clock.wall_seconds(),
+                    gc_before_seconds,
+                    memtable_min_timestamp: view
+                        .memtables()
+                        .map(|memtable| memtable.min_timestamp())
+                        .min()
+                        .unwrap_or(i64::MAX),
+                    flush_bytes: store.flush_bytes.load(Relaxed),
+                    check_expired,
+                };
+                settings.compaction.choose(&situation)
+            })?;
         let choice = self.fit_to_space(choice, &candidates);
         compacting.extend(&choice.inputs);
         drop(compacting);
@@ -334,10 +338,8 @@ impl Engine {
             match self.step_compaction(&mut compaction) {
                 Ok(true) => return self.finish_compaction(compaction),
                 Ok(false) => {
-                    self.slow_down(
-                        compaction.written_bytes.saturating_sub(before),
-                        &compaction.listed.running,
-                    );
+                    let written = compaction.written_bytes.saturating_sub(before);
+                    self.slow_down(written, &compaction.listed.running);
                 }
                 Err(error) => {
                     self.abandon_compaction(compaction);

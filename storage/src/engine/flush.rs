@@ -11,7 +11,7 @@ use crate::purge::Purge;
 use crate::scan::MergedScan;
 use crate::source::Source;
 use crate::sstable::{self, Sstable, SstableId};
-use crate::table::TableStore;
+use crate::table::{TableStore, TableView};
 use dodona_types::TableId;
 use dodona_types::read_command::RangeBound;
 use std::sync::Arc;
@@ -167,13 +167,18 @@ impl Engine {
         let output = self.job_output(store, split, log_intervals);
         let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
         let job = MergeJob::new(self.env.clone(), MergedScan::new(vec![source]), output, nothing);
-        self.run_job(store, job)
+        self.run_job(store, job, |_| Ok(()))
     }
 
-    /// Does all of a job. Of one that fails nothing is left.
-    pub(super) fn run_job(&self, store: &TableStore, mut job: MergeJob) -> Result<Vec<SstableId>> {
+    /// Does all of a job, with something before each step. Of one that fails nothing is left.
+    pub(super) fn run_job(
+        &self,
+        store: &TableStore,
+        mut job: MergeJob,
+        mut before: impl FnMut(&MergeJob) -> Result<()>,
+    ) -> Result<Vec<SstableId>> {
         loop {
-            match job.step(self.settings.step_bytes) {
+            match before(&job).and_then(|()| job.step(self.settings.step_bytes)) {
                 Ok(true) => return Ok(job.into_outputs()),
                 Ok(false) => {}
                 Err(error) => {
@@ -218,6 +223,33 @@ impl Engine {
             self.discard_backups(store, &edit.added);
         }
         committed
+    }
+
+    /// Publishes files in the place of one, and what the view is to know besides. False if that one is gone, or the table
+    /// was dropped: the files are discarded then.
+    pub(super) fn replace_file(
+        &self,
+        store: &TableStore,
+        old: &Arc<Sstable>,
+        mut edit: Edit,
+        also: impl FnOnce(&mut TableView),
+    ) -> Result<bool> {
+        let opened = self.open_outputs(edit.table, &edit.added)?;
+        let _publish = store.publish.lock();
+        let is_there = store.view.load().sstables.iter().any(|other| other.id() == old.id());
+        if !is_there || store.is_dropped() {
+            self.discard_files(store, &edit.added);
+            return Ok(false);
+        }
+        edit.removed = vec![old.id()];
+        self.publish(store, &edit)?;
+        store.update(|view| {
+            view.apply(&edit, opened);
+            also(view);
+        });
+        self.obsolete.lock().push(Arc::clone(old));
+        self.work.notify_one();
+        Ok(true)
     }
 
     pub(super) fn discard_files(&self, store: &TableStore, files: &[SstableId]) {

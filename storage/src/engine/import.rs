@@ -225,7 +225,7 @@ impl Engine {
         let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
         let scan = MergedScan::new(vec![source]);
         let job = MergeJob::new(self.env.clone(), scan, output, nothing).mapped(file.mapping.clone());
-        self.run_job(store, job)
+        self.run_job(store, job, |_| Ok(()))
     }
 
     /// Has staged files count, and removes where they come from unless they are to stay.

@@ -7,8 +7,6 @@
 use super::Engine;
 use super::cleanup::{Share, holds_others, share_of};
 use super::compact::Listed;
-use crate::compaction::job::MergeJob;
-use crate::compaction::progress::Running;
 use crate::compaction::{Choice, Split};
 use crate::error::{Result, StorageError};
 use crate::manifest::Edit;
@@ -120,7 +118,16 @@ impl Engine {
         let listed = Listed::begin(&self.compactions, &settings.name, kind, 1, sstable.file_bytes());
         let write = |ranges: Arc<[TokenRange]>| {
             let job = self.merge_job(store, std::slice::from_ref(sstable), choice)?.keeping(ranges);
-            self.run_listed(store, job, &listed.running)
+            let (running, mut written) = (&listed.running, 0);
+            self.run_job(store, job, |job| {
+                if running.is_stopped() {
+                    return Err(StorageError::Stopped(running.kind));
+                }
+                let before = std::mem::replace(&mut written, job.written_bytes());
+                running.set_written(written);
+                self.slow_down(written - before, running);
+                Ok(())
+            })
         };
         let inside = write(ranges.into())?;
         let outside = if self.env.mutants.has("split-for-repair-keeps-one-side") {
@@ -131,48 +138,11 @@ impl Engine {
         let outside = outside.inspect_err(|_| self.discard_files(store, &inside))?;
         let mut edit = Edit::new(settings.id);
         edit.added = inside.iter().chain(&outside).copied().collect();
-        edit.removed = vec![sstable.id()];
         if choice.level > 0 {
             edit.levels = edit.added.iter().map(|id| (*id, choice.level)).collect();
         }
-        let opened = self.open_outputs(settings.id, &edit.added)?;
-        let _publish = store.publish.lock();
-        let is_there = store.view.load().sstables.iter().any(|other| other.id() == sstable.id());
-        if !is_there || store.is_dropped() {
-            self.discard_files(store, &edit.added);
-            return Ok(false);
-        }
-        self.publish(store, &edit)?;
-        store.update(|view| {
-            view.apply(&edit, opened);
-            view.set_repairs(inside.iter().map(|id| (*id, RepairState::Pending(repair))));
-        });
-        self.obsolete.lock().push(Arc::clone(sstable));
-        self.work.notify_one();
-        Ok(true)
-    }
-
-    /// Does all of a job at the rate that compactions share, until someone stops it.
-    fn run_listed(&self, store: &TableStore, mut job: MergeJob, running: &Running) -> Result<Vec<SstableId>> {
-        loop {
-            let before = job.written_bytes();
-            let done = if running.is_stopped() {
-                Err(StorageError::Stopped(running.kind))
-            } else {
-                job.step(self.settings.step_bytes)
-            };
-            match done {
-                Ok(true) => return Ok(job.into_outputs()),
-                Ok(false) => {
-                    running.set_written(job.written_bytes());
-                    self.slow_down(job.written_bytes() - before, running);
-                }
-                Err(error) => {
-                    self.discard_files(store, &job.abandon());
-                    return Err(error);
-                }
-            }
-        }
+        let states = inside.into_iter().map(|id| (id, RepairState::Pending(repair)));
+        self.replace_file(store, sstable, edit, |view| view.set_repairs(states))
     }
 
     /// Ends a repair of a table: what was set aside for it is repaired as of a second since the epoch or, with none,

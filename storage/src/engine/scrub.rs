@@ -128,21 +128,10 @@ impl Engine {
             }
         };
         let outputs: Vec<SstableId> = writer.finish()?.into_iter().collect();
-        let opened = self.open_outputs(settings.id, &outputs)?;
-        let _publish = store.publish.lock();
-        let is_there = store.view.load().sstables.iter().any(|other| other.id() == sstable.id());
-        if !is_there || store.is_dropped() {
-            self.discard_files(store, &outputs);
-            return Ok(salvaged);
-        }
         let mut edit = Edit::new(settings.id);
         edit.levels = outputs.iter().map(|id| (*id, level)).filter(|(_, level)| *level > 0).collect();
         edit.added = outputs;
-        edit.removed = vec![sstable.id()];
-        self.publish(store, &edit)?;
-        store.update(|view| view.apply(&edit, opened));
-        self.obsolete.lock().push(Arc::clone(sstable));
-        self.work.notify_one();
+        self.replace_file(store, sstable, edit, |_| {})?;
         Ok(salvaged)
     }
 }
