@@ -1,7 +1,7 @@
 //! Who would be asked, told without asking: for EXPLAIN.
 
 use super::Coordinator;
-use super::plan::{Plan, Target};
+use super::plan::{Plan, Planner, Target};
 use crate::error::ClusterError;
 pub use dodona_storage::engine::sources::{HoldingMemtable, PossibleFile, ReadSources};
 use dodona_types::read_command::PartitionRange;
@@ -19,8 +19,16 @@ pub struct Asked {
 }
 
 impl Asked {
-    fn new(planned: Result<Plan, ClusterError>, mut all: Plan) -> Result<Self, ClusterError> {
-        match planned {
+    /// All replicas of a token, as a plan has them.
+    fn by(
+        planner: &Planner<'_>,
+        table: TableId,
+        token: Token,
+        consistency: Consistency,
+        plan: impl FnOnce(&Planner<'_>) -> Result<Plan, ClusterError>,
+    ) -> Result<Self, ClusterError> {
+        let mut all = planner.replicas(table, token, consistency)?;
+        match plan(planner) {
             Ok(plan) => {
                 all.replicas.retain(|one| plan.replicas.iter().all(|other| other.host != one.host));
                 let replicas = [plan.replicas, all.replicas].concat();
@@ -46,10 +54,8 @@ impl Coordinator {
         token: Token,
         consistency: Consistency,
     ) -> Result<Asked, ClusterError> {
-        let placement = self.placement.load();
-        let planner = self.planner(&placement);
-        let all = planner.replicas(table, token, consistency)?;
-        Asked::new(planner.read(table, token, consistency, &self.latencies), all)
+        let read = |planner: &Planner<'_>| planner.read(table, token, consistency, &self.latencies);
+        Asked::by(&self.planner(&self.placement.load()), table, token, consistency, read)
     }
 
     /// Who would be written to: all replicas, and those to come.
@@ -62,10 +68,8 @@ impl Coordinator {
         token: Token,
         consistency: Consistency,
     ) -> Result<Asked, ClusterError> {
-        let placement = self.placement.load();
-        let planner = self.planner(&placement);
-        let all = planner.replicas(table, token, consistency)?;
-        Asked::new(planner.write(table, token, consistency), all)
+        let write = |planner: &Planner<'_>| planner.write(table, token, consistency);
+        Asked::by(&self.planner(&self.placement.load()), table, token, consistency, write)
     }
 
     /// The parts of the ring of which a range is read one after another, each with who would be asked.
@@ -82,8 +86,8 @@ impl Coordinator {
         let planner = self.planner(&placement);
         let mut parts: Vec<(PartitionRange, Asked)> = Vec::new();
         for (part, end) in super::range::parts_of(&placement, range) {
-            let all = planner.replicas(table, end, consistency)?;
-            let asked = Asked::new(planner.read(table, end, consistency, &self.latencies), all)?;
+            let read = |planner: &Planner<'_>| planner.read(table, end, consistency, &self.latencies);
+            let asked = Asked::by(&planner, table, end, consistency, read)?;
             match parts.last_mut() {
                 Some((last, present)) if present.replicas == asked.replicas => last.end = part.end,
                 _ => parts.push((part, asked)),

@@ -173,8 +173,7 @@ impl Coordinator {
 
 /// Where the ring's ranges end, in order.
 fn ends_of(placement: &Placement) -> Vec<Token> {
-    let mut ends: Vec<Token> = placement.ring.ranges().map(|range| range.end).collect();
-    ends.sort_unstable();
+    let mut ends: Vec<Token> = placement.ring.ends().collect();
     // What lies behind the last token belongs to the owner of the first range.
     ends.push(Token::MAX);
     ends.dedup();

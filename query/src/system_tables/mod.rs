@@ -165,11 +165,7 @@ impl Fill<'_> {
         table: &str,
         put_rows: impl FnOnce(&mut Rows<'_>) -> Result<(), CqlError>,
     ) -> Result<(), CqlError> {
-        let Some(table) = self.schema.table(keyspace, table) else {
-            return Ok(());
-        };
-        let mutations = self.mutations(table, put_rows)?;
-        Ok(self.host.node.engine.replace_volatile(table.id, &mutations).map_err(ClusterError::from)?)
+        self.put(keyspace, table, put_rows, true)
     }
 
     /// Changes rows of a table, if the node has it.
@@ -179,21 +175,28 @@ impl Fill<'_> {
         table: &str,
         put_rows: impl FnOnce(&mut Rows<'_>) -> Result<(), CqlError>,
     ) -> Result<(), CqlError> {
+        self.put(keyspace, table, put_rows, false)
+    }
+
+    fn put(
+        &self,
+        keyspace: &str,
+        table: &str,
+        put_rows: impl FnOnce(&mut Rows<'_>) -> Result<(), CqlError>,
+        replaces: bool,
+    ) -> Result<(), CqlError> {
         let Some(table) = self.schema.table(keyspace, table) else {
             return Ok(());
         };
-        let mutations = self.mutations(table, put_rows)?;
-        Ok(self.host.node.engine.change_volatile(table.id, &mutations).map_err(ClusterError::from)?)
-    }
-
-    fn mutations(
-        &self,
-        table: &Table,
-        put_rows: impl FnOnce(&mut Rows<'_>) -> Result<(), CqlError>,
-    ) -> Result<Vec<Vec<u8>>, CqlError> {
         let mut rows = Rows::new(table, self.timestamp_micros);
         put_rows(&mut rows)?;
-        Ok(rows.into_mutations())
+        let (engine, mutations) = (&self.host.node.engine, rows.into_mutations());
+        let put = if replaces {
+            engine.replace_volatile(table.id, &mutations)
+        } else {
+            engine.change_volatile(table.id, &mutations)
+        };
+        Ok(put.map_err(ClusterError::from)?)
     }
 }
 
