@@ -307,8 +307,21 @@ impl Repairs {
         Ok(State::fetched(&progress))
     }
 
-    /// Sets aside for a repair what is not repaired of ranges.
+    /// Sets aside for a repair what is not repaired of ranges; nothing of it if that does not work.
     async fn set_aside(&self, repair: Uuid, table: TableId, ranges: &[Range]) -> Result<State, ClusterError> {
+        let done = self.try_to_set_aside(repair, table, ranges).await;
+        if done.is_err() {
+            self.engine.end_repair(table, repair, None)?;
+        }
+        done
+    }
+
+    async fn try_to_set_aside(
+        &self,
+        repair: Uuid,
+        table: TableId,
+        ranges: &[Range],
+    ) -> Result<State, ClusterError> {
         let mut ranges: Vec<TokenRange> = ranges.iter().map(|range| of_message(*range)).collect();
         // In the order of the ring, the one that wraps first.
         ranges.sort_unstable_by_key(|range| range.end);
@@ -321,7 +334,6 @@ impl Repairs {
             }
             dodona_env::clock::sleep(ASIDE_PAUSE).await;
         }
-        self.engine.end_repair(table, repair, None)?;
         Err(ClusterError::Invalid("compactions of the table do not end: try again later".into()))
     }
 }
