@@ -16,7 +16,7 @@ use crate::statement::json_row::JsonRow;
 use dodona_cluster::coordinator::conditional::Decision;
 use dodona_cluster::{ClusterError, Page};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
-use dodona_types::schema::{Column, ColumnKind, Table};
+use dodona_types::schema::{Column, ColumnKind, Table, name_order};
 use dodona_types::{CqlType, KeyRef, LiveRow, MutationBuilder, PartitionKey, RowVisitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -235,7 +235,7 @@ impl<'a> Request<'a> {
         }
         let others = |kind| {
             let mut columns: Vec<&Column> = table.columns_of(kind).collect();
-            columns.sort_by(|left, right| left.name.cmp(&right.name));
+            columns.sort_by(|left, right| name_order(&left.name).cmp(&name_order(&right.name)));
             columns
         };
         let keys = table.partition_key().chain(table.clustering_key());
@@ -280,6 +280,7 @@ impl<'a> Request<'a> {
             let mut times = plan.times(binding, None)?;
             // Whatever the statement says: the order of conditional writes is that of their ballots.
             times.timestamp_micros = timestamp_micros;
+            times.is_conditional = true;
             let lists = self.lists(plan, page)?;
             plan.fill(binding, &times, &lists, &mut builder)?;
         }
@@ -338,11 +339,13 @@ impl<'a> Request<'a> {
         };
         let read = current.rows.iter().filter(|(clustering, _)| is_shown(clustering));
         let mut rows: Vec<Values> = read.map(|(_, row)| values(row)).collect();
-        // The static row is read only where something of it is shown or changed.
-        let mut shows_static =
-            places.iter().any(|place| self.wanted[*place].column.kind == ColumnKind::Static)
-                && !hidden.contains(&ColumnKind::Static);
-        for (plan, binding) in self.parts {
+        // The static row counts only where something of it is shown, or a conditional statement changes it.
+        let is_there = |place: &usize| {
+            self.wanted[*place].column.kind == ColumnKind::Static
+                && current.static_row.as_ref().is_some_and(|row| row[*place].is_some())
+        };
+        let mut shows_static = places.iter().any(is_there) && !hidden.contains(&ColumnKind::Static);
+        for (plan, binding) in self.parts.iter().filter(|(plan, _)| plan.is_conditional()) {
             shows_static |= plan.changes_static(binding)?;
         }
         if let (true, Some(row)) = (rows.is_empty() && shows_static, &current.static_row) {
@@ -354,7 +357,7 @@ impl<'a> Request<'a> {
         Ok((places.iter().map(|place| self.wanted[*place].column.clone()).collect(), rows))
     }
 
-    /// The kinds of columns that IF EXISTS and IF NOT EXISTS do not show: those that no statement
+    /// The kinds of columns that IF EXISTS and IF NOT EXISTS do not show: those that no conditional statement
     /// changes.
     fn hidden(&self) -> Result<Vec<ColumnKind>, CqlError> {
         let by_existence =
@@ -362,7 +365,7 @@ impl<'a> Request<'a> {
         let mut hidden = Vec::new();
         if self.parts.iter().any(by_existence) {
             hidden = vec![ColumnKind::Static, ColumnKind::Regular];
-            for (plan, binding) in self.parts {
+            for (plan, binding) in self.parts.iter().filter(|(plan, _)| plan.is_conditional()) {
                 let changes_static = plan.changes_static(binding)?;
                 let changes_rows = !plan.is_static();
                 hidden.retain(|kind| match kind {
