@@ -25,6 +25,8 @@ KNOWN = [
     (r"Invalid: Column c\d cannot be used as a map", r"Invalid: .*", "Cassandra takes collections in columns of descending order for none"),
     (r"Invalid: Not enough bytes .*", r"# .*", "malformed values that are only compared are taken for what they are"),
     (r"(?:#|=|ok).*", r"Invalid: Unsupported null value for column c\d", "a null that is bound to a slice of a clustering column is refused"),
+    (r"ok", r"Invalid: (?:Error decoding JSON value for \w+: )?(?:Unable to make (?:short|byte) from ''|Unable to convert '' to a duration)",
+     "empty values of types that have none are refused"),
     (r"ok", r"Invalid: Expected \d+ bytes? .*", "malformed values are refused"),
     (r"ok", r"Invalid: Not enough bytes to read .*", "malformed tuples are refused"),
 ]

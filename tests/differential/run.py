@@ -11,6 +11,7 @@ import collections
 import pathlib
 import random
 import re
+import signal
 import sys
 import time
 
@@ -135,6 +136,7 @@ def main():
     parser.add_argument("--no-shrink", dest="shrink", action="store_false")
     parser.add_argument("--found", type=pathlib.Path, default=pathlib.Path("found"))
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     pair = Pair(options.cassandra, options.dodona, options.admin, options.protocol)
     begin, known, seen, scripts = time.monotonic(), collections.Counter(), collections.Counter(), 0
     try:

@@ -12,7 +12,6 @@ use crate::session::Parameters;
 use crate::statement::cells::Operation;
 use crate::statement::condition::{CUSTOM_TIMESTAMP, Conditions};
 use crate::statement::existing::{ExistingLists, WantedLists};
-use crate::statement::json_row::JsonRow;
 use dodona_cluster::coordinator::conditional::Decision;
 use dodona_cluster::{ClusterError, Page};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
@@ -101,15 +100,12 @@ impl ModificationPlan {
         self.table.has_static_columns() && only_static && !(self.kind == Kind::Insert && names_row)
     }
 
-    /// True if the statement changes static columns.
-    fn changes_static(&self, binding: &Binding<'_>) -> Result<bool, CqlError> {
+    /// True if the statement changes static columns; one of JSON may change any.
+    fn changes_static(&self) -> bool {
         let is_static = |operation: &Operation| operation.column.kind == ColumnKind::Static;
         match &self.json {
-            Some(json) => {
-                let row = JsonRow::read(&self.table, &json.document, json.default_unset, binding)?;
-                Ok(row.operations(&self.table).iter().any(is_static))
-            }
-            None => Ok(self.operations.iter().any(is_static)),
+            Some(_) => self.table.has_static_columns(),
+            None => self.operations.iter().any(is_static),
         }
     }
 
@@ -332,7 +328,7 @@ impl<'a> Request<'a> {
         let current = self.current(page)?;
         let places = self.shown_places(is_batch);
         let is_shown = |clustering: &Vec<u8>| self.rows.is_empty() || self.rows.contains(clustering);
-        let hidden = self.hidden()?;
+        let hidden = self.hidden();
         let values = |row: &Values| {
             let is_hidden = |place: usize| hidden.contains(&self.wanted[place].column.kind);
             places.iter().map(|place| row[*place].clone().filter(|_| !is_hidden(*place))).collect()
@@ -345,8 +341,8 @@ impl<'a> Request<'a> {
                 && current.static_row.as_ref().is_some_and(|row| row[*place].is_some())
         };
         let mut shows_static = places.iter().any(is_there) && !hidden.contains(&ColumnKind::Static);
-        for (plan, binding) in self.parts.iter().filter(|(plan, _)| plan.is_conditional()) {
-            shows_static |= plan.changes_static(binding)?;
+        for (plan, _) in self.parts.iter().filter(|(plan, _)| plan.is_conditional()) {
+            shows_static |= plan.changes_static();
         }
         if let (true, Some(row)) = (rows.is_empty() && shows_static, &current.static_row) {
             rows.push(values(row));
@@ -359,14 +355,14 @@ impl<'a> Request<'a> {
 
     /// The kinds of columns that IF EXISTS and IF NOT EXISTS do not show: those that no conditional statement
     /// changes.
-    fn hidden(&self) -> Result<Vec<ColumnKind>, CqlError> {
+    fn hidden(&self) -> Vec<ColumnKind> {
         let by_existence =
             |(plan, _): &Part<'_>| matches!(plan.conditions, Conditions::Exists | Conditions::NotExists);
         let mut hidden = Vec::new();
         if self.parts.iter().any(by_existence) {
             hidden = vec![ColumnKind::Static, ColumnKind::Regular];
-            for (plan, binding) in self.parts.iter().filter(|(plan, _)| plan.is_conditional()) {
-                let changes_static = plan.changes_static(binding)?;
+            for (plan, _) in self.parts.iter().filter(|(plan, _)| plan.is_conditional()) {
+                let changes_static = plan.changes_static();
                 let changes_rows = !plan.is_static();
                 hidden.retain(|kind| match kind {
                     ColumnKind::Static => !changes_static,
@@ -374,7 +370,7 @@ impl<'a> Request<'a> {
                 });
             }
         }
-        Ok(hidden)
+        hidden
     }
 
     fn shown_places(&self, is_batch: bool) -> Vec<usize> {
