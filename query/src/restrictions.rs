@@ -262,7 +262,9 @@ impl Restrictions {
 
     /// True if a column of the partition key has IN.
     pub(crate) fn has_partition_in(&self) -> bool {
-        let of_key = self.partition.iter().flatten().chain(&self.filters);
+        // With conditions on the token, those on columns are filters of no other kind.
+        let filters = self.filters.iter().filter(|_| self.token.is_empty());
+        let of_key = self.partition.iter().flatten().chain(filters);
         of_key.into_iter().any(|condition| {
             condition.column.kind == ColumnKind::PartitionKey && condition.operator == Operator::In
         })

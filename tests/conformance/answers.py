@@ -185,7 +185,7 @@ def shown(ty, data):
 
 def rounded(name, ty, text):
     """Times to live run down while a script is recorded: they are multiples of 100 in scripts."""
-    if not name.startswith("ttl("):
+    if "ttl(" not in name:
         return text
     return re.sub(r"\d+", lambda found: str(-(-int(found[0]) // 100) * 100), text)
 

@@ -138,6 +138,16 @@ pub struct Table {
     pub compact_storage: Option<CompactStorage>,
 }
 
+/// What columns of one kind are ordered by: the first eight bytes of their names as a signed number, then the names
+/// (Cassandra `ColumnIdentifier.compareTo`). Names that do not begin with ASCII come first.
+#[must_use]
+pub fn name_order(name: &str) -> (i64, &str) {
+    let mut prefix = [0; 8];
+    let length = name.len().min(8);
+    prefix[..length].copy_from_slice(&name.as_bytes()[..length]);
+    (i64::from_be_bytes(prefix), name)
+}
+
 impl Table {
     /// The column of this name.
     #[must_use]
@@ -192,7 +202,9 @@ impl Table {
 
     /// Puts the columns into the order that [`Self::columns`] promises.
     pub fn sort_columns(&mut self) {
-        self.columns.sort_by(|a, b| (a.kind, a.position, &a.name).cmp(&(b.kind, b.position, &b.name)));
+        self.columns.sort_by(|a, b| {
+            (a.kind, a.position, name_order(&a.name)).cmp(&(b.kind, b.position, name_order(&b.name)))
+        });
     }
 }
 

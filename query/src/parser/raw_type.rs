@@ -118,7 +118,12 @@ impl Parser<'_> {
             return None;
         }
         let ty = self.raw_type().ok()?;
-        (self.accept_symbol(")") && is_followed(self)).then_some(ty)
+        if !self.accept_symbol(")") {
+            return None;
+        }
+        // `{('a'): b}` is a map, and no hint before the marker `:b`.
+        let is_key = self.is_symbol(":") && (matches!(ty, RawType::Custom(_)) || !is_name(&self.next));
+        (!is_key && is_followed(self)).then_some(ty)
     }
 
     /// True if a value may start with the current token.

@@ -73,11 +73,19 @@ pub(crate) struct Times {
     /// 0 for none.
     pub(crate) ttl_seconds: u32,
     pub(crate) now_seconds: i64,
+    /// The statements are executed on a condition.
+    pub(crate) is_conditional: bool,
 }
 
 impl Times {
     pub(crate) const fn deletion(&self) -> Deletion {
         Deletion { timestamp_micros: self.timestamp_micros, deleted_at_seconds: self.now_seconds }
+    }
+
+    /// The deletion of a partition or of a range of rows. In a conditional batch it is older than the rows that are
+    /// written, as in Cassandra (`PartitionUpdate.Builder.updateAllTimestamp`).
+    pub(crate) const fn deletion_of_many(&self) -> Deletion {
+        if self.is_conditional { self.deletion_before() } else { self.deletion() }
     }
 
     const fn expires_at_seconds(&self) -> i64 {

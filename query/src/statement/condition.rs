@@ -55,8 +55,11 @@ impl Conditions {
             (Some(Self::NotExists), Self::Exists) | (Some(Self::Exists), Self::NotExists) => {
                 invalid("Cannot mix IF EXISTS and IF NOT EXISTS conditions for the same row")
             }
+            (Some(Self::Columns(_)), Self::Exists) => {
+                invalid("Cannot mix IF conditions and IF EXISTS for the same row")
+            }
             (Some(Self::NotExists | Self::Exists), Self::Columns(_))
-            | (Some(Self::Columns(_)), Self::NotExists | Self::Exists) => {
+            | (Some(Self::Columns(_)), Self::NotExists) => {
                 invalid("Cannot mix IF conditions and IF NOT EXISTS for the same row")
             }
             _ => Ok(()),

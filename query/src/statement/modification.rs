@@ -31,6 +31,8 @@ use std::sync::Arc;
 /// The longest time to live, in seconds (Cassandra `Attributes.MAX_TTL`, 20 years).
 const MAX_TTL_SECONDS: i32 = 20 * 365 * 24 * 60 * 60;
 
+const RANGE_OF_COLUMNS: &str = "Range deletions are not supported for specific columns";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Insert,
@@ -236,6 +238,7 @@ impl ModificationPlan {
             timestamp_micros: default_timestamp.unwrap_or(binding.now_micros),
             ttl_seconds: self.table.params.default_time_to_live,
             now_seconds: binding.now_seconds,
+            is_conditional: false,
         };
         if let Some(expression) = &self.timestamp {
             match expression.evaluate(binding)? {
@@ -297,6 +300,9 @@ impl ModificationPlan {
         let only_static = has_static && of_kind(ColumnKind::Regular).next().is_none();
         let names_rows = restrictions.names_whole_clustering() && (!only_static || self.kind == Kind::Insert);
         let rows = if names_rows { self.rows(restrictions, binding)? } else { Vec::new() };
+        if self.kind == Kind::Delete && !only_static && !names_rows {
+            return invalid(RANGE_OF_COLUMNS);
+        }
         // `c IN ()` names no rows, and then static columns stay as they are.
         if names_rows && rows.is_empty() {
             return Ok(());
@@ -347,6 +353,7 @@ impl ModificationPlan {
                 names.iter().try_for_each(|name| keys::check_clustering(&self.table, name))?;
                 Ok(names)
             }
+            ClusteringSelection::Slices(_) if self.kind == Kind::Delete => invalid(RANGE_OF_COLUMNS),
             ClusteringSelection::Slices(_) => invalid("Multi-column relations are not supported here"),
         }
     }
@@ -358,16 +365,15 @@ impl ModificationPlan {
         times: &Times,
         builder: &mut MutationBuilder,
     ) -> Result<(), CqlError> {
-        let deletion = times.deletion();
         if restrictions.is_whole_partition() {
-            builder.partition_deletion(deletion);
+            builder.partition_deletion(times.deletion_of_many());
             return Ok(());
         }
         match restrictions.clustering_selection(binding)? {
             ClusteringSelection::Names(names) => {
                 for name in names {
                     keys::check_named(&self.table, &name)?;
-                    let header = RowHeader { deletion, ..RowHeader::EMPTY };
+                    let header = RowHeader { deletion: times.deletion(), ..RowHeader::EMPTY };
                     builder.row(&name, times.timestamp_micros, &header, |_| {});
                 }
             }
@@ -376,7 +382,7 @@ impl ModificationPlan {
                     // What is stored needs a bound at the partition's start.
                     let start = if slice.start.is_empty() { vec![BELOW] } else { slice.start };
                     let end = if slice.end.is_empty() { vec![ABOVE] } else { slice.end };
-                    builder.range_deletion(&ClusteringSlice { start, end }, deletion);
+                    builder.range_deletion(&ClusteringSlice { start, end }, times.deletion_of_many());
                 }
             }
         }

@@ -1,11 +1,13 @@
 // The Go driver (gocql) against a running node: schema metadata, prepared statements, paging,
-// batches and errors. Usage: main HOST PORT
+// batches and errors. Usage: main HOST PORT [KEYSPACE to describe]
 package main
 
 import (
 	"fmt"
 	"log"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,11 +38,43 @@ func main() {
 	host := os.Args[1]
 	port, err := strconv.Atoi(os.Args[2])
 	check(err)
+	if len(os.Args) > 3 {
+		describe(host, port, os.Args[3])
+		return
+	}
 	for _, version := range []int{4, 5} {
 		run(host, port, version)
 		fmt.Printf("go driver, protocol v%d: ok\n", version)
 	}
 	fmt.Println("2 passed, 0 failed")
+}
+
+// describe prints what the driver knows of a keyspace.
+func describe(host string, port int, keyspace string) {
+	session := connect(host, port, 5, "")
+	defer session.Close()
+	metadata, err := session.KeyspaceMetadata(keyspace)
+	check(err)
+	fmt.Println(metadata.Name, metadata.DurableWrites, metadata.StrategyClass, metadata.StrategyOptions)
+	for _, name := range sorted(metadata.UserTypes) {
+		udt := metadata.UserTypes[name]
+		fmt.Println("type", name, udt.FieldNames, len(udt.FieldTypes))
+	}
+	for _, name := range sorted(metadata.Tables) {
+		table := metadata.Tables[name]
+		fmt.Println("table", name)
+		for _, column := range append(table.PartitionKey, table.ClusteringColumns...) {
+			fmt.Println("  key", column.Name)
+		}
+		for _, name := range sorted(table.Columns) {
+			column := table.Columns[name]
+			fmt.Println(" ", name, column.ComponentIndex, column.Kind, column.Validator, column.Type.Type(), column.ClusteringOrder, column.Order)
+		}
+	}
+}
+
+func sorted[V any](things map[string]V) []string {
+	return slices.Sorted(maps.Keys(things))
 }
 
 func run(host string, port, version int) {

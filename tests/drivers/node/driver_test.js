@@ -1,10 +1,10 @@
 // The Node.js driver against a running node: schema metadata, prepared statements, paging,
-// batches and errors. Usage: driver_test.js HOST PORT
+// batches and errors. Usage: driver_test.js HOST PORT [KEYSPACE to describe]
 'use strict';
 const assert = require('assert');
 const cassandra = require('cassandra-driver');
 
-const [host, port] = process.argv.slice(2);
+const [host, port, described] = process.argv.slice(2);
 const ROWS = 1000;
 
 async function main() {
@@ -44,4 +44,21 @@ async function main() {
   console.log('1 passed, 0 failed');
 }
 
-main().catch((error) => { console.error(error); process.exit(1); });
+// Prints what the driver knows of a keyspace.
+async function describe() {
+  const client = new cassandra.Client({ contactPoints: [`${host}:${port}`], localDataCenter: 'datacenter1' });
+  await client.connect();
+  const plain = (_, value) => (value && value.constructor === Object
+    ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value);
+  const show = (what, value) => console.log(`${what} ${JSON.stringify(JSON.parse(JSON.stringify(value)), plain, 1)}`);
+  show(described, await client.metadata.keyspaces[described]);
+  const names = (await client.execute('SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?', [described])).rows;
+  for (const { table_name: name } of names) {
+    show(name, { ...await client.metadata.getTable(described, name), id: undefined, _parent: undefined });
+  }
+  const types = (await client.execute('SELECT type_name FROM system_schema.types WHERE keyspace_name = ?', [described])).rows;
+  for (const { type_name: name } of types) show(name, await client.metadata.getUdt(described, name));
+  await client.shutdown();
+}
+
+(described ? describe() : main()).catch((error) => { console.error(error); process.exit(1); });

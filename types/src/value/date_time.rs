@@ -56,7 +56,8 @@ pub(crate) fn timestamp_text(millis: i64, separator: char) -> String {
     let of_day = millis.rem_euclid(MILLIS_PER_DAY);
     let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
     let (second, milli) = (of_day / 1_000 % 60, of_day % 1_000);
-    let (year, sign) = (if year > 0 { year } else { 1 - year }, if year > 9999 { "+" } else { "" });
+    let year = if year > 0 { year } else { 1 - year };
+    let sign = if year > 9999 { "+" } else { "" };
     format!("{sign}{year:04}-{month:02}-{day:02}{separator}{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 

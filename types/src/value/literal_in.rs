@@ -201,7 +201,7 @@ pub(crate) fn text_to_wire(text: &str, ty: &CqlType, out: &mut Vec<u8>) -> Resul
             return Err(ValueError::new(format!("Invalid ASCII character in string literal: {reason}")));
         }
         CqlType::Blob | CqlType::Custom(_) => hex_digits(text, out)?,
-        CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. } => {
+        CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. } | CqlType::Vector { .. } => {
             let start = out.len();
             hex_digits(text, out)?;
             validate(ty, &out[start..])?;

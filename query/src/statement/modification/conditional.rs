@@ -12,11 +12,10 @@ use crate::session::Parameters;
 use crate::statement::cells::Operation;
 use crate::statement::condition::{CUSTOM_TIMESTAMP, Conditions};
 use crate::statement::existing::{ExistingLists, WantedLists};
-use crate::statement::json_row::JsonRow;
 use dodona_cluster::coordinator::conditional::Decision;
 use dodona_cluster::{ClusterError, Page};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
-use dodona_types::schema::{Column, ColumnKind, Table};
+use dodona_types::schema::{Column, ColumnKind, Table, name_order};
 use dodona_types::{CqlType, KeyRef, LiveRow, MutationBuilder, PartitionKey, RowVisitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -101,15 +100,12 @@ impl ModificationPlan {
         self.table.has_static_columns() && only_static && !(self.kind == Kind::Insert && names_row)
     }
 
-    /// True if the statement changes static columns.
-    fn changes_static(&self, binding: &Binding<'_>) -> Result<bool, CqlError> {
+    /// True if the statement changes static columns; one of JSON may change any.
+    fn changes_static(&self) -> bool {
         let is_static = |operation: &Operation| operation.column.kind == ColumnKind::Static;
         match &self.json {
-            Some(json) => {
-                let row = JsonRow::read(&self.table, &json.document, json.default_unset, binding)?;
-                Ok(row.operations(&self.table).iter().any(is_static))
-            }
-            None => Ok(self.operations.iter().any(is_static)),
+            Some(_) => self.table.has_static_columns(),
+            None => self.operations.iter().any(is_static),
         }
     }
 
@@ -236,7 +232,7 @@ impl<'a> Request<'a> {
         let others = |kind| {
             let mut columns: Vec<&Column> =
                 table.visible_columns().filter(|column| column.kind == kind).collect();
-            columns.sort_by(|left, right| left.name.cmp(&right.name));
+            columns.sort_by(|left, right| name_order(&left.name).cmp(&name_order(&right.name)));
             columns
         };
         let keys = table.partition_key().chain(table.clustering_key());
@@ -283,6 +279,7 @@ impl<'a> Request<'a> {
             let mut times = plan.times(binding, None)?;
             // Whatever the statement says: the order of conditional writes is that of their ballots.
             times.timestamp_micros = timestamp_micros;
+            times.is_conditional = true;
             let lists = self.lists(plan, page)?;
             plan.fill(binding, &times, &lists, &mut builder)?;
         }
@@ -334,19 +331,21 @@ impl<'a> Request<'a> {
         let current = self.current(page)?;
         let places = self.shown_places(is_batch);
         let is_shown = |clustering: &Vec<u8>| self.rows.is_empty() || self.rows.contains(clustering);
-        let hidden = self.hidden()?;
+        let hidden = self.hidden();
         let values = |row: &Values| {
             let is_hidden = |place: usize| hidden.contains(&self.wanted[place].column.kind);
             places.iter().map(|place| row[*place].clone().filter(|_| !is_hidden(*place))).collect()
         };
         let read = current.rows.iter().filter(|(clustering, _)| is_shown(clustering));
         let mut rows: Vec<Values> = read.map(|(_, row)| values(row)).collect();
-        // The static row is read only where something of it is shown or changed.
-        let mut shows_static =
-            places.iter().any(|place| self.wanted[*place].column.kind == ColumnKind::Static)
-                && !hidden.contains(&ColumnKind::Static);
-        for (plan, binding) in self.parts {
-            shows_static |= plan.changes_static(binding)?;
+        // The static row counts only where something of it is shown, or a conditional statement changes it.
+        let is_there = |place: &usize| {
+            self.wanted[*place].column.kind == ColumnKind::Static
+                && current.static_row.as_ref().is_some_and(|row| row[*place].is_some())
+        };
+        let mut shows_static = places.iter().any(is_there) && !hidden.contains(&ColumnKind::Static);
+        for (plan, _) in self.parts.iter().filter(|(plan, _)| plan.is_conditional()) {
+            shows_static |= plan.changes_static();
         }
         if let (true, Some(row)) = (rows.is_empty() && shows_static, &current.static_row) {
             rows.push(values(row));
@@ -357,16 +356,16 @@ impl<'a> Request<'a> {
         Ok((places.iter().map(|place| self.wanted[*place].column.clone()).collect(), rows))
     }
 
-    /// The kinds of columns that IF EXISTS and IF NOT EXISTS do not show: those that no statement
+    /// The kinds of columns that IF EXISTS and IF NOT EXISTS do not show: those that no conditional statement
     /// changes.
-    fn hidden(&self) -> Result<Vec<ColumnKind>, CqlError> {
+    fn hidden(&self) -> Vec<ColumnKind> {
         let by_existence =
             |(plan, _): &Part<'_>| matches!(plan.conditions, Conditions::Exists | Conditions::NotExists);
         let mut hidden = Vec::new();
         if self.parts.iter().any(by_existence) {
             hidden = vec![ColumnKind::Static, ColumnKind::Regular];
-            for (plan, binding) in self.parts {
-                let changes_static = plan.changes_static(binding)?;
+            for (plan, _) in self.parts.iter().filter(|(plan, _)| plan.is_conditional()) {
+                let changes_static = plan.changes_static();
                 let changes_rows = !plan.is_static();
                 hidden.retain(|kind| match kind {
                     ColumnKind::Static => !changes_static,
@@ -374,7 +373,7 @@ impl<'a> Request<'a> {
                 });
             }
         }
-        Ok(hidden)
+        hidden
     }
 
     fn shown_places(&self, is_batch: bool) -> Vec<usize> {

@@ -193,8 +193,8 @@ impl ModificationPlan {
         let regular = self.operations.iter().find(|operation| operation.column.kind == ColumnKind::Regular);
         let missing = self.missing_clustering(restrictions);
         match (self.kind, regular) {
-            (Kind::Delete, Some(_)) => invalid("Range deletions are not supported for specific columns"),
-            (Kind::Delete, None) => Ok(self),
+            // That no range is deleted of some columns is said when it is executed.
+            (Kind::Delete, _) => Ok(self),
             // Without the clustering key only static columns can be meant.
             (_, None) if restrictions.is_whole_partition() && !self.operations.is_empty() => Ok(self),
             (Kind::Update, _) if restrictions.has_clustering_slice() => {

@@ -1,20 +1,40 @@
 //! The Rust driver (`scylla`) against a running node: schema metadata, prepared statements,
-//! paging, batches and errors. Usage: driver-test HOST PORT
+//! paging, batches and errors. Usage: driver-test HOST PORT [KEYSPACE to describe]
 
 use futures::TryStreamExt;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::batch::Batch;
+use std::collections::BTreeMap;
 use std::error::Error;
 use uuid::Uuid;
 
 const ROWS: i32 = 1_000;
+
+/// Prints what the driver knows of a keyspace.
+fn describe(session: &Session, name: &str) {
+    let state = session.get_cluster_state();
+    let keyspace = state.get_keyspace(name).expect("the keyspace is in the metadata");
+    println!("{name} {:?} {:?}", keyspace.strategy, keyspace.views.len());
+    let types: BTreeMap<_, _> = keyspace.user_defined_types.iter().collect();
+    types.iter().for_each(|(name, ty)| println!("{name} {ty:?}"));
+    let tables: BTreeMap<_, _> = keyspace.tables.iter().collect();
+    for (name, table) in tables {
+        println!("{name} {:?} {:?} {:?}", table.partition_key, table.clustering_key, table.partitioner);
+        let columns: BTreeMap<_, _> = table.columns.iter().collect();
+        columns.iter().for_each(|(name, column)| println!("  {name} {column:?}"));
+    }
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let node = format!("{}:{}", arguments.next().unwrap(), arguments.next().unwrap());
     let session: Session = SessionBuilder::new().known_node(node).build().await?;
+    if let Some(keyspace) = arguments.next() {
+        describe(&session, &keyspace);
+        return Ok(());
+    }
     session.query_unpaged("DROP KEYSPACE IF EXISTS rust_driver", &[]).await?;
     session
         .query_unpaged(

@@ -85,6 +85,8 @@ fn from_string(ty: &CqlType, text: &str, out: &mut Vec<u8>) -> Result {
             })?;
             text_to_wire(digits, ty, out).map_err(|error| invalid(error.message()))
         }
+        // The empty text is the empty value, of decimals alone.
+        CqlType::Decimal if text.is_empty() => Ok(()),
         CqlType::Decimal | CqlType::Varint => {
             let invalid =
                 || ValueError::new(format!("Value '{text}' is not a valid representation of a {ty} value"));

@@ -18,6 +18,10 @@ public final class DriverTest {
     private static final int ROWS = 1000;
 
     public static void main(String[] arguments) {
+        if (arguments.length > 2) {
+            describe(arguments[0], Integer.parseInt(arguments[1]), arguments[2]);
+            return;
+        }
         for (String version : new String[] {"V4", "V5"}) {
             run(arguments[0], Integer.parseInt(arguments[1]), version);
             System.out.println("java driver, protocol " + version + ": ok");
@@ -25,16 +29,27 @@ public final class DriverTest {
         System.out.println("2 passed, 0 failed");
     }
 
-    private static void run(String host, int port, String version) {
+    private static CqlSession connect(String host, int port, String version) {
         DriverConfigLoader config = DriverConfigLoader.programmaticBuilder()
                 .withString(DefaultDriverOption.PROTOCOL_VERSION, version)
                 .withDuration(DefaultDriverOption.REQUEST_TIMEOUT, Duration.ofSeconds(20))
                 .build();
-        try (CqlSession session = CqlSession.builder()
+        return CqlSession.builder()
                 .addContactPoint(new InetSocketAddress(host, port))
                 .withLocalDatacenter("datacenter1")
                 .withConfigLoader(config)
-                .build()) {
+                .build();
+    }
+
+    /** Prints what the driver knows of a keyspace. */
+    private static void describe(String host, int port, String keyspace) {
+        try (CqlSession session = connect(host, port, "V5")) {
+            System.out.println(session.getMetadata().getKeyspace(keyspace).orElseThrow().describeWithChildren(true));
+        }
+    }
+
+    private static void run(String host, int port, String version) {
+        try (CqlSession session = connect(host, port, version)) {
             String keyspace = "java_" + version.toLowerCase();
             session.execute("DROP KEYSPACE IF EXISTS " + keyspace);
             session.execute("CREATE KEYSPACE " + keyspace
