@@ -309,7 +309,10 @@ impl ModificationPlan {
         }
         if has_static {
             let source = Source { binding, times, lists: self.lists_of(lists, None) };
-            put_row(builder, None, &RowHeader::EMPTY, &source, of_kind(ColumnKind::Static))?;
+            // As in Cassandra: once for each row, so that a list grows by as many elements.
+            for _ in 0..rows.len().max(1) {
+                put_row(builder, None, &RowHeader::EMPTY, &source, of_kind(ColumnKind::Static))?;
+            }
         }
         if names_rows {
             self.check_has_value()?;

@@ -52,7 +52,8 @@ impl ModificationPlan {
                     *sum = sum.wrapping_add(delta);
                 };
                 match operation.column.kind {
-                    ColumnKind::Static => add(None),
+                    // As in Cassandra: once for each row.
+                    ColumnKind::Static => (0..rows.len().max(1)).for_each(|_| add(None)),
                     _ => rows.iter().for_each(|row| add(Some(row.clone()))),
                 }
             }
