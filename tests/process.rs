@@ -42,7 +42,7 @@ fn a_start_that_cannot_work_says_what_to_do() {
     assert!(taken.contains("choose another port with --port"), "{taken}");
     let data = directory.path().to_str().unwrap();
     let in_use = failed(&["--data", data, "--port", "0", "--admin-port", "0"]);
-    assert!(in_use.contains("in use by another process"), "{in_use}");
+    assert!(in_use.contains(&format!("{data} is in use by another process")), "{in_use}");
     // It has left the running node's files alone.
     assert!(node.shell(SCHEMA).status.success());
     drop(node);

@@ -135,7 +135,7 @@ impl Leader {
         update: &CounterUpdate,
         timestamp_micros: i64,
     ) -> Result<(Vec<u8>, u64), ClusterError> {
-        self.engine.wait_for_room().await;
+        self.engine.wait_for_room().await?;
         let stripe = (Token::of_key(&update.key).ordinal() >> 56) as usize % STRIPES;
         let _alone = self.locks[stripe].lock().await;
         let incarnation = self.incarnation().await?;

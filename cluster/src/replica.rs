@@ -103,7 +103,7 @@ impl Replica {
     pub async fn mutate(&self, mutation: &[u8]) -> Result<(), StorageError> {
         let view = MutationView::parse(mutation)?;
         view.validate()?;
-        self.engine.wait_for_room().await;
+        self.engine.wait_for_room().await?;
         let position = self.engine.apply(&[view])?;
         self.engine.wait_safe(position).await
     }

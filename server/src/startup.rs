@@ -23,6 +23,7 @@ use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
 use dodona_env::net::{Accepted, Listener};
 use dodona_env::{Env, os, watch};
 use dodona_query::{CqlError, Processor, system_tables};
+use dodona_storage::StorageError;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -60,6 +61,9 @@ pub enum StartError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// The data directory is used by another process.
+    #[error("the data directory {} is in use by another process: stop it, or choose another one with --data", .0.display())]
+    InUse(std::path::PathBuf),
     /// The data directory cannot be used.
     #[error("{0}")]
     Node(#[from] ClusterError),
@@ -169,8 +173,12 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     }
     env.tasks.spawn_local(tls::follow_files(Arc::clone(&certificates), env.tasks, tls::LOOK_PERIOD));
     let node_settings = NodeSettings { internode_tls: certificates.nodes(), ..settings.node(native.port()) };
-    membership::enter(&env, &node_settings).await?;
-    let node = Node::start(env, node_settings, system_tables::builtin())?;
+    let failed = |error| match error {
+        ClusterError::Storage(StorageError::InUse) => StartError::InUse(settings.data.clone()),
+        other => other.into(),
+    };
+    membership::enter(&env, &node_settings).await.map_err(failed)?;
+    let node = Node::start(env, node_settings, system_tables::builtin()).map_err(failed)?;
     node.restore().await?;
     node.spawn_workers();
     node.settle().await?;

@@ -195,7 +195,7 @@ impl Client for DodonaClient<'_> {
             row.push_cell(&live_cell(COLUMN, timestamp, value));
         });
         if engine.must_wait() {
-            self.runtime.block_on(engine.wait_for_room());
+            self.runtime.block_on(engine.wait_for_room())?;
         }
         self.position = engine.apply(&[self.builder.view()])?;
         self.waiting += 1;

@@ -72,13 +72,13 @@ impl Store {
         let deleted_at_seconds = self.env.clock.wall_seconds();
         builder.partition_deletion(Deletion { timestamp_micros, deleted_at_seconds });
         let view = builder.view();
-        self.engine.wait_for_room().await;
+        self.engine.wait_for_room().await?;
         let position = self.engine.apply(&[view])?;
         Ok(self.engine.wait_safe(position).await?)
     }
 
     async fn write(&self, view: MutationView<'_>) -> Result<(), ClusterError> {
-        self.engine.wait_for_room().await;
+        self.engine.wait_for_room().await?;
         let position = self.engine.apply(&[view])?;
         Ok(self.engine.wait_synced(position).await?)
     }

@@ -67,7 +67,7 @@ impl Coordinator {
                 views.iter().map(plan).collect::<Result<Vec<_>, _>>()?
             };
             if plans.iter().all(Plan::only_local) {
-                self.engine.wait_for_room().await;
+                self.engine.wait_for_room().await?;
                 let position = self.engine.apply(&views)?;
                 note(|| format!("Appended {} mutations to the commit log and the memtables", views.len()));
                 let safe = self.wait_safe(position).await;
@@ -157,7 +157,7 @@ impl Coordinator {
         }
         let views: Vec<MutationView<'_>> = here.iter().map(|(index, _)| mutations[*index]).collect();
         let applied = match tokio::time::timeout(self.timeouts.write, self.engine.wait_for_room()).await {
-            Ok(()) => self.engine.apply(&views).map_err(ClusterError::from),
+            Ok(room) => room.and_then(|()| self.engine.apply(&views)).map_err(ClusterError::from),
             Err(_) => return,
         };
         let engine = Arc::clone(&self.engine);

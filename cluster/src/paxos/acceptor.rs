@@ -164,7 +164,7 @@ impl Acceptor {
             Ok(view)
         });
         let views = views.collect::<Result<Vec<_>, _>>().map_err(StorageError::Malformed)?;
-        self.engine.wait_for_room().await;
+        self.engine.wait_for_room().await?;
         // What is chosen and the state that says so are one record of the commit log.
         let position = self.engine.apply(&views)?;
         if step == Step::Commit {

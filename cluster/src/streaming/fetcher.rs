@@ -202,7 +202,7 @@ impl Puller<'_> {
         if views.is_empty() {
             return Ok(());
         }
-        self.engine.wait_for_room().await;
+        self.engine.wait_for_room().await?;
         let position = self.engine.apply(&views)?;
         Ok(self.engine.wait_safe(position).await?)
     }

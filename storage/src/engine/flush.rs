@@ -105,6 +105,7 @@ impl Engine {
         }
         let result = self.write_memtable(store, memtable);
         store.release_flush();
+        self.flushes_refused.store(matches!(result, Err(StorageError::NoSpace)), Relaxed);
         result.map(|()| true)
     }
 

@@ -70,6 +70,8 @@ pub struct Engine {
     pub(crate) memtable_bytes: AtomicIsize,
     /// Files out of use, removed once no read holds them.
     pub(crate) obsolete: Mutex<Vec<Arc<Sstable>>>,
+    /// The last flush found the disk full.
+    pub(crate) flushes_refused: AtomicBool,
     /// Told when there is something to flush or compact.
     pub(crate) work: Notify,
     /// Told when memtables have shrunk.
@@ -219,15 +221,22 @@ impl Engine {
     }
 
     /// Waits until memtables have room.
-    pub async fn wait_for_room(&self) {
+    ///
+    /// # Errors
+    /// They have none, and the disk is too full for them to be flushed.
+    pub async fn wait_for_room(&self) -> Result<()> {
         while self.must_wait() {
             self.work.notify_one();
+            if self.flushes_refused.load(Relaxed) {
+                return Err(StorageError::NoSpace);
+            }
             let shrunk = self.shrunk.notified();
             if self.must_wait() {
                 // A flush that is over between the two looks does not tell again.
                 let _ = tokio::time::timeout(std::time::Duration::from_millis(50), shrunk).await;
             }
         }
+        Ok(())
     }
 
     /// True if a write up to `position` counts as safe already.

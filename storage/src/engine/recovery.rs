@@ -121,6 +121,7 @@ impl Engine {
             switch: RwLock::new(()),
             memtable_bytes: AtomicIsize::new(memtable_bytes.0),
             obsolete: Mutex::default(),
+            flushes_refused: AtomicBool::new(false),
             work: Notify::new(),
             shrunk: Notify::new(),
             files_changed: Notify::new(),
