@@ -197,7 +197,9 @@ pub(crate) fn text_to_wire(text: &str, ty: &CqlType, out: &mut Vec<u8>) -> Resul
         CqlType::Text => out.extend_from_slice(text.as_bytes()),
         CqlType::Ascii if text.is_ascii() => out.extend_from_slice(text.as_bytes()),
         CqlType::Ascii => {
-            let reason = "java.nio.charset.UnmappableCharacterException: Input length = 1";
+            // In units of UTF-16.
+            let length = text.chars().find(|c| !c.is_ascii()).map_or(1, char::len_utf16);
+            let reason = format!("java.nio.charset.UnmappableCharacterException: Input length = {length}");
             return Err(ValueError::new(format!("Invalid ASCII character in string literal: {reason}")));
         }
         CqlType::Blob | CqlType::Custom(_) => hex_digits(text, out)?,
