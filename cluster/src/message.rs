@@ -1,12 +1,14 @@
 //! Messages between nodes.
 //!
 //! ```text
-//! frame   := length u32, crc32c u32 of the rest, version u16, verb u8, id u64, patience µs u64, members u64, body
+//! frame   := length u32, crc32c u32 of the rest, version u16, verb u8, id u64, patience µs u64, members u64, notes?, body
+//! notes   := length u32, bytes: there if the highest bit of the verb is set
 //! ```
 //! Integers are little-endian; `length` counts everything behind the checksum. An answer carries
 //! the id of its request. Patience is how long the sender waits for an answer: what would come later need
 //! not be done. `members` is the version of the members by which the receiver was chosen, 0 where that
-//! does not matter: who knows of a later one refuses.
+//! does not matter: who knows of a later one refuses. A request of a client that is traced asks for notes with empty
+//! ones, which come with the answer ([`crate::trace`]).
 
 use crate::error::ClusterError;
 use dodona_types::codec::{DecodeError, Reader};
@@ -19,6 +21,8 @@ pub const MAX_FRAME_BYTES: usize = 64 << 20;
 pub const PREFIX_BYTES: usize = 8;
 
 const HEAD_BYTES: usize = 27;
+/// The bit of the verb that says that there are notes.
+const TRACED: u8 = 0x80;
 
 /// Puts bytes behind their length (u32).
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -97,6 +101,8 @@ pub struct Message {
     pub patience_micros: u64,
     /// The version of the members by which the receiver was chosen; 0 where that does not matter.
     pub members: u64,
+    /// What was done for a traced request; of a request, that it is traced.
+    pub notes: Option<Vec<u8>>,
     /// What it asks or answers.
     pub body: Body,
 }
@@ -134,10 +140,13 @@ impl Message {
             Body::TooManyTombstones(bytes) => (24, bytes),
             Body::StreamAside(bytes) => (25, bytes),
         };
-        out.push(verb);
+        out.push(if self.notes.is_some() { verb | TRACED } else { verb });
         out.extend_from_slice(&self.id.to_le_bytes());
         out.extend_from_slice(&self.patience_micros.to_le_bytes());
         out.extend_from_slice(&self.members.to_le_bytes());
+        if let Some(notes) = &self.notes {
+            put_bytes(out, notes);
+        }
         out.extend_from_slice(body);
         let length = (out.len() - start - PREFIX_BYTES) as u32;
         let crc = crc32c::crc32c(&out[start + PREFIX_BYTES..]);
@@ -178,8 +187,10 @@ impl Message {
         let id = reader.u64().map_err(malformed)?;
         let patience_micros = reader.u64().map_err(malformed)?;
         let members = reader.u64().map_err(malformed)?;
+        let is_traced = verb & TRACED != 0;
+        let notes = is_traced.then(|| take_bytes(&mut reader)).transpose().map_err(malformed)?;
         let rest = reader.remaining();
-        let body = match verb {
+        let body = match verb & !TRACED {
             1 => Body::Mutate(rest.to_vec()),
             2 => Body::Mutated,
             3 => Body::Read(rest.to_vec()),
@@ -207,7 +218,7 @@ impl Message {
             25 => Body::StreamAside(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
-        Ok(Self { id, patience_micros, members, body })
+        Ok(Self { id, patience_micros, members, notes, body })
     }
 }
 
@@ -219,16 +230,29 @@ mod tests {
     #[test]
     fn a_frame_has_these_bytes() {
         let mut out = Vec::new();
-        Message { id: 3, patience_micros: 5, members: 7, body: Body::Read(vec![0xab]) }.encode(&mut out);
+        let mut message =
+            Message { id: 3, patience_micros: 5, members: 7, notes: None, body: Body::Read(vec![0xab]) };
+        message.encode(&mut out);
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(&hex[..8], "1c000000");
         assert_eq!(&hex[16..], "020003030000000000000005000000000000000700000000000000ab");
+        out.clear();
+        message.notes = Some(vec![0xcd]);
+        message.encode(&mut out);
+        let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(&hex[16..], "02008303000000000000000500000000000000070000000000000001000000cdab");
     }
 
     proptest! {
         #[test]
-        fn frames_round_trip_and_flipped_bits_are_noticed(id: u64, patience: u64, body: Vec<u8>, bit: usize) {
-            let message = Message { id, patience_micros: patience, members: 3, body: Body::Mutate(body) };
+        fn frames_round_trip_and_flipped_bits_are_noticed(
+            id: u64,
+            patience_micros: u64,
+            notes: Option<Vec<u8>>,
+            body: Vec<u8>,
+            bit: usize,
+        ) {
+            let message = Message { id, patience_micros, members: 3, notes, body: Body::Mutate(body) };
             let mut out = Vec::new();
             message.encode(&mut out);
             let (length, crc) = Message::prefix(out[..8].try_into().unwrap()).unwrap();

@@ -7,6 +7,7 @@ use crate::paxos::message::Request;
 use crate::paxos::state::Answer;
 use crate::placement::Placement;
 use crate::snapshots::{Reason, Snapshots};
+use crate::trace::{is_on, note};
 use crate::transport::{Handler, Peer};
 use arc_swap::ArcSwap;
 use dodona_env::Env;
@@ -105,7 +106,10 @@ impl Replica {
         view.validate()?;
         self.engine.wait_for_room().await?;
         let position = self.engine.apply(&[view])?;
-        self.engine.wait_safe(position).await
+        note(|| "Appended a mutation to the commit log and the memtable");
+        self.engine.wait_safe(position).await?;
+        note(|| "The commit log has it");
+        Ok(())
     }
 
     /// Removes all rows of a table, after a snapshot if one is due.
@@ -180,6 +184,26 @@ impl Replica {
         let read = self.env.tasks.blocking(move || engine.read_digest(&command, max_bytes)).await;
         read.map_err(|error| StorageError::LogFailed(error.to_string()))?.map(|digest| digest.to_vec())
     }
+
+    /// Notes what this node is about to look into.
+    pub(crate) fn note_sources(&self, command: &ReadCommand) {
+        if !is_on() {
+            return;
+        }
+        let Ok(sources) = self.engine.sources_of(command) else { return };
+        note(|| format!("Reading {} of {} memtables", sources.holding.len(), sources.memtables));
+        for file in &sources.files {
+            note(|| format!("SSTable {} may hold it", file.path));
+        }
+        let by = [
+            (sources.left_out_by_tokens, "tokens"),
+            (sources.left_out_by_filter.unwrap_or_default(), "filters"),
+            (sources.left_out_by_timestamps.unwrap_or_default(), "timestamps"),
+        ];
+        for (count, why) in by.into_iter().filter(|(count, _)| *count > 0) {
+            note(|| format!("Skipping {count} SSTables by their {why}"));
+        }
+    }
 }
 
 impl Handler for Replica {
@@ -188,11 +212,24 @@ impl Handler for Replica {
             let answer = match body {
                 Body::Mutate(mutation) => self.mutate(&mutation).await.map(|()| Body::Mutated),
                 Body::Read(request) => match decode_read(&request) {
-                    Ok((command, max_bytes)) => self.read(command, max_bytes).await.map(Body::Found),
+                    Ok((command, max_bytes)) => {
+                        self.note_sources(&command);
+                        let found = self.read(command, max_bytes).await;
+                        note(|| match &found {
+                            Ok(answer) => format!("Merged what it holds: {} bytes", answer.len()),
+                            Err(error) => error.to_string(),
+                        });
+                        found.map(Body::Found)
+                    }
                     Err(error) => Err(error.into()),
                 },
                 Body::Digest(request) => match decode_read(&request) {
-                    Ok((command, max_bytes)) => self.digest(command, max_bytes).await.map(Body::Digested),
+                    Ok((command, max_bytes)) => {
+                        self.note_sources(&command);
+                        let digest = self.digest(command, max_bytes).await;
+                        note(|| "Made a digest of what it holds");
+                        digest.map(Body::Digested)
+                    }
                     Err(error) => Err(error.into()),
                 },
                 Body::Truncate(table) => match Uuid::from_slice(&table) {
@@ -210,7 +247,19 @@ impl Handler for Replica {
                 },
                 Body::Paxos(request) => {
                     let answer = match Request::decode(&request) {
-                        Ok(request) => self.paxos(request).await,
+                        Ok(request) => {
+                            let step = request.step;
+                            let answer = self.paxos(request).await;
+                            note(|| match &answer {
+                                Ok(Answer::Promised { .. }) => format!("Paxos {step:?}: promised"),
+                                Ok(Answer::Accepted) => format!("Paxos {step:?}: accepted"),
+                                Ok(Answer::Refused(_)) => {
+                                    format!("Paxos {step:?}: refused for a later ballot")
+                                }
+                                Err(error) => format!("Paxos {step:?} failed: {error}"),
+                            });
+                            answer
+                        }
                         Err(error) => Err(error),
                     };
                     return answer.map_or_else(

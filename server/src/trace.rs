@@ -22,8 +22,6 @@ const INSERT_SESSION: &str = "INSERT INTO system_traces.sessions \
 const INSERT_EVENT: &str = "INSERT INTO system_traces.events \
      (session_id, event_id, activity, source, source_port, source_elapsed, thread) \
      VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL 86400";
-/// Who notes events.
-const THREAD: &str = "coordinator";
 
 /// The trace of one request.
 pub(crate) struct Tracing {
@@ -126,11 +124,13 @@ impl Finished<'_> {
         index: i64,
         event: &Event,
     ) -> Result<(), CqlError> {
-        let micros = self.tracing.wall_micros.saturating_add(event.elapsed_micros.cast_signed());
+        let micros = self.tracing.wall_micros.saturating_add(event.at_micros.cast_signed());
         // Strictly ascending, so that events keep their order; with many it runs ahead by 100 ns each.
         let id = timeuuid(micros.saturating_mul(10).saturating_add(index), &worker.shared.node.env);
-        let (source, port) = (address(internode.ip()), i32::from(internode.port()).to_be_bytes());
-        let elapsed = int(event.elapsed_micros);
+        let node = event.source.unwrap_or(internode);
+        let (source, port) = (address(node.ip()), i32::from(node.port()).to_be_bytes());
+        let elapsed = int(event.source_micros);
+        let thread = if event.source.is_some() { "replica" } else { "coordinator" };
         let values: [&[u8]; 7] = [
             self.tracing.id.as_bytes(),
             id.as_bytes(),
@@ -138,7 +138,7 @@ impl Finished<'_> {
             &source,
             &port,
             &elapsed,
-            THREAD.as_bytes(),
+            thread.as_bytes(),
         ];
         let values = values.map(BoundValue::Bytes);
         internal::run(&worker.shared.processor, client.session(), INSERT_EVENT, &values).await.map(drop)

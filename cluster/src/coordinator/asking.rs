@@ -7,7 +7,7 @@ use super::tracing_notes::shown;
 use crate::error::ClusterError;
 use crate::message::Body;
 use crate::replica::encode_read;
-use crate::trace::note;
+use crate::trace::{self, note};
 use dodona_storage::StorageError;
 use dodona_types::read_command::ReadCommand;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl<'a> Asking<'a> {
             format!("Asking {} for {}", shown(replica), if want == Want::Data { "data" } else { "a digest" })
         });
         if replica.local {
-            self.coordinator.note_sources(self.command);
+            self.coordinator.replica.note_sources(self.command);
         }
         self.next = self.next.max(place + 1);
         self.under_way += 1;
@@ -116,7 +116,7 @@ impl<'a> Asking<'a> {
         let (local, peers) = (Arc::clone(&coordinator.replica), Arc::clone(&coordinator.peers));
         let (latencies, clock) = (Arc::clone(&coordinator.latencies), Arc::clone(&coordinator.env.clock));
         let (timeout, max_bytes, members) = (coordinator.timeouts.read, self.max_bytes, self.plan.members);
-        let (command, replies) = (self.command.clone(), self.replies.clone());
+        let (command, replies, trace) = (self.command.clone(), self.replies.clone(), trace::current());
         coordinator.env.tasks.spawn_local(async move {
             let said = if target.local {
                 let said = match want {
@@ -131,7 +131,7 @@ impl<'a> Asking<'a> {
                     Want::Digest => Body::Digest(request),
                 };
                 let asked_at = clock.mono();
-                let answer = peers.ask_chosen(members, target.internode, body, timeout).await;
+                let answer = peers.ask_for(trace, members, target.internode, body, timeout).await;
                 latencies.note(target.host, clock.mono().saturating_sub(asked_at));
                 expect(answer, want)
             };

@@ -7,7 +7,7 @@ use crate::message::Body;
 use crate::paxos::ballot::Ballot;
 use crate::paxos::message::{Request, Step};
 use crate::paxos::state::{Answer, Proposal};
-use crate::trace::note;
+use crate::trace::{self, note};
 use dodona_storage::Page;
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{Consistency, TableId, Token};
@@ -349,7 +349,7 @@ impl Proposer<'_> {
             let (index, replica) = (*index, plan.replicas[*index]);
             let request =
                 Request { step, table: self.table, key: self.key.clone(), proposal: proposal.clone() };
-            let answers = answers.clone();
+            let (answers, trace) = (answers.clone(), trace::current());
             let (local, peers, hints, timeout, members) = (
                 Arc::clone(&self.coordinator.replica),
                 Arc::clone(&self.coordinator.peers),
@@ -362,7 +362,7 @@ impl Proposer<'_> {
                     local.paxos(request).await
                 } else {
                     let body = Body::Paxos(request.encode());
-                    let asked = peers.ask_chosen(members, replica.internode, body, timeout).await;
+                    let asked = peers.ask_for(trace, members, replica.internode, body, timeout).await;
                     let chosen = &request.proposal.mutation;
                     if step == Step::Commit
                         && !chosen.is_empty()

@@ -117,7 +117,7 @@ impl Coordinator {
         command: ReadCommand,
         max_bytes: usize,
     ) -> Result<Page, ClusterError> {
-        self.note_sources(&command);
+        self.replica.note_sources(&command);
         let read = move |engine: &Engine| engine.read_page_counted(&command, max_bytes);
         let (page, files_read) = on_engine(self.env.tasks, &self.engine, read).await?;
         note(|| {

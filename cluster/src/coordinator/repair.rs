@@ -7,6 +7,7 @@ use super::plan::Plan;
 use super::write::expect_mutated;
 use crate::error::ClusterError;
 use crate::message::Body;
+use crate::trace;
 use dodona_storage::reconcile::{Answer, MergedAnswers};
 use dodona_types::MutationView;
 use dodona_types::mutation::Fragment;
@@ -42,14 +43,16 @@ impl Coordinator {
             }
             let (local, peers, timeout) =
                 (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.write);
-            let members = plan.members;
+            let (members, trace) = (plan.members, trace::current());
             self.env.tasks.spawn_local(async move {
                 for mutation in lacking {
                     let taken = if target.local {
                         local.mutate(&mutation).await.map_err(ClusterError::from)
                     } else {
                         let body = Body::Mutate(mutation);
-                        expect_mutated(peers.ask_chosen(members, target.internode, body, timeout).await)
+                        let asked =
+                            peers.ask_for(trace.clone(), members, target.internode, body, timeout).await;
+                        expect_mutated(asked)
                     };
                     if taken.is_err() {
                         return;

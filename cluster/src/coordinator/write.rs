@@ -7,7 +7,7 @@ use super::plan::{Plan, Target};
 use super::tracing_notes::shown;
 use crate::error::ClusterError;
 use crate::message::Body;
-use crate::trace::note;
+use crate::trace::{self, note};
 use dodona_storage::StorageError;
 use dodona_types::{Consistency, MutationView};
 use std::sync::Arc;
@@ -185,11 +185,11 @@ impl Coordinator {
             (Arc::clone(&self.peers), Arc::clone(&self.hints), Arc::clone(&self.latencies));
         let (clock, timeout) = (Arc::clone(&self.env.clock), self.timeouts.write);
         let forgets_hint = self.env.mutants.has("hint-only-for-the-dead");
-        let mutation = mutation.to_vec();
+        let (mutation, trace) = (mutation.to_vec(), trace::current());
         self.env.tasks.spawn_local(async move {
             let asked_at = clock.mono();
             let body = Body::Mutate(mutation.clone());
-            let asked = peers.ask_chosen(members, target.internode, body, timeout).await;
+            let asked = peers.ask_for(trace, members, target.internode, body, timeout).await;
             latencies.note(target.host, clock.mono().saturating_sub(asked_at));
             let said = expect_mutated(asked);
             // One that refuses may take it later: its disk is full, or it has not heard of the table yet.

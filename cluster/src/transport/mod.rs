@@ -18,6 +18,7 @@ pub use introduction::{Introduction, Link, Peer};
 
 use crate::error::ClusterError;
 use crate::message::{Body, Message};
+use crate::trace::{self, Trace};
 use complaints::Complaints;
 use dodona_env::Env;
 use dodona_env::collections::HashMap;
@@ -68,7 +69,7 @@ impl Lane {
     }
 }
 
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Body>>>>;
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Message>>>>;
 
 #[derive(Clone)]
 struct Connection {
@@ -117,18 +118,40 @@ impl Peers {
         body: Body,
         timeout: Duration,
     ) -> Result<Body, ClusterError> {
+        self.ask_for(trace::current(), members, peer, body, timeout).await
+    }
+
+    /// As [`Self::ask_chosen`], for a request with this trace.
+    ///
+    /// # Errors
+    /// As [`Self::ask_chosen`].
+    pub(crate) async fn ask_for(
+        &self,
+        trace: Option<Arc<Trace>>,
+        members: u64,
+        peer: SocketAddr,
+        body: Body,
+        timeout: Duration,
+    ) -> Result<Body, ClusterError> {
+        let asked = trace.map(|trace| (trace.elapsed_micros(), trace));
+        let notes = asked.is_some().then(Vec::new);
         let id = self.next_id.fetch_add(1, Relaxed);
         let patience_micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
         let lane = Lane::of(&body);
         let connection = self.connection(peer, lane);
         let (answer, answered) = oneshot::channel();
         connection.waiting.lock().insert(id, answer);
-        let sent = connection.queue.try_send(Message { id, patience_micros, members, body });
+        let sent = connection.queue.try_send(Message { id, patience_micros, members, notes, body });
         let result = match sent {
             Err(_) => Err(ClusterError::Peer(format!("{peer} takes no more messages"))),
             Ok(()) => match tokio::time::timeout(timeout, answered).await {
-                Ok(Ok(Body::Stale(version))) => return Err(stale(&version)),
-                Ok(Ok(body)) => return Ok(body),
+                Ok(Ok(Message { body: Body::Stale(version), .. })) => return Err(stale(&version)),
+                Ok(Ok(Message { notes, body, .. })) => {
+                    if let Some(((at_micros, trace), notes)) = asked.zip(notes) {
+                        trace.note_from(peer, at_micros, &notes);
+                    }
+                    return Ok(body);
+                }
                 Ok(Err(_)) => Err(ClusterError::Peer(format!("the connection to {peer} broke"))),
                 Err(_) => Err(ClusterError::Peer(format!("{peer} did not answer in time"))),
             },
@@ -217,7 +240,7 @@ async fn read_answers(reader: &mut Reading, waiting: &Waiting) {
     while let Ok(message) = read_message(reader).await {
         if let Some(answer) = waiting.lock().remove(&message.id) {
             // The one who asked may have given up.
-            let _ = answer.send(message.body);
+            let _ = answer.send(message);
         }
     }
 }
@@ -278,15 +301,22 @@ async fn serve_peer(
     let (answers, mut to_write) = mpsc::channel(QUEUE_MESSAGES);
     tasks.spawn_local(async move { write_queue(&mut writer, &mut to_write).await });
     loop {
-        let Message { id, patience_micros, members, body } = read_message(&mut reader).await?;
+        let Message { id, patience_micros, members, notes, body } = read_message(&mut reader).await?;
+        let trace = notes.map(|_| Trace::new(&link.env.clock));
         let peer = Peer { members, ..peer };
         let (handler, answers) = (Arc::clone(&handler), answers.clone());
         tasks.spawn_local(async move {
             // Nobody waits for what comes later.
             let patience = Duration::from_micros(patience_micros);
-            if let Ok(body) = tokio::time::timeout(patience, handler.handle(peer, body)).await {
+            let handled = handler.handle(peer, body);
+            let handled = match &trace {
+                Some(trace) => Box::pin(Arc::clone(trace).around(handled)),
+                None => handled,
+            };
+            if let Ok(body) = tokio::time::timeout(patience, handled).await {
+                let notes = trace.map(|trace| trace.encode());
                 // The peer may be gone.
-                let _ = answers.send(Message { id, patience_micros, members, body }).await;
+                let _ = answers.send(Message { id, patience_micros, members, notes, body }).await;
             }
         });
     }

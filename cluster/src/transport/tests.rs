@@ -23,7 +23,7 @@ fn a_connection_that_the_peer_closed_is_opened_again_before_anything_is_asked_on
                 let (mut reader, mut writer, _) = there.meet(stream).await.unwrap();
                 let Message { id, .. } = read_message(&mut reader).await.unwrap();
                 let (answers, mut queue) = mpsc::channel(1);
-                let answer = Message { id, patience_micros: 0, members: 0, body: Body::Mutated };
+                let answer = Message { id, patience_micros: 0, members: 0, notes: None, body: Body::Mutated };
                 answers.send(answer).await.unwrap();
                 drop(answers);
                 write_queue(&mut writer, &mut queue).await;

@@ -25,7 +25,7 @@ pub(super) fn broke(error: std::io::Error) -> ClusterError {
 /// Writes a message that is no request.
 pub(super) async fn write_message(writer: &mut Writing, body: Body) -> Result<(), ClusterError> {
     let mut buffer = Vec::new();
-    Message { id: 0, patience_micros: 0, members: 0, body }.encode(&mut buffer);
+    Message { id: 0, patience_micros: 0, members: 0, notes: None, body }.encode(&mut buffer);
     write(writer, &buffer).await.map_err(broke)
 }
 

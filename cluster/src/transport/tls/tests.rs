@@ -303,7 +303,7 @@ fn both_sides_say_that_one_speaks_tls_and_the_other_does_not() {
 fn no_introduction_looks_like_tls() {
     let body = Introduction { cluster: Uuid::from_u128(1), host: Uuid::from_u128(2) }.encode();
     let mut bytes = Vec::new();
-    Message { id: 0, patience_micros: 0, members: 0, body }.encode(&mut bytes);
+    Message { id: 0, patience_micros: 0, members: 0, notes: None, body }.encode(&mut bytes);
     assert_ne!(bytes[0], HANDSHAKE);
 }
 
