@@ -120,7 +120,8 @@ impl Node {
     }
 
     async fn flush(self: Arc<Self>) {
-        while let Some(done) = self.maintain(Engine::maintain_memtables).await {
+        let mut failing = false;
+        while let Some(done) = self.maintain(Engine::maintain_memtables, &mut failing).await {
             if done == Maintained::Idle {
                 self.engine.wait_for_work(MAINTENANCE_PERIOD).await;
             }
@@ -128,24 +129,34 @@ impl Node {
     }
 
     async fn compact(self: Arc<Self>) {
-        while let Some(done) = self.maintain(Engine::maintain_files).await {
+        let mut failing = false;
+        while let Some(done) = self.maintain(Engine::maintain_files, &mut failing).await {
             if done == Maintained::Idle {
                 self.engine.wait_for_files(MAINTENANCE_PERIOD).await;
             }
         }
     }
 
-    /// Does a piece of work. None if the node cannot go on.
-    async fn maintain(&self, work: fn(&Engine) -> Result<Maintained, StorageError>) -> Option<Maintained> {
+    /// Does a piece of work. None if the node cannot go on. A failure is told of once, until something is done.
+    async fn maintain(
+        &self,
+        work: fn(&Engine) -> Result<Maintained, StorageError>,
+        failing: &mut bool,
+    ) -> Option<Maintained> {
         let engine = Arc::clone(&self.engine);
         match self.env.tasks.blocking(move || work(&engine)).await {
-            Ok(Ok(done)) => Some(done),
+            Ok(Ok(done)) => {
+                *failing &= done == Maintained::Idle;
+                Some(done)
+            }
             Ok(Err(error @ (StorageError::LogFailed(_) | StorageError::Io { .. }))) => {
                 self.fail(&error.to_string());
                 None
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "maintenance failed; it will be tried again");
+                if !std::mem::replace(failing, true) {
+                    tracing::error!(%error, "maintenance failed; it is tried again and again");
+                }
                 dodona_env::clock::sleep(MAINTENANCE_PERIOD).await;
                 Some(Maintained::Worked)
             }

@@ -255,8 +255,14 @@ impl Engine {
         let settings = store.settings.load_full();
         let writes = matches!(choice.purpose, Purpose::Merge | Purpose::Tombstones) && !inputs.is_empty();
         if writes && !self.has_space_for(total_bytes) {
-            tracing::warn!(table = settings.name, total_bytes, "no space for a compaction");
+            if !self.compactions_refused.swap(true, Relaxed) {
+                let table = &settings.name;
+                tracing::warn!(table, total_bytes, "no space for a compaction; it is tried again and again");
+            }
             return Err(StorageError::NoSpace);
+        }
+        if writes {
+            self.compactions_refused.store(false, Relaxed);
         }
         let kind = match (choice.purpose, &extra) {
             (_, Extra::Garbage { .. }) => "Remove deleted data",

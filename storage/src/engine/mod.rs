@@ -72,6 +72,8 @@ pub struct Engine {
     pub(crate) obsolete: Mutex<Vec<Arc<Sstable>>>,
     /// The last flush found the disk full.
     pub(crate) flushes_refused: AtomicBool,
+    /// The last compaction found no space.
+    pub(crate) compactions_refused: AtomicBool,
     /// Told when there is something to flush or compact.
     pub(crate) work: Notify,
     /// Told when memtables have shrunk.

@@ -122,6 +122,7 @@ impl Engine {
             memtable_bytes: AtomicIsize::new(memtable_bytes.0),
             obsolete: Mutex::default(),
             flushes_refused: AtomicBool::new(false),
+            compactions_refused: AtomicBool::new(false),
             work: Notify::new(),
             shrunk: Notify::new(),
             files_changed: Notify::new(),
