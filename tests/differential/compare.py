@@ -28,6 +28,7 @@ KNOWN = [
     (r"ok", r"Invalid: (?:Error decoding JSON value for \w+: )?(?:Unable to make (?:short|byte) from ''|Unable to convert '' to a duration)",
      "empty values of types that have none are refused"),
     (r"ok", r"Invalid: Expected \d+ bytes? .*", "malformed values are refused"),
+    (r"# .*", r"Invalid: Expected \d+ or 0 byte \w+ .*", "malformed values in token() are refused"),
     (r"ok", r"Invalid: Not enough bytes to read .*", "malformed tuples are refused"),
 ]
 

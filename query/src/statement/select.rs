@@ -146,6 +146,10 @@ impl SelectPlan {
         // What is wrong with the partition key is said first.
         let mut raw = self.restrictions.unchecked_partition_keys(binding)?;
         binding.guard.partitions(&self.table.name, raw.len())?;
+        // `p IN ()`: what else there is does not matter.
+        if raw.is_empty() && self.restrictions.has_partition_keys() {
+            return Ok(Vec::new());
+        }
         let clustering = if self.table.clustering_key().next().is_none() {
             ClusteringSelection::all()
         } else {
