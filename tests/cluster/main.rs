@@ -9,3 +9,4 @@ mod data;
 mod members;
 mod nodes;
 mod tls;
+mod views;

@@ -18,7 +18,8 @@ use crate::outcome::{ColumnSpec, Outcome, StatementResult};
 use crate::session::{BoundValue, Parameters};
 use crate::term::{Expression, Receiver};
 use dodona_cluster::coordinator::TryWrite;
-use dodona_types::{CqlType, MutationView};
+use dodona_cluster::coordinator::served::Operation;
+use dodona_types::{CqlType, MutationView, TableId};
 
 /// A batch whose statements are written in one text.
 #[derive(Debug)]
@@ -80,6 +81,11 @@ impl TextBatch {
         self.kind
     }
 
+    /// Its statements.
+    pub(crate) fn statements(&self) -> &[ModificationPlan] {
+        &self.statements
+    }
+
     /// True if a statement of the batch has an IF.
     pub(crate) fn is_conditional(&self) -> bool {
         self.statements.iter().any(ModificationPlan::is_conditional)
@@ -131,6 +137,16 @@ impl TextBatch {
         Ok(lists)
     }
 
+    fn timestamp(&self, binding: &Binding<'_>, parameters: &Parameters<'_>) -> Result<i64, CqlError> {
+        let otherwise = parameters.timestamp_micros.unwrap_or(binding.now_micros);
+        let Some(expression) = &self.timestamp else { return Ok(otherwise) };
+        match expression.evaluate(binding)? {
+            Val::Null => invalid("Invalid null value of timestamp"),
+            Val::Unset => Ok(otherwise),
+            Val::Bytes(bytes) => checked_timestamp(&bytes),
+        }
+    }
+
     /// The batch's mutations. `lists` are what [`Self::read_lists`] gave.
     pub(crate) fn mutations(
         &self,
@@ -139,14 +155,7 @@ impl TextBatch {
         lists: &[Vec<ExistingLists>],
     ) -> Result<Vec<Vec<u8>>, CqlError> {
         check_consistency(parameters)?;
-        let mut timestamp = parameters.timestamp_micros.unwrap_or(binding.now_micros);
-        if let Some(expression) = &self.timestamp {
-            match expression.evaluate(binding)? {
-                Val::Null => return invalid("Invalid null value of timestamp"),
-                Val::Unset => {}
-                Val::Bytes(bytes) => timestamp = checked_timestamp(&bytes)?,
-            }
-        }
+        let timestamp = self.timestamp(binding, parameters)?;
         let mut mutations = Vec::new();
         for (index, statement) in self.statements.iter().enumerate() {
             if statement.counts() {
@@ -161,6 +170,16 @@ impl TextBatch {
             }
         }
         Ok(mutations)
+    }
+}
+
+/// Appends that tables are written, each once.
+pub(crate) fn served(tables: impl Iterator<Item = TableId>, out: &mut Vec<(TableId, Operation)>) {
+    let before = out.len();
+    for table in tables {
+        if out[before..].iter().all(|(known, _)| *known != table) {
+            out.push((table, Operation::Write));
+        }
     }
 }
 

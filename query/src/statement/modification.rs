@@ -72,6 +72,11 @@ impl ModificationPlan {
         self.restrictions.as_ref()?.partition_key_markers()
     }
 
+    /// The table that it changes.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// True if the statement has a timestamp of its own.
     pub(crate) const fn has_timestamp(&self) -> bool {
         self.timestamp.is_some()
