@@ -6,6 +6,7 @@
 )]
 
 mod data;
+mod explain;
 mod members;
 mod nodes;
 mod tls;

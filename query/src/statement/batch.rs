@@ -1,6 +1,7 @@
 //! BATCH: several changes as one; on one node one record of the commit log.
 
 mod bounds;
+mod explain;
 
 use super::Plan;
 use super::existing::ExistingLists;

@@ -2,7 +2,7 @@
 
 pub(crate) mod conditional;
 pub(crate) mod counting;
-mod explain;
+pub(super) mod explain;
 mod prepare;
 
 use super::Scratch;
