@@ -189,6 +189,8 @@ fn virtual_keyspaces_are_described_apart() {
                 "'system_views' 'cql_metrics'",
                 "'system_views' 'disk_usage'",
                 "'system_views' 'gossip_info'",
+                "'system_views' 'internode_inbound'",
+                "'system_views' 'internode_outbound'",
                 "'system_views' 'local_read_latency'",
                 "'system_views' 'local_scan_latency'",
                 "'system_views' 'local_write_latency'",

@@ -1,6 +1,7 @@
 //! What nodes tell of one another's work and state by `system_views`.
 
 use crate::nodes::*;
+use std::collections::BTreeSet;
 
 /// The count of a table's row in a view.
 fn count(node: &Node, view: &str) -> u64 {
@@ -37,6 +38,21 @@ fn replicas_count_what_they_do_and_coordinators_what_they_answer() {
         histograms.starts_with("ks/t histograms\nPercentile  SSTables     Write Latency"),
         "{histograms}"
     );
+
+    let traffic = |view: &str, columns: &str| {
+        let answer = nodes[0].cql(&format!("SELECT port, {columns} FROM system_views.internode_{view}"));
+        let row = |line: &str| line.split(" | ").map(|cell| cell.trim().parse().ok()).collect::<Option<_>>();
+        answer.lines().filter_map(row).collect::<Vec<Vec<u64>>>()
+    };
+    let ports = |rows: &[Vec<u64>]| rows.iter().map(|row| row[0] as u16).collect::<BTreeSet<u16>>();
+    let others = nodes[1..].iter().map(|node| node.place.internode).collect::<BTreeSet<u16>>();
+    let sent = traffic("outbound", "sent_count, sent_bytes, active_connections, pending_count");
+    assert_eq!(ports(&sent), others);
+    // Ten writes and gossip.
+    assert!(sent.iter().all(|row| row[1] > 10 && row[2] > row[1] * 30 && row[3] >= 1), "{sent:?}");
+    let received = traffic("inbound", "received_count, received_bytes, processed_count, expired_count");
+    assert_eq!(ports(&received), others);
+    assert!(received.iter().all(|row| row[1] > 4 && row[3] > 4 && row[3] + row[4] <= row[1]), "{received:?}");
 
     let known = nodes[2].cql("SELECT port, dc, rpc_ready FROM system_views.gossip_info");
     for node in &nodes {

@@ -6,7 +6,9 @@ use super::{Fill, uuid};
 use crate::error::CqlError;
 use dodona_cluster::coordinator::served::Snapshot;
 use dodona_cluster::gossip::endpoints::Endpoint;
+use dodona_cluster::ring::Member;
 use dodona_types::value::parse_timestamp;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What gossip knows of the members, under the names that Cassandra has for it.
 pub(super) fn refill_gossip_info(fill: &Fill<'_>) -> Result<(), CqlError> {
@@ -65,6 +67,67 @@ pub(super) fn refill_pending_hints(fill: &Fill<'_>) -> Result<(), CqlError> {
                 }
             }
             rows.put(&values)?;
+        }
+        Ok(())
+    })
+}
+
+/// Requests that go to other members.
+pub(super) fn refill_internode_outbound(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let node = &fill.host.node;
+    of_members(fill, "internode_outbound", |member| {
+        let (counts, pending) = node.outbound(member.internode)?;
+        let number = |of: &AtomicU64| count(of.load(Relaxed));
+        let (sent, sent_bytes) = counts.sent.get();
+        Some(vec![
+            ("active_connections", number(&counts.open)),
+            ("connection_attempts", number(&counts.attempts)),
+            ("successful_connection_attempts", number(&counts.connected)),
+            ("error_count", number(&counts.failed)),
+            ("overload_count", number(&counts.refused)),
+            ("pending_count", count(pending as u64)),
+            ("sent_count", count(sent)),
+            ("sent_bytes", count(sent_bytes)),
+        ])
+    })
+}
+
+/// Requests that come from other members.
+pub(super) fn refill_internode_inbound(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let node = &fill.host.node;
+    of_members(fill, "internode_inbound", |member| {
+        let counts = node.inbound(member.host)?;
+        let mut values = Vec::new();
+        for ([number, bytes], of) in [
+            (["received_count", "received_bytes"], &counts.received),
+            (["processed_count", "processed_bytes"], &counts.processed),
+            (["expired_count", "expired_bytes"], &counts.expired),
+        ] {
+            let (requests, of_bytes) = of.get();
+            values.extend([(number, count(requests)), (bytes, count(of_bytes))]);
+        }
+        Some(values)
+    })
+}
+
+/// A row for each other member of which there is something to tell.
+fn of_members(
+    fill: &Fill<'_>,
+    view: &str,
+    values: impl Fn(&Member) -> Option<Vec<(&'static str, Vec<u8>)>>,
+) -> Result<(), CqlError> {
+    let placement = fill.host.node.placement();
+    fill.replace("system_views", view, |rows| {
+        for (index, member) in placement.ring.members().iter().enumerate() {
+            let told = if index == placement.local { None } else { values(member) };
+            let Some(mut row) = told else { continue };
+            row.extend([
+                ("address", inet(member.internode.ip())),
+                ("port", int(member.internode.port().into())),
+                ("dc", text(&member.data_center)),
+                ("rack", text(&member.rack)),
+            ]);
+            rows.put(&row)?;
         }
         Ok(())
     })

@@ -145,6 +145,8 @@ pub(crate) fn refill_on_read(
         ("system_views", "thread_pools") => engine_view::refill_thread_pools(&fill),
         ("system_views", "gossip_info") => cluster_view::refill_gossip_info(&fill),
         ("system_views", "pending_hints") => cluster_view::refill_pending_hints(&fill),
+        ("system_views", "internode_inbound") => cluster_view::refill_internode_inbound(&fill),
+        ("system_views", "internode_outbound") => cluster_view::refill_internode_outbound(&fill),
         ("system_views", "clients") => server_view::refill_clients(&fill),
         ("system_views", "settings") => server_view::refill_settings(&fill),
         ("system_views", view) => table_view::refill(&fill, view),
