@@ -61,11 +61,7 @@ pub struct BatchEntry<'a> {
 impl BatchEntry<'_> {
     /// Appends that a batch of entries writes tables, each table once.
     pub fn served(entries: &[Self], out: &mut Vec<(TableId, Operation)>) {
-        let tables = entries.iter().filter_map(|entry| match entry.plan() {
-            Plan::Modification(plan) => Some(plan.table().id),
-            _ => None,
-        });
-        batch::served(tables, out);
+        batch::served(entries, out);
     }
 }
 

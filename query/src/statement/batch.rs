@@ -82,9 +82,9 @@ impl TextBatch {
         self.kind
     }
 
-    /// Its statements.
-    pub(crate) fn statements(&self) -> &[ModificationPlan] {
-        &self.statements
+    /// Appends that it writes tables, each once.
+    pub(crate) fn served(&self, out: &mut Vec<(TableId, Operation)>) {
+        note_written(self.statements.iter(), out);
     }
 
     /// True if a statement of the batch has an IF.
@@ -174,14 +174,22 @@ impl TextBatch {
     }
 }
 
-/// Appends that tables are written, each once.
-pub(crate) fn served(tables: impl Iterator<Item = TableId>, out: &mut Vec<(TableId, Operation)>) {
+/// Appends that statements write tables, each once.
+fn note_written<'p>(
+    statements: impl Iterator<Item = &'p ModificationPlan>,
+    out: &mut Vec<(TableId, Operation)>,
+) {
     let before = out.len();
-    for table in tables {
+    for table in statements.map(|statement| statement.table.id) {
         if out[before..].iter().all(|(known, _)| *known != table) {
             out.push((table, Operation::Write));
         }
     }
+}
+
+/// Appends that a batch of the protocol writes tables, each once.
+pub(crate) fn served(entries: &[impl Entry], out: &mut Vec<(TableId, Operation)>) {
+    note_written(entries.iter().filter_map(|entry| plan_of(entry).ok()), out);
 }
 
 /// Refuses a batch that mixes counters with other columns, or is not of the kind for them.

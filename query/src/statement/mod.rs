@@ -89,8 +89,8 @@ impl Plan {
     pub(crate) fn served(&self, out: &mut Vec<(TableId, Operation)>) {
         match self {
             Self::Select(plan) => out.push((plan.table().id, plan.operation())),
-            Self::Modification(plan) => out.push((plan.table().id, Operation::Write)),
-            Self::Batch(plan) => batch::served(plan.statements().iter().map(|it| it.table().id), out),
+            Self::Modification(plan) => out.push((plan.table.id, Operation::Write)),
+            Self::Batch(plan) => plan.served(out),
             Self::Use(_) | Self::Explain(_) | Self::Schema(_) => {}
         }
     }

@@ -50,7 +50,7 @@ struct JsonSource {
 /// A plan to change a table.
 #[derive(Debug)]
 pub(crate) struct ModificationPlan {
-    table: Arc<Table>,
+    pub(super) table: Arc<Table>,
     kind: Kind,
     /// Which partitions and rows; none for INSERT JSON.
     restrictions: Option<Restrictions>,
@@ -70,11 +70,6 @@ impl ModificationPlan {
     /// The places of the partition key's columns among the markers.
     pub(crate) fn partition_key_markers(&self) -> Option<Vec<u16>> {
         self.restrictions.as_ref()?.partition_key_markers()
-    }
-
-    /// The table that it changes.
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
     }
 
     /// True if the statement has a timestamp of its own.

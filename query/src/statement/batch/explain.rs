@@ -101,7 +101,7 @@ impl TextBatch {
         let mut partitions: Vec<Changed<'_>> = Vec::new();
         for statement in &self.statements {
             for key in statement.partition_keys(binding)? {
-                let table = statement.table();
+                let table = &*statement.table;
                 let place = *places.entry((table.id, key.clone())).or_insert(partitions.len());
                 if place == partitions.len() {
                     let (statements, counts, bytes) = (0, false, None);
