@@ -23,7 +23,7 @@ pub(crate) async fn refuse_copy(
     let Some(address) = known_at.filter(|address| *address != settings.internode) else { return Ok(()) };
     // Under its own id it would be refused without learning who it met.
     let stranger = Introduction { cluster: Uuid::nil(), host: env.random.uuid_v4() };
-    let link = Link { env: env.clone(), introduction: stranger, tls: settings.internode_tls.clone() };
+    let link = Link::new(env.clone(), stranger, settings.internode_tls.clone());
     match link.who_is_at(address).await {
         Some(host) if host == identity.host => Err(ClusterError::Invalid(format!(
             "the node {host} runs at {address} already, and this is its data directory, copied: stop that node if it is to \

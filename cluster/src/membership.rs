@@ -57,7 +57,7 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
     }
     let host = known.as_ref().map_or_else(|| env.random.uuid_v4(), |identity| identity.host);
     let introduction = Introduction { cluster: Uuid::nil(), host };
-    let peers = Peers::new(Link { env: env.clone(), introduction, tls: settings.internode_tls.clone() });
+    let peers = Peers::new(Link::new(env.clone(), introduction, settings.internode_tls.clone()));
     let seeds: Vec<SocketAddr> =
         settings.seeds.iter().copied().filter(|seed| *seed != settings.internode).collect();
     // Who takes another one's place has a cluster, however long it is not found.

@@ -3,8 +3,10 @@
 use crate::outcome::ColumnSpec;
 use crate::session::BoundValue;
 use crate::statement::Plan;
-use crate::statement::batch::Entry;
+use crate::statement::batch::{self, Entry};
+use dodona_cluster::coordinator::served::Operation;
 use dodona_env::collections::HashMap;
+use dodona_types::TableId;
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -39,6 +41,14 @@ pub struct Prepared {
     pub(crate) plan: Plan,
 }
 
+impl Prepared {
+    /// Appends what the statement does with tables, each table once.
+    #[inline]
+    pub fn served(&self, out: &mut Vec<(TableId, Operation)>) {
+        self.plan.served(out);
+    }
+}
+
 /// One statement of a batch of the protocol.
 #[derive(Clone, Debug)]
 pub struct BatchEntry<'a> {
@@ -46,6 +56,13 @@ pub struct BatchEntry<'a> {
     pub statement: Arc<Prepared>,
     /// Its values.
     pub values: Vec<BoundValue<'a>>,
+}
+
+impl BatchEntry<'_> {
+    /// Appends that a batch of entries writes tables, each table once.
+    pub fn served(entries: &[Self], out: &mut Vec<(TableId, Operation)>) {
+        batch::served(entries, out);
+    }
 }
 
 impl Entry for BatchEntry<'_> {

@@ -252,6 +252,7 @@ impl Processor {
             Plan::Modification(plan) => {
                 plan.try_execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters, scratch)
             }
+            Plan::Select(plan) if system_tables::is_from_disk(plan.table()) => Ok(TryExecute::NotHere),
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
                 plan.try_execute(
@@ -294,6 +295,7 @@ impl Processor {
             }
             Plan::Select(plan) => {
                 self.refresh(plan.table())?;
+                system_tables::refill_from_disk(&self.host, plan.table()).await?;
                 plan.execute(
                     &self.host,
                     &statement.text,

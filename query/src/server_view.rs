@@ -9,6 +9,23 @@ pub trait ServerView: Send + Sync {
     fn clients(&self) -> Vec<ClientView>;
     /// The settings' names and values; `None` for a setting without a value.
     fn settings(&self) -> Vec<(String, Option<String>)>;
+    /// The requests of clients that wait for other nodes or the disk.
+    fn requests(&self) -> PoolView;
+}
+
+/// What does work of one kind, and what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolView {
+    /// The name that Cassandra's pool of threads for it has.
+    pub name: &'static str,
+    /// Tasks under way.
+    pub active: u64,
+    /// How many may be.
+    pub limit: Option<u64>,
+    /// Tasks that wait.
+    pub pending: u64,
+    /// Tasks that are over.
+    pub completed: u64,
 }
 
 /// A connected client.

@@ -213,6 +213,92 @@ fn writes_are_explained_and_not_done() {
 }
 
 #[test]
+fn batches_are_explained_by_partition_and_not_done() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = start(directory.path()).await;
+        let lines = node
+            .explain(
+                "BEGIN BATCH INSERT INTO ks.t (k, c, v) VALUES (1, 2, 'x'); INSERT INTO ks.t (k, c, v) VALUES (2, 2, 'x'); \
+                 UPDATE ks.t SET v = 'y' WHERE k = 1 AND c = 3; INSERT INTO ks.explain (explain, b) VALUES ('a', 1); APPLY BATCH",
+            )
+            .await;
+        assert_eq!(only(&lines, "BATCH").detail, "logged: 4 statements on 3 partitions of 2 tables");
+        assert_eq!(
+            only(&lines, "batch log").detail,
+            "not needed: this node alone holds all of it, and writes it as one record"
+        );
+        let partitions: Vec<&Line> = lines.iter().filter(|line| line.what == "partition").collect();
+        let told = |line: &Line| (line.source.clone().unwrap(), line.partition.clone().unwrap());
+        let told: Vec<(String, String)> = partitions.iter().map(|line| told(line)).collect();
+        let of = |table: &str, key: &str| (format!("ks.{table}"), key.to_owned());
+        assert_eq!(told, [of("t", "k = 1"), of("t", "k = 2"), of("explain", "explain = 'a'")]);
+        assert!(partitions[0].detail.ends_with("1 of 1 replica must acknowledge at ONE; 2 statements"));
+        assert!(partitions[0].numbers[0] > partitions[1].numbers[0], "{partitions:#?}");
+        let alone = node.explain("INSERT INTO ks.t (k, c, v) VALUES (2, 2, 'x')").await;
+        assert_eq!(partitions[1].numbers, only(&alone, "partition").numbers);
+        assert_eq!(lines.iter().filter(|line| line.detail == "written here").count(), 3);
+
+        let lines = node
+            .explain("BEGIN UNLOGGED BATCH DELETE FROM ks.t WHERE k = 1; DELETE l[0] FROM ks.t WHERE k = 2 AND c = 1; APPLY BATCH")
+            .await;
+        assert!(only(&lines, "atomicity").detail.starts_with("of each partition alone"));
+        assert_eq!(only(&lines, "read").detail, "the lists that are changed by index or value, first");
+        assert!(lines.iter().all(|line| line.what != "partition" || line.numbers == [None; 4]), "{lines:#?}");
+
+        let lines = node
+            .explain("BEGIN COUNTER BATCH UPDATE ks.n SET n = n + 1 WHERE k = 1; UPDATE ks.n SET n = n + 2 WHERE k = 1; APPLY BATCH")
+            .await;
+        assert_eq!(only(&lines, "BATCH").detail, "of counters: 2 statements on 1 partition of 1 table");
+        assert!(only(&lines, "counter").detail.starts_with("of each partition one replica leads"));
+        assert_eq!(only(&lines, "replica").detail, "leads: written here");
+
+        let lines = node
+            .explain("BEGIN BATCH UPDATE ks.t SET v = 'y' WHERE k = 1 AND c = 2 IF v = 'x'; DELETE FROM ks.t WHERE k = 1 AND c = 3; APPLY BATCH")
+            .await;
+        assert_eq!(
+            only(&lines, "Paxos").detail,
+            "at SERIAL: reads the rows, judges the conditions of 1 statement, then commits all statements or none at ONE"
+        );
+        assert!(lines.iter().all(|line| line.what != "batch log"), "{lines:#?}");
+        assert!(node.rows("SELECT * FROM ks.t").await.is_empty());
+        assert!(node.rows("SELECT * FROM ks.n").await.is_empty());
+    });
+}
+
+#[test]
+fn a_batch_that_would_be_refused_is_refused() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = start(directory.path()).await;
+        let parameters = Parameters { consistency: Consistency::Serial, ..Parameters::new() };
+        for (statement, parameters) in [
+            (
+                "BEGIN BATCH UPDATE ks.t SET v = 'y' WHERE k = 1 AND c = 2 IF v = 'x'; DELETE FROM ks.t WHERE k = 2; APPLY BATCH",
+                Parameters::new(),
+            ),
+            ("BEGIN BATCH DELETE FROM ks.t WHERE k = 2; APPLY BATCH", parameters),
+            (
+                "BEGIN BATCH INSERT INTO ks.t (k, c) VALUES (1, 1); INSERT INTO ks.t (k, c) VALUES (1, null); APPLY BATCH",
+                Parameters::new(),
+            ),
+            ("BEGIN BATCH UPDATE ks.n SET n = n + 1 WHERE k = 1; APPLY BATCH", Parameters::new()),
+        ] {
+            let explained = node.explain_with(statement, &parameters).await.unwrap_err();
+            let prepared = node.processor.prepare(&node.session, statement, None);
+            let executed = match prepared {
+                Ok(prepared) => {
+                    let sink = &mut CollectedRows::default();
+                    node.processor.execute(&node.session, &prepared, &parameters, sink).await.map(drop)
+                }
+                Err(error) => Err(error),
+            };
+            assert_eq!(explained, class_and_message(&executed.unwrap_err()), "{statement}");
+        }
+    });
+}
+
+#[test]
 fn a_select_is_explained_without_being_executed() {
     local(async {
         let directory = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Answer, TestNode, local};
 use dodona_query::Processor;
-use dodona_query::system_tables::{ClientView, ServerView};
+use dodona_query::system_tables::{ClientView, PoolView, ServerView};
 use dodona_types::value::wire_to_literal;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -183,11 +183,27 @@ fn virtual_keyspaces_are_described_apart() {
             [
                 "'system_views' 'caches'",
                 "'system_views' 'clients'",
+                "'system_views' 'coordinator_read_latency'",
+                "'system_views' 'coordinator_scan_latency'",
+                "'system_views' 'coordinator_write_latency'",
                 "'system_views' 'cql_metrics'",
                 "'system_views' 'disk_usage'",
+                "'system_views' 'gossip_info'",
+                "'system_views' 'internode_inbound'",
+                "'system_views' 'internode_outbound'",
+                "'system_views' 'local_read_latency'",
+                "'system_views' 'local_scan_latency'",
+                "'system_views' 'local_write_latency'",
+                "'system_views' 'max_partition_size'",
+                "'system_views' 'max_sstable_duration'",
+                "'system_views' 'max_sstable_size'",
+                "'system_views' 'pending_hints'",
+                "'system_views' 'rows_per_read'",
                 "'system_views' 'settings'",
+                "'system_views' 'snapshots'",
                 "'system_views' 'sstable_tasks'",
                 "'system_views' 'thread_pools'",
+                "'system_views' 'tombstones_per_read'",
                 "'system_virtual_schema' 'columns'",
                 "'system_virtual_schema' 'keyspaces'",
                 "'system_virtual_schema' 'tables'",
@@ -212,6 +228,10 @@ impl ServerView for View {
         }]
     }
 
+    fn requests(&self) -> PoolView {
+        PoolView { name: "Native-Transport-Requests", active: 3, limit: Some(9), pending: 2, completed: 70 }
+    }
+
     fn settings(&self) -> Vec<(String, Option<String>)> {
         vec![("cluster_name".into(), Some("peer".into())), ("rack".into(), None)]
     }
@@ -231,6 +251,8 @@ fn the_server_is_asked_for_its_clients_and_settings() {
         let mut settings = node.select("SELECT name, value FROM system_views.settings").await;
         settings.sort();
         assert_eq!(settings, ["'cluster_name' 'peer'", "'rack' null"]);
+        let pool = "SELECT active_tasks, active_tasks_limit, pending_tasks, completed_tasks FROM system_views.thread_pools WHERE name = 'Native-Transport-Requests'";
+        assert_eq!(node.select(pool).await, ["3 9 2 70"]);
     });
 }
 
@@ -323,14 +345,20 @@ fn a_compaction_under_way_is_an_sstable_task() {
         let compaction = engine.next_compaction().unwrap().unwrap();
         let total: u64 = engine.compaction_progress().0.iter().map(|task| task.total_bytes).sum();
         assert!(total > 0);
-        let tasks = "SELECT keyspace_name, table_name, kind, progress, total, sstables, unit, completion_ratio FROM system_views.sstable_tasks";
-        assert_eq!(node.select(tasks).await, [format!("'ks' 't' 'compaction' 0 {total} 2 'bytes' 0.0")]);
-        let pool = "SELECT active_tasks FROM system_views.thread_pools WHERE name = 'CompactionExecutor'";
-        assert_eq!(node.select(pool).await, ["1"]);
+        let tasks = "SELECT keyspace_name, table_name, kind, progress, total, sstables, unit, completion_ratio, target_directory FROM system_views.sstable_tasks";
+        let files = engine.files(schema.table("ks", "t").unwrap().id).unwrap();
+        let target = directory.path().join(&files[0].0);
+        let target = target.parent().unwrap().display();
+        assert_eq!(
+            node.select(tasks).await,
+            [format!("'ks' 't' 'compaction' 0 {total} 2 'bytes' 0.0 '{target}'")]
+        );
+        let pool = "SELECT active_tasks, active_tasks_limit, pending_tasks, blocked_tasks, blocked_tasks_all_time FROM system_views.thread_pools WHERE name = 'CompactionExecutor'";
+        assert_eq!(node.select(pool).await, ["1 2 0 0 0"]);
         let id = node.select("SELECT task_id FROM system_views.sstable_tasks").await;
         assert_eq!(node.select("SELECT task_id FROM system_views.sstable_tasks").await, id);
         engine.run_compaction(compaction).unwrap();
         assert!(node.select(tasks).await.is_empty());
-        assert_eq!(node.select(pool).await, ["0"]);
+        assert_eq!(node.select(pool).await, ["0 2 0 0 0"]);
     });
 }

@@ -83,16 +83,19 @@ impl Connection<'_> {
             let began = clock.mono();
             self.outbound.begin(self.client.segments.get(), &self.worker.buffers);
             let turn = self.turn();
+            self.append_mail();
+            self.make_safe().await;
             let fatal = match turn {
                 Ok((paused, answered)) => {
                     more = paused;
-                    self.worker.metrics.latency.record(clock.mono().saturating_sub(began), answered);
+                    let now = clock.mono();
+                    let took = now.saturating_sub(began);
+                    self.worker.metrics.latency.record(took, answered);
+                    self.worker.shared.node.coordinator.note_served(&self.outbound.served, now, took);
                     None
                 }
                 Err(fatal) => Some(fatal),
             };
-            self.append_mail();
-            self.make_safe().await;
             if let Some(fatal) = fatal {
                 return self.refuse(&fatal).await;
             }

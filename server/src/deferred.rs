@@ -9,12 +9,15 @@ use crate::statements::Cached;
 use crate::trace::{self, Tracing};
 use crate::worker::Worker;
 use bytes::BytesMut;
+use dodona_cluster::coordinator::served::Operation;
 use dodona_protocol::request::{Batch, QueryParameters};
 use dodona_protocol::response::AuthSuccess;
 use dodona_protocol::{
     ErrorBody, ErrorResponse, Extras, Flags, Header, Request, ResponseWriter, RowsOptions, WriteType,
 };
-use dodona_query::{CqlError, Outcome, StatementResult};
+use dodona_query::{BatchEntry, CqlError, Outcome, StatementResult};
+use dodona_types::TableId;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -46,19 +49,28 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
             worker: &worker,
             client: &client,
             stream: work.header.stream,
+            served: RefCell::default(),
             trace: traced.then(|| Tracing::begin(&worker.shared.node.env)),
         };
         // Logging in waits for nobody's turn.
+        let metrics = &worker.metrics;
+        metrics.waiting.add(1);
         let place = match client.state() {
             State::Ready => worker.place().await,
             _ => None,
         };
+        metrics.waiting.subtract(1);
+        metrics.executing.add(1);
         let patience = Duration::from_millis(worker.shared.settings.read_timeout_ms);
         let is_late = place.is_some() && clock.mono().saturating_sub(began) > patience;
         // What a request takes to be executed is not there for those that wait.
         let bytes = if is_late { deferred.refuse() } else { Box::pin(deferred.answer(&work)).await };
         drop(place);
-        worker.metrics.latency.record(clock.mono().saturating_sub(began), 1);
+        metrics.executing.subtract(1);
+        let now = clock.mono();
+        let took = now.saturating_sub(began);
+        metrics.latency.record(took, 1);
+        worker.shared.node.coordinator.note_served(&deferred.served.borrow(), now, took);
         let before = charge.bytes();
         charge.set(bytes.len());
         client.finish(before, Answer { bytes, charge });
@@ -91,6 +103,8 @@ struct Deferred<'a> {
     worker: &'a Rc<Worker>,
     client: &'a Rc<Client>,
     stream: i16,
+    /// What its statement did with tables, whether it succeeded or the cluster could not.
+    served: RefCell<Vec<(TableId, Operation)>>,
     trace: Option<Tracing>,
 }
 
@@ -121,6 +135,9 @@ impl Deferred<'_> {
         match outcome {
             Ok(outcome) => self.outcome(&mut out, outcome).await,
             Err(failed) => {
+                if !matches!(failed.error, CqlError::Cluster(_)) {
+                    self.served.borrow_mut().clear();
+                }
                 let consistency = failed.parameters.unwrap_or(dodona_types::Consistency::One);
                 let failing = failing(self.worker, consistency, failed.write);
                 self.error(&mut out, &error_response(&failed.error, failing));
@@ -184,6 +201,7 @@ impl Deferred<'_> {
             Some(cached) => Rc::clone(cached),
             None => self.find(request)?,
         };
+        cached.statement.served(&mut self.served.borrow_mut());
         let options = if skip {
             cached.options(work.header.version, parameters.skip_metadata, id)
         } else {
@@ -257,6 +275,7 @@ impl Deferred<'_> {
         let executed = async {
             let session = self.client.session();
             let entries = self.worker.statements.borrow_mut().entries(&self.worker.shared, session, batch)?;
+            BatchEntry::served(&entries, &mut self.served.borrow_mut());
             self.worker.shared.processor.execute_batch(kind, &entries, &parameters).await
         };
         trace::around(self.worker, self.client, self.trace.as_ref(), "BATCH", request.consistency, executed)

@@ -16,7 +16,7 @@ use dodona_protocol::{
     SegmentFormat, Version, WriteType,
 };
 use dodona_query::statement::Scratch;
-use dodona_query::{CqlError, Outcome, Parameters, StatementResult, TryExecute};
+use dodona_query::{BatchEntry, CqlError, Outcome, Parameters, StatementResult, TryExecute};
 use dodona_types::Consistency;
 use dodona_types::limits::MAX_FRAME_BYTES;
 use std::rc::Rc;
@@ -237,6 +237,7 @@ impl Turn<'_> {
         match self.try_run(stream, cached, options, &parameters) {
             Ok(TryExecute::Done(outcome)) => {
                 self.answered += 1;
+                cached.statement.served(&mut self.out.served);
                 self.outcome(
                     stream,
                     start,
@@ -309,7 +310,15 @@ impl Turn<'_> {
         let entries = self.statements.entries(shared, self.client.session(), batch);
         self.worker.stage.set(Stage::Executing);
         let start = self.out.bytes.len();
-        match entries.and_then(|entries| shared.processor.try_execute_batch(kind, &entries, &parameters)) {
+        let served = &mut self.out.served;
+        let tried = entries.and_then(|entries| {
+            let tried = shared.processor.try_execute_batch(kind, &entries, &parameters);
+            if matches!(tried, Ok(TryExecute::Done(_))) {
+                BatchEntry::served(&entries, served);
+            }
+            tried
+        });
+        match tried {
             Ok(TryExecute::Done(outcome)) => {
                 self.answered += 1;
                 self.outcome(stream, start, &outcome, Asked { consistency: request.consistency, write });

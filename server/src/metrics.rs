@@ -95,7 +95,11 @@ pub(crate) struct CoreMetrics {
     pub(crate) panics: Counter,
     /// Requests that could not be answered at once.
     pub(crate) deferred: Counter,
-    /// From the read of the socket to the answer in its buffer.
+    /// Those of them that wait for their turn now.
+    pub(crate) waiting: Counter,
+    /// Those of them that are executed now.
+    pub(crate) executing: Counter,
+    /// From the read of the socket until the answer may be sent.
     pub(crate) latency: Histogram,
 }
 
@@ -117,7 +121,7 @@ impl CoreMetrics {
 }
 
 /// What all cores count.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     cores: Vec<Arc<CoreMetrics>>,
 }
@@ -135,6 +139,16 @@ impl Metrics {
     /// The sum over all cores.
     pub(crate) fn sum(&self, of: impl Fn(&CoreMetrics) -> u64) -> u64 {
         self.cores.iter().map(|core| of(core)).fold(0, u64::wrapping_add)
+    }
+
+    /// Requests of every kind.
+    pub(crate) fn requests(&self) -> u64 {
+        self.sum(|core| core.requests.iter().map(Counter::get).fold(0, u64::wrapping_add))
+    }
+
+    /// Threads that serve clients.
+    pub(crate) fn cores(&self) -> usize {
+        self.cores.len()
     }
 
     /// Appends everything in the text format of Prometheus.
@@ -175,7 +189,7 @@ impl Metrics {
 
     fn render_latency(&self, out: &mut String) {
         const NAME: &str = "dodona_request_duration_seconds";
-        header(out, NAME, "histogram", "From the read of the socket to the answer.");
+        header(out, NAME, "histogram", "From the read of the socket until the answer may be sent.");
         let mut total = 0;
         for bucket in FIRST_BUCKET..BUCKETS - 1 {
             total += self.sum(|core| core.latency.buckets[bucket].get());

@@ -2,12 +2,13 @@
 
 use crate::buffers::Buffers;
 use bytes::BytesMut;
+use dodona_cluster::coordinator::served::Operation;
 use dodona_env::net::Stream;
 use dodona_protocol::segment::SegmentRun;
 use dodona_protocol::{
     Encoding, ErrorResponse, Extras, Flags, Opcode, ResponseWriter, SegmentFormat, Version, WriteType,
 };
-use dodona_types::Consistency;
+use dodona_types::{Consistency, TableId};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -40,6 +41,8 @@ pub(crate) struct Outbound {
     run: Option<SegmentRun>,
     acknowledgements: Vec<Acknowledgement>,
     safe_at: u64,
+    /// What the round's statements did with tables.
+    pub(crate) served: Vec<(TableId, Operation)>,
 }
 
 impl Outbound {
@@ -96,6 +99,7 @@ impl Outbound {
     /// Ends the round: what has been appended is ready to be sent.
     pub(crate) fn end(&mut self) {
         self.acknowledgements.clear();
+        self.served.clear();
         self.safe_at = 0;
         if let Some(run) = self.run.take() {
             run.seal(&mut self.bytes);

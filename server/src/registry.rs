@@ -1,8 +1,9 @@
 //! The clients of all threads, as `system_views.clients` shows them.
 
+use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::settings::Settings;
-use dodona_query::system_tables::{ClientView, ServerView};
+use dodona_query::system_tables::{ClientView, PoolView, ServerView};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,12 +41,25 @@ impl Registry {
 pub(crate) struct View {
     pub(crate) registry: Arc<Registry>,
     pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
 }
 
 impl ServerView for View {
     fn clients(&self) -> Vec<ClientView> {
         let records: Vec<Arc<Record>> = self.registry.clients.lock().1.values().cloned().collect();
         records.iter().map(|record| record.view()).collect()
+    }
+
+    fn requests(&self) -> PoolView {
+        let active = self.metrics.sum(|core| core.executing.get());
+        let pending = self.metrics.sum(|core| core.waiting.get());
+        PoolView {
+            name: "Native-Transport-Requests",
+            active,
+            limit: Some((self.settings.max_concurrent_requests * self.metrics.cores()) as u64),
+            pending,
+            completed: self.metrics.requests().saturating_sub(active + pending),
+        }
     }
 
     fn settings(&self) -> Vec<(String, Option<String>)> {

@@ -187,7 +187,12 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     processor.set_guardrails(settings.guardrails.clone());
     processor.spawn_workers();
     let registry = Arc::<Registry>::default();
-    processor.set_server_view(Box::new(View { registry: Arc::clone(&registry), settings: settings.clone() }));
+    let metrics = Metrics::new(cores);
+    processor.set_server_view(Box::new(View {
+        registry: Arc::clone(&registry),
+        settings: settings.clone(),
+        metrics: metrics.clone(),
+    }));
     let authenticator = Authenticator::new(settings.authenticator);
     authenticator.prepare(&node, &processor).await?;
     processor.load_statements().await?;
@@ -201,7 +206,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
         ),
         registry,
         errands,
-        metrics: Metrics::new(cores),
+        metrics,
         settings,
         node,
         processor,

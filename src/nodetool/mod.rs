@@ -8,6 +8,7 @@ mod imports;
 mod repair;
 mod report;
 mod snapshots;
+mod table_report;
 
 use clap::{Args, Subcommand};
 use client::{call, query};
@@ -173,6 +174,8 @@ enum NodetoolCommand {
     Statusbackup,
     /// Statistics of tables
     Tablestats(Tables),
+    /// How many files reads look into, and how long reads and writes take
+    Tablehistograms(Tables),
     /// What compactions do
     Compactionstats,
     /// Bring everything to the disk
@@ -287,7 +290,10 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         }
         NodetoolCommand::Info => report::info(&get("info")?),
         NodetoolCommand::Tablestats(tables) => {
-            report::table_statistics(&get(&format!("tablestats{}", tables.query()))?)
+            table_report::statistics(&get(&format!("tablestats{}", tables.query()))?)
+        }
+        NodetoolCommand::Tablehistograms(tables) => {
+            table_report::histograms(&get(&format!("tablehistograms{}", tables.query()))?)
         }
         NodetoolCommand::Compactionstats => report::compaction_statistics(&get("compactionstats")?),
         NodetoolCommand::Version => {

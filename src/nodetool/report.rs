@@ -57,46 +57,6 @@ pub(super) fn info(answer: &Value) -> String {
     lines.iter().map(|(name, value)| format!("{name:width$} : {value}\n")).collect()
 }
 
-pub(super) fn table_statistics(answer: &Value) -> String {
-    let tables = answer["tables"].as_array().cloned().unwrap_or_default();
-    let mut out = format!("Total number of tables: {}\n", tables.len());
-    let mut keyspace = None;
-    for table in &tables {
-        let here = string(&table["keyspace"]);
-        if keyspace.as_ref() != Some(&here) {
-            let _ = writeln!(out, "----------------\nKeyspace: {here}");
-            keyspace = Some(here);
-        }
-        let disk = number(&table["disk_bytes"]) as f64;
-        let (repaired, pending) =
-            (number(&table["repaired_bytes"]) as f64, number(&table["pending_bytes"]) as f64);
-        let ratio = disk / (number(&table["uncompressed_bytes"]) as f64).max(1.0);
-        let lines = [
-            ("Table", string(&table["table"])),
-            ("SSTable count", string(&table["sstables"])),
-            ("Space used (live)", string(&table["disk_bytes"])),
-            ("SSTable Compression Ratio", format!("{ratio:.5}")),
-            ("Percent repaired", format!("{:.1}", repaired * 100.0 / disk.max(1.0))),
-            ("Bytes repaired", string(&table["repaired_bytes"])),
-            ("Bytes unrepaired", format!("{}", disk - repaired - pending)),
-            ("Bytes pending repair", string(&table["pending_bytes"])),
-            ("Number of partitions (estimate)", string(&table["partitions"])),
-            ("Number of rows (estimate)", string(&table["rows"])),
-            ("Memtable cell count", string(&table["memtable_operations"])),
-            ("Memtable data size", string(&table["memtable_bytes"])),
-            ("Memtable partitions", string(&table["memtable_partitions"])),
-            ("Tombstones", string(&table["tombstones"])),
-            ("Bloom filter and index memory used", string(&table["index_bytes"])),
-        ];
-        for (name, value) in lines {
-            let _ = writeln!(out, "\t\t{name}: {value}");
-        }
-        out.push('\n');
-    }
-    out.push_str("----------------\n");
-    out
-}
-
 pub(super) fn compaction_statistics(answer: &Value) -> String {
     let running = answer["running"].as_array().cloned().unwrap_or_default();
     let mut out = format!(

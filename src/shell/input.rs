@@ -53,6 +53,7 @@ fn first(text: &str) -> Option<(&str, &str)> {
                     (&text[..end], &text[end + 1..])
                 });
             }
+            _ if words == 1 && token.text.eq_ignore_ascii_case("EXPLAIN") => words = 0,
             _ if words == 1 => in_batch = token.text.eq_ignore_ascii_case("BEGIN"),
             _ => applied |= token.text.eq_ignore_ascii_case("APPLY"),
         }
@@ -90,6 +91,11 @@ mod tests {
         let batch = "BEGIN BATCH INSERT INTO t (a) VALUES (1); DELETE FROM t; APPLY BATCH";
         assert_eq!(statements(&format!("{batch}; SELECT 1;")), (vec![batch, "SELECT 1"], ""));
         assert_eq!(statements("BEGIN BATCH INSERT INTO t (a) VALUES (1);").0.len(), 0);
+        let explained = format!("EXPLAIN {batch}");
+        assert_eq!(
+            statements(&format!("{explained}; EXPLAIN SELECT 1;")).0,
+            [&explained, "EXPLAIN SELECT 1"]
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod journal;
 pub mod manifest;
 pub mod mapping;
 pub mod memtable;
+pub mod metrics;
 mod named;
 #[cfg(test)]
 mod named_tests;

@@ -50,6 +50,8 @@ pub struct Read {
     pub end: ReadEnd,
     /// Tombstones that it met.
     pub tombstones: u64,
+    /// Live rows that it showed.
+    pub rows: u64,
     /// Files that it looked into, of one partition; none for a range.
     pub files_read: Option<u32>,
 }
@@ -102,7 +104,8 @@ pub fn read(
         }
     };
     let end = if flow.is_break() && read.rows_left > 0 { ReadEnd::Broken } else { ReadEnd::Complete };
-    Ok(Read { end, tombstones: read.tombstones.count(), files_read })
+    let rows = command.limits.rows - read.rows_left;
+    Ok(Read { end, tombstones: read.tombstones.count(), rows, files_read })
 }
 
 /// True if each slice of the command has one row at most.

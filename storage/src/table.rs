@@ -5,16 +5,18 @@ use crate::files_per_read::FilesPerRead;
 use crate::manifest::Edit;
 use crate::mapping::Known;
 use crate::memtable::Memtable;
+use crate::metrics::LocalMetrics;
 use crate::repair_state::{RepairState, RepairStates, UnderWay};
 use crate::shape::RowShape;
 use crate::sstable::statistics::{DroppedColumn, StoredColumn};
 use crate::sstable::{Sstable, SstableId, WriterOptions};
 use arc_swap::ArcSwap;
+use dodona_env::Clock;
 use dodona_types::TableId;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What the engine needs to know of a table.
@@ -162,6 +164,8 @@ pub struct TableStore {
     expired_check: Mutex<Option<Duration>>,
     /// How many files reads of one partition have looked into.
     pub(crate) files_per_read: FilesPerRead,
+    /// What is counted of its reads and writes, once there was one.
+    metrics: OnceLock<Box<LocalMetrics>>,
     dropped: AtomicBool,
     /// Held from the look whether a change still applies until it is published, so that a
     /// truncation cannot come between.
@@ -187,11 +191,23 @@ impl TableStore {
             flush_bytes: AtomicU64::new(0),
             expired_check: Mutex::new(None),
             files_per_read: FilesPerRead::default(),
+            metrics: OnceLock::new(),
             dropped: AtomicBool::new(false),
             publish: Mutex::new(()),
             repairs: Mutex::default(),
             flush: Mutex::default(),
         }
+    }
+
+    /// What is counted of its reads and writes, from now on at the latest.
+    #[inline]
+    pub(crate) fn metrics(&self, clock: &dyn Clock) -> &LocalMetrics {
+        self.metrics.get_or_init(|| Box::new(LocalMetrics::new(clock.mono())))
+    }
+
+    /// What is counted of its reads and writes; none if there was none.
+    pub(crate) fn present_metrics(&self) -> Option<&LocalMetrics> {
+        self.metrics.get().map(|metrics| &**metrics)
     }
 
     /// Replaces the settings.
@@ -260,6 +276,11 @@ impl TableStore {
     /// True if a memtable waits to be written that nobody writes: the disk did not take it.
     pub(crate) fn has_unflushed(&self) -> bool {
         self.flush.lock().is_none() && !self.view.load().flushing.is_empty()
+    }
+
+    /// True while a memtable is written to a file.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.flush.lock().is_some()
     }
 
     /// Gives the place back.

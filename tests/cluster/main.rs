@@ -6,7 +6,9 @@
 )]
 
 mod data;
+mod explain;
 mod members;
 mod nodes;
 mod tls;
 mod tracing;
+mod views;

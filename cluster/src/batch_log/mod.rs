@@ -8,5 +8,5 @@
 pub mod rules;
 pub mod store;
 
-pub use rules::{Batch, Due, due, keepers};
+pub use rules::{Batch, Due, due, keepers, possible_keepers};
 pub use store::Store;

@@ -17,16 +17,15 @@ const VERSION: u16 = 1;
 /// Members that keep a batch, if there are so many.
 const KEEPERS: usize = 2;
 
-/// The members that keep a batch: two live ones of the coordinator's data centre, on two racks that are not
+/// The members that may keep a batch, by racks, and how many of them do: two live ones of the coordinator's data centre, on two racks that are not
 /// the coordinator's, as far as there are such (Cassandra `ReplicaPlans.filterBatchlogEndpoints`).
 /// The coordinator itself is among them only if it is the only member there. None if nobody is alive.
 #[must_use]
-pub fn keepers(
+pub fn possible_keepers(
     members: &[Member],
     local: MemberIndex,
     liveness: &dyn Liveness,
-    random: &Random,
-) -> Vec<MemberIndex> {
+) -> (Vec<Vec<MemberIndex>>, usize) {
     let Member { data_center, rack: local_rack, .. } = &members[local];
     let of_data_center = |index: &MemberIndex| {
         let member = &members[*index];
@@ -34,7 +33,7 @@ pub fn keepers(
     };
     let present: Vec<MemberIndex> = (0..members.len()).filter(of_data_center).collect();
     if present == [local] {
-        return present;
+        return (vec![present], 1);
     }
     let mut racks: BTreeMap<&str, Vec<MemberIndex>> = BTreeMap::new();
     for index in present.into_iter().filter(|index| *index != local) {
@@ -47,7 +46,20 @@ pub fn keepers(
     if count(&racks) > KEEPERS && count(&racks) - beside >= KEEPERS {
         racks.remove(&**local_rack);
     }
-    let mut racks: Vec<Vec<MemberIndex>> = racks.into_values().collect();
+    let racks: Vec<Vec<MemberIndex>> = racks.into_values().collect();
+    let keepers = KEEPERS.min(racks.iter().map(Vec::len).sum());
+    (racks, keepers)
+}
+
+/// Members that keep a batch: some of [`possible_keepers`], drawn at random.
+#[must_use]
+pub fn keepers(
+    members: &[Member],
+    local: MemberIndex,
+    liveness: &dyn Liveness,
+    random: &Random,
+) -> Vec<MemberIndex> {
+    let (mut racks, _) = possible_keepers(members, local, liveness);
     match racks.as_mut_slice() {
         [] => Vec::new(),
         [rack] => draw(rack, KEEPERS, random),

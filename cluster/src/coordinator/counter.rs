@@ -1,7 +1,7 @@
 //! Changes of counters: one replica leads each.
 
 use super::Coordinator;
-use super::plan::Plan;
+use super::plan::{Plan, Target};
 use super::write::expect_mutated;
 use crate::counter::CounterUpdate;
 use crate::error::ClusterError;
@@ -28,13 +28,8 @@ impl Coordinator {
     async fn try_count(&self, update: &CounterUpdate, consistency: Consistency) -> Result<(), ClusterError> {
         let token = Token::of_key(&update.key);
         let plan = self.plan(update.table, token, consistency)?;
-        let mut leaders: Vec<_> =
-            plan.replicas.iter().filter(|target| target.alive && !target.pending).collect();
-        leaders.sort_by_cached_key(|target| {
-            (!target.local, !target.near, self.latencies.estimate_micros(target.host))
-        });
         let block_for = plan.block_for;
-        let Some(leader) = leaders.first() else {
+        let Some(leader) = self.leader_of(&plan.replicas) else {
             // Enough of those to come may be alive, but none of them can count.
             let alive = 0;
             return Err(ClusterError::Unavailable {
@@ -66,6 +61,14 @@ impl Coordinator {
                 reason: error.to_string(),
             },
         })
+    }
+
+    /// The replica that counts: this node, if it is one; else one that is near and answers fast.
+    pub(super) fn leader_of(&self, replicas: &[Target]) -> Option<Target> {
+        let leaders = replicas.iter().filter(|target| target.alive && !target.pending);
+        let first = leaders
+            .min_by_key(|target| (!target.local, !target.near, self.latencies.estimate_micros(target.host)));
+        first.copied()
     }
 
     /// Does what the coordinator of another node asks of this replica.

@@ -2,10 +2,12 @@
 
 use super::Coordinator;
 use super::plan::{Plan, Planner, Target};
+use crate::batch_log::possible_keepers;
 use crate::error::ClusterError;
 pub use dodona_storage::engine::sources::{HoldingMemtable, PossibleFile, ReadSources};
 use dodona_types::read_command::PartitionRange;
 use dodona_types::{Consistency, TableId, Token};
+use std::net::SocketAddr;
 
 /// Who would be asked for a partition.
 #[derive(Clone, Debug)]
@@ -18,7 +20,28 @@ pub struct Asked {
     pub unavailable: Option<ClusterError>,
 }
 
+/// Who would keep a logged batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keepers {
+    /// Those that may.
+    pub members: Vec<SocketAddr>,
+    /// How many of them do.
+    pub count: usize,
+}
+
 impl Asked {
+    /// True if this node is the only replica.
+    #[must_use]
+    pub fn is_only_here(&self) -> bool {
+        matches!(self.replicas.as_slice(), [Target { local: true, .. }])
+    }
+
+    /// True if this node is among those that are asked first.
+    #[must_use]
+    pub fn begins_here(&self) -> bool {
+        self.unavailable.is_none() && self.replicas.iter().take(self.block_for as usize).any(|it| it.local)
+    }
+
     /// All replicas of a token, as a plan has them.
     fn by(
         planner: &Planner<'_>,
@@ -70,6 +93,21 @@ impl Coordinator {
     ) -> Result<Asked, ClusterError> {
         let write = |planner: &Planner<'_>| planner.write(table, token, consistency);
         Asked::by(&self.planner(&self.placement.load()), table, token, consistency, write)
+    }
+
+    /// The replica that would lead a change of counters.
+    #[must_use]
+    pub fn asked_to_count(&self, asked: &Asked) -> Option<Target> {
+        self.leader_of(&asked.replicas)
+    }
+
+    /// The members that would keep a logged batch.
+    #[must_use]
+    pub fn asked_to_keep(&self) -> Keepers {
+        let placement = self.placement.load();
+        let members = placement.ring.members();
+        let (racks, count) = possible_keepers(members, placement.local, &*self.liveness);
+        Keepers { members: racks.concat().into_iter().map(|index| members[index].internode).collect(), count }
     }
 
     /// The parts of the ring of which a range is read one after another, each with who would be asked.

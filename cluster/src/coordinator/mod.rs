@@ -16,6 +16,7 @@ pub mod plan;
 mod range;
 mod read;
 mod repair;
+pub mod served;
 pub mod speculate;
 mod tables;
 mod tracing_notes;
@@ -40,6 +41,7 @@ use dodona_types::{Consistency, TableId, Token};
 use hint_sink::HintSink;
 use latency::Latencies;
 use plan::{Defects, Pending, Plan, Planner};
+use served::Served;
 use std::sync::Arc;
 use std::time::Duration;
 use tables::Tables;
@@ -84,6 +86,7 @@ pub struct Coordinator {
     hints: Arc<dyn HintSink>,
     latencies: Arc<Latencies>,
     tables: Tables,
+    served: Served,
 }
 
 /// What a coordinator uses of its own node.
@@ -139,6 +142,7 @@ impl Coordinator {
             hints,
             latencies,
             tables: Tables::default(),
+            served: Served::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod service;
 pub mod settings;
 mod takeover;
 mod told;
+mod traffic;
 mod workers;
 
 pub use settings::{Builtin, NodeInfo, NodeSettings};
@@ -134,7 +135,7 @@ impl Node {
             settings.stream_bytes_per_second,
         ));
         let introduction = Introduction { cluster: identity.cluster, host: identity.host };
-        let link = Link { env: env.clone(), introduction, tls: settings.internode_tls.clone() };
+        let link = Link::new(env.clone(), introduction, settings.internode_tls.clone());
         let peers = Arc::new(Peers::new(link));
         let batches = Arc::new(batch_log::Store::new(env.clone(), Arc::clone(&engine), &schema));
         let tables = Arc::clone(&placement);

@@ -1,6 +1,7 @@
 //! The first words on a connection, in both directions: who speaks.
 
 use super::tls::{ENDED, InternodeTls, explain};
+use super::traffic::Traffic;
 use super::wire::{Reading, Writing, broke, read_first_message, write_message};
 use crate::error::ClusterError;
 use crate::message::{Body, VERSION};
@@ -79,13 +80,21 @@ pub struct Link {
     pub introduction: Introduction,
     /// How connections are encrypted, if they are.
     pub tls: Option<Arc<InternodeTls>>,
+    /// What goes over them.
+    pub traffic: Arc<Traffic>,
 }
 
 impl Link {
+    /// How a node connects that speaks so, by TLS if it has any.
+    #[must_use]
+    pub fn new(env: Env, introduction: Introduction, tls: Option<Arc<InternodeTls>>) -> Self {
+        Self { env, introduction, tls, traffic: Arc::default() }
+    }
+
     /// Without TLS.
     #[must_use]
-    pub const fn plain(env: Env, introduction: Introduction) -> Self {
-        Self { env, introduction, tls: None }
+    pub fn plain(env: Env, introduction: Introduction) -> Self {
+        Self::new(env, introduction, None)
     }
 
     /// Connects, and exchanges introductions. Gives the peer's, too.

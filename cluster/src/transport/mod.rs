@@ -12,6 +12,7 @@ mod introduction;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+pub mod traffic;
 mod wire;
 
 pub use introduction::{Introduction, Link, Peer};
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use traffic::Outbound;
 use wire::{Reading, Writing, read_message, write_queue};
 
 /// Messages that wait for one peer on a lane before further ones are refused.
@@ -75,6 +77,7 @@ type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Message>>>>;
 struct Connection {
     queue: mpsc::Sender<Message>,
     waiting: Waiting,
+    counts: Arc<Outbound>,
 }
 
 /// Connections to peers.
@@ -143,7 +146,10 @@ impl Peers {
         connection.waiting.lock().insert(id, answer);
         let sent = connection.queue.try_send(Message { id, patience_micros, members, notes, body });
         let result = match sent {
-            Err(_) => Err(ClusterError::Peer(format!("{peer} takes no more messages"))),
+            Err(_) => {
+                connection.counts.refused.fetch_add(1, Relaxed);
+                Err(ClusterError::Peer(format!("{peer} takes no more messages")))
+            }
             Ok(()) => match tokio::time::timeout(timeout, answered).await {
                 Ok(Ok(Message { body: Body::Stale(version), .. })) => return Err(stale(&version)),
                 Ok(Ok(Message { notes, body, .. })) => {
@@ -152,7 +158,10 @@ impl Peers {
                     }
                     return Ok(body);
                 }
-                Ok(Err(_)) => Err(ClusterError::Peer(format!("the connection to {peer} broke"))),
+                Ok(Err(_)) => {
+                    connection.counts.failed.fetch_add(1, Relaxed);
+                    Err(ClusterError::Peer(format!("the connection to {peer} broke")))
+                }
                 Err(_) => Err(ClusterError::Peer(format!("{peer} did not answer in time"))),
             },
         };
@@ -168,13 +177,20 @@ impl Peers {
             return connection.clone();
         }
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
-        let connection = Connection { queue, waiting: Waiting::default() };
+        let counts = self.link.traffic.to(peer);
+        let connection = Connection { queue, waiting: Waiting::default(), counts: Arc::clone(&counts) };
         connections.insert((peer, lane), connection.clone());
         let waiting = Arc::clone(&connection.waiting);
         let (link, complaints) = (self.link.clone(), Arc::clone(&self.complaints));
         self.link.env.tasks.spawn_local(async move {
+            counts.attempts.fetch_add(1, Relaxed);
             match open(&link, peer).await {
-                Ok((reader, writer)) => run_connection(&link.env, reader, writer, messages, &waiting).await,
+                Ok((reader, writer)) => {
+                    counts.connected.fetch_add(1, Relaxed);
+                    counts.open.fetch_add(1, Relaxed);
+                    run_connection(&link.env, reader, writer, messages, &waiting, &counts).await;
+                    counts.open.fetch_sub(1, Relaxed);
+                }
                 Err(error @ ClusterError::Tls(_)) if complaints.is_due(peer) => {
                     tracing::warn!(%peer, %error, "a peer is not spoken with");
                 }
@@ -183,6 +199,14 @@ impl Peers {
             waiting.lock().clear();
         });
         connection
+    }
+
+    /// Requests to a peer that wait to be written.
+    #[must_use]
+    pub fn pending(&self, peer: SocketAddr) -> usize {
+        let connections = self.connections.lock();
+        let of_peer = connections.iter().filter(|((address, _), _)| *address == peer);
+        of_peer.map(|(_, one)| one.queue.max_capacity() - one.queue.capacity()).sum()
     }
 
     fn drop_connection(&self, key: (SocketAddr, Lane), connection: &Connection) {
@@ -216,6 +240,7 @@ async fn run_connection(
     mut writer: Writing,
     mut messages: mpsc::Receiver<Message>,
     waiting: &Waiting,
+    counts: &Outbound,
 ) {
     let (reads, end_of_reading) = oneshot::channel::<()>();
     let (writes, end_of_writing) = oneshot::channel::<()>();
@@ -231,13 +256,13 @@ async fn run_connection(
     tokio::select! {
         biased;
         _ = end_of_reading => {}
-        () = write_queue(&mut writer, &mut messages) => {}
+        () = write_queue(&mut writer, &mut messages, |count, bytes| counts.sent.add(count, bytes)) => {}
     }
     drop(writes);
 }
 
 async fn read_answers(reader: &mut Reading, waiting: &Waiting) {
-    while let Ok(message) = read_message(reader).await {
+    while let Ok((message, _)) = read_message(reader).await {
         if let Some(answer) = waiting.lock().remove(&message.id) {
             // The one who asked may have given up.
             let _ = answer.send(message);
@@ -299,12 +324,15 @@ async fn serve_peer(
     drop(place);
     let tasks = link.env.tasks;
     let (answers, mut to_write) = mpsc::channel(QUEUE_MESSAGES);
-    tasks.spawn_local(async move { write_queue(&mut writer, &mut to_write).await });
+    tasks.spawn_local(async move { write_queue(&mut writer, &mut to_write, |_, _| {}).await });
+    let counts = if peer.is_of_this_cluster { link.traffic.from(peer.host) } else { Arc::default() };
     loop {
-        let Message { id, patience_micros, members, notes, body } = read_message(&mut reader).await?;
+        let (message, bytes) = read_message(&mut reader).await?;
+        let Message { id, patience_micros, members, notes, body } = message;
         let trace = notes.map(|_| Trace::new(&link.env.clock));
+        counts.received.add(1, bytes);
         let peer = Peer { members, ..peer };
-        let (handler, answers) = (Arc::clone(&handler), answers.clone());
+        let (handler, answers, counts) = (Arc::clone(&handler), answers.clone(), Arc::clone(&counts));
         tasks.spawn_local(async move {
             // Nobody waits for what comes later.
             let patience = Duration::from_micros(patience_micros);
@@ -317,6 +345,9 @@ async fn serve_peer(
                 let notes = trace.map(|trace| trace.encode());
                 // The peer may be gone.
                 let _ = answers.send(Message { id, patience_micros, members, notes, body }).await;
+                counts.processed.add(1, bytes);
+            } else {
+                counts.expired.add(1, bytes);
             }
         });
     }

@@ -21,12 +21,12 @@ fn a_connection_that_the_peer_closed_is_opened_again_before_anything_is_asked_on
         env.tasks.spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (mut reader, mut writer, _) = there.meet(stream).await.unwrap();
-                let Message { id, .. } = read_message(&mut reader).await.unwrap();
+                let (Message { id, .. }, _) = read_message(&mut reader).await.unwrap();
                 let (answers, mut queue) = mpsc::channel(1);
                 let answer = Message { id, patience_micros: 0, members: 0, notes: None, body: Body::Mutated };
                 answers.send(answer).await.unwrap();
                 drop(answers);
-                write_queue(&mut writer, &mut queue).await;
+                write_queue(&mut writer, &mut queue, |_, _| {}).await;
             }
         });
         let peers = Peers::new(link(&env, 1));
@@ -41,5 +41,11 @@ fn a_connection_that_the_peer_closed_is_opened_again_before_anything_is_asked_on
             };
             tokio::time::timeout(PATIENCE, closed).await.expect("it is seen to be closed");
         }
+        let counts = peers.link().traffic.outbound(address).unwrap();
+        let (sent, bytes) = counts.sent.get();
+        assert!(sent == 3 && bytes > 3 * 27, "{sent}: {bytes}");
+        let read = |count: &AtomicU64| count.load(Relaxed);
+        assert_eq!((read(&counts.attempts), read(&counts.connected), read(&counts.open)), (3, 3, 0));
+        assert_eq!((read(&counts.refused), read(&counts.failed)), (0, 0));
     });
 }

@@ -35,20 +35,28 @@ async fn write(writer: &mut Writing, bytes: &[u8]) -> std::io::Result<()> {
     writer.flush().await
 }
 
-/// Writes what is in the queue, many messages at once where there are many, until either ends.
-pub(super) async fn write_queue(writer: &mut Writing, messages: &mut mpsc::Receiver<Message>) {
+/// Writes what is in the queue, many messages at once where there are many, until either ends. `written` is told
+/// how many, and their bytes.
+pub(super) async fn write_queue(
+    writer: &mut Writing,
+    messages: &mut mpsc::Receiver<Message>,
+    written: impl Fn(u64, usize),
+) {
     let mut buffer = Vec::new();
     while let Some(message) = messages.recv().await {
+        let mut count = 1;
         buffer.clear();
         message.encode(&mut buffer);
         while buffer.len() < WRITE_BYTES
             && let Ok(message) = messages.try_recv()
         {
+            count += 1;
             message.encode(&mut buffer);
         }
         if write(writer, &buffer).await.is_err() {
             return;
         }
+        written(count, buffer.len());
     }
 }
 
@@ -62,11 +70,11 @@ pub(super) async fn read_first_message(reader: &mut Reading) -> Result<Message, 
         return Err(ClusterError::Tls(SPEAKS_TLS.into()));
     }
     reader.read_exact(rest).await.map_err(broke)?;
-    read_behind(prefix, FIRST_FRAME_BYTES, reader).await
+    read_behind(prefix, FIRST_FRAME_BYTES, reader).await.map(|(message, _)| message)
 }
 
-/// The next message.
-pub(super) async fn read_message(reader: &mut Reading) -> Result<Message, ClusterError> {
+/// The next message, and the bytes of its frame.
+pub(super) async fn read_message(reader: &mut Reading) -> Result<(Message, usize), ClusterError> {
     let mut prefix = [0; PREFIX_BYTES];
     reader.read_exact(&mut prefix).await.map_err(broke)?;
     read_behind(prefix, MAX_FRAME_BYTES, reader).await
@@ -77,7 +85,7 @@ async fn read_behind(
     prefix: [u8; PREFIX_BYTES],
     most: usize,
     reader: &mut Reading,
-) -> Result<Message, ClusterError> {
+) -> Result<(Message, usize), ClusterError> {
     let (length, crc) = Message::prefix(prefix)?;
     if length > most {
         return Err(ClusterError::Peer(format!("a frame of {length} bytes before it is known whose")));
@@ -87,5 +95,5 @@ async fn read_behind(
     if read < length {
         return Err(ClusterError::Peer("the connection broke within a message".into()));
     }
-    Message::decode(&bytes, crc)
+    Ok((Message::decode(&bytes, crc)?, PREFIX_BYTES + length))
 }

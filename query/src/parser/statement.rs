@@ -42,13 +42,13 @@ impl Parser<'_> {
         self.token.kind == TokenKind::Identifier && self.token.text.eq_ignore_ascii_case("explain")
     }
 
-    /// `EXPLAIN SELECT ..`, or of a statement that changes rows.
+    /// `EXPLAIN SELECT ..`, or of a statement or a batch that changes rows.
     fn explain(&mut self) -> Parsed<Statement> {
         self.advance();
         match self.token.kind {
-            TokenKind::Keyword(Keyword::Select | Keyword::Insert | Keyword::Update | Keyword::Delete) => {
-                Ok(Statement::Explain(Box::new(self.statement()?)))
-            }
+            TokenKind::Keyword(
+                Keyword::Select | Keyword::Insert | Keyword::Update | Keyword::Delete | Keyword::Begin,
+            ) => Ok(Statement::Explain(Box::new(self.statement()?))),
             _ => Err(self.unexpected()),
         }
     }

@@ -1,6 +1,7 @@
 //! BATCH: several changes as one; on one node one record of the commit log.
 
 mod bounds;
+mod explain;
 
 use super::Plan;
 use super::existing::ExistingLists;
@@ -18,7 +19,8 @@ use crate::outcome::{ColumnSpec, Outcome, StatementResult};
 use crate::session::{BoundValue, Parameters};
 use crate::term::{Expression, Receiver};
 use dodona_cluster::coordinator::TryWrite;
-use dodona_types::{CqlType, MutationView};
+use dodona_cluster::coordinator::served::Operation;
+use dodona_types::{CqlType, MutationView, TableId};
 
 /// A batch whose statements are written in one text.
 #[derive(Debug)]
@@ -80,6 +82,11 @@ impl TextBatch {
         self.kind
     }
 
+    /// Appends that it writes tables, each once.
+    pub(crate) fn served(&self, out: &mut Vec<(TableId, Operation)>) {
+        note_written(self.statements.iter(), out);
+    }
+
     /// True if a statement of the batch has an IF.
     pub(crate) fn is_conditional(&self) -> bool {
         self.statements.iter().any(ModificationPlan::is_conditional)
@@ -131,6 +138,16 @@ impl TextBatch {
         Ok(lists)
     }
 
+    fn timestamp(&self, binding: &Binding<'_>, parameters: &Parameters<'_>) -> Result<i64, CqlError> {
+        let otherwise = parameters.timestamp_micros.unwrap_or(binding.now_micros);
+        let Some(expression) = &self.timestamp else { return Ok(otherwise) };
+        match expression.evaluate(binding)? {
+            Val::Null => invalid("Invalid null value of timestamp"),
+            Val::Unset => Ok(otherwise),
+            Val::Bytes(bytes) => checked_timestamp(&bytes),
+        }
+    }
+
     /// The batch's mutations. `lists` are what [`Self::read_lists`] gave.
     pub(crate) fn mutations(
         &self,
@@ -139,14 +156,7 @@ impl TextBatch {
         lists: &[Vec<ExistingLists>],
     ) -> Result<Vec<Vec<u8>>, CqlError> {
         check_consistency(parameters)?;
-        let mut timestamp = parameters.timestamp_micros.unwrap_or(binding.now_micros);
-        if let Some(expression) = &self.timestamp {
-            match expression.evaluate(binding)? {
-                Val::Null => return invalid("Invalid null value of timestamp"),
-                Val::Unset => {}
-                Val::Bytes(bytes) => timestamp = checked_timestamp(&bytes)?,
-            }
-        }
+        let timestamp = self.timestamp(binding, parameters)?;
         let mut mutations = Vec::new();
         for (index, statement) in self.statements.iter().enumerate() {
             if statement.counts() {
@@ -162,6 +172,24 @@ impl TextBatch {
         }
         Ok(mutations)
     }
+}
+
+/// Appends that statements write tables, each once.
+fn note_written<'p>(
+    statements: impl Iterator<Item = &'p ModificationPlan>,
+    out: &mut Vec<(TableId, Operation)>,
+) {
+    let before = out.len();
+    for table in statements.map(|statement| statement.table.id) {
+        if out[before..].iter().all(|(known, _)| *known != table) {
+            out.push((table, Operation::Write));
+        }
+    }
+}
+
+/// Appends that a batch of the protocol writes tables, each once.
+pub(crate) fn served(entries: &[impl Entry], out: &mut Vec<(TableId, Operation)>) {
+    note_written(entries.iter().filter_map(|entry| plan_of(entry).ok()), out);
 }
 
 /// Refuses a batch that mixes counters with other columns, or is not of the kind for them.

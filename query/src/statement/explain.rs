@@ -1,6 +1,7 @@
 //! EXPLAIN (beyond Cassandra): how a statement would be executed, without executing it.
 
 use super::PreparedPlan;
+use super::batch::TextBatch;
 use super::explanation::{self, Explanation};
 use super::modification::ModificationPlan;
 use super::select::SelectPlan;
@@ -18,6 +19,7 @@ use dodona_types::RowSink;
 pub(crate) enum ExplainPlan {
     Select(SelectPlan),
     Modification(ModificationPlan),
+    Batch(TextBatch),
 }
 
 impl ExplainPlan {
@@ -32,11 +34,13 @@ impl ExplainPlan {
             Statement::Insert(insert) => Self::Modification(ModificationPlan::insert(context, insert)?),
             Statement::Update(update) => Self::Modification(ModificationPlan::update(context, update)?),
             Statement::Delete(delete) => Self::Modification(ModificationPlan::delete(context, delete)?),
-            _ => return invalid("EXPLAIN is of SELECT, INSERT, UPDATE and DELETE"),
+            Statement::Batch(batch) => Self::Batch(TextBatch::prepare(context, batch)?),
+            _ => return invalid("EXPLAIN is of SELECT, INSERT, UPDATE, DELETE and BATCH"),
         };
         let markers = match &plan {
             Self::Select(plan) => plan.partition_key_markers(),
             Self::Modification(plan) => plan.partition_key_markers(),
+            Self::Batch(_) => None,
         };
         Ok((super::Plan::Explain(Box::new(plan)), Some(explanation::columns()), markers))
     }
@@ -53,6 +57,7 @@ impl ExplainPlan {
         match self {
             Self::Select(plan) => plan.explain(host, binding, parameters, &mut out)?,
             Self::Modification(plan) => plan.explain(host, binding, parameters, &mut out)?,
+            Self::Batch(plan) => plan.explain(host, binding, parameters, &mut out)?,
         }
         out.write(sink);
         Ok(Outcome::of(StatementResult::Rows { paging_state: None }))

@@ -99,6 +99,16 @@ impl Explanation {
         }
     }
 
+    /// Says who is written to for a partition, of whom one leads where counters are changed.
+    pub(super) fn written(&mut self, asked: &Asked, leader: Option<&Target>) {
+        self.asked(asked, |_, target| {
+            let role = role_of_written(asked, target);
+            let leads =
+                asked.unavailable.is_none() && leader.is_some_and(|leader| leader.host == target.host);
+            if leads { format!("leads: {role}") } else { role }
+        });
+    }
+
     /// Says what this node would look into.
     pub(super) fn sources(&mut self, host: &Host, command: &ReadCommand) -> Result<(), CqlError> {
         let sources = host.node.engine.sources_of(command).map_err(dodona_cluster::ClusterError::from)?;
@@ -176,6 +186,26 @@ impl Explanation {
             sink.end_row();
         }
     }
+}
+
+/// What a write does with a replica.
+fn role_of_written(asked: &Asked, target: &Target) -> String {
+    let mut role = String::from(match target {
+        _ if asked.unavailable.is_some() => {
+            if target.alive {
+                "not written"
+            } else {
+                "is down"
+            }
+        }
+        Target { alive: false, .. } => "is down: a hint is kept for it",
+        Target { local: true, .. } => "written here",
+        _ => "written",
+    });
+    if target.pending {
+        role.push_str("; joins, moves or leaves");
+    }
+    role
 }
 
 /// A count and what is counted, for example `3 rows`.

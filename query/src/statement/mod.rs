@@ -17,7 +17,8 @@ use crate::context::Context;
 use crate::error::{CqlError, invalid};
 use crate::host::Host;
 use crate::outcome::ColumnSpec;
-use dodona_types::MutationBuilder;
+use dodona_cluster::coordinator::served::Operation;
+use dodona_types::{MutationBuilder, TableId};
 use std::sync::Arc;
 
 /// Buffers that executions of one connection use again.
@@ -78,6 +79,19 @@ impl Plan {
                 let (plan, columns) = schema::prepare(host, context, other)?;
                 Ok((Self::Schema(plan), columns, None))
             }
+        }
+    }
+}
+
+impl Plan {
+    /// Appends what the statement does with tables, each table once.
+    #[inline]
+    pub(crate) fn served(&self, out: &mut Vec<(TableId, Operation)>) {
+        match self {
+            Self::Select(plan) => out.push((plan.table().id, plan.operation())),
+            Self::Modification(plan) => out.push((plan.table.id, Operation::Write)),
+            Self::Batch(plan) => plan.served(out),
+            Self::Use(_) | Self::Explain(_) | Self::Schema(_) => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 pub(crate) mod conditional;
 pub(crate) mod counting;
-mod explain;
+pub(super) mod explain;
 mod prepare;
 
 use super::Scratch;
@@ -50,7 +50,7 @@ struct JsonSource {
 /// A plan to change a table.
 #[derive(Debug)]
 pub(crate) struct ModificationPlan {
-    table: Arc<Table>,
+    pub(super) table: Arc<Table>,
     kind: Kind,
     /// Which partitions and rows; none for INSERT JSON.
     restrictions: Option<Restrictions>,

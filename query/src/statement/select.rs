@@ -22,6 +22,7 @@ use crate::system_keyspaces::is_local_system_keyspace;
 use crate::term::{Expression, Receiver};
 use clauses::{check_distinct, check_distinct_relations, check_order_names, group_by, ordering};
 use dodona_cluster::coordinator::TryRead;
+use dodona_cluster::coordinator::served::Operation;
 use dodona_cluster::trace::note;
 use dodona_types::read_command::{ClusteringSelection, PartitionSelection, ReadCommand, ReadLimits};
 use dodona_types::schema::{ColumnKind, Table};
@@ -109,6 +110,11 @@ impl SelectPlan {
     /// The table.
     pub(crate) fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// What it does with its table.
+    pub(crate) fn operation(&self) -> Operation {
+        if self.restrictions.has_partition_keys() { Operation::Read } else { Operation::Scan }
     }
 
     /// The columns of the result.

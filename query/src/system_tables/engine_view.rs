@@ -4,10 +4,10 @@
 use super::rows::{bigint, double, int, text};
 use super::{Fill, uuid};
 use crate::error::CqlError;
-use dodona_cluster::ClusterError;
+use crate::server_view::PoolView;
 use uuid::Uuid;
 
-const MEBIBYTE: u64 = 1 << 20;
+pub(super) const MEBIBYTE: u64 = 1 << 20;
 
 pub(super) fn refill_caches(fill: &Fill<'_>) -> Result<(), CqlError> {
     let engine = &fill.host.node.engine;
@@ -42,27 +42,14 @@ pub(super) fn refill_cql_metrics(fill: &Fill<'_>, prepared: (usize, u64)) -> Res
     })
 }
 
-pub(super) fn refill_disk_usage(fill: &Fill<'_>) -> Result<(), CqlError> {
-    fill.replace("system_views", "disk_usage", |rows| {
-        for table in fill.schema.tables().filter(|table| !super::is_virtual_keyspace(&table.keyspace)) {
-            let statistics = fill.host.node.engine.table_statistics(table.id).map_err(ClusterError::from)?;
-            rows.put(&[
-                ("keyspace_name", text(&table.keyspace)),
-                ("table_name", text(&table.name)),
-                // As in Cassandra, rounded up.
-                ("mebibytes", count(statistics.disk_bytes.div_ceil(MEBIBYTE))),
-            ])?;
-        }
-        Ok(())
-    })
-}
-
 pub(super) fn refill_sstable_tasks(fill: &Fill<'_>) -> Result<(), CqlError> {
-    let (running, _, _) = fill.host.node.engine.compaction_progress();
+    let engine = &fill.host.node.engine;
+    let (running, _, _) = engine.compaction_progress();
     fill.replace("system_views", "sstable_tasks", |rows| {
         running.iter().try_for_each(|task| {
             let (keyspace, table) = task.table.split_once('.').unwrap_or(("*", &task.table));
             let (progress, total) = (task.written_bytes(), task.total_bytes);
+            let directory = fill.schema.table(keyspace, table).map(|it| engine.directory_of(it.id));
             rows.put(&[
                 ("keyspace_name", text(keyspace)),
                 ("table_name", text(table)),
@@ -71,6 +58,7 @@ pub(super) fn refill_sstable_tasks(fill: &Fill<'_>) -> Result<(), CqlError> {
                 ("kind", text(&task.kind.to_lowercase())),
                 ("progress", count(progress)),
                 ("sstables", small(task.inputs)),
+                ("target_directory", text(&directory.unwrap_or_default())),
                 ("total", count(total)),
                 ("unit", text("bytes")),
             ])
@@ -88,21 +76,49 @@ fn task_id(fill: &Fill<'_>, number: u64) -> Uuid {
 }
 
 pub(super) fn refill_thread_pools(fill: &Fill<'_>) -> Result<(), CqlError> {
-    let (running, completed, flushed) = fill.host.node.engine.compaction_progress();
+    let engine = &fill.host.node.engine;
+    let (running, completed, flushed) = engine.compaction_progress();
+    let (flushing, waiting) = engine.flushes();
+    let mut pools = vec![
+        PoolView {
+            name: "CompactionExecutor",
+            active: running.len() as u64,
+            limit: Some(engine.settings().concurrent_compactors as u64),
+            // They look for what is due: nothing is put into a queue for them.
+            pending: 0,
+            completed,
+        },
+        PoolView {
+            name: "MemtableFlushWriter",
+            active: flushing as u64,
+            limit: None,
+            pending: waiting as u64,
+            completed: flushed,
+        },
+    ];
+    pools.extend(fill.host.server_view.get().map(|server| server.requests()));
     fill.replace("system_views", "thread_pools", |rows| {
-        rows.put(&[
-            ("name", text("CompactionExecutor")),
-            ("active_tasks", small(running.len())),
-            ("completed_tasks", count(completed)),
-        ])?;
-        rows.put(&[("name", text("MemtableFlushWriter")), ("completed_tasks", count(flushed))])
+        pools.iter().try_for_each(|pool| {
+            let small = |value: u64| small(usize::try_from(value).unwrap_or(usize::MAX));
+            let mut values = vec![
+                ("name", text(pool.name)),
+                ("active_tasks", small(pool.active)),
+                ("pending_tasks", small(pool.pending)),
+                ("completed_tasks", count(pool.completed)),
+                // Who finds no room waits in a queue, and is pending: nobody is blocked.
+                ("blocked_tasks", count(0)),
+                ("blocked_tasks_all_time", count(0)),
+            ];
+            values.extend(pool.limit.map(|limit| ("active_tasks_limit", small(limit))));
+            rows.put(&values)
+        })
     })
 }
 
-fn count(value: u64) -> Vec<u8> {
+pub(super) fn count(value: u64) -> Vec<u8> {
     bigint(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-fn small(value: usize) -> Vec<u8> {
+pub(super) fn small(value: usize) -> Vec<u8> {
     int(i32::try_from(value).unwrap_or(i32::MAX))
 }

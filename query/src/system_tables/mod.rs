@@ -5,12 +5,14 @@
 //! made from what the node knows (`refresh`), at its start and whenever that changes. The
 //! rest ([`is_volatile`] is false) are tables like any other.
 
+mod cluster_view;
 mod engine_view;
 mod estimates;
 mod node_rows;
 mod rows;
 mod schema_rows;
 mod server_view;
+mod table_view;
 
 use crate::ast::Statement;
 use crate::error::CqlError;
@@ -27,7 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub use crate::server_view::{ClientView, ServerView};
+pub use crate::server_view::{ClientView, PoolView, ServerView};
 pub use crate::system_keyspaces::{
     is_local_system_keyspace, is_system_keyspace, is_virtual_keyspace, is_volatile,
 };
@@ -139,14 +141,36 @@ pub(crate) fn refill_on_read(
     match (&*table.keyspace, &*table.name) {
         ("system_views", "caches") => engine_view::refill_caches(&fill),
         ("system_views", "cql_metrics") => engine_view::refill_cql_metrics(&fill, prepared()),
-        ("system_views", "disk_usage") => engine_view::refill_disk_usage(&fill),
         ("system_views", "sstable_tasks") => engine_view::refill_sstable_tasks(&fill),
         ("system_views", "thread_pools") => engine_view::refill_thread_pools(&fill),
+        ("system_views", "gossip_info") => cluster_view::refill_gossip_info(&fill),
+        ("system_views", "pending_hints") => cluster_view::refill_pending_hints(&fill),
+        ("system_views", "internode_inbound") => cluster_view::refill_internode_inbound(&fill),
+        ("system_views", "internode_outbound") => cluster_view::refill_internode_outbound(&fill),
         ("system_views", "clients") => server_view::refill_clients(&fill),
         ("system_views", "settings") => server_view::refill_settings(&fill),
+        ("system_views", view) => table_view::refill(&fill, view),
         ("system", "size_estimates" | "table_estimates") => estimates::refill(&fill),
         _ => Ok(()),
     }
+}
+
+/// Makes the content of a table anew that takes a look at the disk, where that may wait.
+pub(crate) async fn refill_from_disk(host: &Host, table: &Table) -> Result<(), CqlError> {
+    if !is_from_disk(table) {
+        return Ok(());
+    }
+    let engine = Arc::clone(&host.node.engine);
+    let snapshots = host.node.env.tasks.blocking(move || engine.snapshots()).await;
+    let snapshots = snapshots.map_err(|error| CqlError::Server(error.to_string()))?;
+    let schema = host.node.schema();
+    let fill = Fill { host, schema: &schema, timestamp_micros: host.node.timestamps.next() };
+    cluster_view::refill_snapshots(&fill, &snapshots.map_err(ClusterError::from)?)
+}
+
+/// True of a table whose content takes a look at the disk.
+pub(crate) fn is_from_disk(table: &Table) -> bool {
+    (&*table.keyspace, &*table.name) == ("system_views", "snapshots")
 }
 
 /// What content is made of.

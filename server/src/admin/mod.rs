@@ -1,7 +1,7 @@
 //! The service for operators: HTTP with JSON, metrics in the text format of Prometheus.
 //!
 //! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `cluster`, `gossip`,
-//! `ranges`, `endpoints`, `network`, `tablestats`, `compactionstats`, `snapshots`,
+//! `ranges`, `endpoints`, `network`, `tablestats`, `tablehistograms`, `compactionstats`, `snapshots`,
 //! `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `streamthroughput`; `POST` below
 //! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
 //! `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`,
@@ -16,6 +16,7 @@ mod ownership;
 mod repair;
 mod snapshots;
 mod statistics;
+mod tables;
 
 use crate::shared::Shared;
 use axum::Router;
@@ -53,7 +54,8 @@ fn api() -> Router<Arc<Shared>> {
         .route("/ranges", get(cluster::ranges))
         .route("/endpoints", get(cluster::endpoints))
         .route("/network", get(cluster::network))
-        .route("/tablestats", get(statistics::table_statistics))
+        .route("/tablestats", get(tables::statistics))
+        .route("/tablehistograms", get(tables::histograms))
         .route("/compactionstats", get(statistics::compaction_statistics))
         .route("/flush", post(operations::flush))
         .route("/compact", post(operations::compact))

@@ -1,10 +1,9 @@
 //! What the node is and holds.
 
-use super::{Answer, Target, tables_of};
 use crate::load::disk_bytes;
 use crate::metrics::gauge;
 use crate::shared::{Phase, Shared};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Json;
 use dodona_cluster::node::RELEASE_VERSION;
@@ -103,34 +102,6 @@ pub(super) async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
                          "hits": hits, "misses": misses },
         "connections": shared.metrics.sum(|core| core.connections.get()),
     }))
-}
-
-pub(super) async fn table_statistics(
-    State(shared): State<Arc<Shared>>,
-    Query(target): Query<Target>,
-) -> Answer {
-    let mut tables = Vec::new();
-    for (keyspace, name, id) in tables_of(&shared, &target)? {
-        let statistics = shared.node.engine.table_statistics(id)?;
-        tables.push(json!({
-            "keyspace": keyspace,
-            "table": name,
-            "sstables": statistics.sstables,
-            "disk_bytes": statistics.disk_bytes,
-            "repaired_bytes": statistics.repaired_bytes,
-            "pending_bytes": statistics.pending_bytes,
-            "uncompressed_bytes": statistics.uncompressed_bytes,
-            "partitions": statistics.partitions,
-            "rows": statistics.rows,
-            "tombstones": statistics.tombstones,
-            "memtable_partitions": statistics.memtable_partitions,
-            "memtable_bytes": statistics.memtable_bytes,
-            "memtable_operations": statistics.memtable_operations,
-            "index_bytes": statistics.index_bytes,
-            "sstables_per_read": statistics.files_per_read,
-        }));
-    }
-    Ok(Json(json!({ "tables": tables })))
 }
 
 pub(super) async fn compaction_statistics(State(shared): State<Arc<Shared>>) -> Json<Value> {

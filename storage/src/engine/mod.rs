@@ -11,6 +11,7 @@ use crate::compaction::throttle::Throttle;
 use crate::error::{Result, StorageError};
 use crate::manifest::{Edit, Manifest};
 use crate::memtable::Memtable;
+use crate::metrics::Operation;
 use crate::settings::{EngineSettings, SyncMode};
 use crate::sstable::Sstable;
 use crate::sstable::cache::BlockCache;
@@ -162,10 +163,13 @@ impl Engine {
         }
         let _shared = self.switch.read();
         let (_, end) = self.log.append(mutations.iter().map(MutationView::bytes))?;
-        let mut growth = 0;
+        let (mut growth, clock) = (0, &*self.env.clock);
         for mutation in mutations {
             if let Some(store) = tables.get(&mutation.table) {
+                let operations = &store.metrics(clock).operations;
+                let began = operations.begin(Operation::Write, clock);
                 growth += store.view.load().active.apply(mutation)?;
+                operations.end(Operation::Write, clock, began);
             }
         }
         let before = self.memtable_bytes.fetch_add(growth, Relaxed);

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::error::{Result, StorageError};
+use crate::metrics::{Operation, Reading as Timing};
 use crate::page::{Page, PageBuilder};
 use crate::read::{self, Read};
 use crate::reconcile::answer::Found;
@@ -12,7 +13,31 @@ use crate::sstable::reader::Access;
 use crate::table::{TableSettings, TableStore};
 use crate::tombstones::TombstoneRules;
 use dodona_types::RowVisitor;
-use dodona_types::read_command::{RangeBound, ReadCommand};
+use dodona_types::read_command::{PartitionSelection, RangeBound, ReadCommand};
+
+/// What a read met.
+struct Met {
+    rows: u64,
+    tombstones: u64,
+    files: Option<u32>,
+}
+
+impl Met {
+    const fn of_read(read: &Read) -> Self {
+        Self { rows: read.rows, tombstones: read.tombstones, files: read.files_read }
+    }
+
+    const fn of_answer(found: &Found) -> Self {
+        Self { rows: found.rows, tombstones: found.tombstones, files: found.files_read }
+    }
+}
+
+const fn operation_of(command: &ReadCommand) -> Operation {
+    match command.partitions {
+        PartitionSelection::Key(_) => Operation::Read,
+        PartitionSelection::Range(_) => Operation::Scan,
+    }
+}
 
 impl Engine {
     /// Reads from memory, the operating system's included, and shows the rows where they lie.
@@ -25,8 +50,9 @@ impl Engine {
         let tables = self.tables.load();
         let store = tables.get(&command.table).ok_or(StorageError::NoSuchTable(command.table))?;
         let rules = self.tombstone_rules(&store.settings.load(), command);
+        let reading = self.begin_read(store, command, Access::Memory);
         let read = read::read(&store.view.load(), command, Access::Memory, rules, visitor);
-        self.noted(store, read, |read| read.files_read)
+        self.noted(store, command, reading, read, Met::of_read)
     }
 
     /// Reads a page of at most about `max_bytes`. Waits for the disk.
@@ -46,8 +72,9 @@ impl Engine {
         let rules = self.tombstone_rules(&store.settings.load(), command);
         let view = store.view.load_full();
         let mut page = PageBuilder::new(max_bytes);
+        let reading = self.begin_read(&store, command, Access::Disk);
         let read = read::read(&view, command, Access::Disk, rules, &mut page);
-        let read = self.noted(&store, read, |read| read.files_read)?;
+        let read = self.noted(&store, command, reading, read, Met::of_read)?;
         Ok((page.finish(read.tombstones), read.files_read))
     }
 
@@ -108,9 +135,10 @@ impl Engine {
         let rules = self.digest_rules(&store, command);
         let tombstones = self.tombstone_rules(&store.settings.load(), command);
         let view = store.view.load_full();
+        let timing = self.begin_read(&store, command, access);
         let reading = Reading { rules, tombstones, max_bytes, with_data, access };
         let found = reconcile::read_answer(&view, command, reading);
-        self.noted(&store, found, |found| found.files_read)
+        self.noted(&store, command, timing, found, Met::of_answer)
     }
 
     /// Shows a digest of each partition that a range command reads, until about `budget_bytes` were read:
@@ -131,10 +159,34 @@ impl Engine {
         reconcile::hash_partitions(&view, command, rules, budget_bytes, each)
     }
 
+    #[inline]
+    fn begin_read(&self, store: &TableStore, command: &ReadCommand, access: Access) -> Timing {
+        let clock = &*self.env.clock;
+        match access {
+            Access::Memory => {
+                Timing::Sampled(store.metrics(clock).operations.begin(operation_of(command), clock))
+            }
+            _ => Timing::Timed(clock.mono()),
+        }
+    }
+
     /// Notes how a read of a client went.
-    fn noted<T>(&self, store: &TableStore, read: Result<T>, files: impl Fn(&T) -> Option<u32>) -> Result<T> {
+    #[inline]
+    fn noted<T>(
+        &self,
+        store: &TableStore,
+        command: &ReadCommand,
+        timing: Timing,
+        read: Result<T>,
+        met: impl Fn(&T) -> Met,
+    ) -> Result<T> {
         match &read {
-            Ok(read) => store.files_per_read.note(files(read)),
+            Ok(read) => {
+                let Met { rows, tombstones, files } = met(read);
+                store.files_per_read.note(files);
+                let clock = &*self.env.clock;
+                store.metrics(clock).end_read(operation_of(command), clock, timing, rows, tombstones);
+            }
             Err(StorageError::TooManyTombstones { at_most }) => {
                 let table = &store.settings.load().name;
                 tracing::warn!(table, at_most, "a read met too many tombstones and was given up");

@@ -3,11 +3,12 @@
 use super::Engine;
 use crate::compaction::progress::Running;
 use crate::error::Result;
+use crate::metrics::{Distribution, Operation, PerRead, Summary};
 use crate::read::sources_of_range;
 use crate::repair_state::RepairState;
 use crate::scan::MergedScan;
-use crate::sstable::Sstable;
 use crate::sstable::reader::Access;
+use crate::sstable::{self, Sstable};
 use dodona_types::read_command::PartitionRange;
 use dodona_types::{KeyRef, TableId};
 use std::sync::Arc;
@@ -42,6 +43,12 @@ pub struct TableStatistics {
     pub memtable_operations: usize,
     /// Bytes of memory for filters and indexes.
     pub index_bytes: usize,
+    /// Bytes of the largest of the files.
+    pub max_sstable_bytes: u64,
+    /// Bytes of the largest partition in one file, before compression; none if a file does not say.
+    pub max_partition_bytes: Option<u64>,
+    /// The greatest distance between two timestamps in one file, in microseconds.
+    pub max_sstable_micros: u64,
     /// Reads of one partition that looked into 0, 1, 2, … files, without those that found all in one
     /// memtable.
     pub files_per_read: Vec<u64>,
@@ -96,9 +103,17 @@ impl Engine {
             TableStatistics { name: store.settings.load().name.clone(), ..TableStatistics::default() };
         statistics.sstables = view.sstables.len();
         statistics.files_per_read = store.files_per_read.counts();
+        statistics.max_partition_bytes = Some(0);
         for sstable in &view.sstables {
             let file = sstable.statistics();
             statistics.disk_bytes += sstable.file_bytes();
+            statistics.max_sstable_bytes = statistics.max_sstable_bytes.max(sstable.file_bytes());
+            statistics.max_partition_bytes = statistics
+                .max_partition_bytes
+                .filter(|_| file.max_partition_bytes > 0)
+                .map(|most| most.max(file.max_partition_bytes));
+            let micros = file.max_timestamp.abs_diff(file.min_timestamp);
+            statistics.max_sstable_micros = statistics.max_sstable_micros.max(micros);
             match view.repair_of(sstable.id()) {
                 RepairState::Unrepaired => {}
                 RepairState::Pending(_) => statistics.pending_bytes += sstable.file_bytes(),
@@ -116,6 +131,27 @@ impl Engine {
             statistics.memtable_operations += memtable.operations();
         }
         Ok(statistics)
+    }
+
+    /// How often a table was read or written here, and how long that took of late: a write, to get into the
+    /// memtable.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub fn operations(&self, table: TableId, operation: Operation) -> Result<Summary> {
+        let (store, now) = (self.store(table)?, self.env.clock.mono());
+        let metrics = store.present_metrics();
+        Ok(metrics.map_or_else(Summary::default, |metrics| metrics.operations.summary(operation, now)))
+    }
+
+    /// What reads of a table have met of late.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub fn met_by_reads(&self, table: TableId, what: PerRead) -> Result<Distribution> {
+        let (store, now) = (self.store(table)?, self.env.clock.mono());
+        let metrics = store.present_metrics();
+        Ok(metrics.map_or_else(Distribution::default, |metrics| metrics.per_read(what, now)))
     }
 
     /// Paths of a table's files in the data directory, with their levels.
@@ -151,6 +187,23 @@ impl Engine {
     pub fn compaction_progress(&self) -> (Vec<Arc<Running>>, u64, u64) {
         let (completed, flushed) = self.compactions.counts();
         (self.compactions.running(), completed, flushed)
+    }
+
+    /// Memtables that are written to files now, and others that are to be.
+    #[must_use]
+    pub fn flushes(&self) -> (usize, usize) {
+        let (mut writing, mut full) = (0, 0);
+        for store in self.tables.load().values() {
+            writing += usize::from(store.is_flushed());
+            full += store.view.load().flushing.len();
+        }
+        (writing, full.saturating_sub(writing))
+    }
+
+    /// The directory that a table's files go to.
+    #[must_use]
+    pub fn directory_of(&self, table: TableId) -> String {
+        self.env.disk.full_path(&sstable::directory_of(table))
     }
 
     /// All partitions of a table as one stream with its deletions, for repair and export.

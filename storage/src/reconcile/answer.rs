@@ -66,6 +66,10 @@ pub struct Found {
     pub answer: Vec<u8>,
     /// Its digest.
     pub digest: Digest,
+    /// Live rows that it has.
+    pub rows: u64,
+    /// Tombstones that were met.
+    pub tombstones: u64,
     /// Files that were looked into, of one partition; none for a range.
     pub files_read: Option<u32>,
 }
@@ -175,7 +179,13 @@ pub fn read_answer(view: &TableView, command: &ReadCommand, reading: Reading) ->
         let met = u32::try_from(met).unwrap_or(u32::MAX);
         answering.out.splice(1..1, met.to_le_bytes());
     }
-    Ok(Found { answer: answering.out, digest: answering.digest, files_read })
+    Ok(Found {
+        answer: answering.out,
+        digest: answering.digest,
+        rows: command.limits.rows - answering.rows_left,
+        tombstones: met,
+        files_read,
+    })
 }
 
 /// An answer in the making.

@@ -60,6 +60,9 @@ pub struct Statistics {
     pub markers: u64,
     /// Bytes of data before compression.
     pub uncompressed_bytes: u64,
+    /// Bytes of the largest partition before compression; 0 if that is not known, as in files of old.
+    #[serde(default)]
+    pub max_partition_bytes: u64,
     /// The least timestamp, in microseconds.
     pub min_timestamp: i64,
     /// The greatest timestamp, in microseconds.
@@ -101,6 +104,7 @@ impl Statistics {
             tombstones: 0,
             markers: 0,
             uncompressed_bytes: 0,
+            max_partition_bytes: 0,
             min_timestamp: i64::MAX,
             max_timestamp: i64::MIN,
             min_deletion_seconds: i64::MAX,

@@ -56,6 +56,8 @@ pub struct SstableWriter {
     top_index: BlockBuilder,
     tokens: Vec<Token>,
     statistics: Statistics,
+    /// Bytes of the present partition before compression.
+    partition_bytes: u64,
     prefix: Vec<u8>,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -94,6 +96,7 @@ impl SstableWriter {
             top_index: BlockBuilder::default(),
             tokens: Vec::new(),
             statistics,
+            partition_bytes: 0,
             prefix: Vec::new(),
             key: Vec::new(),
             value: Vec::new(),
@@ -116,6 +119,7 @@ impl SstableWriter {
         format::put_partition_prefix(&mut self.prefix, key);
         self.tokens.push(key.token);
         self.statistics.partition(key.token);
+        self.partition_bytes = key.bytes.len() as u64;
         self.open = Deletion::NONE;
         if !deletion.is_none() {
             self.statistics.deletion(deletion);
@@ -176,6 +180,8 @@ impl SstableWriter {
             self.open_at_block = self.open;
         }
         self.data.push(&self.key, &self.value);
+        self.partition_bytes += (clustering.len() + self.value.len()) as u64;
+        self.statistics.max_partition_bytes = self.statistics.max_partition_bytes.max(self.partition_bytes);
         if self.data.len() >= self.options.block_bytes {
             self.end_data_block()?;
         }

@@ -76,7 +76,7 @@ impl World {
 
     fn node(&self, host: u128, tls: Option<Arc<InternodeTls>>) -> Link {
         let introduction = Introduction { cluster: Uuid::from_u128(9), host: Uuid::from_u128(host) };
-        Link { env: self.env.clone(), introduction, tls }
+        Link::new(self.env.clone(), introduction, tls)
     }
 
     fn strict(&self, host: u128, pem: &Pem) -> Link {

@@ -168,6 +168,12 @@ pub(crate) async fn execute(
     Ok(Outcome::of(StatementResult::Conditional { columns: specs, rows }))
 }
 
+/// Checks statements of which at least one has an IF as [`execute`] does before it asks anybody.
+pub(crate) fn check(parts: &[Part<'_>], parameters: &Parameters<'_>) -> Result<(), CqlError> {
+    check_levels(parameters)?;
+    parts.first().map_or(Ok(()), |(first, binding)| Request::new(parts, first, binding).map(drop))
+}
+
 fn check_levels(parameters: &Parameters<'_>) -> Result<(), CqlError> {
     if !parameters.serial_consistency.is_serial() {
         return invalid("Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL");

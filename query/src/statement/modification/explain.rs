@@ -1,14 +1,18 @@
 //! EXPLAIN of INSERT, UPDATE and DELETE: what [`ModificationPlan::execute`] would do.
 
-use super::{Kind, ModificationPlan, check_write_consistency};
+use super::{Kind, ModificationPlan, check_write_consistency, conditional};
 use crate::binding::Binding;
 use crate::error::CqlError;
 use crate::host::Host;
 use crate::session::Parameters;
 use crate::statement::explanation::{Explanation, Line, MOST_PARTITIONS, counted};
-use dodona_cluster::coordinator::explain::Asked;
-use dodona_cluster::coordinator::plan::Target;
 use dodona_types::Token;
+
+/// How counters are changed.
+pub(in crate::statement) const COUNTING: &str =
+    "one replica leads: it reads its count, adds to it and tells the others";
+/// What some changes of lists begin with.
+pub(in crate::statement) const LISTS_FIRST: &str = "the lists that are changed by index or value, first";
 
 impl ModificationPlan {
     /// Tells what an execution with these values would do. It writes nothing, and reads nothing.
@@ -39,15 +43,16 @@ impl ModificationPlan {
         });
         let level = parameters.consistency;
         if self.is_conditional() {
+            conditional::check(&[(self, binding)], parameters)?;
             let serial = parameters.serial_consistency.name();
             out.say(
                 "Paxos",
                 format!("at {serial}: reads the rows, judges them, then commits at {}", level.name()),
             );
         } else if self.counts() {
-            out.say("counter", "one replica leads: it reads its count, adds to it and tells the others");
+            out.say("counter", COUNTING);
         } else if self.reads_first() {
-            out.say("read", "the lists that are changed by index or value, first");
+            out.say("read", LISTS_FIRST);
         }
         for key in keys.iter().take(MOST_PARTITIONS) {
             out.enter(&self.table, key)?;
@@ -65,7 +70,8 @@ impl ModificationPlan {
                 bytes: self.mutation_bytes(key, binding, parameters)?,
                 ..Line::default()
             });
-            out.asked(&asked, |_, target| role(&asked, target));
+            let leader = self.counts().then(|| coordinator.asked_to_count(&asked)).flatten();
+            out.written(&asked, leader.as_ref());
         }
         out.leave();
         if keys.len() > MOST_PARTITIONS {
@@ -89,24 +95,4 @@ impl ModificationPlan {
         self.build(key, binding, &times, &super::ExistingLists::default(), &mut builder)?;
         Ok(Some(if builder.is_empty() { 0 } else { builder.view().bytes().len() as u64 }))
     }
-}
-
-/// What a write does with a replica.
-fn role(asked: &Asked, target: &Target) -> String {
-    let mut role = String::from(match target {
-        _ if asked.unavailable.is_some() => {
-            if target.alive {
-                "not written"
-            } else {
-                "is down"
-            }
-        }
-        Target { alive: false, .. } => "is down: a hint is kept for it",
-        Target { local: true, .. } => "written here",
-        _ => "written",
-    });
-    if target.pending {
-        role.push_str("; joins, moves or leaves");
-    }
-    role
 }

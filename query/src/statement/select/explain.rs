@@ -15,6 +15,16 @@ use dodona_types::read_command::{
 };
 use std::collections::BTreeMap;
 
+/// What is told of the files of other nodes.
+const ELSEWHERE: &str = "what other nodes would look into is not known here";
+
+/// Where a range is read.
+#[derive(Default)]
+struct Reads {
+    here: bool,
+    elsewhere: bool,
+}
+
 impl SelectPlan {
     /// Tells what an execution with these values would do. It reads no rows.
     pub(crate) fn explain(
@@ -67,10 +77,23 @@ impl SelectPlan {
                     let asked = coordinator.asked_to_read(self.table.id, token, consistency)?;
                     out.say("partition", format!("token {token}, {}", must_answer(&asked, consistency)));
                     out.asked(&asked, |place, target| role(&asked, place, target));
+                    if asked.begins_here() {
+                        out.sources(host, command)?;
+                    }
+                    if asked.unavailable.is_none() && !(asked.begins_here() && asked.block_for == 1) {
+                        out.say("elsewhere", ELSEWHERE);
+                    }
                 }
-                PartitionSelection::Range(range) => self.explain_range(host, range, consistency, out)?,
+                PartitionSelection::Range(range) => {
+                    let reads = self.explain_range(host, range, consistency, out)?;
+                    if reads.here {
+                        out.sources(host, command)?;
+                    }
+                    if reads.elsewhere {
+                        out.say("elsewhere", ELSEWHERE);
+                    }
+                }
             }
-            out.sources(host, command)?;
         }
         out.leave();
         if commands.len() > MOST_PARTITIONS {
@@ -111,15 +134,21 @@ impl SelectPlan {
         range: &PartitionRange,
         consistency: Consistency,
         out: &mut Explanation,
-    ) -> Result<(), CqlError> {
+    ) -> Result<Reads, CqlError> {
         let parts = host.node.coordinator.asked_to_read_range(self.table.id, range, consistency)?;
         let mut of_replica: BTreeMap<_, usize> = BTreeMap::new();
         let mut error = None;
+        let mut reads = Reads::default();
         for (_, asked) in &parts {
+            error = error.or(asked.unavailable.as_ref());
+            if asked.unavailable.is_some() {
+                continue;
+            }
             for target in asked.replicas.iter().take(asked.block_for as usize) {
                 *of_replica.entry(target.internode).or_default() += 1;
+                reads.here |= target.local;
+                reads.elsewhere |= !target.local;
             }
-            error = error.or(asked.unavailable.as_ref());
         }
         let level = consistency.name();
         out.say(
@@ -133,7 +162,7 @@ impl SelectPlan {
         if let Some(error) = error {
             out.say("error", error.to_string());
         }
-        Ok(())
+        Ok(reads)
     }
 
     /// What is made of the rows.
