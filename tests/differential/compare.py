@@ -29,6 +29,7 @@ KNOWN = [
      "empty values of types that have none are refused"),
     (r"ok", r"Invalid: Expected \d+ bytes? .*", "malformed values are refused"),
     (r"# .*", r"Invalid: Expected \d+ or 0 byte \w+ .*", "malformed values in token() are refused"),
+    (r"# .*", r"Invalid: Invalid unset value for argument in call to function token", "a token of what is not set is refused"),
     (r"ok", r"Invalid: Not enough bytes to read .*", "malformed tuples are refused"),
 ]
 

@@ -45,8 +45,13 @@ impl<'a> LiveRow<'a> {
     /// True if the row exists: its marker or one of its cells lives.
     #[must_use]
     pub fn is_live(&self) -> bool {
+        self.has_live_marker() || self.cells().next().is_some()
+    }
+
+    /// True if the row was inserted, and exists without any value.
+    #[must_use]
+    pub fn has_live_marker(&self) -> bool {
         self.row.header.liveness.is_some_and(|liveness| liveness.is_live_at(self.now_seconds))
-            || self.cells().next().is_some()
     }
 }
 

@@ -262,6 +262,7 @@ impl<'a> Request<'a> {
         let mut collector = Collector {
             values: RowValues::new(&self.table, &self.wanted),
             columns: self.wanted.len(),
+            only_marked: self.parts.iter().all(|(plan, _)| plan.is_static()),
             current: Current::default(),
             error: None,
         };
@@ -409,6 +410,8 @@ impl<'a> Request<'a> {
 struct Collector<'a> {
     values: RowValues<'a>,
     columns: usize,
+    /// No regular column matters, so that only rows with a marker are seen, as in Cassandra.
+    only_marked: bool,
     current: Current,
     error: Option<CqlError>,
 }
@@ -442,6 +445,9 @@ impl RowVisitor for Collector<'_> {
     }
 
     fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
+        if self.only_marked && !row.has_live_marker() {
+            return ControlFlow::Continue(());
+        }
         let entered = self.values.enter_row(Some((clustering, row)));
         self.note(entered)?;
         let values = self.snapshot();
