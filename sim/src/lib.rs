@@ -95,6 +95,8 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("pending-not-written", Scenario::Members),
     ("pending-not-waited-for", Scenario::Members),
     ("members-are-not-fenced", Scenario::Members),
+    ("fetched-counts-as-repaired", Scenario::Members),
+    ("repair-ends-whoever-joins", Scenario::Members),
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),

@@ -187,7 +187,7 @@ enum NodetoolCommand {
         #[arg(value_name = "HOST_ID")]
         id: String,
     },
-    /// Take a node that is down out of the cluster at once: nobody fetches what it held, so repair afterwards
+    /// Take a node that is down out of the cluster at once: nobody fetches what it held, so repair --full afterwards
     Assassinate {
         /// Its address, or its host id
         address: String,

@@ -8,4 +8,5 @@
 mod data;
 mod members;
 mod nodes;
+mod repair;
 mod tls;

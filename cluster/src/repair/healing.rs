@@ -69,13 +69,19 @@ impl Repairs {
         let progress = Progress::default();
         let puller = self.puller(&progress);
         let skips = self.env.mutants.has("heal-fetches-nothing");
-        for (range, holders) in fetches.iter().filter(|_| !skips) {
-            for holder in holders {
-                for part in parts(range) {
-                    puller.pull(holder.internode, &table, &part).await?;
+        let arrivals = puller.begin_repaired(table.id)?;
+        let fetch = async {
+            for (range, holders) in fetches.iter().filter(|_| !skips) {
+                for holder in holders {
+                    for part in parts(range) {
+                        puller.pull_apart(holder.internode, &table, &part, &arrivals).await?;
+                    }
                 }
             }
-        }
+            Ok(())
+        };
+        let fetched = fetch.await;
+        puller.end_arrivals(arrivals, fetched).await?;
         puller.sync().await?;
         if !lost.is_empty() && table.is_counter() {
             // The end of what this node counted may be gone.

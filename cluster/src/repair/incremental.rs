@@ -5,7 +5,7 @@
 
 use super::message::{Request, Work, to_message};
 use super::session::{Group, Job, Options, Outcome};
-use super::worker::Repairs;
+use super::worker::{Repairs, members_changed};
 use crate::error::ClusterError;
 use crate::placement::Placement;
 use crate::ring::Member;
@@ -60,18 +60,23 @@ impl Repairs {
             repaired = repaired => repaired,
             never = remind => never,
         };
+        let repaired = repaired.and_then(|outcome| {
+            if self.is_still(placement.version) { Ok(outcome) } else { Err(members_changed()) }
+        });
         let is_done = repaired.is_ok() || self.env.mutants.has("incremental-ends-all-the-same");
         if is_done && options.is_complete() {
-            join_all(jobs.iter().map(|(job, _)| self.end(job, table, began_at))).await;
+            join_all(jobs.iter().map(|(job, _)| self.have_end(job, table, began_at, placement.version)))
+                .await;
         }
         join_all(jobs.iter().map(|(job, _)| job.forget())).await;
         repaired
     }
 
     /// Has what a replica has set aside count as repaired. If that fails, it is repaired again another time.
-    async fn end(self: &Arc<Self>, job: &Job, table: TableId, began_at: i64) {
+    async fn have_end(self: &Arc<Self>, job: &Job, table: TableId, began_at: i64, members: u64) {
         let end = Job::new(self, &job.member);
-        let ended = end.clone().run(Work::End { table: table.0, repair: job.id, began_at }).await;
+        let work = Work::End { table: table.0, repair: job.id, began_at, members };
+        let ended = end.clone().run(work).await;
         if let Err(error) = ended {
             tracing::warn!(
                 member = %job.member.internode, %error,

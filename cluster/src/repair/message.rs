@@ -64,6 +64,9 @@ pub enum Work {
         repair: Uuid,
         /// The second since the epoch at which it began.
         began_at: i64,
+        /// The version of the members by which it did; 0 if that is not known.
+        #[serde(default)]
+        members: u64,
     },
 }
 

@@ -10,12 +10,12 @@ use crate::on_engine::on_engine;
 use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::ring::Member;
-use crate::streaming::fetcher::{Aside, Puller};
+use crate::streaming::fetcher::Puller;
 use crate::streaming::{Progress, parts};
 use crate::transport::Peers;
 use arc_swap::ArcSwap;
 use dodona_env::Env;
-use dodona_storage::{Engine, Part, StorageError};
+use dodona_storage::{Engine, Part, RepairState, StorageError};
 use dodona_types::TableId;
 use dodona_types::read_command::{PartitionRange, PartitionSelection, ReadCommand};
 use dodona_types::schema::Table;
@@ -163,10 +163,8 @@ impl Repairs {
                 self.fetch_aside(id, table, from, *repair).await
             }
             Work::SetAside { ranges, .. } => self.set_aside(id, table, ranges).await,
-            Work::End { repair, began_at, .. } => {
-                let (repair, began_at) = (*repair, *began_at);
-                let end = move |engine: &Engine| engine.end_repair(table, repair, Some(began_at));
-                on_engine(self.env.tasks, &self.engine, end).await.map(|_| State::Ended)
+            Work::End { repair, began_at, members, .. } => {
+                self.end(table, *repair, *began_at, *members).await
             }
         };
         if let Err(error) = &done {
@@ -178,6 +176,27 @@ impl Repairs {
             Some(job) => job.state = state,
             None => self.give_up(id, &Job { state, asked_at: Duration::ZERO }),
         }
+    }
+
+    /// Has count as repaired what was set aside for a repair. Whoever has joined since may have fetched what was here before
+    /// the repair brought the rest.
+    async fn end(
+        &self,
+        table: TableId,
+        repair: Uuid,
+        began_at: i64,
+        members: u64,
+    ) -> Result<State, ClusterError> {
+        if members != 0 && !self.is_still(members) {
+            return Err(members_changed());
+        }
+        let end = move |engine: &Engine| engine.end_repair(table, repair, Some(began_at));
+        on_engine(self.env.tasks, &self.engine, end).await.map(|_| State::Ended)
+    }
+
+    /// True if members are still those of this version.
+    pub(super) fn is_still(&self, members: u64) -> bool {
+        self.placement.load().version == members || self.env.mutants.has("repair-ends-whoever-joins")
     }
 
     /// An error once nobody wants the work any more.
@@ -282,28 +301,17 @@ impl Repairs {
     ) -> Result<State, ClusterError> {
         let progress = Progress::default();
         let puller = self.puller(&progress);
-        let arrivals = Arc::new(Mutex::new(self.engine.begin_arrivals(table, repair)?));
-        let aside = Aside { repair, arrivals: Arc::clone(&arrivals) };
+        let arrivals = puller.begin_arrivals(table, RepairState::Pending(repair))?;
         let table = self.table(table)?;
         let pull = async {
             for (member, range) in self.places(from)? {
                 self.check_wanted(id)?;
-                puller.pull_aside(member.internode, &table, &range, &aside).await?;
+                puller.pull_aside(member.internode, &table, &range, repair, &arrivals).await?;
             }
             Ok(())
         };
         let pulled: Result<(), ClusterError> = pull.await;
-        let end = move |engine: &Engine| {
-            let mut arrivals = arrivals.lock();
-            match pulled {
-                Ok(()) => engine.finish_arrivals(&mut arrivals).map_err(ClusterError::from),
-                Err(error) => {
-                    engine.discard_arrivals(&mut arrivals);
-                    Err(error)
-                }
-            }
-        };
-        on_engine(self.env.tasks, &self.engine, move |engine| Ok(end(engine))).await??;
+        puller.end_arrivals(arrivals, pulled).await?;
         Ok(State::fetched(&progress))
     }
 
@@ -336,6 +344,11 @@ impl Repairs {
         }
         Err(ClusterError::Invalid("compactions of the table do not end: try again later".into()))
     }
+}
+
+/// What a repair has compared is not all that there is now.
+pub(super) fn members_changed() -> ClusterError {
+    ClusterError::Invalid("members have changed since the repair began: repair again".into())
 }
 
 impl State {
