@@ -5,6 +5,7 @@
 //! hidden once the tombstone is gone: no tombstone of the table goes meanwhile.
 
 use super::Engine;
+use super::repair::has_ended;
 use crate::compaction::Split;
 use crate::error::{Result, StorageError};
 use crate::manifest::Edit;
@@ -115,7 +116,7 @@ impl Engine {
         let mut pending = RepairStates::new();
         match arrivals.state {
             RepairState::Pending(repair) if !store.repairs.lock().contains_key(&repair) => {
-                return Err(StorageError::Refused("the repair has ended here".into()));
+                return Err(has_ended());
             }
             RepairState::Repaired(at) => edit.repaired = arrivals.files.iter().map(|id| (*id, at)).collect(),
             state => pending = arrivals.files.iter().map(|id| (*id, state)).collect(),

@@ -179,10 +179,16 @@ impl Engine {
     }
 
     /// A part of a table, to be read.
-    pub(super) fn view_of(&self, store: &TableStore, part: Part) -> Arc<TableView> {
+    ///
+    /// # Errors
+    /// It is what was set aside for a repair that is not under way here.
+    pub(super) fn view_of(&self, store: &TableStore, part: Part) -> Result<Arc<TableView>> {
         let view = store.view.load_full();
-        if part == Part::All {
-            return view;
+        match part {
+            Part::All => return Ok(view),
+            // Looked at behind the view: it is forgotten before what it has set aside is put back.
+            Part::Aside(repair) if !store.repairs.lock().contains_key(&repair) => return Err(has_ended()),
+            Part::Aside(_) | Part::Unrepaired | Part::Repaired => {}
         }
         let files = view.sstables.iter().filter(|file| part.has(view.repair_of(file.id())));
         let mut seen = TableView::new(Arc::clone(&view.active), files.cloned().collect(), BTreeMap::new());
@@ -192,8 +198,13 @@ impl Engine {
         } else {
             seen.active = Arc::new(self.memtable_aside());
         }
-        Arc::new(seen)
+        Ok(Arc::new(seen))
     }
+}
+
+/// A repair is not under way here, or not any more.
+pub(super) fn has_ended() -> StorageError {
+    StorageError::Refused("the repair has ended here".into())
 }
 
 /// True if ranges have something in common.

@@ -304,6 +304,10 @@ fn a_repair_that_a_start_interrupts_leaves_everything_unrepaired() {
     let engine = open(directory.path());
     let statistics = engine.table_statistics(TABLE).unwrap();
     assert_eq!((statistics.pending_bytes, statistics.repaired_bytes), (0, 0));
+    // What was set aside is not nothing: who asks for it hears that it is not there.
+    let read = engine.read_all(&everything(), usize::MAX, Part::Aside(id)).unwrap_err();
+    assert_eq!(read.to_string(), "the repair has ended here");
+    assert!(engine.hash_partitions(&everything(), usize::MAX, Part::Aside(id), &mut |_| {}).is_err());
     // What comes for it counts no more.
     let mut arrivals = engine.begin_arrivals(TABLE, RepairState::Pending(id)).unwrap();
     let ended = engine.finish_arrivals(&mut arrivals).unwrap_err();
