@@ -185,7 +185,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
     heal(sim, &NODES);
     *shared.healed.lock() = true;
     let all_done = || shared.done.lock().iter().all(|done| *done);
-    if !comes_to_its_end(sim, &shared.rows, 900_000, all_done) {
+    if !comes_to_its_end(sim, &shared.rows, 240_000, all_done) {
         let done = *shared.done.lock();
         shared.rows.broken(format!("no progress after everything was healed: done are {done:?}"));
     }

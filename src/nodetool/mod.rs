@@ -6,6 +6,7 @@ pub(crate) mod client;
 mod cluster_report;
 mod imports;
 mod repair;
+mod repair_admin;
 mod report;
 mod snapshots;
 
@@ -14,6 +15,7 @@ use client::{call, query};
 use imports::ImportArgs;
 use repair::RepairArgs;
 pub use repair::with_two_dashes;
+use repair_admin::RepairAdminArgs;
 use serde_json::Value;
 use snapshots::{ClearArgs, SnapshotArgs};
 use std::time::Duration;
@@ -106,6 +108,9 @@ enum NodetoolCommand {
     Scrub(Tables),
     /// Make replicas hold the same
     Repair(RepairArgs),
+    /// Incremental repairs that go on, and how to end one
+    #[command(name = "repair_admin")]
+    RepairAdmin(RepairAdminArgs),
     /// When what the node is the first replica of was repaired, and when it is again
     Autorepairstatus,
     /// MiB a second that are streamed to other nodes
@@ -306,6 +311,7 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
             let rate = get("streamthroughput")?["mib_per_second"].as_f64().unwrap_or(0.0);
             format!("Current stream throughput: {rate:?} MiB/s\n")
         }
+        NodetoolCommand::RepairAdmin(args) => repair_admin::run(args, &ask)?,
         NodetoolCommand::Autorepairstatus => repair::standings(&get("repairs")?),
         NodetoolCommand::Statusautocompaction { all, tables } => {
             report::automatic_compaction(&get(&format!("autocompaction{}", tables.query()))?, *all)

@@ -1,6 +1,7 @@
 //! Repairs: what they bring back, what they compare, and what they leave as it is.
 
 use crate::nodes::*;
+use std::process::Command;
 
 /// What a node says of its part of `ks.t`.
 fn statistic(node: &Node, name: &str) -> String {
@@ -125,4 +126,96 @@ fn whoever_joins_or_replaces_another_has_as_repaired_what_is() {
     assert!(full.contains("in sync"), "{full}");
     let count = nodes[3].cql("CONSISTENCY ALL; SELECT count(*) FROM ks.t");
     assert!(count.lines().any(|line| line.trim() == "300"), "{count}");
+}
+
+/// Has a process stand still, or go on.
+fn signal(node: &Node, name: &str) {
+    let sent = Command::new("kill").args([name, &node.process.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// The id and the state of the one incremental repair that a node takes part in.
+fn session(node: &Node) -> Option<(String, String)> {
+    let listed = node.nodetool(&["repair_admin", "list"]);
+    let line = listed.lines().nth(1)?;
+    let mut words = line.split(" | ").map(|word| word.trim().to_owned());
+    Some((words.next()?, words.next()?))
+}
+
+#[test]
+fn an_incremental_repair_is_listed_cancelled_and_given_up_without_its_leader() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, _) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    nodes[0].fill("ALL", 100);
+    assert_eq!(nodes[0].nodetool(&["repair_admin"]), "no sessions\n");
+    // One replica does not answer, so that the others wait with what they have set aside.
+    signal(&nodes[2], "-STOP");
+    std::thread::scope(|scope| {
+        let repairing = scope.spawn(|| nodes[0].run("nodetool", &["repair", "ks", "t"]));
+        let is_prepared = |node: &Node| session(node).is_some_and(|(_, state)| state == "PREPARED");
+        until("two have set it aside", || nodes[..2].iter().all(is_prepared));
+        assert_ne!(statistic(&nodes[1], "Bytes pending repair"), "0");
+        let listed = nodes[1].nodetool(&["repair_admin", "list"]);
+        assert!(listed.starts_with("id ") && listed.contains("| participants_wp"), "{listed}");
+        assert!(listed.contains(&format!(" | /127.0.0.1:{} ", nodes[0].place.internode)), "{listed}");
+        let (id, _) = session(&nodes[1]).unwrap();
+        let elsewhere = nodes[1].run("nodetool", &["repair_admin", "cancel", "-s", &id]);
+        let refused = String::from_utf8(elsewhere.stderr).unwrap();
+        assert!(refused.contains("from its coordinator") && refused.contains("--force"), "{refused}");
+        // What is sent to the one that stands still waits, and is in vain.
+        nodes[0].nodetool(&["repair_admin", "cancel", "--session", &id]);
+        let output = repairing.join().unwrap();
+        let failed = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && failed.contains("the repair was cancelled"), "{failed}");
+        for node in &nodes[..2] {
+            assert_eq!(node.nodetool(&["repair_admin", "list"]), "no sessions\n");
+            assert!(node.nodetool(&["repair_admin", "list", "-a"]).contains(&format!("{id} | FAILED")));
+            assert_eq!(statistic(node, "Bytes pending repair"), "0");
+        }
+        let again = nodes[0].run("nodetool", &["repair_admin", "cancel", "-s", &id]);
+        assert!(String::from_utf8(again.stderr).unwrap().contains("is FAILED already"));
+    });
+    signal(&nodes[2], "-CONT");
+    until("all answer again", || nodes.iter().all(|node| node.sees_up() == 3));
+    until("it can be repaired", || nodes[0].run("nodetool", &["repair", "ks", "t"]).status.success());
+    nodes[0].cql("CONSISTENCY ALL; INSERT INTO ks.t (k, v) VALUES (1000, 'new')");
+    signal(&nodes[2], "-STOP");
+    let leader = nodes.remove(0);
+    std::thread::scope(|scope| {
+        let repairing = scope.spawn(|| leader.run("nodetool", &["repair", "ks", "t"]));
+        until("another one has set it aside", || statistic(&nodes[0], "Bytes pending repair") != "0");
+        signal(&leader, "-KILL");
+        assert!(!repairing.join().unwrap().status.success());
+        until_within(2 * UNTIL_DEAD, "it is given up", || session(&nodes[0]).is_none());
+        assert_eq!(statistic(&nodes[0], "Bytes pending repair"), "0");
+    });
+    signal(&nodes[1], "-CONT");
+}
+
+#[test]
+fn repairs_are_recorded_as_in_cassandra() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, _) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    nodes[0].fill("ALL", 100);
+    nodes[0].nodetool(&["repair", "--preview", "ks", "t"]);
+    nodes[0].nodetool(&["repair", "-pr", "ks", "t"]);
+    let parents = "SELECT keyspace_name, columnfamily_names, options['incremental'], options['primaryRange'] \
+        FROM system_distributed.parent_repair_history";
+    until("it is written", || nodes[1].cql(parents).contains("ks"));
+    let shown = nodes[1].cql(parents);
+    assert!(shown.contains("{'t'}") && shown.matches("true").count() == 2, "a preview leaves none: {shown}");
+    let ranges = "SELECT status, coordinator_port, participants_v2, range_begin, finished_at \
+        FROM system_distributed.repair_history WHERE keyspace_name = 'ks' AND columnfamily_name = 't'";
+    until("all ranges are done", || nodes[1].cql(ranges).matches("SUCCESS").count() == 16);
+    let shown = nodes[1].cql(ranges);
+    assert_eq!(shown.matches(&format!("127.0.0.1:{}", nodes[2].place.internode)).count(), 16, "{shown}");
+    assert!(!shown.contains(&format!("127.0.0.1:{}", nodes[0].place.internode)), "{shown}");
+    let counted = "SELECT successful_ranges FROM system_distributed.parent_repair_history";
+    until("it has ended", || nodes[1].cql(counted).matches("]'").count() == 16);
+    nodes.pop().unwrap().kill();
+    assert!(!nodes[0].run("nodetool", &["repair", "ks", "t"]).status.success());
+    let failed = "SELECT exception_message FROM system_distributed.parent_repair_history";
+    until("the failure is written", || nodes[0].cql(failed).contains("127.0.0.1:"));
 }

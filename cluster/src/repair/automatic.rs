@@ -1,7 +1,8 @@
 //! Repairs that nobody has asked for: each node sees to the ranges of which it is the first replica.
 
+use super::options::Options;
+use super::ranges::groups;
 use super::schedule::{Standing, next};
-use super::session::{Options, groups};
 use super::worker::Repairs;
 use crate::error::ClusterError;
 use crate::placement::Placement;

@@ -1,7 +1,7 @@
 //! Heals files in which damage was met: what they have lost is fetched from all other replicas, before they
 //! are written anew without it.
 
-use super::session::{common, invalid};
+use super::ranges::{common, invalid};
 use super::worker::Repairs;
 use crate::error::ClusterError;
 use crate::on_engine::on_engine;

@@ -55,6 +55,9 @@ pub enum Work {
         table: Uuid,
         /// Ranges.
         ranges: Vec<Range>,
+        /// All that take part, by their host ids.
+        #[serde(default)]
+        participants: Vec<Uuid>,
     },
     /// Everything that was set aside for a repair is repaired.
     End {
