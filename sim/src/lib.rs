@@ -13,6 +13,8 @@
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod automatic_tests;
 pub mod batching;
 pub mod centers;
 pub mod clock;
