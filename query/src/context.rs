@@ -9,7 +9,7 @@ use dodona_types::CqlType;
 use dodona_types::limits::{MAX_NESTING, MAX_VECTOR_DIMENSIONS};
 use dodona_types::schema::{Keyspace, Schema, Table};
 use dodona_types::value::Assignment;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 /// The analysis of one statement.
@@ -26,6 +26,8 @@ pub(crate) struct Context<'a> {
     /// Assignments of terms, by the address of the term, how many operators of it, and the type:
     /// each is asked for many times where calls are inside of calls.
     assignments: RefCell<HashMap<(usize, usize, CqlType), Assignment>>,
+    /// What the operators of all terms have taken.
+    operator_work: Cell<usize>,
 }
 
 impl<'a> Context<'a> {
@@ -42,7 +44,14 @@ impl<'a> Context<'a> {
             markers: vec![None; markers],
             table: None,
             assignments: RefCell::default(),
+            operator_work: Cell::default(),
         }
+    }
+
+    /// Adds to what operators have taken, and returns all of it.
+    pub(crate) fn add_operator_work(&self, work: usize) -> usize {
+        self.operator_work.set(self.operator_work.get().saturating_add(work));
+        self.operator_work.get()
     }
 
     /// The keyspace that a name means.

@@ -54,7 +54,13 @@ impl Operands {
         match self {
             Self::One(expression) => Ok(smallvec![expression.evaluate_set(binding, column)?]),
             Self::Many(expressions) => {
-                expressions.iter().map(|expression| expression.evaluate_set(binding, column)).collect()
+                let values = expressions.iter().map(|expression| expression.evaluate_set(binding, column));
+                let values = values.collect();
+                if Result::is_err(&values) {
+                    // What is malformed is said before what is null.
+                    expressions.iter().try_for_each(|expression| expression.evaluate(binding).map(drop))?;
+                }
+                values
             }
             Self::ListOf(expression) => {
                 let null =

@@ -147,7 +147,7 @@ impl Selection {
                 names::column_name(selectable)
             ));
         }
-        check_operators(selectable.operators())?;
+        check_operators(context, selectable.operators())?;
         check_calls(context, selectable)?;
         let mut builder = Builder::new(table);
         builder.wanted = std::mem::take(&mut self.wanted);
@@ -178,7 +178,7 @@ impl Selection {
 
 /// Checks the names and calls in an item.
 fn check_names(context: &mut Context<'_>, selectable: &Selectable) -> Result<(), CqlError> {
-    check_operators(selectable.operators())?;
+    check_operators(context, selectable.operators())?;
     context.forget_assignments();
     check_calls(context, selectable)
 }

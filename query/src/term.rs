@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub(crate) enum Expression {
     /// A constant, or null.
     Constant(Option<Arc<[u8]>>),
+    /// Bytes that are no value of the type: an error when they are needed, as those that are bound.
+    Malformed(CqlError),
     /// A bound value of this type.
     Marker(usize, Receiver),
     /// Elements of a list, a set or a vector, or fields of a tuple or user-defined type.
@@ -38,7 +40,7 @@ impl Expression {
     ) -> Result<Self, CqlError> {
         // Terms are known by their addresses, and where one was another may be now.
         context.forget_assignments();
-        functions::check_operators(term.operators())?;
+        functions::check_operators(context, term.operators())?;
         Self::prepare_part(context, term, receiver)
     }
 
@@ -133,6 +135,7 @@ impl Expression {
         match self {
             Self::Constant(None) => Ok(Val::Null),
             Self::Constant(Some(bytes)) => Ok(Val::Bytes(Cow::Borrowed(bytes))),
+            Self::Malformed(error) => Err(error.clone()),
             Self::Marker(index, receiver) => binding.marker(*index, &receiver.cql_type),
             Self::Elements(receiver, elements) => elements_value(receiver, elements, binding),
             Self::Entries(receiver, entries) => entries_value(receiver, entries, binding),

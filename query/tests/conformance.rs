@@ -291,6 +291,12 @@ fn terms_of_very_many_operators_are_refused_and_those_of_many_are_not() {
                 }
             }
         }
+        // What many terms take is bounded as well.
+        let term = format!("k{}", " + 1".repeat(128));
+        for (terms, is_refused) in [(60, false), (5_000, true)] {
+            let answer = node.run(&format!("SELECT {} FROM ks.t", vec![&*term; terms].join(", "))).await;
+            assert_eq!(matches!(answer, common::Answer::Failed(_)), is_refused, "{terms} terms");
+        }
     });
 }
 

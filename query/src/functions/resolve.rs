@@ -11,6 +11,8 @@ use dodona_types::CqlType;
 
 /// The most operators in one term: each may be a level of what is evaluated.
 const MAX_OPERATORS: usize = 128;
+/// The most of all terms of a statement, squared: 64 terms of so many, or a million of one.
+const MAX_OPERATOR_WORK: usize = 64 * MAX_OPERATORS * MAX_OPERATORS;
 
 impl Argument for Term {
     fn exact_type(&self, context: &Context<'_>) -> Result<Option<CqlType>, CqlError> {
@@ -125,10 +127,14 @@ pub(crate) fn resolve_prefix(
     Prefix(first, rest).resolve(context, receiver)
 }
 
-/// Checks the number of operators in a term, before anything recurses over them.
-pub(crate) fn check_operators(operators: usize) -> Result<(), CqlError> {
+/// Checks the number of operators in a term, before anything recurses over them. What a term takes grows with the
+/// square of that; all terms of a statement together are bounded as well.
+pub(crate) fn check_operators(context: &Context<'_>, operators: usize) -> Result<(), CqlError> {
     if operators > MAX_OPERATORS {
         return invalid(format!("More than {MAX_OPERATORS} operators in one term"));
+    }
+    if context.add_operator_work(operators * operators) > MAX_OPERATOR_WORK {
+        return invalid("Too many operators in the terms of one statement");
     }
     Ok(())
 }

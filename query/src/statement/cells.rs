@@ -293,7 +293,10 @@ impl Cells<'_, '_> {
                 }
             }
             Change::SetIndex(index, expression) => {
-                if index.evaluate(self.binding)? == Val::Unset {
+                let index_value = index.evaluate(self.binding)?;
+                // What is malformed is said before what the list lacks.
+                expression.evaluate(self.binding)?;
+                if index_value == Val::Unset {
                     return invalid("Invalid unset value for list index");
                 }
                 if let Some(path) = self.path_at(column, index, "set an element on", parts)? {

@@ -49,6 +49,14 @@ impl Conditions {
         }
     }
 
+    /// Refuses what is bound and is no value, before anything is compared.
+    pub(crate) fn check_bound(&self, binding: &Binding<'_>) -> Result<(), CqlError> {
+        match self {
+            Self::Columns(conditions) => conditions.iter().try_for_each(|it| it.check_bound(binding)),
+            Self::None | Self::Exists | Self::NotExists => Ok(()),
+        }
+    }
+
     /// Refuses conditions that cannot stand beside those of another statement on the same row.
     pub(crate) fn check_beside(&self, other: Option<&Self>) -> Result<(), CqlError> {
         match (other, self) {
@@ -184,6 +192,18 @@ impl ColumnCondition {
             }
         };
         Ok(Self { column, part, cql_type, operator: raw.operator, comparand })
+    }
+
+    /// Looks at everything that is bound, before any of it is compared.
+    fn check_bound(&self, binding: &Binding<'_>) -> Result<(), CqlError> {
+        if let Part::Element(key) = &self.part {
+            key.evaluate(binding)?;
+        }
+        let operands = match &self.comparand {
+            Comparand::One(expression) | Comparand::ListOf(expression) => std::slice::from_ref(expression),
+            Comparand::Many(expressions) => expressions,
+        };
+        operands.iter().try_for_each(|expression| expression.evaluate(binding).map(drop))
     }
 
     /// True if the condition holds where the column has this value.

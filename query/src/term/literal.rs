@@ -16,6 +16,9 @@ pub(super) fn literal(kind: LiteralKind, text: &str, receiver: &Receiver) -> Res
     let mut wire = Vec::new();
     match literal_to_wire(kind, text, &receiver.cql_type, &mut wire) {
         Ok(()) => Ok(Expression::Constant(Some(wire.into()))),
+        Err(LiteralError::Value(error)) if kind == LiteralKind::Hex => {
+            Ok(Expression::Malformed(error.into()))
+        }
         Err(LiteralError::Value(error)) => Err(error.into()),
         Err(LiteralError::WrongKind) => invalid(format!(
             "Invalid {kind} constant ({text}) for \"{}\" of type {}",

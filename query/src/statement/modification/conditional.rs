@@ -232,6 +232,7 @@ impl<'a> Request<'a> {
             }
             let target = if plan.conditions.are_static() { None } else { plan.target(binding)? };
             plan.conditions.check_beside(kinds.get(&target).copied())?;
+            plan.conditions.check_bound(binding)?;
             kinds.insert(target.clone(), &plan.conditions);
             rows.extend(target);
         }
