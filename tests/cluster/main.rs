@@ -9,7 +9,6 @@ mod data;
 mod explain;
 mod members;
 mod nodes;
-mod repair;
 mod tls;
 mod tracing;
 mod views;

@@ -50,8 +50,7 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(&self.repairs).forget_when_old());
         self.env.tasks.spawn_local(Arc::clone(self).clear_snapshots());
         if self.settings.automatic_repair {
-            let incremental = self.settings.automatic_repair_incremental;
-            self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due(incremental));
+            self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due());
         }
         if let Some(internode) = self.settings.listens_to_peers() {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));
