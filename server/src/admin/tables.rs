@@ -4,19 +4,33 @@ use super::{Answer, Target, tables_of};
 use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
+use dodona_storage::StorageError;
 use dodona_storage::engine::statistics::TableStatistics;
 use dodona_storage::metrics::{Distribution, Operation, PerRead, Summary};
+use dodona_types::TableId;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// What there is to tell of each table that is meant, with its name.
+fn of_each(
+    shared: &Shared,
+    target: &Target,
+    tell: impl Fn(TableId, &TableStatistics) -> Result<Value, StorageError>,
+) -> Answer {
+    let mut tables = Vec::new();
+    for (keyspace, name, id) in tables_of(shared, target)? {
+        let mut table = tell(id, &shared.node.engine.table_statistics(id)?)?;
+        table["keyspace"] = keyspace.into();
+        table["table"] = name.into();
+        tables.push(table);
+    }
+    Ok(Json(json!({ "tables": tables })))
+}
+
 pub(super) async fn statistics(State(shared): State<Arc<Shared>>, Query(target): Query<Target>) -> Answer {
     let engine = &shared.node.engine;
-    let mut tables = Vec::new();
-    for (keyspace, name, id) in tables_of(&shared, &target)? {
-        let statistics = engine.table_statistics(id)?;
-        tables.push(json!({
-            "keyspace": keyspace,
-            "table": name,
+    of_each(&shared, &target, |id, statistics| {
+        Ok(json!({
             "sstables": statistics.sstables,
             "disk_bytes": statistics.disk_bytes,
             "repaired_bytes": statistics.repaired_bytes,
@@ -36,9 +50,8 @@ pub(super) async fn statistics(State(shared): State<Arc<Shared>>, Query(target):
             "writes": used(&engine.operations(id, Operation::Write)?),
             "rows_per_read": met(&engine.met_by_reads(id, PerRead::Rows)?),
             "tombstones_per_read": met(&engine.met_by_reads(id, PerRead::Tombstones)?),
-        }));
-    }
-    Ok(Json(json!({ "tables": tables })))
+        }))
+    })
 }
 
 fn used(summary: &Summary) -> Value {
@@ -58,20 +71,15 @@ const PARTS: [f64; 5] = [0.5, 0.75, 0.95, 0.98, 0.99];
 
 pub(super) async fn histograms(State(shared): State<Arc<Shared>>, Query(target): Query<Target>) -> Answer {
     let engine = &shared.node.engine;
-    let mut tables = Vec::new();
-    for (keyspace, name, id) in tables_of(&shared, &target)? {
-        let statistics = engine.table_statistics(id)?;
-        tables.push(json!({
-            "keyspace": keyspace,
-            "table": name,
+    of_each(&shared, &target, |id, statistics| {
+        Ok(json!({
             "parts": PARTS,
-            "sstables": files(&statistics),
+            "sstables": files(statistics),
             "write_nanos": percentiles(&engine.operations(id, Operation::Write)?.nanos),
             "read_nanos": percentiles(&engine.operations(id, Operation::Read)?.nanos),
             "max_partition_bytes": statistics.max_partition_bytes,
-        }));
-    }
-    Ok(Json(json!({ "tables": tables })))
+        }))
+    })
 }
 
 fn percentiles(values: &Distribution) -> Vec<u64> {
