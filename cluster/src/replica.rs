@@ -104,8 +104,7 @@ impl Replica {
     pub async fn mutate(&self, mutation: &[u8]) -> Result<(), StorageError> {
         let view = MutationView::parse(mutation)?;
         view.validate()?;
-        self.engine.wait_for_room().await?;
-        let position = self.engine.apply(&[view])?;
+        let position = self.engine.apply_with_room(&[view]).await?;
         note(|| "Appended a mutation to the commit log and the memtable");
         self.engine.wait_safe(position).await?;
         note(|| "The commit log has it");

@@ -227,8 +227,8 @@ impl Host {
         let action = if random.chance(0.2) { Action::Delete } else { Action::Put(random.next_u64()) };
         self.shared.model.lock().attempt(row, timestamp, action);
         let mutation = mutation(row, timestamp, action, node.env.clock.wall_seconds());
-        node.engine.wait_for_room().await?;
-        node.engine.apply(&[MutationView::parse(&mutation).map_err(StorageError::from)?])?;
+        let mutation = MutationView::parse(&mutation).map_err(StorageError::from)?;
+        node.engine.apply_with_room(&[mutation]).await?;
         node.engine.sync_log()?;
         let mut model = self.shared.model.lock();
         model.acknowledge(row, timestamp, Duration::ZERO);

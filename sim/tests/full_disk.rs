@@ -54,8 +54,7 @@ impl Full {
         builder.begin(TABLE, 0, &self.written.to_be_bytes());
         let header = RowHeader { liveness: Some(Liveness::new(1)), ..RowHeader::EMPTY };
         builder.row(&[ROW_END], 1, &header, |row| row.push_cell(&live_cell(ColumnId(0), 1, &[7; 100])));
-        self.engine.wait_for_room().await?;
-        self.engine.apply(&[builder.view()])?;
+        self.engine.apply_with_room(&[builder.view()]).await?;
         self.written += 1;
         Ok(())
     }

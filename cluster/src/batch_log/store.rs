@@ -72,14 +72,12 @@ impl Store {
         let deleted_at_seconds = self.env.clock.wall_seconds();
         builder.partition_deletion(Deletion { timestamp_micros, deleted_at_seconds });
         let view = builder.view();
-        self.engine.wait_for_room().await?;
-        let position = self.engine.apply(&[view])?;
+        let position = self.engine.apply_with_room(&[view]).await?;
         Ok(self.engine.wait_safe(position).await?)
     }
 
     async fn write(&self, view: MutationView<'_>) -> Result<(), ClusterError> {
-        self.engine.wait_for_room().await?;
-        let position = self.engine.apply(&[view])?;
+        let position = self.engine.apply_with_room(&[view]).await?;
         Ok(self.engine.wait_synced(position).await?)
     }
 

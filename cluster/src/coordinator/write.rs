@@ -67,8 +67,7 @@ impl Coordinator {
                 views.iter().map(plan).collect::<Result<Vec<_>, _>>()?
             };
             if plans.iter().all(Plan::only_local) {
-                self.engine.wait_for_room().await?;
-                let position = self.engine.apply(&views)?;
+                let position = self.engine.apply_with_room(&views).await?;
                 note(|| format!("Appended {} mutations to the commit log and the memtables", views.len()));
                 let safe = self.wait_safe(position).await;
                 note(|| "The commit log has it");
@@ -156,16 +155,15 @@ impl Coordinator {
             return;
         }
         let views: Vec<MutationView<'_>> = here.iter().map(|(index, _)| mutations[*index]).collect();
-        let applied = match tokio::time::timeout(self.timeouts.write, self.engine.wait_for_room()).await {
-            Ok(room) => room.and_then(|()| self.engine.apply(&views)).map_err(ClusterError::from),
-            Err(_) => return,
-        };
+        let applied = tokio::time::timeout(self.timeouts.write, self.engine.apply_with_room(&views));
+        let Ok(applied) = applied.await else { return };
         let engine = Arc::clone(&self.engine);
         self.env.tasks.spawn_local(async move {
             let said = match applied {
-                Ok(position) => engine.wait_safe(position).await.map_err(ClusterError::from),
+                Ok(position) => engine.wait_safe(position).await,
                 Err(error) => Err(error),
             };
+            let said = said.map_err(ClusterError::from);
             for (mutation, target) in here {
                 // The coordinator may have enough answers already.
                 let _ = words.send(Word { mutation, target, said: said.clone() }).await;

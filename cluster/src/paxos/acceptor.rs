@@ -164,9 +164,8 @@ impl Acceptor {
             Ok(view)
         });
         let views = views.collect::<Result<Vec<_>, _>>().map_err(StorageError::Malformed)?;
-        self.engine.wait_for_room().await?;
         // What is chosen and the state that says so are one record of the commit log.
-        let position = self.engine.apply(&views)?;
+        let position = self.engine.apply_with_room(&views).await?;
         if step == Step::Commit {
             // If it is lost, what was accepted is still there, and will be chosen again.
             self.engine.wait_safe(position).await?;

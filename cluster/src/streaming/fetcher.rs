@@ -202,8 +202,7 @@ impl Puller<'_> {
         if views.is_empty() {
             return Ok(());
         }
-        self.engine.wait_for_room().await?;
-        let position = self.engine.apply(&views)?;
+        let position = self.engine.apply_with_room(&views).await?;
         Ok(self.engine.wait_safe(position).await?)
     }
 

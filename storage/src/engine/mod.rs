@@ -245,6 +245,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Applies mutations as [`Self::apply`] does, once memtables have room.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for_room`] and [`Self::apply`].
+    pub async fn apply_with_room(&self, mutations: &[MutationView<'_>]) -> Result<u64> {
+        self.wait_for_room().await?;
+        self.apply(mutations)
+    }
+
     /// True if a write up to `position` counts as safe already.
     #[must_use]
     pub fn is_safe(&self, position: u64) -> bool {
