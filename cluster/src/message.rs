@@ -20,6 +20,9 @@ pub const MAX_FRAME_BYTES: usize = 64 << 20;
 /// Bytes before what `length` counts.
 pub const PREFIX_BYTES: usize = 8;
 
+/// Nothing of a table is repaired.
+pub const NOT_REPAIRED: i64 = i64::MAX;
+
 const HEAD_BYTES: usize = 27;
 /// The bit of the verb that says that there are notes.
 const TRACED: u8 = 0x80;
@@ -82,6 +85,9 @@ pub enum Body {
     Stream(Vec<u8>),
     /// The same of what was set aside for a repair: its id (16 bytes), and the request.
     StreamAside(Vec<u8>),
+    /// The same of what is repaired (1, u8) or is not (0), and the request. Before the answer stands since which second
+    /// what is repaired of the table is so (i64), or [`NOT_REPAIRED`].
+    StreamApart(Vec<u8>),
     /// The part.
     Streamed(Vec<u8>),
     /// A request of the leader of a repair ([`crate::repair::message`]).
@@ -139,6 +145,7 @@ impl Message {
             Body::RepairAnswer(bytes) => (23, bytes),
             Body::TooManyTombstones(bytes) => (24, bytes),
             Body::StreamAside(bytes) => (25, bytes),
+            Body::StreamApart(bytes) => (26, bytes),
         };
         out.push(if self.notes.is_some() { verb | TRACED } else { verb });
         out.extend_from_slice(&self.id.to_le_bytes());
@@ -216,6 +223,7 @@ impl Message {
             23 => Body::RepairAnswer(rest.to_vec()),
             24 => Body::TooManyTombstones(rest.to_vec()),
             25 => Body::StreamAside(rest.to_vec()),
+            26 => Body::StreamApart(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, notes, body })

@@ -1,7 +1,7 @@
 //! A replica: executes what coordinators ask on the local engine.
 
 use crate::error::ClusterError;
-use crate::message::Body;
+use crate::message::{Body, NOT_REPAIRED};
 use crate::paxos::acceptor::Acceptor;
 use crate::paxos::message::Request;
 use crate::paxos::state::Answer;
@@ -155,6 +155,15 @@ impl Replica {
         Ok(answer)
     }
 
+    /// As [`Self::stream`], behind the second since which what is repaired of the table is so.
+    async fn stream_apart(&self, request: &[u8], part: Part) -> Result<Vec<u8>, StorageError> {
+        let (command, _) = decode_read(request)?;
+        let streamed = self.stream(request, part).await?;
+        // Looked at afterwards: what was not streamed as unrepaired is repaired by now.
+        let repaired_at = self.engine.repaired_since(command.table)?.unwrap_or(NOT_REPAIRED);
+        Ok([&repaired_at.to_le_bytes()[..], &streamed].concat())
+    }
+
     /// Executes a read of one partition on the caller's turn; none if it has to wait, or is long.
     fn try_read(
         &self,
@@ -243,6 +252,13 @@ impl Handler for Replica {
                         self.stream(request, part).await.map(Body::Streamed)
                     }
                     None => return Body::Failed("a request without the id of a repair".into()),
+                },
+                Body::StreamApart(request) => match request.split_first() {
+                    Some((repaired @ (0 | 1), request)) => {
+                        let part = if *repaired == 1 { Part::Repaired } else { Part::Unrepaired };
+                        self.stream_apart(request, part).await.map(Body::Streamed)
+                    }
+                    _ => return Body::Failed("a request without what is asked for".into()),
                 },
                 Body::Paxos(request) => {
                     let answer = match Request::decode(&request) {

@@ -1,4 +1,4 @@
-//! Statements that the server itself runs: on roles and on traces.
+//! Statements that the server itself runs: on roles, traces and the record of repairs.
 
 use dodona_query::{BoundValue, CqlError, Parameters, Processor, Session};
 use dodona_types::{CollectedRows, Consistency};
@@ -14,8 +14,22 @@ pub(crate) async fn run(
     text: &str,
     values: &[BoundValue<'_>],
 ) -> Result<Vec<Vec<Option<Vec<u8>>>>, CqlError> {
+    run_at(processor, session, text, values, Consistency::LocalOne).await
+}
+
+/// As [`run`], at another level.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn run_at(
+    processor: &Arc<Processor>,
+    session: &Session,
+    text: &str,
+    values: &[BoundValue<'_>],
+    consistency: Consistency,
+) -> Result<Vec<Vec<Option<Vec<u8>>>>, CqlError> {
     let statement = processor.analyse(session, text, None)?;
-    let parameters = Parameters { values, consistency: Consistency::LocalOne, ..Parameters::new() };
+    let parameters = Parameters { values, consistency, ..Parameters::new() };
     let mut rows = CollectedRows::default();
     let outcome = processor.execute(session, &statement, &parameters, &mut rows).await?;
     if let dodona_query::StatementResult::Void { safe_at: Some(position) } = outcome.result {

@@ -129,6 +129,8 @@ pub struct Settings {
     /// Repair what the node is the first replica of without anyone asking: each table often enough that no
     /// replica misses a deletion for `gc_grace_seconds`.
     pub automatic_repair: bool,
+    /// Such repairs compare only what is not repaired yet: much less, but what a disk has lost of the rest stays lost.
+    pub automatic_repair_incremental: bool,
     /// Take a snapshot of a table before it is truncated or dropped, unless the table's option
     /// `allow_auto_snapshot` is false. Its name begins with `truncated-` or `dropped-`.
     pub auto_snapshot: bool,
@@ -230,6 +232,7 @@ impl Default for Settings {
             concurrent_compactors: engine.concurrent_compactors,
             stream_bytes_per_second: NodeSettings::default().stream_bytes_per_second,
             automatic_repair: true,
+            automatic_repair_incremental: false,
             auto_snapshot: true,
             auto_snapshot_ttl_seconds: 0,
             incremental_backups: false,

@@ -13,6 +13,7 @@ use crate::events::{self, MAX_EVENTS};
 use crate::load;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, View};
+use crate::repair_history;
 use crate::settings::{Settings, SettingsError};
 use crate::shared::{Phase, Shared};
 use crate::tls::{self, Certificates};
@@ -265,6 +266,7 @@ impl Opened {
         tasks.spawn_local(follow_failure(Arc::clone(&shared)));
         tasks.spawn_local(cluster_events::follow_schema(Arc::clone(&shared)));
         tasks.spawn_local(cluster_events::follow_members(Arc::clone(&shared)));
+        tasks.spawn_local(repair_history::keep(Arc::clone(&shared)));
         shared.node.gossiper.set(Key::RPC_READY, "true");
         tasks.spawn_local(load::publish(Arc::clone(&shared)));
         tasks.spawn_local(admin::serve(Arc::clone(&shared), operators));

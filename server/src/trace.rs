@@ -159,7 +159,8 @@ fn text_map(entries: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-fn address(address: IpAddr) -> Vec<u8> {
+/// The wire bytes of an address.
+pub(crate) fn address(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),

@@ -13,6 +13,8 @@
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod automatic_tests;
 pub mod batching;
 pub mod centers;
 pub mod clock;
@@ -95,6 +97,8 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("pending-not-written", Scenario::Members),
     ("pending-not-waited-for", Scenario::Members),
     ("members-are-not-fenced", Scenario::Members),
+    ("fetched-counts-as-repaired", Scenario::Members),
+    ("repair-ends-whoever-joins", Scenario::Members),
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),

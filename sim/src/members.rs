@@ -1,22 +1,30 @@
 //! Members that come and go, move, or are lost and replaced: a node begins a cluster, others join it and leave it again, while
 //! links break, machines lose power and clients write and read. What was acknowledged at QUORUM is seen by
-//! every later read at QUORUM, whoever holds it by then; conditional writes stay in one order.
+//! every later read at QUORUM, whoever holds it by then; conditional writes stay in one order. Nodes repair incrementally
+//! all the while, and some writes reach one replica alone. What is repaired goes on as such with whoever fetches it: in the
+//! end such a repair makes all replicas the same.
 
 use crate::Verdict;
 use crate::clock::SimClock;
 use crate::conditional::{self, Told};
 use crate::disk::SimDisk;
 use crate::faults::Counts;
+use crate::invariants::equal::Holdings;
 use crate::machine::{Machine, disks, elapsed_micros, machines};
+use crate::model::Action;
 use crate::net::{comes_to_its_end, heal, network, step};
 use crate::quorum::{self, Rows};
 use crate::trace::Trace;
-use crate::world::{TIMEOUTS, builtin, create_table, simple, small_engine};
+use crate::world::{
+    PARTITIONS, ROWS, TABLE, TIMEOUTS, builtin, create_table, mutation, simple, small_engine,
+};
+use dodona_cluster::repair::Options;
 use dodona_cluster::ring::Status;
 use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
 use dodona_env::Random;
-use dodona_storage::SyncMode;
-use dodona_types::{Consistency, Token};
+use dodona_storage::{StorageError, SyncMode};
+use dodona_types::read_command::{PartitionSelection, ReadCommand};
+use dodona_types::{Consistency, MutationView, PartitionKey, Token};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +38,11 @@ const PORT: u16 = 7000;
 const LASTS: u32 = 25_000;
 /// How often a member moves, where nobody joins or leaves: at one of so many of its clients' steps.
 const MOVES: f64 = 0.03;
+/// How often a client writes to its own node alone, and how often that repairs, at one of so many steps.
+const ALONE: f64 = 0.1;
+const REPAIRS: f64 = 0.02;
+/// Partitions that are written so, behind the others.
+const LONE_PARTITIONS: u64 = 24;
 /// Tombstones outlast the run: no repair brings what a replica has missed.
 const GRACE_SECONDS: u32 = 86_400;
 
@@ -52,6 +65,11 @@ struct Shared {
     joined: Mutex<u64>,
     left: Mutex<u64>,
     moved: Mutex<u64>,
+    repaired: Mutex<u64>,
+    compared: Mutex<u64>,
+    /// How far nodes are in the end.
+    phases: Mutex<[u8; NODES.len()]>,
+    holdings: Mutex<Holdings>,
     lives: Mutex<u64>,
 }
 
@@ -69,6 +87,10 @@ impl Shared {
             joined: Mutex::default(),
             left: Mutex::default(),
             moved: Mutex::default(),
+            repaired: Mutex::default(),
+            compared: Mutex::default(),
+            phases: Mutex::default(),
+            holdings: Mutex::default(),
             lives: Mutex::default(),
         }
     }
@@ -92,9 +114,9 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let verdict = Verdict {
         trace: shared.trace.hash(),
         acknowledged: shared.rows.acknowledged() + applied,
-        judged: shared.rows.judged() + operations,
+        judged: shared.rows.judged() + operations + *shared.compared.lock(),
         restarts,
-        changes: *shared.joined.lock() + *shared.left.lock() + *shared.moved.lock(),
+        changes: *shared.joined.lock() + *shared.left.lock() + *shared.moved.lock() + *shared.repaired.lock(),
         faults: Counts::default(),
         violation,
     };
@@ -273,6 +295,7 @@ impl Host {
             rows: Arc::clone(&self.shared.rows),
             trace: self.shared.trace.clone(),
         };
+        let alone = random.split("alone");
         while !*self.shared.healed.lock() {
             if self.is_to_leave(node) {
                 self.shared.trace.note(&format!("{} leaves", self.machine.index));
@@ -297,6 +320,19 @@ impl Host {
             if node.has_left() {
                 return;
             }
+            if alone.chance(ALONE) {
+                self.write_alone(node, &alone);
+            }
+            if alone.chance(REPAIRS) && self.is_settled(node) {
+                let primary = alone.chance(0.5);
+                let (node, shared, tasks) = (Arc::clone(node), Arc::clone(&self.shared), node.env.tasks);
+                let index = self.machine.index;
+                tasks.spawn_local(async move {
+                    let repaired = node.repairs.repair(TABLE, &incremental(primary)).await;
+                    shared.trace.note(&format!("{index} repairs: {repaired:?}"));
+                    *shared.repaired.lock() += u64::from(repaired.is_ok());
+                });
+            }
             rows.step().await;
         }
         // What was begun is brought to its end first.
@@ -309,6 +345,61 @@ impl Host {
         }
         swaps("last reads").read_all().await;
         rows.converge().await;
+        self.compare(node).await;
+    }
+
+    /// Writes a row to this node alone, if it is one of its replicas, as if the others had missed it.
+    fn write_alone(&self, node: &Node, random: &Random) {
+        let row = ((PARTITIONS + random.below(LONE_PARTITIONS)) as u8, random.below(ROWS) as u8);
+        if !holds(node, row.0) {
+            return;
+        }
+        let timestamp = node.timestamps.next() * 16 + self.machine.index as i64;
+        let action = if random.chance(0.2) { Action::Delete } else { Action::Put(random.next_u64()) };
+        let mutation = mutation(row, timestamp, action, node.env.clock.wall_seconds());
+        let written = MutationView::parse(&mutation)
+            .map_err(StorageError::from)
+            .and_then(|mutation| node.engine.apply(&[mutation]));
+        if let Err(error) = written {
+            self.shared.trace.note(&format!("{} does not write alone: {error}", self.machine.index));
+        }
+    }
+
+    /// Repairs what is not repaired, once nothing is written any more. All replicas hold the same then.
+    async fn compare(&self, node: &Arc<Node>) {
+        while !node.hints.pending().is_empty() {
+            dodona_env::clock::sleep(Duration::from_millis(100)).await;
+        }
+        self.all_reach(1).await;
+        while let Err(error) = node.repairs.repair(TABLE, &incremental(true)).await {
+            self.shared.trace.note(&format!("{} does not repair: {error}", self.machine.index));
+            dodona_env::clock::sleep(Duration::from_millis(200)).await;
+        }
+        self.all_reach(2).await;
+        for partition in (0..(PARTITIONS + LONE_PARTITIONS) as u8).filter(|partition| holds(node, *partition))
+        {
+            let key = PartitionSelection::Key(PartitionKey::new(vec![partition].into()));
+            let command = ReadCommand::everything(TABLE, 1, key, 0);
+            let judged = match node.engine.read_digest(&command, usize::MAX) {
+                Ok(digest) => {
+                    let digest = digest.to_vec();
+                    self.shared.holdings.lock().judge(partition, self.machine.index, digest)
+                }
+                Err(error) => Err(format!("a replica cannot read: {error}")),
+            };
+            *self.shared.compared.lock() += 1;
+            self.shared.rows.judge(judged);
+        }
+    }
+
+    /// Waits until all nodes are so far, or have left.
+    async fn all_reach(&self, phase: u8) {
+        self.shared.phases.lock()[self.machine.index] = phase;
+        let is_there =
+            |index: usize| self.shared.done.lock()[index] || self.shared.phases.lock()[index] >= phase;
+        while !(0..NODES.len()).all(is_there) {
+            dodona_env::clock::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// True if this node is asked to leave, and three others stay.
@@ -328,4 +419,16 @@ impl Host {
         let metadata = node.metadata().metadata();
         metadata.members.values().all(|member| member.status == Status::Normal)
     }
+}
+
+/// A repair of what is not repaired.
+fn incremental(primary: bool) -> Options {
+    Options { primary, incremental: true, ..Options::default() }
+}
+
+/// True if a node is a replica of a partition.
+fn holds(node: &Node, partition: u8) -> bool {
+    let placement = node.placement();
+    let replicas = placement.replicas(TABLE, Token::of_key(&[partition])).unwrap_or_default();
+    replicas.contains(&placement.local)
 }

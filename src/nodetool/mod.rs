@@ -6,6 +6,7 @@ pub(crate) mod client;
 mod cluster_report;
 mod imports;
 mod repair;
+mod repair_admin;
 mod report;
 mod snapshots;
 mod table_report;
@@ -15,6 +16,7 @@ use client::{call, query};
 use imports::ImportArgs;
 use repair::RepairArgs;
 pub use repair::with_two_dashes;
+use repair_admin::RepairAdminArgs;
 use serde_json::Value;
 use snapshots::{ClearArgs, SnapshotArgs};
 use std::time::Duration;
@@ -107,6 +109,9 @@ enum NodetoolCommand {
     Scrub(Tables),
     /// Make replicas hold the same
     Repair(RepairArgs),
+    /// Incremental repairs that go on, and how to end one
+    #[command(name = "repair_admin")]
+    RepairAdmin(RepairAdminArgs),
     /// When what the node is the first replica of was repaired, and when it is again
     Autorepairstatus,
     /// MiB a second that are streamed to other nodes
@@ -190,7 +195,7 @@ enum NodetoolCommand {
         #[arg(value_name = "HOST_ID")]
         id: String,
     },
-    /// Take a node that is down out of the cluster at once: nobody fetches what it held, so repair afterwards
+    /// Take a node that is down out of the cluster at once: nobody fetches what it held, so repair --full afterwards
     Assassinate {
         /// Its address, or its host id
         address: String,
@@ -312,6 +317,7 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
             let rate = get("streamthroughput")?["mib_per_second"].as_f64().unwrap_or(0.0);
             format!("Current stream throughput: {rate:?} MiB/s\n")
         }
+        NodetoolCommand::RepairAdmin(args) => repair_admin::run(args, &ask)?,
         NodetoolCommand::Autorepairstatus => repair::standings(&get("repairs")?),
         NodetoolCommand::Statusautocompaction { all, tables } => {
             report::automatic_compaction(&get(&format!("autocompaction{}", tables.query()))?, *all)

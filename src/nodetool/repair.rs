@@ -45,6 +45,15 @@ pub(super) struct RepairArgs {
     /// Compare what is repaired, and change nothing
     #[arg(long, visible_alias = "vd")]
     validate: bool,
+    /// Tables at once: one
+    #[arg(short, long, default_value_t = 1)]
+    job_threads: u32,
+    /// Refused: conditional statements and SERIAL reads finish what was left of others by themselves
+    #[arg(long)]
+    paxos_only: bool,
+    /// Accepted: what is left of conditional statements is not finished by repairs
+    #[arg(long)]
+    skip_paxos: bool,
     /// Keyspace, or keyspace.table [default: all]
     keyspace: Option<String>,
     /// Tables [default: all]
@@ -52,6 +61,20 @@ pub(super) struct RepairArgs {
 }
 
 impl RepairArgs {
+    /// # Errors
+    /// Something is asked for that there is not, or not yet.
+    fn refuse_what_is_missing(&self) -> Result<(), NodetoolError> {
+        let reason = if self.paxos_only {
+            "there is no repair of Paxos alone: the next conditional statement or SERIAL read of a partition \
+             finishes what was left of it"
+        } else if self.job_threads != 1 {
+            "tables are repaired one after another: leave out -j"
+        } else {
+            return Ok(());
+        };
+        Err(NodetoolError::Refused(reason.into()))
+    }
+
     fn path(&self, table: Option<&str>) -> String {
         let flag = |is_set: bool| is_set.then_some("true");
         let [start, end] =
@@ -83,6 +106,7 @@ pub(super) fn repair(
     args: &RepairArgs,
     post: &dyn Fn(&str) -> Result<Value, NodetoolError>,
 ) -> Result<String, NodetoolError> {
+    args.refuse_what_is_missing()?;
     let mut out = String::new();
     if args.tables.is_empty() {
         report(&mut out, &post(&args.path(None))?);
@@ -138,9 +162,25 @@ pub(super) fn standings(answer: &Value) -> String {
 
 /// Arguments with long names behind one dash, as Cassandra's `nodetool` takes them, with two.
 pub fn with_two_dashes(arguments: impl Iterator<Item = String>) -> Vec<String> {
-    const NAMES: [&str; 16] = [
-        "pr", "prv", "vd", "pl", "seq", "local", "dc", "hosts", "st", "et", "full", "cf", "kt", "kc", "sf",
+    const NAMES: [&str; 18] = [
+        "pr",
+        "prv",
+        "vd",
+        "pl",
+        "seq",
+        "local",
+        "dc",
+        "hosts",
+        "st",
+        "et",
+        "full",
+        "cf",
+        "kt",
+        "kc",
+        "sf",
         "nt",
+        "paxos-only",
+        "skip-paxos",
     ];
     let mut arguments: Vec<String> = arguments.collect();
     if arguments.get(1).is_some_and(|command| command == "nodetool") {
@@ -164,5 +204,25 @@ mod tests {
         assert_eq!(taken, ["dodona", "nodetool", "repair", "--pr", "--st", "-5", "ks"]);
         let other = ["dodona", "shell", "-st"].map(str::to_owned);
         assert_eq!(with_two_dashes(other.clone().into_iter()), other);
+    }
+
+    #[test]
+    fn what_there_is_not_is_refused_before_anything_is_asked() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: RepairArgs,
+        }
+        let parse = |words: &[&str]| {
+            <Line as clap::Parser>::try_parse_from([&["repair"], words].concat()).map(|line| line.args)
+        };
+        let never = |_: &str| -> Result<Value, NodetoolError> { panic!("nothing is to be asked") };
+        for (words, reason) in [(["--paxos-only"], "no repair of Paxos alone"), (["-j4"], "leave out -j")] {
+            let refused = repair(&parse(&words).unwrap(), &never).unwrap_err();
+            assert!(refused.to_string().contains(reason), "{refused}");
+        }
+        let nothing = |_: &str| Ok(Value::Null);
+        let done = repair(&parse(&["--skip-paxos", "--job-threads", "1"]).unwrap(), &nothing).unwrap();
+        assert_eq!(done, "Repair completed successfully\n");
     }
 }

@@ -11,6 +11,7 @@
 //!   says what a compaction may leave out.
 #![forbid(unsafe_code)]
 
+mod arriving;
 pub mod commit_log;
 pub mod compaction;
 pub mod engine;

@@ -1,5 +1,6 @@
 //! One table in the engine: its settings, and the memtables and files that make it up now.
 
+use crate::arriving::Arriving;
 use crate::compaction::CompactionSettings;
 use crate::files_per_read::FilesPerRead;
 use crate::manifest::Edit;
@@ -172,6 +173,8 @@ pub struct TableStore {
     pub(crate) publish: Mutex<()>,
     /// The incremental repairs that it takes part in.
     pub(crate) repairs: Mutex<UnderWay>,
+    /// What comes from other nodes and does not count yet.
+    pub(crate) arriving: Arriving,
     /// The memtable that is being flushed.
     flush: Mutex<Option<Arc<Memtable>>>,
 }
@@ -195,6 +198,7 @@ impl TableStore {
             dropped: AtomicBool::new(false),
             publish: Mutex::new(()),
             repairs: Mutex::default(),
+            arriving: Arriving::default(),
             flush: Mutex::default(),
         }
     }

@@ -9,6 +9,7 @@ mod data;
 mod explain;
 mod members;
 mod nodes;
+mod repair;
 mod tls;
 mod tracing;
 mod views;

@@ -43,7 +43,7 @@ impl Handler for Node {
                 },
                 Body::Repair(request) => match serde_json::from_slice(&request) {
                     Ok(request) => {
-                        let answer = self.repairs.answer(request);
+                        let answer = self.repairs.answer(from.host, request);
                         Body::RepairAnswer(serde_json::to_vec(&answer).unwrap_or_default())
                     }
                     Err(error) => Body::Failed(format!("a request about a repair: {error}")),

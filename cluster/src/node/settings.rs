@@ -45,6 +45,8 @@ pub struct NodeSettings {
     pub stream_bytes_per_second: u64,
     /// What the node holds is repaired without anyone asking.
     pub automatic_repair: bool,
+    /// Only what is not repaired yet is compared for that.
+    pub automatic_repair_incremental: bool,
     /// Snapshots before tables are truncated or dropped.
     pub auto_snapshot: AutoSnapshot,
     /// What is restored of archived commit logs.
@@ -71,6 +73,7 @@ impl Default for NodeSettings {
             timeouts: Timeouts::default(),
             stream_bytes_per_second: 24 << 20,
             automatic_repair: true,
+            automatic_repair_incremental: false,
             auto_snapshot: AutoSnapshot { enabled: true, ttl: None },
             restore: RestoreSettings::default(),
             internode_tls: None,

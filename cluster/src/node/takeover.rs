@@ -10,6 +10,7 @@ use crate::placement::Placement;
 use crate::ring::{Member, Status};
 use crate::streaming::fetcher::Fetcher;
 use crate::streaming::{Missing, Rebuild, held_by_others, missing};
+use dodona_storage::StorageError;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +65,7 @@ impl Node {
     async fn fetch_these(&self, placement: &Placement, wanted: &[Missing]) -> Result<(), ClusterError> {
         let live = self.gossiper.live();
         let puller = self.repairs.puller(&self.streaming);
-        Fetcher { puller, liveness: &*live, placement }.fetch_all(wanted).await
+        Fetcher { puller, liveness: &*live, placement, knowing: Mutex::default() }.fetch_all(wanted).await
     }
 
     /// Fetches what this node is to hold, however often that has to be tried.
@@ -77,6 +78,9 @@ impl Node {
             match self.fetch().await {
                 Ok(()) => return Ok(()),
                 Err(ClusterError::Peer(reason)) => tracing::info!(reason, "fetching has to wait"),
+                Err(ClusterError::Storage(StorageError::Refused(reason))) => {
+                    tracing::info!(reason, "it is fetched anew");
+                }
                 Err(error) => return Err(error),
             }
             dodona_env::clock::sleep(TRY_AGAIN).await;

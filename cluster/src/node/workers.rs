@@ -50,7 +50,8 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(&self.repairs).forget_when_old());
         self.env.tasks.spawn_local(Arc::clone(self).clear_snapshots());
         if self.settings.automatic_repair {
-            self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due());
+            let incremental = self.settings.automatic_repair_incremental;
+            self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due(incremental));
         }
         if let Some(internode) = self.settings.listens_to_peers() {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));

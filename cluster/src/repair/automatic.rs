@@ -1,7 +1,8 @@
 //! Repairs that nobody has asked for: each node sees to the ranges of which it is the first replica.
 
+use super::options::Options;
+use super::ranges::groups;
 use super::schedule::{Standing, next};
-use super::session::{Options, groups};
 use super::worker::Repairs;
 use crate::error::ClusterError;
 use crate::placement::Placement;
@@ -17,14 +18,15 @@ const PERIOD: Duration = Duration::from_secs(60);
 const BACK_OFF: Duration = Duration::from_secs(600);
 
 impl Repairs {
-    /// Repairs what is due, one table after another, for as long as the node runs.
-    pub(crate) async fn repair_when_due(self: Arc<Self>) {
+    /// Repairs what is due, one table after another, for as long as the node runs: all of it, or only what is not repaired
+    /// yet.
+    pub(crate) async fn repair_when_due(self: Arc<Self>, incremental: bool) {
         let mut failed: BTreeMap<TableId, Duration> = BTreeMap::new();
         loop {
             dodona_env::clock::sleep(PERIOD).await;
             let now = self.env.clock.mono();
             failed.retain(|_, at| now.saturating_sub(*at) < BACK_OFF);
-            match self.repair_next(&failed).await {
+            match self.repair_next(&failed, incremental).await {
                 Ok(()) => {}
                 Err((Some(table), error)) => {
                     tracing::info!(%error, "a scheduled repair did not work; it is made again");
@@ -39,20 +41,23 @@ impl Repairs {
     async fn repair_next(
         self: &Arc<Self>,
         failed: &BTreeMap<TableId, Duration>,
+        incremental: bool,
     ) -> Result<(), (Option<TableId>, ClusterError)> {
         let now = self.env.clock.wall_seconds();
         let mut standings = self.standings().await.map_err(|error| (None, error))?;
         standings.retain(|standing| !failed.contains_key(&standing.table));
         let Some(due) = next(now, &standings) else { return Ok(()) };
-        let outcome = self.repair(due.table, &Options::primary()).await.map_err(|error| {
-            if due.is_late(now) {
-                tracing::warn!(
-                    table = %due.table, since = due.repaired_at, %error,
-                    "not repaired within gc_grace_seconds: what was deleted may come back"
-                );
-            }
-            (Some(due.table), error)
-        })?;
+        let outcome = self.repair(due.table, &Options { incremental, ..Options::primary() }).await.map_err(
+            |error| {
+                if due.is_late(now) {
+                    tracing::warn!(
+                        table = %due.table, since = due.repaired_at, %error,
+                        "not repaired within gc_grace_seconds: what was deleted may come back"
+                    );
+                }
+                (Some(due.table), error)
+            },
+        )?;
         if outcome.differing > 0 {
             tracing::info!(table = %due.table, ?outcome, "replicas differed, and were repaired");
         }

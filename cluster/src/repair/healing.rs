@@ -1,7 +1,7 @@
 //! Heals files in which damage was met: what they have lost is fetched from all other replicas, before they
 //! are written anew without it.
 
-use super::session::{common, invalid};
+use super::ranges::{common, invalid};
 use super::worker::Repairs;
 use crate::error::ClusterError;
 use crate::on_engine::on_engine;
@@ -69,13 +69,19 @@ impl Repairs {
         let progress = Progress::default();
         let puller = self.puller(&progress);
         let skips = self.env.mutants.has("heal-fetches-nothing");
-        for (range, holders) in fetches.iter().filter(|_| !skips) {
-            for holder in holders {
-                for part in parts(range) {
-                    puller.pull(holder.internode, &table, &part).await?;
+        let arrivals = puller.begin_repaired(table.id)?;
+        let fetch = async {
+            for (range, holders) in fetches.iter().filter(|_| !skips) {
+                for holder in holders {
+                    for part in parts(range) {
+                        puller.pull_apart(holder.internode, &table, &part, &arrivals).await?;
+                    }
                 }
             }
-        }
+            Ok(())
+        };
+        let fetched = fetch.await;
+        puller.end_arrivals(arrivals, fetched).await?;
         puller.sync().await?;
         if !lost.is_empty() && table.is_counter() {
             // The end of what this node counted may be gone.

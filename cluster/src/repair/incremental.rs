@@ -1,10 +1,15 @@
 //! Repairs of what is not repaired yet: each replica sets that aside, only that is compared and fetched, and all of it
 //! counts as repaired in the end.
 //!
-//! A replica that does not hear of the end, or is started anew, has it unrepaired: the next repair compares it again.
+//! A replica that does not hear of the end, or is started anew, has it unrepaired: the next repair compares it again. One
+//! whose leader is down gives it up, and so does one that is told to ([`Repairs::cancel`]); the leader then fails.
 
+use super::aside::members_changed;
+use super::events::Led;
+use super::job::{Job, reminding};
 use super::message::{Request, Work, to_message};
-use super::session::{Group, Job, Options, Outcome};
+use super::options::Outcome;
+use super::ranges::{Group, invalid};
 use super::worker::Repairs;
 use crate::error::ClusterError;
 use crate::placement::Placement;
@@ -17,20 +22,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How often replicas hear that the repair goes on.
-const REMINDER: Duration = Duration::from_secs(60);
+/// How often the leader looks whether it still takes part itself.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Repairs {
     /// Repairs what is not repaired of these ranges. Only if all replicas take part does it count as repaired afterwards.
     pub(super) async fn repair_incrementally(
         self: &Arc<Self>,
         placement: &Placement,
-        table: TableId,
+        led: &Arc<Led>,
         groups: &[Group<'_>],
-        options: &Options,
         began_at: i64,
     ) -> Result<Outcome, ClusterError> {
-        let repair = self.env.random.uuid_v4();
+        let (repair, table) = (led.id, led.table);
         let mut ranges: BTreeMap<Uuid, (&Member, Vec<_>)> = BTreeMap::new();
         for group in groups {
             for member in &group.members {
@@ -38,40 +42,50 @@ impl Repairs {
                 held.extend(group.ranges.iter().map(to_message));
             }
         }
-        let jobs: Vec<_> = ranges
+        let participants: Vec<Uuid> = ranges.keys().copied().collect();
+        let (jobs, ranges): (Vec<Job>, Vec<_>) = ranges
             .into_values()
             .map(|(member, ranges)| (Job { id: repair, ..Job::new(self, member) }, ranges))
-            .collect();
-        let set_aside = |(job, ranges): &(Job, Vec<_>)| {
-            job.clone().run(Work::SetAside { table: table.0, ranges: ranges.clone() })
+            .unzip();
+        let set_aside = |(job, ranges): (&Job, Vec<_>)| {
+            let participants = participants.clone();
+            job.clone().run(Work::SetAside { table: table.0, ranges, participants })
         };
         let repaired = async {
-            try_join_all(jobs.iter().map(set_aside)).await?;
-            self.repair_groups(placement, table, groups, options, Part::Aside(repair)).await
+            try_join_all(jobs.iter().zip(ranges).map(set_aside)).await?;
+            self.repair_groups(placement, led, groups, Part::Aside(repair)).await
         };
-        let remind = async {
+        let given_up = async {
             loop {
-                dodona_env::clock::sleep(REMINDER).await;
-                join_all(jobs.iter().map(|(job, _)| job.ask(Request::Ask(repair)))).await;
+                dodona_env::clock::sleep(LOOK).await;
+                if !self.takes_part(repair) {
+                    return Err(invalid("the repair was cancelled"));
+                }
             }
         };
-        let repaired = tokio::select! {
-            biased;
-            repaired = repaired => repaired,
-            never = remind => never,
+        let repaired = async {
+            tokio::select! {
+                biased;
+                repaired = repaired => repaired,
+                given_up = given_up, if !jobs.is_empty() => given_up,
+            }
         };
+        let repaired = reminding(&jobs, repaired).await.and_then(|outcome| {
+            if self.is_still(placement.version) { Ok(outcome) } else { Err(members_changed()) }
+        });
         let is_done = repaired.is_ok() || self.env.mutants.has("incremental-ends-all-the-same");
-        if is_done && options.is_complete() {
-            join_all(jobs.iter().map(|(job, _)| self.end(job, table, began_at))).await;
+        if is_done && led.options.is_complete() {
+            join_all(jobs.iter().map(|job| self.have_end(job, table, began_at, placement.version))).await;
         }
-        join_all(jobs.iter().map(|(job, _)| job.forget())).await;
+        join_all(jobs.iter().map(Job::forget)).await;
         repaired
     }
 
     /// Has what a replica has set aside count as repaired. If that fails, it is repaired again another time.
-    async fn end(self: &Arc<Self>, job: &Job, table: TableId, began_at: i64) {
+    async fn have_end(self: &Arc<Self>, job: &Job, table: TableId, began_at: i64, members: u64) {
         let end = Job::new(self, &job.member);
-        let ended = end.clone().run(Work::End { table: table.0, repair: job.id, began_at }).await;
+        let work = Work::End { table: table.0, repair: job.id, began_at, members };
+        let ended = end.clone().run(work).await;
         if let Err(error) = ended {
             tracing::warn!(
                 member = %job.member.internode, %error,
@@ -79,5 +93,31 @@ impl Repairs {
             );
         }
         end.forget().await;
+    }
+
+    /// Has all that take part in an incremental repair give it up.
+    ///
+    /// # Errors
+    /// This node does not take part in it, or does not lead it, and it is not to be `forced`.
+    pub async fn cancel(self: &Arc<Self>, repair: Uuid, force: bool) -> Result<(), ClusterError> {
+        let session = self.sessions.get(repair);
+        let session = session.ok_or_else(|| invalid(&format!("Session {repair} does not exist")))?;
+        if session.state.is_over() {
+            return Err(invalid(&format!("Session {repair} is {} already", session.state.name())));
+        }
+        let placement = self.placement.load_full();
+        if !force && session.coordinator != placement.ring.members()[placement.local].host {
+            let coordinator = placement.ring.member(session.coordinator);
+            let coordinator = coordinator
+                .map_or_else(|| session.coordinator.to_string(), |member| member.internode.to_string());
+            return Err(invalid(&format!(
+                "Cancel session {repair} from its coordinator ({coordinator}) or use --force"
+            )));
+        }
+        let members = session.participants.iter().filter_map(|host| placement.ring.member(*host));
+        let jobs: Vec<Job> = members.map(|member| Job { id: repair, ..Job::new(self, member) }).collect();
+        self.answer(session.coordinator, Request::Forget(repair));
+        join_all(jobs.iter().map(Job::forget)).await;
+        Ok(())
     }
 }

@@ -55,6 +55,9 @@ pub enum Work {
         table: Uuid,
         /// Ranges.
         ranges: Vec<Range>,
+        /// All that take part, by their host ids.
+        #[serde(default)]
+        participants: Vec<Uuid>,
     },
     /// Everything that was set aside for a repair is repaired.
     End {
@@ -64,6 +67,9 @@ pub enum Work {
         repair: Uuid,
         /// The second since the epoch at which it began.
         began_at: i64,
+        /// The version of the members by which it did; 0 if that is not known.
+        #[serde(default)]
+        members: u64,
     },
 }
 

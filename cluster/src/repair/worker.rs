@@ -1,7 +1,9 @@
 //! What a replica does for the leader of a repair: it hashes what it holds, and fetches what it lacks.
 
+use super::events::Event;
 use super::history::History;
 use super::message::{Answer, Range, Request, Work, empty_trees, of_message};
+use super::sessions::{Session, SessionState, Sessions};
 use super::tree::HashTree;
 use crate::counter::Leader;
 use crate::error::ClusterError;
@@ -10,7 +12,7 @@ use crate::on_engine::on_engine;
 use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::ring::Member;
-use crate::streaming::fetcher::{Aside, Puller};
+use crate::streaming::fetcher::Puller;
 use crate::streaming::{Progress, parts};
 use crate::transport::Peers;
 use arc_swap::ArcSwap;
@@ -19,23 +21,24 @@ use dodona_storage::{Engine, Part, StorageError};
 use dodona_types::TableId;
 use dodona_types::read_command::{PartitionRange, PartitionSelection, ReadCommand};
 use dodona_types::schema::Table;
-use dodona_types::token::TokenRange;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
 
 /// Bytes that are read at a time to be hashed.
 const HASH_BYTES: usize = 1 << 20;
-/// How long work goes on, and is remembered, that nobody asks after.
-const FORGOTTEN: Duration = Duration::from_secs(600);
-/// How often, and with which pauses, it is tried to set files aside that compactions work on.
-const ASIDE_TRIES: usize = 300;
-const ASIDE_PAUSE: Duration = Duration::from_millis(200);
-
+/// How long work goes on, and is remembered, that nobody asks after: whoever leads has forgotten it as well.
+const FORGOTTEN: Duration = Duration::from_secs(120);
+/// How long, at the least, whoever leads is down before it is given up.
+const LEADERLESS: Duration = Duration::from_secs(10);
+/// How often it is looked for such work.
+const LOOK: Duration = Duration::from_secs(5);
+/// Events that a subscriber may be behind.
+const EVENTS: usize = 4_096;
 /// The repairs of a node: those that it leads, and what it does for others that lead one.
 pub struct Repairs {
     pub(super) env: Env,
@@ -47,6 +50,9 @@ pub struct Repairs {
     pub(super) placement: Arc<ArcSwap<Placement>>,
     /// When what was repaired.
     pub history: History,
+    /// The incremental ones that it takes part in.
+    pub sessions: Sessions,
+    pub(super) events: broadcast::Sender<Event>,
     /// Held while the node leads one: one after another.
     pub(super) leads: tokio::sync::Mutex<()>,
     jobs: Mutex<BTreeMap<Uuid, Job>>,
@@ -56,11 +62,15 @@ pub struct Repairs {
 
 struct Job {
     state: State,
+    /// The host id of whoever leads.
+    leader: Uuid,
     /// Monotonic time at which it was last asked after.
     asked_at: Duration,
+    /// Since when the leader is known to be down.
+    leaderless_since: Option<Duration>,
 }
 
-enum State {
+pub(super) enum State {
     Works,
     Hashed(Vec<HashTree>),
     Fetched {
@@ -89,11 +99,32 @@ impl Repairs {
         let Means { engine, replica, leader, peers, liveness, placement } = means;
         let history = History::open(Arc::clone(&env.disk));
         let (leads, jobs, hashes) = (tokio::sync::Mutex::default(), Mutex::default(), Semaphore::new(1));
-        Self { env, engine, replica, leader, peers, liveness, placement, history, leads, jobs, hashes }
+        let (sessions, events) = (Sessions::default(), broadcast::channel(EVENTS).0);
+        Self {
+            env,
+            engine,
+            replica,
+            leader,
+            peers,
+            liveness,
+            placement,
+            history,
+            sessions,
+            events,
+            leads,
+            jobs,
+            hashes,
+        }
     }
 
-    /// Does what the leader of a repair asks.
-    pub fn answer(self: &Arc<Self>, request: Request) -> Answer {
+    /// What becomes known of the repairs that this node leads, from now on. Nothing of previews.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Does what the leader of a repair asks, who is known by its host id.
+    pub fn answer(self: &Arc<Self>, leader: Uuid, request: Request) -> Answer {
         self.forget_old();
         let now = self.env.clock.mono();
         let mut jobs = self.jobs.lock();
@@ -102,7 +133,18 @@ impl Repairs {
                 if let Some(job) = jobs.get(&id) {
                     return job.answer();
                 }
-                jobs.insert(id, Job { state: State::Works, asked_at: now });
+                jobs.insert(id, Job { state: State::Works, leader, asked_at: now, leaderless_since: None });
+                if let Work::SetAside { table, ranges, participants } = &work {
+                    self.sessions.begin(Session {
+                        id,
+                        table: TableId(*table),
+                        ranges: ranges.iter().map(|range| of_message(*range)).collect(),
+                        coordinator: leader,
+                        participants: participants.clone(),
+                        state: SessionState::Preparing,
+                        updated_at: self.env.clock.wall_seconds(),
+                    });
+                }
                 self.env.tasks.spawn_local(Arc::clone(self).work(id, work));
                 Answer::Working
             }
@@ -128,23 +170,43 @@ impl Repairs {
         }
     }
 
-    /// Forgets work that nobody asks after any more, for as long as the node runs.
+    /// True while this node takes part in an incremental repair.
+    pub(super) fn takes_part(&self, repair: Uuid) -> bool {
+        self.jobs.lock().contains_key(&repair)
+    }
+
+    /// Forgets work that nobody asks after any more, or whose leader is down, for as long as the node runs.
     pub(crate) async fn forget_when_old(self: Arc<Self>) {
         loop {
-            dodona_env::clock::sleep(FORGOTTEN / 10).await;
+            dodona_env::clock::sleep(LOOK).await;
             self.forget_old();
         }
     }
 
     fn forget_old(&self) {
         let now = self.env.clock.mono();
+        let is_old = |job: &mut Job| {
+            let is_down = !self.liveness.is_alive(job.leader);
+            job.leaderless_since = job.leaderless_since.or(Some(now)).filter(|_| is_down);
+            let since = |then: Duration| now.saturating_sub(then);
+            since(job.asked_at) >= FORGOTTEN
+                || job.leaderless_since.is_some_and(|then| since(then) >= LEADERLESS)
+        };
         let mut jobs = self.jobs.lock();
-        let old = jobs.extract_if(.., |_, job| now.saturating_sub(job.asked_at) >= FORGOTTEN);
-        old.for_each(|(id, job)| self.give_up(id, &job));
+        let old = jobs.extract_if(.., |_, job| is_old(job));
+        for (id, job) in old {
+            tracing::info!(leader = %job.leader, "a repair is given up: its leader is down, or does not go on with it");
+            self.give_up(id, &job);
+        }
+    }
+
+    pub(super) fn note(&self, session: Uuid, state: SessionState) {
+        self.sessions.advance(session, state, self.env.clock.wall_seconds());
     }
 
     /// What was set aside by work that is forgotten is unrepaired, unless its repair has ended.
     fn give_up(&self, id: Uuid, job: &Job) {
+        self.note(id, SessionState::Failed);
         if let State::Aside(table) = job.state
             && let Err(error) = self.engine.end_repair(table, id, None)
         {
@@ -156,6 +218,9 @@ impl Repairs {
         let table = work.table();
         let done = match &work {
             Work::Hash { ranges, now_seconds, part, .. } => {
+                if let Part::Aside(repair) = part {
+                    self.note(*repair, SessionState::Repairing);
+                }
                 self.hash(id, table, empty_trees(ranges), (*part, *now_seconds)).await
             }
             Work::Fetch { from, repair: None, .. } => self.fetch(id, table, from).await,
@@ -163,10 +228,8 @@ impl Repairs {
                 self.fetch_aside(id, table, from, *repair).await
             }
             Work::SetAside { ranges, .. } => self.set_aside(id, table, ranges).await,
-            Work::End { repair, began_at, .. } => {
-                let (repair, began_at) = (*repair, *began_at);
-                let end = move |engine: &Engine| engine.end_repair(table, repair, Some(began_at));
-                on_engine(self.env.tasks, &self.engine, end).await.map(|_| State::Ended)
+            Work::End { repair, began_at, members, .. } => {
+                self.end(table, *repair, *began_at, *members).await
             }
         };
         if let Err(error) = &done {
@@ -176,12 +239,15 @@ impl Repairs {
         let mut jobs = self.jobs.lock();
         match jobs.get_mut(&id) {
             Some(job) => job.state = state,
-            None => self.give_up(id, &Job { state, asked_at: Duration::ZERO }),
+            None => {
+                let leader = Uuid::nil();
+                self.give_up(id, &Job { state, leader, asked_at: Duration::ZERO, leaderless_since: None });
+            }
         }
     }
 
     /// An error once nobody wants the work any more.
-    fn check_wanted(&self, id: Uuid) -> Result<(), ClusterError> {
+    pub(super) fn check_wanted(&self, id: Uuid) -> Result<(), ClusterError> {
         let is_wanted = self.jobs.lock().contains_key(&id);
         is_wanted.then_some(()).ok_or_else(|| ClusterError::Invalid("the repair was given up".into()))
     }
@@ -259,7 +325,10 @@ impl Repairs {
     }
 
     /// From whom which ranges are fetched.
-    fn places(&self, from: &[(Uuid, Vec<Range>)]) -> Result<Vec<(Member, PartitionRange)>, ClusterError> {
+    pub(super) fn places(
+        &self,
+        from: &[(Uuid, Vec<Range>)],
+    ) -> Result<Vec<(Member, PartitionRange)>, ClusterError> {
         let placement = self.placement.load();
         let mut places = Vec::new();
         for (host, ranges) in from {
@@ -271,75 +340,11 @@ impl Repairs {
         }
         Ok(places)
     }
-
-    /// Fetches what others have set aside for a repair, to be a part of it here.
-    async fn fetch_aside(
-        &self,
-        id: Uuid,
-        table: TableId,
-        from: &[(Uuid, Vec<Range>)],
-        repair: Uuid,
-    ) -> Result<State, ClusterError> {
-        let progress = Progress::default();
-        let puller = self.puller(&progress);
-        let arrivals = Arc::new(Mutex::new(self.engine.begin_arrivals(table, repair)?));
-        let aside = Aside { repair, arrivals: Arc::clone(&arrivals) };
-        let table = self.table(table)?;
-        let pull = async {
-            for (member, range) in self.places(from)? {
-                self.check_wanted(id)?;
-                puller.pull_aside(member.internode, &table, &range, &aside).await?;
-            }
-            Ok(())
-        };
-        let pulled: Result<(), ClusterError> = pull.await;
-        let end = move |engine: &Engine| {
-            let mut arrivals = arrivals.lock();
-            match pulled {
-                Ok(()) => engine.finish_arrivals(&mut arrivals).map_err(ClusterError::from),
-                Err(error) => {
-                    engine.discard_arrivals(&mut arrivals);
-                    Err(error)
-                }
-            }
-        };
-        on_engine(self.env.tasks, &self.engine, move |engine| Ok(end(engine))).await??;
-        Ok(State::fetched(&progress))
-    }
-
-    /// Sets aside for a repair what is not repaired of ranges; nothing of it if that does not work.
-    async fn set_aside(&self, repair: Uuid, table: TableId, ranges: &[Range]) -> Result<State, ClusterError> {
-        let done = self.try_to_set_aside(repair, table, ranges).await;
-        if done.is_err() {
-            self.engine.end_repair(table, repair, None)?;
-        }
-        done
-    }
-
-    async fn try_to_set_aside(
-        &self,
-        repair: Uuid,
-        table: TableId,
-        ranges: &[Range],
-    ) -> Result<State, ClusterError> {
-        let mut ranges: Vec<TokenRange> = ranges.iter().map(|range| of_message(*range)).collect();
-        // In the order of the ring, the one that wraps first.
-        ranges.sort_unstable_by_key(|range| range.end);
-        for _ in 0..ASIDE_TRIES {
-            self.check_wanted(repair)?;
-            let asked = ranges.clone();
-            let begin = move |engine: &Engine| engine.begin_repair(table, repair, &asked);
-            if on_engine(self.env.tasks, &self.engine, begin).await? {
-                return Ok(State::Aside(table));
-            }
-            dodona_env::clock::sleep(ASIDE_PAUSE).await;
-        }
-        Err(ClusterError::Invalid("compactions of the table do not end: try again later".into()))
-    }
 }
 
 impl State {
-    fn fetched(progress: &Progress) -> Self {
+    /// What was fetched.
+    pub(super) fn fetched(progress: &Progress) -> Self {
         let (partitions, bytes) = (progress.partitions.load(Relaxed), progress.bytes.load(Relaxed));
         Self::Fetched { partitions, bytes }
     }

@@ -4,7 +4,9 @@ use super::walk::Walk;
 use super::{Missing, Progress};
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
-use crate::message::Body;
+use crate::message::{Body, NOT_REPAIRED};
+use crate::metadata::log::ask;
+use crate::metadata::message;
 use crate::on_engine::on_engine;
 use crate::paxos::acceptor::{Learnt, clustering};
 use crate::placement::Placement;
@@ -12,14 +14,14 @@ use crate::replica::{Replica, encode_read};
 use crate::ring::Member;
 use crate::transport::Peers;
 use dodona_env::Env;
-use dodona_storage::engine::repair::Arrivals;
+use dodona_storage::engine::arrivals::Arrivals;
 use dodona_storage::reconcile::{Answer, Assembly, MergedAnswers};
-use dodona_storage::{Engine, StorageError};
+use dodona_storage::{Engine, Part, RepairState, StorageError};
 use dodona_types::read_command::{PartitionRange, ReadCommand, ReadLimits};
 use dodona_types::schema::Table;
 use dodona_types::{MutationView, TableId};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,6 +32,8 @@ use uuid::Uuid;
 const CHUNK_BYTES: usize = 1 << 20;
 /// How often it is said how far a fetch is.
 const TELL: Duration = Duration::from_secs(10);
+/// How long a member may take to say which members it knows of.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long a peer may take for that, with the pauses that its rate asks for.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -38,6 +42,8 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) puller: Puller<'a>,
     pub(crate) liveness: &'a dyn Liveness,
     pub(crate) placement: &'a Placement,
+    /// The members that know of those of the placement.
+    pub(crate) knowing: Mutex<BTreeSet<Uuid>>,
 }
 
 impl Fetcher<'_> {
@@ -52,21 +58,33 @@ impl Fetcher<'_> {
         let progress = self.puller.progress;
         progress.ranges.store(missing.len() as u64, Relaxed);
         progress.ranges_done.store(0, Relaxed);
+        for of_table in missing.chunk_by(|one, next| one.table == next.table) {
+            let arrivals = self.puller.begin_repaired(of_table[0].table)?;
+            let fetched = self.fetch_table(of_table, &arrivals).await;
+            self.puller.end_arrivals(arrivals, fetched).await?;
+        }
+        self.puller.sync().await
+    }
+
+    /// Fetches ranges of one table.
+    async fn fetch_table(&self, missing: &[Missing], arrivals: &Shared) -> Result<(), ClusterError> {
+        let progress = self.puller.progress;
         let mut told = self.puller.env.clock.mono();
         for one in missing {
-            self.fetch(one).await?;
+            self.fetch(one, arrivals).await?;
             let done = 1 + progress.ranges_done.fetch_add(1, Relaxed);
             let now = self.puller.env.clock.mono();
             if now.saturating_sub(told) >= TELL {
                 told = now;
                 let bytes = progress.bytes.load(Relaxed);
-                tracing::info!(done, of = missing.len(), bytes, "fetching what this node is to hold");
+                let of = progress.ranges.load(Relaxed);
+                tracing::info!(done, of, bytes, "fetching what this node is to hold");
             }
         }
-        self.puller.sync().await
+        Ok(())
     }
 
-    async fn fetch(&self, missing: &Missing) -> Result<(), ClusterError> {
+    async fn fetch(&self, missing: &Missing, arrivals: &Shared) -> Result<(), ClusterError> {
         let schema = &self.placement.schema;
         let unknown = || StorageError::NoSuchTable(missing.table);
         let table = schema.table_by_id(missing.table).ok_or_else(unknown)?;
@@ -87,7 +105,12 @@ impl Fetcher<'_> {
             if !self.liveness.is_alive(holder.host) {
                 continue;
             }
-            match self.fetch_from(holder, table, &missing.range).await {
+            if !self.knows_of_us(holder).await {
+                last =
+                    Some(ClusterError::Peer(format!("{} does not know of this node yet", holder.internode)));
+                continue;
+            }
+            match self.fetch_from(holder, table, &missing.range, arrivals).await {
                 Ok(()) => fetched += 1,
                 Err(error @ ClusterError::Peer(_)) => last = Some(error),
                 Err(error) => return Err(error),
@@ -105,16 +128,33 @@ impl Fetcher<'_> {
         )))
     }
 
+    /// True if a member knows of the members by which it is asked: a repair that began before that does not end there any
+    /// more, so that nothing becomes repaired there that it did not hold when it was asked.
+    async fn knows_of_us(&self, holder: &Member) -> bool {
+        if self.knowing.lock().contains(&holder.host) {
+            return true;
+        }
+        let version = self.placement.version;
+        let reached =
+            ask(self.puller.peers, holder.internode, &message::Request::Reach(version), ANSWER).await;
+        let knows = matches!(reached, Ok(message::Answer::Version(reached)) if reached >= version);
+        if knows {
+            self.knowing.lock().insert(holder.host);
+        }
+        knows
+    }
+
     async fn fetch_from(
         &self,
         holder: &Member,
         table: &Table,
         range: &PartitionRange,
+        arrivals: &Shared,
     ) -> Result<(), ClusterError> {
-        self.puller.pull(holder.internode, table, range).await?;
+        self.puller.pull_apart(holder.internode, table, range, arrivals).await?;
         let Some(paxos) = self.placement.schema.table("system", "paxos") else { return Ok(()) };
         let of = BTreeMap::from([(clustering(table.id)?, (table.id, table.params.gc_grace_seconds))]);
-        self.puller.each_answer(holder.internode, paxos, range, Taking::Paxos(&of)).await
+        self.puller.each_answer(holder.internode, paxos, range, Part::All, Taking::Paxos(&of)).await.map(drop)
     }
 }
 
@@ -138,10 +178,10 @@ impl Puller<'_> {
         table: &Table,
         range: &PartitionRange,
     ) -> Result<(), ClusterError> {
-        self.each_answer(peer, table, range, Taking::Mutations).await
+        self.each_answer(peer, table, range, Part::All, Taking::Mutations).await.map(drop)
     }
 
-    /// Reads what a peer has set aside for a repair of a range of a table, and has it become a part of the repair here.
+    /// Reads what a peer has set aside for a repair of a range of a table, to become a part of the repair here.
     ///
     /// # Errors
     /// As [`Self::pull`].
@@ -150,9 +190,71 @@ impl Puller<'_> {
         peer: SocketAddr,
         table: &Table,
         range: &PartitionRange,
-        aside: &Aside,
+        repair: Uuid,
+        arrivals: &Shared,
     ) -> Result<(), ClusterError> {
-        self.each_answer(peer, table, range, Taking::Aside(aside)).await
+        self.each_answer(peer, table, range, Part::Aside(repair), Taking::Arrivals(arrivals)).await.map(drop)
+    }
+
+    /// Reads a range of a table from a peer, and writes here what is not repaired there. The rest is to be repaired here
+    /// as well: it goes to `arrivals`.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    pub(crate) async fn pull_apart(
+        &self,
+        peer: SocketAddr,
+        table: &Table,
+        range: &PartitionRange,
+        arrivals: &Shared,
+    ) -> Result<(), ClusterError> {
+        let confuses = self.env.mutants.has("fetched-counts-as-repaired");
+        let taking = if confuses { Taking::Arrivals(arrivals) } else { Taking::Mutations };
+        // In this order: what becomes repaired meanwhile comes twice, in the other one it would not come at all.
+        let since = self.each_answer(peer, table, range, Part::Unrepaired, taking).await?;
+        if since == NOT_REPAIRED {
+            return Ok(());
+        }
+        arrivals.lock().is_repaired_since(since);
+        self.each_answer(peer, table, range, Part::Repaired, Taking::Arrivals(arrivals)).await.map(drop)
+    }
+
+    /// Takes in what is repaired elsewhere, and so is here.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub(crate) fn begin_repaired(&self, table: TableId) -> Result<Shared, ClusterError> {
+        self.begin_arrivals(table, RepairState::Repaired(NOT_REPAIRED))
+    }
+
+    /// Takes in what is, or is to be, in this state.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub(crate) fn begin_arrivals(&self, table: TableId, state: RepairState) -> Result<Shared, ClusterError> {
+        Ok(Arc::new(Mutex::new(self.engine.begin_arrivals(table, state)?)))
+    }
+
+    /// Has count what has come if all of it has, and else forgets it.
+    ///
+    /// # Errors
+    /// Not all has come; or this node does not take it.
+    pub(crate) async fn end_arrivals(
+        &self,
+        arrivals: Shared,
+        come: Result<(), ClusterError>,
+    ) -> Result<(), ClusterError> {
+        let end = move |engine: &Engine| {
+            let mut arrivals = arrivals.lock();
+            Ok(match come {
+                Ok(()) => engine.finish_arrivals(&mut arrivals).map_err(ClusterError::from),
+                Err(error) => {
+                    engine.discard_arrivals(&mut arrivals);
+                    Err(error)
+                }
+            })
+        };
+        on_engine(self.env.tasks, self.engine, end).await?
     }
 
     /// Brings what was written to the disk.
@@ -163,36 +265,48 @@ impl Puller<'_> {
         on_engine(self.env.tasks, self.engine, Engine::sync_log).await
     }
 
-    /// Reads a range of a table from a peer, chunk by chunk.
+    /// Reads a part of a range of a table from a peer, chunk by chunk. Tells since when what is repaired there is so, if
+    /// what is and what is not is asked for apart.
     async fn each_answer(
         &self,
         peer: SocketAddr,
         table: &Table,
         range: &PartitionRange,
+        part: Part,
         taking: Taking<'_>,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<i64, ClusterError> {
         let mut walk = Walk::new(table, range, self.env.clock.wall_seconds());
+        let mut repaired_since = NOT_REPAIRED;
         loop {
             let request = encode_read(walk.command(), CHUNK_BYTES);
-            let body = match taking {
-                Taking::Aside(aside) => Body::StreamAside([&aside.repair.as_bytes()[..], &request].concat()),
-                Taking::Mutations | Taking::Paxos(_) => Body::Stream(request),
+            let body = match part {
+                Part::All => Body::Stream(request),
+                Part::Aside(repair) => Body::StreamAside([&repair.as_bytes()[..], &request].concat()),
+                Part::Unrepaired => Body::StreamApart([&[0][..], &request].concat()),
+                Part::Repaired => Body::StreamApart([&[1][..], &request].concat()),
             };
-            let bytes = match self.peers.ask(peer, body, TIMEOUT).await? {
-                Body::Streamed(bytes) => Arc::new(bytes),
+            let mut bytes = match self.peers.ask(peer, body, TIMEOUT).await? {
+                Body::Streamed(bytes) => bytes,
                 Body::Failed(reason) => return Err(ClusterError::Peer(format!("{peer}: {reason}"))),
                 _ => return Err(ClusterError::Peer("an answer to another request".into())),
             };
+            if matches!(part, Part::Unrepaired | Part::Repaired) {
+                let since = bytes.first_chunk().copied().map(i64::from_le_bytes);
+                let since = since.ok_or_else(|| ClusterError::Peer("an answer without its time".into()))?;
+                repaired_since = since.min(repaired_since);
+                bytes.drain(..size_of::<i64>());
+            }
+            let bytes = Arc::new(bytes);
             let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
             match taking {
                 Taking::Mutations => self.apply(&answer).await?,
-                Taking::Aside(aside) => self.set_aside(aside, Arc::clone(&bytes)).await?,
+                Taking::Arrivals(arrivals) => self.take(arrivals, Arc::clone(&bytes)).await?,
                 Taking::Paxos(tables) => self.learn(walk.command(), &answer, tables).await?,
             }
             self.progress.partitions.fetch_add(answer.parts.len() as u64, Relaxed);
             self.progress.bytes.fetch_add(bytes.len() as u64, Relaxed);
             if !walk.advance(&answer) {
-                return Ok(());
+                return Ok(repaired_since);
             }
         }
     }
@@ -206,8 +320,8 @@ impl Puller<'_> {
         Ok(self.engine.wait_safe(position).await?)
     }
 
-    async fn set_aside(&self, aside: &Aside, bytes: Arc<Vec<u8>>) -> Result<(), ClusterError> {
-        let arrivals = Arc::clone(&aside.arrivals);
+    async fn take(&self, arrivals: &Shared, bytes: Arc<Vec<u8>>) -> Result<(), ClusterError> {
+        let arrivals = Arc::clone(arrivals);
         on_engine(self.env.tasks, self.engine, move |engine| {
             let answer = Answer::parse(&bytes)?;
             let mutations: Vec<MutationView<'_>> = answer.parts.iter().map(|part| part.mutation).collect();
@@ -237,17 +351,14 @@ impl Puller<'_> {
     }
 }
 
-/// What comes for a repair, beside the table.
-pub(crate) struct Aside {
-    pub(crate) repair: Uuid,
-    pub(crate) arrivals: Arc<Mutex<Arrivals>>,
-}
+/// What comes apart from what is written to the table.
+pub(crate) type Shared = Arc<Mutex<Arrivals>>;
 
 /// What is done with answers.
 #[derive(Clone, Copy)]
 enum Taking<'a> {
     Mutations,
-    Aside(&'a Aside),
+    Arrivals(&'a Shared),
     /// By the clustering key of each table: the table, and how long it keeps tombstones.
     Paxos(&'a BTreeMap<Vec<u8>, (TableId, u32)>),
 }

@@ -2,9 +2,9 @@
 //!
 //! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `cluster`, `gossip`,
 //! `ranges`, `endpoints`, `network`, `tablestats`, `tablehistograms`, `compactionstats`, `snapshots`,
-//! `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `streamthroughput`; `POST` below
+//! `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `repairsessions`, `streamthroughput`; `POST` below
 //! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
-//! `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`,
+//! `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`, `cancelrepair`,
 //! `streamthroughput`, `reloadssl`, `decommission`, `removenode`. Which tables are meant,
 //! and the rest, is in the query: see [`Target`].
 
@@ -26,7 +26,8 @@ use axum::routing::{get, post};
 use dodona_cluster::ClusterError;
 use dodona_env::net::{Listener, Stream};
 use dodona_storage::{Engine, StorageError};
-use dodona_types::TableId;
+use dodona_types::token::TokenRange;
+use dodona_types::{TableId, Token};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -65,6 +66,8 @@ fn api() -> Router<Arc<Shared>> {
         .route("/scrub", post(operations::scrub))
         .route("/repair", post(repair::repair))
         .route("/repairs", get(repair::standings))
+        .route("/repairsessions", get(repair::sessions))
+        .route("/cancelrepair", post(repair::cancel))
         .route(
             "/streamthroughput",
             get(operations::stream_throughput).post(operations::set_stream_throughput),
@@ -152,6 +155,17 @@ struct Target {
     data_center: Option<String>,
     /// Nothing is to come from the node's own data centre.
     not_from_own: Option<bool>,
+}
+
+impl Target {
+    /// The range that is meant, if one is.
+    fn range(&self) -> Result<Option<TokenRange>, Failed> {
+        match (self.start_token, self.end_token) {
+            (None, None) => Ok(None),
+            (Some(start), Some(end)) => Ok(Some(TokenRange { start: Token(start), end: Token(end) })),
+            _ => Err(Failed::Refused("a range has a start token and an end token".into())),
+        }
+    }
 }
 
 /// Why a request of an operator failed.

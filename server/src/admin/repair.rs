@@ -4,10 +4,9 @@ use super::{Answer, Failed, Target, on_event_loop, tables_of};
 use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
+use dodona_cluster::repair::sessions::Session;
 use dodona_cluster::repair::{Options, Outcome};
 use dodona_cluster::replication::Replication;
-use dodona_types::Token;
-use dodona_types::token::TokenRange;
 use dodona_types::value::format_timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -68,11 +67,7 @@ fn outcome_json(outcome: Outcome) -> Value {
 }
 
 fn options(shared: &Shared, target: &Target, manner: Manner) -> Result<Options, Failed> {
-    let range = match (target.start_token, target.end_token) {
-        (None, None) => None,
-        (Some(start), Some(end)) => Some(TokenRange { start: Token(start), end: Token(end) }),
-        _ => return Err(Failed::Refused("a range has a start token and an end token".into())),
-    };
+    let range = target.range()?;
     let list =
         |text: &str| text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let placement = shared.node.placement();
@@ -111,6 +106,52 @@ fn options(shared: &Shared, target: &Target, manner: Manner) -> Result<Options, 
         validate,
         sequential,
     })
+}
+
+/// Which incremental repairs are meant.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Which {
+    /// Also those that have ended.
+    all: bool,
+    /// This one.
+    session: String,
+    /// Also if another node leads it.
+    force: bool,
+}
+
+/// The incremental repairs that this node takes part in.
+pub(super) async fn sessions(
+    State(shared): State<Arc<Shared>>,
+    Query(target): Query<Target>,
+    Query(which): Query<Which>,
+) -> Answer {
+    let placement = shared.node.placement();
+    let now = shared.node.env.clock.wall_seconds();
+    let address = |host: &Uuid| {
+        let member = placement.ring.member(*host);
+        member.map_or_else(|| host.to_string(), |member| member.internode.to_string())
+    };
+    let described = |session: Session| {
+        json!({
+            "id": session.id.to_string(),
+            "state": session.state.name(),
+            "idle_seconds": now.saturating_sub(session.updated_at).max(0),
+            "coordinator": address(&session.coordinator),
+            "participants": session.participants.iter().map(address).collect::<Vec<String>>(),
+        })
+    };
+    let sessions = shared.node.repairs.sessions.list(which.all, target.range()?);
+    Ok(Json(json!({ "sessions": sessions.into_iter().map(described).collect::<Vec<Value>>() })))
+}
+
+/// Has all that take part give up an incremental repair.
+pub(super) async fn cancel(State(shared): State<Arc<Shared>>, Query(which): Query<Which>) -> Answer {
+    let session = Uuid::parse_str(&which.session)
+        .map_err(|_| Failed::Refused(format!("{} is not the id of a session", which.session)))?;
+    let node = Arc::clone(&shared.node);
+    on_event_loop(&shared, async move { node.repairs.cancel(session, which.force).await }).await??;
+    Ok(Json(json!({})))
 }
 
 /// When what this node is the first replica of was repaired.

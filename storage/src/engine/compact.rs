@@ -167,6 +167,10 @@ impl Engine {
             }
         }
         let check_expired = store.expired_check_is_due(now);
+        let in_memory = view.memtables().map(|memtable| memtable.min_timestamp());
+        // What is on its way may be older than anything.
+        let memtable_min_timestamp =
+            if store.arriving.is_any() { i64::MIN } else { in_memory.min().unwrap_or(i64::MAX) };
         // The unrepaired first and the repaired last. What a repair is at lies between, and is left alone.
         candidates.sort_by_key(|file| file.set);
         let (unrepaired, rest) =
@@ -180,11 +184,7 @@ impl Engine {
                     apart,
                     now_seconds: self.env.clock.wall_seconds(),
                     gc_before_seconds,
-                    memtable_min_timestamp: view
-                        .memtables()
-                        .map(|memtable| memtable.min_timestamp())
-                        .min()
-                        .unwrap_or(i64::MAX),
+                    memtable_min_timestamp,
                     flush_bytes: store.flush_bytes.load(Relaxed),
                     check_expired,
                 };
@@ -438,7 +438,10 @@ impl Engine {
         let ignore_younger = mutants.has("purge-looks-at-older-tables-only");
         let newest = inputs.iter().max().copied();
         Box::new(move |key| {
-            // The view is looked at anew for each partition: writes and flushes go on meanwhile.
+            // Both are looked at anew for each partition: writes and flushes go on meanwhile.
+            if store.arriving.is_any() {
+                return Purge::NOTHING;
+            }
             let view = store.view.load();
             let in_files = view
                 .sstables

@@ -38,8 +38,10 @@ pub(super) fn heal(
     let Some(id) = writer.finish()? else { return Ok(None) };
     let directory = keep_damaged(&*env.disk, &file, table, &format!("healed-{}", damaged.0))?;
     let mut edit = Edit::new(table);
-    let level = manifest.state().get(&table).and_then(|files| files.levels.get(&damaged)).copied();
-    edit.levels = level.map(|level| (id, level)).into_iter().collect();
+    if let Some(files) = manifest.state().get(&table) {
+        edit.levels = files.levels.get(&damaged).map(|level| (id, *level)).into_iter().collect();
+        edit.repaired = files.repaired.get(&damaged).map(|at| (id, *at)).into_iter().collect();
+    }
     edit.added = vec![id];
     edit.removed = vec![damaged];
     manifest.commit(&edit)?;

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed}
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+pub mod arrivals;
 pub mod backup;
 pub mod cleanup;
 pub mod compact;

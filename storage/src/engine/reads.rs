@@ -91,12 +91,12 @@ impl Engine {
     /// the table.
     ///
     /// # Errors
-    /// A file is damaged or cannot be read, or the table is not known.
+    /// A file is damaged or cannot be read, the table is not known, or the part is that of a repair that has ended.
     pub fn read_all(&self, command: &ReadCommand, max_bytes: usize, part: Part) -> Result<Vec<u8>> {
         let store = self.store(command.table)?;
         let rules = self.digest_rules(&store, command);
         let reading = Reading { max_bytes, ..Reading::unbounded(rules) };
-        let view = self.view_of(&store, part);
+        let view = self.view_of(&store, part)?;
         reconcile::read_answer(&view, command, reading).map(|found| found.answer)
     }
 
@@ -145,7 +145,7 @@ impl Engine {
     /// see [`crate::reconcile::hashes`]. Of a part of the table.
     ///
     /// # Errors
-    /// A file is damaged or cannot be read, or the table is not known.
+    /// A file is damaged or cannot be read, the table is not known, or the part is that of a repair that has ended.
     pub fn hash_partitions(
         &self,
         command: &ReadCommand,
@@ -155,7 +155,7 @@ impl Engine {
     ) -> Result<Option<RangeBound>> {
         let store = self.store(command.table)?;
         let rules = self.digest_rules(&store, command);
-        let view = self.view_of(&store, part);
+        let view = self.view_of(&store, part)?;
         reconcile::hash_partitions(&view, command, rules, budget_bytes, each)
     }
 

@@ -1,5 +1,5 @@
 //! Incremental repairs: what is not repaired of some ranges is set aside in files of its own, compared with what
-//! other replicas have set aside, completed by what comes from them, and counts as repaired in the end.
+//! other replicas have set aside, completed by what comes from them (`arrivals`), and counts as repaired in the end.
 //!
 //! A repair is known by its id. Files that it has set aside are compacted with no others. Nothing of this outlives the
 //! process: after a start, what was not repaired to the end is unrepaired.
@@ -7,30 +7,17 @@
 use super::Engine;
 use super::cleanup::{Share, holds_others, share_of};
 use super::compact::Listed;
-use crate::compaction::{Choice, Split};
+use crate::compaction::Choice;
 use crate::error::{Result, StorageError};
 use crate::manifest::Edit;
-use crate::memtable::Memtable;
 use crate::repair_state::{Part, RepairState, Set};
 use crate::sstable::{Sstable, SstableId};
 use crate::table::{Pause, TableStore, TableView};
+use dodona_types::TableId;
 use dodona_types::token::TokenRange;
-use dodona_types::{MutationView, TableId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use uuid::Uuid;
-
-/// Bytes of what comes from other replicas that are in memory at a time.
-const ARRIVING_BYTES: usize = 16 << 20;
-
-/// What comes from other replicas for a repair. It counts once all of it is there.
-pub struct Arrivals {
-    store: Arc<TableStore>,
-    repair: Uuid,
-    memtable: Memtable,
-    files: Vec<SstableId>,
-}
 
 impl Engine {
     /// Sets aside for a repair what a table holds of ranges, which are disjoint and in order (the first may wrap), and
@@ -178,101 +165,30 @@ impl Engine {
         store.update(|view| view.repairs.retain(|_, state| *state != RepairState::Pending(repair)));
     }
 
-    /// Takes in what other replicas hold for a repair that has begun here.
+    /// The earliest second at which a repair began that a file of the table counts as repaired by; none if none does.
     ///
     /// # Errors
     /// The engine does not know the table.
-    pub fn begin_arrivals(&self, table: TableId, repair: Uuid) -> Result<Arrivals> {
-        let (store, memtable) = (self.store(table)?, self.arriving());
-        Ok(Arrivals { store, repair, memtable, files: Vec::new() })
-    }
-
-    fn arriving(&self) -> Memtable {
-        // It holds nothing of the commit log.
-        Memtable::new(1, u64::MAX, self.env.clock.mono())
-    }
-
-    /// Takes mutations. Waits for the disk once many have come.
-    ///
-    /// # Errors
-    /// A mutation is malformed, or a file could not be written: what has come is discarded.
-    pub fn take_arrivals(&self, arrivals: &mut Arrivals, mutations: &[MutationView<'_>]) -> Result<()> {
-        let taken = mutations.iter().try_for_each(|mutation| {
-            let growth = arrivals.memtable.apply(mutation)?;
-            self.memtable_bytes.fetch_add(growth, Relaxed);
-            Ok(())
+    pub fn repaired_since(&self, table: TableId) -> Result<Option<i64>> {
+        let view = self.store(table)?.view.load_full();
+        let seconds = view.repairs.values().filter_map(|state| match state {
+            RepairState::Repaired(at) => Some(*at),
+            RepairState::Unrepaired | RepairState::Pending(_) => None,
         });
-        let written = taken.and_then(|()| {
-            let is_much = arrivals.memtable.bytes() > ARRIVING_BYTES.min(self.settings.memtable_bytes / 4);
-            if is_much { self.write_arrivals(arrivals) } else { Ok(()) }
-        });
-        if written.is_err() {
-            self.discard_arrivals(arrivals);
-        }
-        written
-    }
-
-    fn write_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
-        let memtable = Arc::new(std::mem::replace(&mut arrivals.memtable, self.arriving()));
-        let bytes = memtable.bytes().cast_signed();
-        let written = self.write_files(&arrivals.store, &memtable, Split::Never, Vec::new());
-        self.memtable_bytes.fetch_sub(bytes, Relaxed);
-        arrivals.files.extend(written?);
-        Ok(())
-    }
-
-    /// Has count what has come, as a part of its repair.
-    ///
-    /// # Errors
-    /// The repair has ended here, the table was truncated or dropped, or a file could not be written: what has come is
-    /// discarded.
-    pub fn finish_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
-        let finished = self.publish_arrivals(arrivals);
-        if finished.is_err() {
-            self.discard_arrivals(arrivals);
-        }
-        finished
-    }
-
-    fn publish_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
-        if !arrivals.memtable.is_empty() {
-            self.write_arrivals(arrivals)?;
-        }
-        let store = Arc::clone(&arrivals.store);
-        let table = store.settings.load().id;
-        let opened = self.open_outputs(table, &arrivals.files)?;
-        let _publish = store.publish.lock();
-        if store.is_dropped() || !store.repairs.lock().contains_key(&arrivals.repair) {
-            return Err(StorageError::Refused("the repair has ended here".into()));
-        }
-        if arrivals.files.is_empty() {
-            return Ok(());
-        }
-        let mut edit = Edit::new(table);
-        edit.added.clone_from(&arrivals.files);
-        self.back_up(&store, &edit.added)?;
-        self.publish(&store, &edit)?;
-        let state = RepairState::Pending(arrivals.repair);
-        store.update(|view| {
-            view.apply(&edit, opened);
-            view.set_repairs(edit.added.iter().map(|id| (*id, state)));
-        });
-        arrivals.files.clear();
-        Ok(())
-    }
-
-    /// Forgets what has come.
-    pub fn discard_arrivals(&self, arrivals: &mut Arrivals) {
-        self.memtable_bytes.fetch_sub(arrivals.memtable.bytes().cast_signed(), Relaxed);
-        arrivals.memtable = self.arriving();
-        self.discard_files(&arrivals.store, &std::mem::take(&mut arrivals.files));
+        Ok(seconds.min())
     }
 
     /// A part of a table, to be read.
-    pub(super) fn view_of(&self, store: &TableStore, part: Part) -> Arc<TableView> {
+    ///
+    /// # Errors
+    /// It is what was set aside for a repair that is not under way here.
+    pub(super) fn view_of(&self, store: &TableStore, part: Part) -> Result<Arc<TableView>> {
         let view = store.view.load_full();
-        if part == Part::All {
-            return view;
+        match part {
+            Part::All => return Ok(view),
+            // Looked at behind the view: it is forgotten before what it has set aside is put back.
+            Part::Aside(repair) if !store.repairs.lock().contains_key(&repair) => return Err(has_ended()),
+            Part::Aside(_) | Part::Unrepaired | Part::Repaired => {}
         }
         let files = view.sstables.iter().filter(|file| part.has(view.repair_of(file.id())));
         let mut seen = TableView::new(Arc::clone(&view.active), files.cloned().collect(), BTreeMap::new());
@@ -280,10 +196,15 @@ impl Engine {
         if part.has_memory() {
             seen.flushing.clone_from(&view.flushing);
         } else {
-            seen.active = Arc::new(self.arriving());
+            seen.active = Arc::new(self.memtable_aside());
         }
-        Arc::new(seen)
+        Ok(Arc::new(seen))
     }
+}
+
+/// A repair is not under way here, or not any more.
+pub(super) fn has_ended() -> StorageError {
+    StorageError::Refused("the repair has ended here".into())
 }
 
 /// True if ranges have something in common.

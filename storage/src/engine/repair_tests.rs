@@ -1,13 +1,15 @@
 //! Incremental repairs between two engines.
 
+use crate::engine::arrivals::Arrivals;
 use crate::engine_tests::{Model, Step, TABLE, apply, check, key, open, settings, steps};
 use crate::reconcile::Answer;
-use crate::repair_state::Part;
+use crate::repair_state::{Part, RepairState};
 use crate::{Engine, EngineSettings, TableSettings};
 use dodona_types::read_command::{PartitionSelection, RangeBound, ReadCommand};
 use dodona_types::token::TokenRange;
 use dodona_types::{MutationView, Token};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 const NOW_SECONDS: i64 = 1_000;
@@ -21,14 +23,36 @@ fn everything() -> ReadCommand {
     ReadCommand::everything(TABLE, 0, PartitionSelection::Range(range), NOW_SECONDS)
 }
 
-/// What was set aside for a repair, as digests and as an answer.
-fn aside(engine: &Engine, repair: Uuid) -> (Vec<(Token, u128)>, Vec<u8>) {
+/// Digests of a part of an engine's partitions.
+fn digests(engine: &Engine, part: Part) -> Vec<(Token, u128)> {
     let mut hashed = Vec::new();
     let mut each = |one: crate::reconcile::Hashed| hashed.push((one.token, one.digest));
     let rest: Option<RangeBound> =
-        engine.hash_partitions(&everything(), usize::MAX, Part::Aside(repair), &mut each).unwrap();
+        engine.hash_partitions(&everything(), usize::MAX, part, &mut each).unwrap();
     assert!(rest.is_none());
-    (hashed, engine.read_all(&everything(), usize::MAX, Part::Aside(repair)).unwrap())
+    hashed
+}
+
+/// What was set aside for a repair, as digests and as an answer.
+fn aside(engine: &Engine, repair: Uuid) -> (Vec<(Token, u128)>, Vec<u8>) {
+    let part = Part::Aside(repair);
+    (digests(engine, part), engine.read_all(&everything(), usize::MAX, part).unwrap())
+}
+
+/// Has a node that joins fetch what another one holds, in the order in which nodes do, with something between the two.
+fn fetch(from: &Engine, to: &Engine, arrivals: &mut Arrivals, between: impl Fn(&Engine)) {
+    for part in [Part::Unrepaired, Part::Repaired] {
+        let bytes = from.read_all(&everything(), usize::MAX, part).unwrap();
+        let answer = Answer::parse(&bytes).unwrap();
+        let mutations: Vec<MutationView<'_>> = answer.parts.iter().map(|part| part.mutation).collect();
+        if part == Part::Repaired {
+            to.take_arrivals(arrivals, &mutations).unwrap();
+        } else if !mutations.is_empty() {
+            to.apply(&mutations).unwrap();
+        }
+        between(to);
+    }
+    arrivals.is_repaired_since(from.repaired_since(TABLE).unwrap().unwrap_or(i64::MAX));
 }
 
 /// Repairs two engines in full, as the leader of a repair has replicas do it.
@@ -45,7 +69,7 @@ fn repair(one: &Engine, other: &Engine, ranges: &[TokenRange], id: Uuid) {
         }
         let answer = Answer::parse(bytes).unwrap();
         let mutations: Vec<MutationView<'_>> = answer.parts.iter().map(|part| part.mutation).collect();
-        let mut arrivals = engine.begin_arrivals(TABLE, id).unwrap();
+        let mut arrivals = engine.begin_arrivals(TABLE, RepairState::Pending(id)).unwrap();
         engine.take_arrivals(&mut arrivals, &mutations).unwrap();
         engine.finish_arrivals(&mut arrivals).unwrap();
     }
@@ -137,6 +161,101 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whoever_joins_holds_all_of_it_and_what_is_repaired_stays_so(
+        doings in prop::collection::vec(doings(), 1..50), compacts: bool, ends_with_a_repair: bool,
+    ) {
+        let directories = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let [one, other, joins] = directories.each_ref().map(|directory| open(directory.path()));
+        let mut models = [Model::default(), Model::default()];
+        for (number, doing) in doings.iter().enumerate() {
+            let id = Uuid::from_u128(number as u128);
+            match doing {
+                Do::Step(step, at) => {
+                    for (replica, engine) in [&one, &other].into_iter().enumerate() {
+                        if *at == 2 || usize::from(*at) == replica {
+                            apply(engine, &mut models[replica], step);
+                        }
+                    }
+                }
+                Do::Repair(ranges) => {
+                    let is_in = |n: u8| ranges.iter().any(|range| range.contains(token(n)));
+                    repair(&one, &other, ranges, id);
+                    let [first, second] = &mut models;
+                    first.absorb(second, is_in);
+                    second.absorb(first, is_in);
+                }
+                // What is set aside is not repaired yet.
+                Do::GiveUp(ranges) => {
+                    prop_assert!(one.begin_repair(TABLE, id, ranges).unwrap());
+                    one.end_repair(TABLE, id, None).unwrap();
+                }
+            }
+        }
+        if ends_with_a_repair {
+            repair(&one, &other, &[TokenRange::FULL], Uuid::from_u128(1 << 64));
+        }
+        let mut arrivals = joins.begin_arrivals(TABLE, RepairState::Repaired(i64::MAX)).unwrap();
+        for source in [&one, &other] {
+            fetch(source, &joins, &mut arrivals, |engine| {
+                if compacts {
+                    engine.flush(TABLE).unwrap();
+                    engine.compact_all(TABLE, None).unwrap();
+                }
+            });
+        }
+        joins.finish_arrivals(&mut arrivals).unwrap();
+        let mut model = Model::default();
+        models.iter().for_each(|of| model.absorb(of, |_| true));
+        check(&joins, &model);
+        // What a repair right behind has to compare is what was not repaired before, and nothing else.
+        let tokens = |engine: &Engine| digests(engine, Part::Unrepaired).into_iter().map(|(token, _)| token);
+        let before: BTreeSet<Token> = tokens(&one).chain(tokens(&other)).collect();
+        prop_assert_eq!(tokens(&joins).collect::<BTreeSet<Token>>(), before.clone());
+        if ends_with_a_repair {
+            prop_assert_eq!(digests(&joins, Part::Unrepaired), []);
+            prop_assert_eq!(digests(&joins, Part::Repaired), digests(&one, Part::Repaired));
+            prop_assert_eq!(joins.repaired_since(TABLE).unwrap(), one.repaired_since(TABLE).unwrap());
+        }
+        joins.log.write().unwrap();
+        drop(joins);
+        let joined = open(directories[2].path());
+        check(&joined, &model);
+        prop_assert_eq!(digests(&joined, Part::Unrepaired).len(), before.len());
+    }
+}
+
+#[test]
+fn no_tombstone_goes_before_what_it_hides_has_come() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [source, joins] = directories.each_ref().map(|directory| open(directory.path()));
+    put(&source, &mut Model::default(), 1, 1);
+    let id = Uuid::from_u128(1);
+    source.begin_repair(TABLE, id, &[TokenRange::FULL]).unwrap();
+    source.end_repair(TABLE, id, Some(7)).unwrap();
+    let mut builder = dodona_types::MutationBuilder::new();
+    builder.begin(TABLE, 0, &key(1));
+    builder.partition_deletion(dodona_types::Deletion { timestamp_micros: 9, deleted_at_seconds: 5 });
+    source.apply(&[builder.view()]).unwrap();
+    source.flush(TABLE).unwrap();
+    check(&source, &Model::default());
+    let compact = |engine: &Engine| {
+        engine.flush(TABLE).unwrap();
+        engine.compact_all(TABLE, None).unwrap();
+    };
+    let mut arrivals = joins.begin_arrivals(TABLE, RepairState::Repaired(i64::MAX)).unwrap();
+    fetch(&source, &joins, &mut arrivals, compact);
+    assert_eq!(joins.table_statistics(TABLE).unwrap().sstables, 1, "the tombstone");
+    joins.finish_arrivals(&mut arrivals).unwrap();
+    check(&joins, &Model::default());
+    compact(&joins);
+    check(&joins, &Model::default());
+    assert_eq!(joins.repaired_since(TABLE).unwrap(), Some(7));
+}
+
 fn put(engine: &Engine, model: &mut Model, key: u8, value: u8) {
     apply(engine, model, &Step::Put { key, row: 1, timestamp: 5, value });
 }
@@ -185,8 +304,12 @@ fn a_repair_that_a_start_interrupts_leaves_everything_unrepaired() {
     let engine = open(directory.path());
     let statistics = engine.table_statistics(TABLE).unwrap();
     assert_eq!((statistics.pending_bytes, statistics.repaired_bytes), (0, 0));
+    // What was set aside is not nothing: who asks for it hears that it is not there.
+    let read = engine.read_all(&everything(), usize::MAX, Part::Aside(id)).unwrap_err();
+    assert_eq!(read.to_string(), "the repair has ended here");
+    assert!(engine.hash_partitions(&everything(), usize::MAX, Part::Aside(id), &mut |_| {}).is_err());
     // What comes for it counts no more.
-    let mut arrivals = engine.begin_arrivals(TABLE, id).unwrap();
+    let mut arrivals = engine.begin_arrivals(TABLE, RepairState::Pending(id)).unwrap();
     let ended = engine.finish_arrivals(&mut arrivals).unwrap_err();
     assert_eq!(ended.to_string(), "the repair has ended here");
     check(&engine, &model);
@@ -203,7 +326,7 @@ fn what_comes_for_a_repair_does_not_survive_a_truncation() {
     }
     let bytes = source.read_all(&everything(), usize::MAX, Part::Aside(id)).unwrap();
     let answer = Answer::parse(&bytes).unwrap();
-    let mut arrivals = engine.begin_arrivals(TABLE, id).unwrap();
+    let mut arrivals = engine.begin_arrivals(TABLE, RepairState::Pending(id)).unwrap();
     engine.take_arrivals(&mut arrivals, &[answer.parts[0].mutation]).unwrap();
     engine.truncate(TABLE).unwrap();
     assert!(engine.finish_arrivals(&mut arrivals).is_err());

@@ -4,6 +4,7 @@ use super::Engine;
 use crate::compaction::Choice;
 use crate::error::{IoContext, Result};
 use crate::manifest::Edit;
+use crate::repair_state::RepairState;
 use crate::sstable::salvage::{self, Salvaged};
 use crate::sstable::{Sstable, SstableId, SstableWriter, Statistics};
 use crate::table::{Pause, TableStore};
@@ -130,6 +131,10 @@ impl Engine {
         let outputs: Vec<SstableId> = writer.finish()?.into_iter().collect();
         let mut edit = Edit::new(settings.id);
         edit.levels = outputs.iter().map(|id| (*id, level)).filter(|(_, level)| *level > 0).collect();
+        // Compactions leave it alone, but a repair may end meanwhile: what it has set aside is then repaired again.
+        if let RepairState::Repaired(at) = store.view.load().repair_of(sstable.id()) {
+            edit.repaired = outputs.iter().map(|id| (*id, at)).collect();
+        }
         edit.added = outputs;
         self.replace_file(store, sstable, edit, |_| {})?;
         Ok(salvaged)

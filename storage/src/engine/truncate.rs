@@ -41,6 +41,7 @@ impl Engine {
             });
             // What comes from other replicas may be older.
             store.repairs.lock().clear();
+            store.arriving.clear();
         }
         self.memtable_bytes.fetch_sub(dropped.cast_signed(), Relaxed);
         self.obsolete.lock().extend(removed);

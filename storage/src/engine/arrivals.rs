@@ -1,0 +1,145 @@
+//! What comes from other nodes, apart from what is written here: it goes into files of its own, which count all at once,
+//! as a part of a repair or as repaired.
+//!
+//! Among it may be what a tombstone hides that is here already. As long as it does not count, nothing sees that it is
+//! hidden once the tombstone is gone: no tombstone of the table goes meanwhile.
+
+use super::Engine;
+use super::repair::has_ended;
+use crate::compaction::Split;
+use crate::error::{Result, StorageError};
+use crate::manifest::Edit;
+use crate::memtable::Memtable;
+use crate::repair_state::{RepairState, RepairStates};
+use crate::sstable::SstableId;
+use crate::table::TableStore;
+use dodona_types::{MutationView, TableId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Bytes of what comes from other nodes that are in memory at a time.
+const ARRIVING_BYTES: usize = 16 << 20;
+
+/// What comes from other nodes. It counts once all of it is there.
+pub struct Arrivals {
+    store: Arc<TableStore>,
+    number: u64,
+    state: RepairState,
+    memtable: Memtable,
+    files: Vec<SstableId>,
+}
+
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        self.store.arriving.end(self.number);
+    }
+}
+
+impl Arrivals {
+    /// What has come is repaired since this second, or an earlier one that it was told of before.
+    pub fn is_repaired_since(&mut self, at: i64) {
+        self.state = self.state.merged(RepairState::Repaired(at));
+    }
+}
+
+impl Engine {
+    /// Takes in what other replicas hold: for a repair that has begun here, or what is repaired there and is so here.
+    ///
+    /// # Errors
+    /// The engine does not know the table.
+    pub fn begin_arrivals(&self, table: TableId, state: RepairState) -> Result<Arrivals> {
+        let (store, memtable) = (self.store(table)?, self.memtable_aside());
+        let number = store.arriving.begin();
+        Ok(Arrivals { store, number, state, memtable, files: Vec::new() })
+    }
+
+    /// A memtable that holds nothing of the commit log.
+    pub(super) fn memtable_aside(&self) -> Memtable {
+        Memtable::new(1, u64::MAX, self.env.clock.mono())
+    }
+
+    /// Takes mutations. Waits for the disk once many have come.
+    ///
+    /// # Errors
+    /// A mutation is malformed, or a file could not be written: what has come is discarded.
+    pub fn take_arrivals(&self, arrivals: &mut Arrivals, mutations: &[MutationView<'_>]) -> Result<()> {
+        let taken = mutations.iter().try_for_each(|mutation| {
+            let growth = arrivals.memtable.apply(mutation)?;
+            self.memtable_bytes.fetch_add(growth, Relaxed);
+            Ok(())
+        });
+        let written = taken.and_then(|()| {
+            let is_much = arrivals.memtable.bytes() > ARRIVING_BYTES.min(self.settings.memtable_bytes / 4);
+            if is_much { self.write_arrivals(arrivals) } else { Ok(()) }
+        });
+        if written.is_err() {
+            self.discard_arrivals(arrivals);
+        }
+        written
+    }
+
+    fn write_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
+        let memtable = Arc::new(std::mem::replace(&mut arrivals.memtable, self.memtable_aside()));
+        let bytes = memtable.bytes().cast_signed();
+        let written = self.write_files(&arrivals.store, &memtable, Split::Never, Vec::new());
+        self.memtable_bytes.fetch_sub(bytes, Relaxed);
+        arrivals.files.extend(written?);
+        Ok(())
+    }
+
+    /// Has count what has come.
+    ///
+    /// # Errors
+    /// The repair has ended here, the table was truncated or dropped, or a file could not be written: what has come is
+    /// discarded.
+    pub fn finish_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
+        let finished = self.publish_arrivals(arrivals);
+        if finished.is_err() {
+            self.discard_arrivals(arrivals);
+        }
+        arrivals.store.arriving.end(arrivals.number);
+        finished
+    }
+
+    fn publish_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
+        if !arrivals.memtable.is_empty() {
+            self.write_arrivals(arrivals)?;
+        }
+        let store = Arc::clone(&arrivals.store);
+        let table = store.settings.load().id;
+        let opened = self.open_outputs(table, &arrivals.files)?;
+        let _publish = store.publish.lock();
+        if !store.arriving.has(arrivals.number) || store.is_dropped() {
+            return Err(StorageError::Refused("the table was truncated or dropped meanwhile".into()));
+        }
+        let mut edit = Edit::new(table);
+        let mut pending = RepairStates::new();
+        match arrivals.state {
+            RepairState::Pending(repair) if !store.repairs.lock().contains_key(&repair) => {
+                return Err(has_ended());
+            }
+            RepairState::Repaired(at) => edit.repaired = arrivals.files.iter().map(|id| (*id, at)).collect(),
+            state => pending = arrivals.files.iter().map(|id| (*id, state)).collect(),
+        }
+        if arrivals.files.is_empty() {
+            return Ok(());
+        }
+        edit.added.clone_from(&arrivals.files);
+        self.back_up(&store, &edit.added)?;
+        self.publish(&store, &edit)?;
+        store.update(|view| {
+            view.apply(&edit, opened);
+            view.set_repairs(pending);
+        });
+        arrivals.files.clear();
+        self.files_changed.notify_one();
+        Ok(())
+    }
+
+    /// Forgets what has come.
+    pub fn discard_arrivals(&self, arrivals: &mut Arrivals) {
+        self.memtable_bytes.fetch_sub(arrivals.memtable.bytes().cast_signed(), Relaxed);
+        arrivals.memtable = self.memtable_aside();
+        self.discard_files(&arrivals.store, &std::mem::take(&mut arrivals.files));
+    }
+}
