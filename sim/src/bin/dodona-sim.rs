@@ -2,7 +2,7 @@
 //! `dodona-sim --mutants`.
 
 use clap::Parser;
-use dodona_sim::{MUTANTS, Scenario, engine, faults, run_twice};
+use dodona_sim::{MUTANTS, Scenario, engine, faults, run_twice, trace};
 use std::process::ExitCode;
 
 /// Runs the production node on a simulated disk, clock and network.
@@ -26,6 +26,9 @@ struct Arguments {
     /// Goes on behind a history that fails, and only counts.
     #[arg(long)]
     count: bool,
+    /// Shows on standard error what happens and what nodes log, as `RUST_LOG` filters: `debug`, `dodona_cluster=info`.
+    #[arg(long)]
+    log: Option<String>,
 }
 
 /// What is simulated.
@@ -45,6 +48,10 @@ enum What {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Err(error)) = arguments.log.as_deref().map(trace::show) {
+        eprintln!("--log: {error}");
+        return ExitCode::FAILURE;
+    }
     if arguments.scenario == What::Engine {
         return if arguments.mutants { find_engine_mutants(&arguments) } else { run_histories(&arguments) };
     }
