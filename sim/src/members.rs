@@ -27,6 +27,7 @@ use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{Consistency, MutationView, PartitionKey, Token};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -156,12 +157,14 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 sim.crash(NODES[node]);
                 down = Some(node);
             }
-            // Its disk is lost, and a new one takes its place: one after another, or there may be too few
-            // copies left.
+            // Its disk is lost, and a new one takes its place: one after another, and one of three at least, or there
+            // may be too few copies left.
             7 if down.is_some() => {
                 let node = down.unwrap_or_default();
                 let mut replaced = shared.replaced.lock();
+                let members = shared.full.lock().iter().flatten().count();
                 if replaced.is_none()
+                    && members > 2
                     && let Some(host) = shared.full.lock()[node].take()
                 {
                     shared.trace.note(&format!("{node} is lost"));
@@ -296,25 +299,22 @@ impl Host {
             trace: self.shared.trace.clone(),
         };
         let alone = random.split("alone");
+        let begun = Rc::new(());
         while !*self.shared.healed.lock() {
             if self.is_to_leave(node) {
                 self.shared.trace.note(&format!("{} leaves", self.machine.index));
-                let (node, left, tasks) = (Arc::clone(node), Arc::clone(&self.shared), node.env.tasks);
-                tasks.spawn_local(async move {
+                self.begin(node, &begun, |node, shared| async move {
                     // What fails is tried again by whoever asks next.
-                    if node.take_out(node.info.identity.host).await.is_ok() {
-                        *left.left.lock() += 1;
-                    }
+                    let taken = node.take_out(node.info.identity.host).await;
+                    *shared.left.lock() += u64::from(taken.is_ok());
                 });
             }
             if random.chance(MOVES) && self.is_settled(node) {
                 let tokens: Vec<Token> = (0..4).map(|_| Token(random.next_u64().cast_signed())).collect();
                 self.shared.trace.note(&format!("{} moves", self.machine.index));
-                let (node, shared, tasks) = (Arc::clone(node), Arc::clone(&self.shared), node.env.tasks);
-                tasks.spawn_local(async move {
-                    if node.move_to(tokens).await.is_ok() {
-                        *shared.moved.lock() += 1;
-                    }
+                self.begin(node, &begun, |node, shared| async move {
+                    let moved = node.move_to(tokens).await;
+                    *shared.moved.lock() += u64::from(moved.is_ok());
                 });
             }
             if node.has_left() {
@@ -325,9 +325,8 @@ impl Host {
             }
             if alone.chance(REPAIRS) && self.is_settled(node) {
                 let primary = alone.chance(0.5);
-                let (node, shared, tasks) = (Arc::clone(node), Arc::clone(&self.shared), node.env.tasks);
                 let index = self.machine.index;
-                tasks.spawn_local(async move {
+                self.begin(node, &begun, move |node, shared| async move {
                     let repaired = node.repairs.repair(TABLE, &incremental(primary)).await;
                     shared.trace.note(&format!("{index} repairs: {repaired:?}"));
                     *shared.repaired.lock() += u64::from(repaired.is_ok());
@@ -335,7 +334,11 @@ impl Host {
             }
             rows.step().await;
         }
-        // What was begun is brought to its end first.
+        // What was begun is brought to its end first, on all nodes.
+        while Rc::strong_count(&begun) > 1 {
+            dodona_env::clock::sleep(Duration::from_millis(100)).await;
+        }
+        self.all_reach(1).await;
         while !self.is_settled(node) {
             let _ = node.settle().await;
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
@@ -346,6 +349,18 @@ impl Host {
         swaps("last reads").read_all().await;
         rows.converge().await;
         self.compare(node).await;
+    }
+
+    /// Has the node do something beside its clients. What that task holds tells that it has not ended.
+    fn begin<F>(&self, node: &Arc<Node>, begun: &Rc<()>, task: impl FnOnce(Arc<Node>, Arc<Shared>) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let (task, under_way) = (task(Arc::clone(node), Arc::clone(&self.shared)), Rc::clone(begun));
+        node.env.tasks.spawn_local(async move {
+            task.await;
+            drop(under_way);
+        });
     }
 
     /// Writes a row to this node alone, if it is one of its replicas, as if the others had missed it.
@@ -370,12 +385,12 @@ impl Host {
         while !node.hints.pending().is_empty() {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
-        self.all_reach(1).await;
+        self.all_reach(2).await;
         while let Err(error) = node.repairs.repair(TABLE, &incremental(true)).await {
             self.shared.trace.note(&format!("{} does not repair: {error}", self.machine.index));
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
-        self.all_reach(2).await;
+        self.all_reach(3).await;
         for partition in (0..(PARTITIONS + LONE_PARTITIONS) as u8).filter(|partition| holds(node, *partition))
         {
             let key = PartitionSelection::Key(PartitionKey::new(vec![partition].into()));
