@@ -21,6 +21,7 @@ mod copied;
 pub mod counter;
 pub mod error;
 pub mod gossip;
+pub mod heartbeat;
 pub mod hints;
 pub mod identity;
 pub mod import;

@@ -131,6 +131,9 @@ pub struct Settings {
     pub automatic_repair: bool,
     /// Such repairs compare only what is not repaired yet: much less, but what a disk has lost of the rest stays lost.
     pub automatic_repair_incremental: bool,
+    /// Refuse to start a member that was down for longer than `gc_grace_seconds` of a table: what others have deleted
+    /// meanwhile would come back.
+    pub check_data_resurrection: bool,
     /// Take a snapshot of a table before it is truncated or dropped, unless the table's option
     /// `allow_auto_snapshot` is false. Its name begins with `truncated-` or `dropped-`.
     pub auto_snapshot: bool,
@@ -233,6 +236,7 @@ impl Default for Settings {
             stream_bytes_per_second: NodeSettings::default().stream_bytes_per_second,
             automatic_repair: true,
             automatic_repair_incremental: false,
+            check_data_resurrection: true,
             auto_snapshot: true,
             auto_snapshot_ttl_seconds: 0,
             incremental_backups: false,

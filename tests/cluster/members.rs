@@ -4,6 +4,7 @@ use crate::nodes::*;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The host id of a member, as another one shows it.
 fn host_of(node: &Node, place: &Place) -> String {
@@ -157,6 +158,42 @@ fn a_node_that_cannot_belong_here_is_refused_with_what_to_do() {
     assert!(Command::new("cp").arg("-r").args([&one_disk.data, &copy.data]).status().unwrap().success());
     let copied = copy.refused(seed, &[]);
     assert!(copied.contains("copied") && copied.contains("an empty data directory"), "{copied}");
+}
+
+/// Others may have purged tombstones that a node has not seen, if it was away for long.
+#[test]
+fn a_member_that_was_away_for_longer_than_tombstones_are_kept_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    nodes[0].cql("INSERT INTO ks.t (k, v) VALUES (1, 'one')");
+    let host = host_of(&nodes[0], &nodes[2].place);
+    let place = nodes.pop().unwrap().kill();
+    let was_alive = |seconds_ago: u64| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let disk = dodona_env::os::env(&place.data).unwrap().disk;
+        dodona_cluster::heartbeat::write(&*disk, (now - seconds_ago).cast_signed()).unwrap();
+    };
+    was_alive(9 * 86_400);
+    let place = place.start(seed).kill();
+    was_alive(11 * 86_400 + 7_200);
+    let refused = place.refused(seed, &[]);
+    assert!(refused.contains("last alive 11 days and 2 hours ago"), "{refused}");
+    assert!(refused.contains("gc_grace_seconds (864000) of ks.n and 1 more"), "{refused}");
+    assert!(refused.contains(&format!("--replace {host}")), "{refused}");
+    // As it says: at the operator's word, or anew in the place of itself.
+    let settings = directory.path().join("once.toml");
+    std::fs::write(&settings, "check_data_resurrection = false").unwrap();
+    let place = place.start_with(seed, &["--config", settings.to_str().unwrap()]).kill();
+    until("it is seen to be down", || is_down(&nodes[0]));
+    std::fs::remove_dir_all(&place.data).unwrap();
+    let anew = place.start_with(seed, &["--replace", &host]);
+    assert!(anew.cql("CONSISTENCY ONE; SELECT v FROM ks.t WHERE k = 1").contains("one"));
+    // What is damaged tells nothing, and stops nobody.
+    let place = anew.kill();
+    std::fs::write(place.data.join("heartbeat"), "1700000000 00000000\n").unwrap();
+    let _node = place.start(seed);
+    assert!(place.log().contains("`heartbeat` is damaged"), "{}", place.log());
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::counter::Leader;
 use crate::error::ClusterError;
 use crate::gossip::state::Key;
 use crate::gossip::worker::Gossiper;
+use crate::heartbeat;
 use crate::hints::{HintSettings, Hints};
 use crate::identity::Identity;
 use crate::liveness::Liveness;
@@ -115,6 +116,9 @@ impl Node {
         let metadata = store.metadata();
         let member = metadata.member(identity.host).cloned().ok_or_else(|| removed(&identity))?;
         check_place(&settings, &member)?;
+        if settings.check_data_resurrection {
+            heartbeat::refuse_stale(&env, &metadata, identity.host)?;
+        }
         let schema = Arc::new(builtin.with(&metadata.schema));
         let tables = schema
             .tables()

@@ -47,6 +47,8 @@ pub struct NodeSettings {
     pub automatic_repair: bool,
     /// Only what is not repaired yet is compared for that.
     pub automatic_repair_incremental: bool,
+    /// A member that was down for longer than tombstones are kept does not start.
+    pub check_data_resurrection: bool,
     /// Snapshots before tables are truncated or dropped.
     pub auto_snapshot: AutoSnapshot,
     /// What is restored of archived commit logs.
@@ -74,6 +76,7 @@ impl Default for NodeSettings {
             stream_bytes_per_second: 24 << 20,
             automatic_repair: true,
             automatic_repair_incremental: false,
+            check_data_resurrection: true,
             auto_snapshot: AutoSnapshot { enabled: true, ttl: None },
             restore: RestoreSettings::default(),
             internode_tls: None,

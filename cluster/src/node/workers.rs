@@ -3,6 +3,7 @@
 
 use super::Node;
 use crate::error::ClusterError;
+use crate::heartbeat;
 use crate::liveness::Liveness;
 use crate::metadata::MetadataLog;
 use crate::on_engine::on_engine;
@@ -49,6 +50,7 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(&self.repairs).heal_when_damaged());
         self.env.tasks.spawn_local(Arc::clone(&self.repairs).forget_when_old());
         self.env.tasks.spawn_local(Arc::clone(self).clear_snapshots());
+        self.env.tasks.spawn_local(heartbeat::beat(self.env.clone()));
         if self.settings.automatic_repair {
             let incremental = self.settings.automatic_repair_incremental;
             self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due(incremental));

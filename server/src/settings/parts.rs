@@ -96,6 +96,7 @@ impl Settings {
             stream_bytes_per_second: self.stream_bytes_per_second,
             automatic_repair: self.automatic_repair,
             automatic_repair_incremental: self.automatic_repair_incremental,
+            check_data_resurrection: self.check_data_resurrection,
             restore: self.restore().unwrap_or_default(),
             auto_snapshot: AutoSnapshot {
                 enabled: self.auto_snapshot,
