@@ -45,8 +45,8 @@ pub(super) struct RepairArgs {
     /// Compare what is repaired, and change nothing
     #[arg(long, visible_alias = "vd")]
     validate: bool,
-    /// Tables at once: one
-    #[arg(short, long, default_value_t = 1)]
+    /// Tables that are repaired at once
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4))]
     job_threads: u32,
     /// Refused: conditional statements and SERIAL reads finish what was left of others by themselves
     #[arg(long)]
@@ -64,26 +64,27 @@ impl RepairArgs {
     /// # Errors
     /// Something is asked for that there is not, or not yet.
     fn refuse_what_is_missing(&self) -> Result<(), NodetoolError> {
-        let reason = if self.paxos_only {
-            "there is no repair of Paxos alone: the next conditional statement or SERIAL read of a partition \
-             finishes what was left of it"
-        } else if self.job_threads != 1 {
-            "tables are repaired one after another: leave out -j"
-        } else {
+        if !self.paxos_only {
             return Ok(());
-        };
+        }
+        let reason = "there is no repair of Paxos alone: the next conditional statement or SERIAL read of a partition \
+                      finishes what was left of it";
         Err(NodetoolError::Refused(reason.into()))
     }
 
-    fn path(&self, table: Option<&str>) -> String {
+    fn path(&self) -> String {
         let flag = |is_set: bool| is_set.then_some("true");
         let [start, end] =
             [self.start_token, self.end_token].map(|token| token.map(|token| token.to_string()));
-        let (data_centers, hosts) = (self.data_centers.join(","), self.hosts.join(","));
-        let tables = Tables { keyspace: self.keyspace.clone(), table: table.map(str::to_owned) };
+        let [data_centers, hosts, named] =
+            [&self.data_centers, &self.hosts, &self.tables].map(|list| list.join(","));
+        let (tables, job_threads) =
+            (Tables { keyspace: self.keyspace.clone(), table: None }, self.job_threads.to_string());
         format!(
             "repair{}",
             tables.query_with(&[
+                ("tables", Some(&*named).filter(|list| !list.is_empty())),
+                ("job_threads", Some(&*job_threads)),
                 ("primary", flag(self.primary)),
                 ("preview", flag(self.preview)),
                 ("force", flag(self.force)),
@@ -108,12 +109,7 @@ pub(super) fn repair(
 ) -> Result<String, NodetoolError> {
     args.refuse_what_is_missing()?;
     let mut out = String::new();
-    if args.tables.is_empty() {
-        report(&mut out, &post(&args.path(None))?);
-    }
-    for table in &args.tables {
-        report(&mut out, &post(&args.path(Some(table)))?);
-    }
+    report(&mut out, &post(&args.path())?);
     out.push_str(if args.preview || args.validate {
         "Preview completed\n"
     } else {
@@ -217,12 +213,14 @@ mod tests {
             <Line as clap::Parser>::try_parse_from([&["repair"], words].concat()).map(|line| line.args)
         };
         let never = |_: &str| -> Result<Value, NodetoolError> { panic!("nothing is to be asked") };
-        for (words, reason) in [(["--paxos-only"], "no repair of Paxos alone"), (["-j4"], "leave out -j")] {
-            let refused = repair(&parse(&words).unwrap(), &never).unwrap_err();
-            assert!(refused.to_string().contains(reason), "{refused}");
-        }
-        let nothing = |_: &str| Ok(Value::Null);
-        let done = repair(&parse(&["--skip-paxos", "--job-threads", "1"]).unwrap(), &nothing).unwrap();
+        let refused = repair(&parse(&["--paxos-only"]).unwrap(), &never).unwrap_err();
+        assert!(refused.to_string().contains("no repair of Paxos alone"), "{refused}");
+        assert!(parse(&["-j5"]).is_err() && parse(&["-j0"]).is_err());
+        let asked = |path: &str| {
+            assert_eq!(path, "repair?keyspace=ks&tables=a%2Cb&job_threads=4");
+            Ok(Value::Null)
+        };
+        let done = repair(&parse(&["--skip-paxos", "-j4", "ks", "a", "b"]).unwrap(), &asked).unwrap();
         assert_eq!(done, "Repair completed successfully\n");
     }
 }

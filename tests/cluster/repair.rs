@@ -53,7 +53,13 @@ fn an_incremental_repair_compares_what_is_not_repaired_and_nothing_else() {
     nodes[0].cql(SCHEMA);
     nodes[0].fill("ALL", 300);
     assert_eq!(repaired(&nodes[0]), "0.0");
-    assert!(nodes[0].nodetool(&["repair", "ks", "t"]).contains("in sync"));
+    let both = nodes[0].nodetool(&["repair", "-j2", "ks", "t", "n"]);
+    assert!(
+        ["ks.n: ", "ks.t: "].iter().all(|table| both.contains(table)) && both.contains("in sync"),
+        "{both}"
+    );
+    let unknown = nodes[0].run("nodetool", &["repair", "ks", "t", "other"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no table ks.other"), "{unknown:?}");
     for node in &nodes {
         assert_eq!((repaired(node), statistic(node, "Bytes pending repair")), ("100.0".into(), "0".into()));
     }

@@ -16,6 +16,7 @@ use dodona_storage::Part;
 use dodona_types::TableId;
 use dodona_types::token::TokenRange;
 use futures_util::future::{join_all, try_join_all};
+use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -34,7 +35,27 @@ impl Repairs {
         table: TableId,
         options: &Options,
     ) -> Result<Outcome, ClusterError> {
+        let mut repaired = self.repair_tables(&[table], options, 1).await;
+        repaired.pop().unwrap_or_else(|| Err(invalid("no table was named")))
+    }
+
+    /// Repairs several tables, so many of them at once, and tells of each what came of it, in their order.
+    pub async fn repair_tables(
+        self: &Arc<Self>,
+        tables: &[TableId],
+        options: &Options,
+        at_once: usize,
+    ) -> Vec<Result<Outcome, ClusterError>> {
         let _lead = self.leads.lock().await;
+        let repairs = tables.iter().copied().map(|table| self.repair_table(table, options));
+        stream::iter(repairs).buffered(at_once.max(1)).collect().await
+    }
+
+    async fn repair_table(
+        self: &Arc<Self>,
+        table: TableId,
+        options: &Options,
+    ) -> Result<Outcome, ClusterError> {
         let placement = self.placement.load_full();
         if placement.ring.is_changing() {
             return Err(invalid("a member joins or leaves the cluster: repair afterwards"));

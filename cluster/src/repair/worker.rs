@@ -53,10 +53,10 @@ pub struct Repairs {
     /// The incremental ones that it takes part in.
     pub sessions: Sessions,
     pub(super) events: broadcast::Sender<Event>,
-    /// Held while the node leads one: one after another.
+    /// Held while the node leads some: what is asked for at once is done at once, and the rest afterwards.
     pub(super) leads: tokio::sync::Mutex<()>,
     jobs: Mutex<BTreeMap<Uuid, Job>>,
-    /// One table is hashed at a time.
+    /// As many tables are hashed at a time as are compacted.
     hashes: Semaphore,
 }
 
@@ -98,7 +98,8 @@ impl Repairs {
     pub(crate) fn new(env: Env, means: Means) -> Self {
         let Means { engine, replica, leader, peers, liveness, placement } = means;
         let history = History::open(Arc::clone(&env.disk));
-        let (leads, jobs, hashes) = (tokio::sync::Mutex::default(), Mutex::default(), Semaphore::new(1));
+        let hashes = Semaphore::new(engine.settings().concurrent_compactors.max(1));
+        let (leads, jobs) = (tokio::sync::Mutex::default(), Mutex::default());
         let (sessions, events) = (Sessions::default(), broadcast::channel(EVENTS).0);
         Self {
             env,

@@ -1,12 +1,13 @@
 //! Repairs that operators ask for, and how those stand that nobody has to ask for.
 
-use super::{Answer, Failed, Target, on_event_loop, tables_of};
+use super::{Answer, Failed, Named, Target, on_event_loop, tables_of};
 use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
 use dodona_cluster::repair::sessions::Session;
 use dodona_cluster::repair::{Options, Outcome};
 use dodona_cluster::replication::Replication;
+use dodona_types::TableId;
 use dodona_types::value::format_timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -31,25 +32,33 @@ pub(super) struct Manner {
     data_centers: String,
     /// Addresses or host ids.
     hosts: String,
+    /// Only these tables of the keyspace.
+    tables: String,
+    /// Tables that are repaired at once; 0 as 1.
+    job_threads: usize,
 }
+
+/// Tables that may be repaired at once, as in Cassandra.
+const MAX_JOB_THREADS: usize = 4;
 
 pub(super) async fn repair(
     State(shared): State<Arc<Shared>>,
     Query(target): Query<Target>,
     Query(manner): Query<Manner>,
 ) -> Answer {
+    let job_threads = manner.job_threads.max(1);
+    if job_threads > MAX_JOB_THREADS {
+        return Err(Failed::Refused(format!("at most {MAX_JOB_THREADS} tables are repaired at once")));
+    }
+    let tables = replicated_tables(&shared, &target, &manner.tables)?;
     let options = options(&shared, &target, manner)?;
-    let schema = shared.node.schema();
-    let mut described = Vec::new();
+    let (node, asked) = (Arc::clone(&shared.node), options.clone());
+    let ids: Vec<TableId> = tables.iter().map(|(.., table)| *table).collect();
+    let repair = async move { node.repairs.repair_tables(&ids, &asked, job_threads).await };
+    let mut described = Vec::with_capacity(tables.len());
     let mut total = Outcome::default();
-    for (keyspace, name, table) in tables_of(&shared, &target)? {
-        let replication = schema.keyspace(&keyspace).map(super::ownership::replication_of).transpose()?;
-        if replication.is_none_or(|replication| replication == Replication::Local) {
-            continue;
-        }
-        let (node, asked) = (Arc::clone(&shared.node), options.clone());
-        let repair = async move { node.repairs.repair(table, &asked).await };
-        let outcome = on_event_loop(&shared, repair).await??;
+    for ((keyspace, name, _), outcome) in tables.into_iter().zip(on_event_loop(&shared, repair).await?) {
+        let outcome = outcome?;
         total.add(outcome);
         described.push(json!({ "keyspace": keyspace, "table": name, "outcome": outcome_json(outcome) }));
     }
@@ -59,6 +68,26 @@ pub(super) async fn repair(
         ));
     }
     Ok(Json(json!({ "tables": described, "preview": options.preview, "outcome": outcome_json(total) })))
+}
+
+/// The tables that are meant, without those of which every node has its own.
+fn replicated_tables(shared: &Shared, target: &Target, only: &str) -> Result<Vec<Named>, Failed> {
+    let schema = shared.node.schema();
+    let mut tables = tables_of(shared, target)?;
+    let names: Vec<&str> = only.split(',').filter(|name| !name.is_empty()).collect();
+    if let Some(unknown) = names.iter().find(|name| tables.iter().all(|(_, table, _)| table != *name)) {
+        let keyspace = target.keyspace.as_deref().unwrap_or("*");
+        return Err(Failed::NotFound(format!("there is no table {keyspace}.{unknown}")));
+    }
+    tables.retain(|(_, table, _)| names.is_empty() || names.contains(&&**table));
+    let mut replicated = Vec::with_capacity(tables.len());
+    for named in tables {
+        let replication = schema.keyspace(&named.0).map(super::ownership::replication_of).transpose()?;
+        if replication.is_some_and(|replication| replication != Replication::Local) {
+            replicated.push(named);
+        }
+    }
+    Ok(replicated)
 }
 
 fn outcome_json(outcome: Outcome) -> Value {
