@@ -25,6 +25,7 @@ pub mod disk;
 pub mod engine;
 pub mod faults;
 pub mod invariants;
+pub mod log;
 pub mod machine;
 pub mod members;
 pub mod model;

@@ -338,9 +338,12 @@ impl Host {
         while Rc::strong_count(&begun) > 1 {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
-        self.all_reach(1).await;
-        while !self.is_settled(node) {
+        self.shared.phases.lock()[self.machine.index] = 1;
+        while !(self.is_settled(node) && self.all_are_at(1)) {
             let _ = node.settle().await;
+            if node.has_left() {
+                return;
+            }
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
         if node.metadata().metadata().member(node.info.identity.host).is_none() {
@@ -410,11 +413,15 @@ impl Host {
     /// Waits until all nodes are so far, or have left.
     async fn all_reach(&self, phase: u8) {
         self.shared.phases.lock()[self.machine.index] = phase;
-        let is_there =
-            |index: usize| self.shared.done.lock()[index] || self.shared.phases.lock()[index] >= phase;
-        while !(0..NODES.len()).all(is_there) {
+        while !self.all_are_at(phase) {
             dodona_env::clock::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    fn all_are_at(&self, phase: u8) -> bool {
+        let is_there =
+            |index: usize| self.shared.done.lock()[index] || self.shared.phases.lock()[index] >= phase;
+        (0..NODES.len()).all(is_there)
     }
 
     /// True if this node is asked to leave, and three others stay.

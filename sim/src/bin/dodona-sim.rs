@@ -2,7 +2,7 @@
 //! `dodona-sim --mutants`.
 
 use clap::Parser;
-use dodona_sim::{MUTANTS, Scenario, engine, faults, run_twice, trace};
+use dodona_sim::{MUTANTS, Scenario, engine, faults, log, run_twice};
 use std::process::ExitCode;
 
 /// Runs the production node on a simulated disk, clock and network.
@@ -48,7 +48,7 @@ enum What {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Err(error)) = arguments.log.as_deref().map(trace::show) {
+    if let Some(Err(error)) = arguments.log.as_deref().map(log::show) {
         eprintln!("--log: {error}");
         return ExitCode::FAILURE;
     }
