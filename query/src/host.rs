@@ -38,7 +38,12 @@ impl Host {
 
     /// What statements of a session may ask for.
     pub(crate) fn guardrails_of(&self, session: &Session) -> &Guardrails {
-        if session.is_of_server() { &self.usual_guardrails } else { self.guardrails() }
+        if session.is_of_server() { self.usual_guardrails() } else { self.guardrails() }
+    }
+
+    /// What statements of the server itself may ask for.
+    pub(crate) const fn usual_guardrails(&self) -> &Guardrails {
+        &self.usual_guardrails
     }
 
     /// What statements of clients may ask for.

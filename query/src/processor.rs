@@ -20,7 +20,7 @@ use crate::statement::{Plan, Scratch, batch, schema};
 use crate::statement_store;
 use crate::system_tables::{self, Shown};
 use dodona_cluster::Node;
-use dodona_types::{CollectedRows, RowSink};
+use dodona_types::{CollectedRows, Consistency, RowSink};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -380,6 +380,17 @@ impl Processor {
             .await?;
         let outcome = batch::write(&self.host, kind, &mutations, parameters).await?;
         Ok(outcome.warned(guard.into_warnings()))
+    }
+
+    /// Writes what the server itself has to keep, all at once: nothing that bounds clients bounds that.
+    ///
+    /// # Errors
+    /// A statement is none that only writes, or the write fails.
+    pub async fn write_of_server(&self, entries: &[BatchEntry<'_>]) -> Result<(), CqlError> {
+        let guard = Guard::new(self.host.usual_guardrails());
+        let parameters = Parameters { consistency: Consistency::LocalOne, ..Parameters::new() };
+        let mutations = batch::mutations(&self.host, &guard, BatchKind::Unlogged, entries, &parameters, &[])?;
+        Ok(self.host.node.coordinator.write(&mutations, parameters.consistency).await?)
     }
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.

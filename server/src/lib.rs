@@ -39,6 +39,7 @@ mod statements;
 mod tls;
 mod told;
 mod trace;
+mod trace_share;
 mod worker;
 
 pub use settings::Settings;

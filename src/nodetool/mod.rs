@@ -116,6 +116,14 @@ enum NodetoolCommand {
         /// MiB a second
         value: u64,
     },
+    /// The share of requests that are traced without a client that asks for it
+    Gettraceprobability,
+    /// Set the share of requests that are traced without a client that asks for it, until the next start
+    Settraceprobability {
+        /// From 0, for none, to 1, for all
+        #[arg(allow_hyphen_values = true)]
+        probability: f64,
+    },
     /// End compactions that are under way
     Stop {
         /// COMPACTION, TOMBSTONE_COMPACTION, GARBAGE_COLLECT or CLEANUP [default: all]
@@ -312,6 +320,10 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
             let rate = get("streamthroughput")?["mib_per_second"].as_f64().unwrap_or(0.0);
             format!("Current stream throughput: {rate:?} MiB/s\n")
         }
+        NodetoolCommand::Gettraceprobability => {
+            let probability = get("traceprobability")?["probability"].as_f64().unwrap_or(0.0);
+            format!("Current trace probability: {probability:?}\n")
+        }
         NodetoolCommand::Autorepairstatus => repair::standings(&get("repairs")?),
         NodetoolCommand::Statusautocompaction { all, tables } => {
             report::automatic_compaction(&get(&format!("autocompaction{}", tables.query()))?, *all)
@@ -349,6 +361,9 @@ fn change(
         NodetoolCommand::Repair(args) => return repair::repair(args, post),
         NodetoolCommand::Setstreamthroughput { value } => {
             post(&format!("streamthroughput?throughput={value}"))?
+        }
+        NodetoolCommand::Settraceprobability { probability } => {
+            post(&format!("traceprobability?probability={probability}"))?
         }
         NodetoolCommand::Scrub(tables) => return Ok(report::scrubbed(&on("scrub", tables)?)),
         NodetoolCommand::Stop { kind } => post(&format!("stop{}", query(&[("kind", kind.as_deref())])))?,
