@@ -5,11 +5,12 @@ use crate::client::{Answer, Client, Closing};
 use crate::convert::{BoundValues, batch_kind, cluster_error, error_response, parameters};
 use crate::outbound::insert_warnings;
 use crate::record::State;
+use crate::running::{Entry, Place};
 use crate::statements::Cached;
 use crate::trace::{self, About, Tracing};
 use crate::worker::Worker;
 use bytes::BytesMut;
-use dodona_cluster::coordinator::served::Operation;
+use dodona_cluster::coordinator::served::{ByPaxos, Operation};
 use dodona_protocol::request::{Batch, Prepare, Query, QueryParameters};
 use dodona_protocol::response::AuthSuccess;
 use dodona_protocol::{
@@ -17,7 +18,7 @@ use dodona_protocol::{
 };
 use dodona_query::{BatchEntry, CqlError, Outcome, Parameters, StatementResult};
 use dodona_types::TableId;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,32 +48,45 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
         let clock = &worker.shared.node.env.clock;
         let began = clock.mono();
         let asks = work.header.flags.contains(Flags::TRACING);
+        let place = worker.metrics.running.enter(Entry {
+            opcode: work.header.opcode,
+            asks: None,
+            came: began,
+            began: None,
+        });
         let deferred = Deferred {
             worker: &worker,
             client: &client,
             stream: work.header.stream,
             served: RefCell::default(),
+            by_paxos: Cell::default(),
+            running: &place,
             trace: (asks || work.is_sampled).then(|| Tracing::begin(&worker.shared.node.env, asks)),
         };
         // Logging in waits for nobody's turn.
         let metrics = &worker.metrics;
         metrics.waiting.add(1);
-        let place = match client.state() {
+        let turn = match client.state() {
             State::Ready => worker.place().await,
             _ => None,
         };
+        place.begin(clock.mono());
         metrics.waiting.subtract(1);
         metrics.executing.add(1);
         let patience = Duration::from_millis(worker.shared.settings.read_timeout_ms);
-        let is_late = place.is_some() && clock.mono().saturating_sub(began) > patience;
+        let is_late = turn.is_some() && clock.mono().saturating_sub(began) > patience;
         // What a request takes to be executed is not there for those that wait.
         let bytes = if is_late { deferred.refuse() } else { Box::pin(deferred.answer(&work)).await };
-        drop(place);
+        drop(turn);
         metrics.executing.subtract(1);
         let now = clock.mono();
         let took = now.saturating_sub(began);
         metrics.latency.record(took, 1);
-        worker.shared.node.coordinator.note_served(&deferred.served.borrow(), now, took);
+        let coordinator = &worker.shared.node.coordinator;
+        coordinator.note_served(&deferred.served.borrow(), now, took);
+        if let Some(what) = deferred.by_paxos.get() {
+            coordinator.note_by_paxos(what, now, took);
+        }
         let before = charge.bytes();
         charge.set(bytes.len());
         client.finish(before, Answer { bytes, charge });
@@ -107,6 +121,9 @@ struct Deferred<'a> {
     stream: i16,
     /// What its statement did with tables, whether it succeeded or the cluster could not.
     served: RefCell<Vec<(TableId, Operation)>>,
+    /// What it needed Paxos for.
+    by_paxos: Cell<Option<ByPaxos>>,
+    running: &'a Place<'a>,
     trace: Option<Tracing>,
 }
 
@@ -139,6 +156,7 @@ impl Deferred<'_> {
             Err(failed) => {
                 if !matches!(failed.error, CqlError::Cluster(_)) {
                     self.served.borrow_mut().clear();
+                    self.by_paxos.set(None);
                 }
                 let consistency = failed.parameters.unwrap_or(dodona_types::Consistency::One);
                 let failing = failing(self.worker, consistency, failed.write);
@@ -233,6 +251,7 @@ impl Deferred<'_> {
     fn prepared(&self, id: &[u8]) -> Result<Rc<Cached>, CqlError> {
         let found = self.worker.statements.borrow_mut().get(&self.worker.shared, id);
         self.note(|| "Found the prepared statement".into());
+        self.worker.metrics.prepared.add(1);
         found
     }
 
@@ -242,6 +261,7 @@ impl Deferred<'_> {
         let processor = &self.worker.shared.processor;
         let statement = processor.analyse(self.client.session(), query.text, keyspace)?;
         self.note(|| "Parsed and planned".into());
+        self.worker.metrics.regular.add(1);
         Ok(Cached::unprepared(statement))
     }
 
@@ -253,7 +273,12 @@ impl Deferred<'_> {
         options: &RowsOptions<'_>,
         out: &mut BytesMut,
     ) -> Result<Outcome, Failed> {
-        cached.statement.served(&mut self.served.borrow_mut());
+        let (statement, level) = (&cached.statement, request.consistency);
+        self.running.asks(statement, level);
+        statement.served(&mut self.served.borrow_mut());
+        let is_serial_read = statement.has_rows && level.is_serial();
+        let conditional = statement.is_conditional().then_some(ByPaxos::Write);
+        self.by_paxos.set(conditional.or(is_serial_read.then_some(ByPaxos::Read)));
         let values = BoundValues::new(&request.values);
         let parameters = parameters(request, &values, work.header.version);
         self.give(cached, &parameters, options, out).await.map_err(|error| Failed {
@@ -294,6 +319,7 @@ impl Deferred<'_> {
             let session = self.client.session();
             let entries = self.worker.statements.borrow_mut().entries(&self.worker.shared, session, batch)?;
             BatchEntry::served(&entries, &mut self.served.borrow_mut());
+            self.by_paxos.set(BatchEntry::are_conditional(&entries).then_some(ByPaxos::Write));
             self.worker.shared.processor.execute_batch(kind, &entries, &parameters).await
         };
         let executed = async {

@@ -214,6 +214,7 @@ impl Turn<'_> {
             Ok(cached) => cached,
             Err(error) => return self.failed(stream, &error, request.consistency, true),
         };
+        self.worker.metrics.prepared.add(1);
         let options = cached.options(version, request.skip_metadata, execute.result_metadata_id);
         self.run(envelope, body, request, &cached, &options);
     }
@@ -224,6 +225,7 @@ impl Turn<'_> {
             self.worker.shared.processor.analyse(self.client.session(), query.text, request.keyspace);
         match analysed {
             Ok(statement) => {
+                self.worker.metrics.regular.add(1);
                 let cached = Cached::unprepared(statement);
                 self.run(envelope, body, request, &cached, &RowsOptions::default());
             }

@@ -31,6 +31,7 @@ mod outbound;
 mod point_in_time;
 mod record;
 mod registry;
+mod running;
 pub mod settings;
 mod shared;
 pub mod shutdown;

@@ -184,6 +184,8 @@ enum NodetoolCommand {
     Tablestats(Tables),
     /// How many files reads look into, and how long reads and writes take
     Tablehistograms(Tables),
+    /// How long requests of clients take, on all tables together
+    Proxyhistograms,
     /// What compactions do
     Compactionstats,
     /// Bring everything to the disk
@@ -303,6 +305,7 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         NodetoolCommand::Tablehistograms(tables) => {
             table_report::histograms(&get(&format!("tablehistograms{}", tables.query()))?)
         }
+        NodetoolCommand::Proxyhistograms => table_report::of_clients(&get("proxyhistograms")?),
         NodetoolCommand::Compactionstats => report::compaction_statistics(&get("compactionstats")?),
         NodetoolCommand::Version => {
             format!("ReleaseVersion: {}\n", report::string(&get("version")?["release_version"]))

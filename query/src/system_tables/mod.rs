@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub use crate::server_view::{ClientView, PoolView, ServerView};
+pub use crate::server_view::{ClientView, PoolView, RunningView, ServerView};
 pub use crate::system_keyspaces::{
     is_local_system_keyspace, is_system_keyspace, is_virtual_keyspace, is_volatile,
 };
@@ -139,6 +139,7 @@ pub(crate) fn refill_on_read(
     let schema = host.node.schema();
     let fill = Fill { host, schema: &schema, timestamp_micros: host.node.timestamps.next() };
     match (&*table.keyspace, &*table.name) {
+        ("system_views", "batch_metrics") => engine_view::refill_batch_metrics(&fill),
         ("system_views", "caches") => engine_view::refill_caches(&fill),
         ("system_views", "cql_metrics") => engine_view::refill_cql_metrics(&fill, prepared()),
         ("system_views", "sstable_tasks") => engine_view::refill_sstable_tasks(&fill),
@@ -148,6 +149,7 @@ pub(crate) fn refill_on_read(
         ("system_views", "internode_inbound") => cluster_view::refill_internode_inbound(&fill),
         ("system_views", "internode_outbound") => cluster_view::refill_internode_outbound(&fill),
         ("system_views", "clients") => server_view::refill_clients(&fill),
+        ("system_views", "queries") => server_view::refill_queries(&fill),
         ("system_views", "settings") => server_view::refill_settings(&fill),
         ("system_views", view) => table_view::refill(&fill, view),
         ("system", "size_estimates" | "table_estimates") => estimates::refill(&fill),

@@ -1,7 +1,8 @@
 //! The service for operators: HTTP with JSON, metrics in the text format of Prometheus.
 //!
 //! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `cluster`, `gossip`,
-//! `ranges`, `endpoints`, `network`, `tablestats`, `tablehistograms`, `compactionstats`, `snapshots`,
+//! `ranges`, `endpoints`, `network`, `tablestats`, `tablehistograms`, `proxyhistograms`,
+//! `compactionstats`, `snapshots`,
 //! `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `streamthroughput`, `traceprobability`; `POST` below
 //! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
 //! `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`,
@@ -56,6 +57,7 @@ fn api() -> Router<Arc<Shared>> {
         .route("/network", get(cluster::network))
         .route("/tablestats", get(tables::statistics))
         .route("/tablehistograms", get(tables::histograms))
+        .route("/proxyhistograms", get(tables::of_clients))
         .route("/compactionstats", get(statistics::compaction_statistics))
         .route("/flush", post(operations::flush))
         .route("/compact", post(operations::compact))
