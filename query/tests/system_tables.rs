@@ -205,6 +205,7 @@ fn virtual_keyspaces_are_described_apart() {
                 "'system_views' 'settings'",
                 "'system_views' 'snapshots'",
                 "'system_views' 'sstable_tasks'",
+                "'system_views' 'streaming'",
                 "'system_views' 'thread_pools'",
                 "'system_views' 'tombstones_per_read'",
                 "'system_virtual_schema' 'columns'",

@@ -2,11 +2,10 @@
 //! A column whose number nobody keeps is null.
 
 use super::rows::{bigint, double, int, text};
-use super::{Fill, uuid};
+use super::{Fill, timeuuid, uuid};
 use crate::ast::BatchKind;
 use crate::error::CqlError;
 use crate::server_view::PoolView;
-use uuid::Uuid;
 
 pub(super) const MEBIBYTE: u64 = 1 << 20;
 
@@ -84,7 +83,7 @@ pub(super) fn refill_sstable_tasks(fill: &Fill<'_>) -> Result<(), CqlError> {
             rows.put(&[
                 ("keyspace_name", text(keyspace)),
                 ("table_name", text(table)),
-                ("task_id", uuid(task_id(fill, task.number))),
+                ("task_id", uuid(timeuuid(fill, fill.host.started_at_seconds * 1_000_000, task.number))),
                 ("completion_ratio", double(if total == 0 { 1.0 } else { progress as f64 / total as f64 })),
                 ("kind", text(&task.kind.to_lowercase())),
                 ("progress", count(progress)),
@@ -95,15 +94,6 @@ pub(super) fn refill_sstable_tasks(fill: &Fill<'_>) -> Result<(), CqlError> {
             ])
         })
     })
-}
-
-/// A timeuuid of the task: of the node's start and the task's number since then.
-fn task_id(fill: &Fill<'_>, number: u64) -> Uuid {
-    let seconds = fill.host.started_at_seconds.max(0).cast_unsigned();
-    let ticks = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0).to_gregorian().0.wrapping_add(number);
-    let node = *fill.host.node.info.identity.host.as_bytes();
-    let node = [node[0] | 1, node[1], node[2], node[3], node[4], node[5]];
-    uuid::Builder::from_gregorian_timestamp(ticks, 0, &node).into_uuid()
 }
 
 pub(super) fn refill_thread_pools(fill: &Fill<'_>) -> Result<(), CqlError> {

@@ -146,6 +146,7 @@ pub(crate) fn refill_on_read(
         ("system_views", "thread_pools") => engine_view::refill_thread_pools(&fill),
         ("system_views", "gossip_info") => cluster_view::refill_gossip_info(&fill),
         ("system_views", "pending_hints") => cluster_view::refill_pending_hints(&fill),
+        ("system_views", "streaming") => cluster_view::refill_streaming(&fill),
         ("system_views", "internode_inbound") => cluster_view::refill_internode_inbound(&fill),
         ("system_views", "internode_outbound") => cluster_view::refill_internode_outbound(&fill),
         ("system_views", "clients") => server_view::refill_clients(&fill),
@@ -224,6 +225,16 @@ impl Fill<'_> {
         };
         Ok(put.map_err(ClusterError::from)?)
     }
+}
+
+/// A timeuuid of this node: of a time, and of a number of what began then.
+fn timeuuid(fill: &Fill<'_>, wall_micros: i64, number: u64) -> Uuid {
+    let (seconds, micros) = (wall_micros.div_euclid(1_000_000), wall_micros.rem_euclid(1_000_000));
+    let nanos = u32::try_from(micros * 1_000).unwrap_or(0);
+    let at = uuid::Timestamp::from_unix(uuid::NoContext, seconds.max(0).cast_unsigned(), nanos);
+    let node = *fill.host.node.info.identity.host.as_bytes();
+    let node = [node[0] | 1, node[1], node[2], node[3], node[4], node[5]];
+    uuid::Builder::from_gregorian_timestamp(at.to_gregorian().0.wrapping_add(number), 0, &node).into_uuid()
 }
 
 /// A UUID as a value.
