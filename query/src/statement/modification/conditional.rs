@@ -239,9 +239,13 @@ impl<'a> Request<'a> {
                 continue;
             }
             let target = if plan.conditions.are_static() { None } else { plan.target(binding)? };
-            plan.conditions.check_beside(kinds.get(&target).copied())?;
+            // Conditions may be on the row and on the static row.
+            let beside = (target.is_some() && plan.conditions.has_static()).then_some(None);
+            for target in [target.clone()].into_iter().chain(beside) {
+                plan.conditions.check_beside(kinds.get(&target).copied())?;
+                kinds.insert(target, &plan.conditions);
+            }
             plan.conditions.check_bound(binding)?;
-            kinds.insert(target.clone(), &plan.conditions);
             rows.extend(target);
         }
         let others = |kind| {
