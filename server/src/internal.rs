@@ -1,4 +1,4 @@
-//! Statements that the server itself runs: on roles and on traces.
+//! Statements that the server itself runs, on roles.
 
 use dodona_query::{BoundValue, CqlError, Parameters, Processor, Session};
 use dodona_types::{CollectedRows, Consistency};

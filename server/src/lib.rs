@@ -31,6 +31,7 @@ mod outbound;
 mod point_in_time;
 mod record;
 mod registry;
+mod running;
 pub mod settings;
 mod shared;
 pub mod shutdown;
@@ -39,6 +40,7 @@ mod statements;
 mod tls;
 mod told;
 mod trace;
+mod trace_share;
 mod worker;
 
 pub use settings::Settings;
