@@ -183,7 +183,17 @@ impl Node {
         if self.gossiper.live().is_alive(other.host) {
             return Answer::Failed(format!("{}, which it is to replace, still answers", other.host));
         }
-        let (status, tokens) = (Status::Replacing(other.host), other.tokens.clone());
+        let lost = other.host;
+        if let Err(error) = self.end_what_was_begun(lost).await {
+            return Answer::Failed(error.to_string());
+        }
+        let metadata = self.metadata.metadata();
+        let Some(other) = metadata.member(lost) else {
+            return Answer::Refused(format!(
+                "{lost}, which it is to replace, has left: let it join as a new member"
+            ));
+        };
+        let (status, tokens) = (Status::Replacing(lost), other.tokens.clone());
         let member = Box::new(Member { tokens, status, ..member });
         match self.metadata.append(Change::Join { expected: metadata.members_version, member }).await {
             Ok(Outcome::Applied(_)) => Answer::Joined(self.info.identity.cluster, self.metadata.metadata()),
@@ -191,6 +201,15 @@ impl Node {
             Ok(Outcome::Busy(reason)) => Answer::Failed(reason),
             Ok(Outcome::Refused(reason)) => Answer::Refused(reason),
             Err(error) => Answer::Failed(error.to_string()),
+        }
+    }
+
+    /// Ends what a member that is down had begun: others rely on it already, or it is given up.
+    async fn end_what_was_begun(&self, host: Uuid) -> Result<(), ClusterError> {
+        match self.metadata.metadata().member(host).map(|member| member.status) {
+            Some(Status::Moved | Status::Departing) => self.complete(host, Status::Normal).await,
+            Some(Status::Leaving) => self.change_members(Change::Cancel(host)).await,
+            _ => Ok(()),
         }
     }
 
@@ -282,6 +301,10 @@ impl Node {
         match member.status {
             Status::Normal if is_own => self.change_members(Change::Leave(host)).await?,
             Status::Normal | Status::Leaving | Status::Moving if !is_own => {
+                self.change_members(Change::Remove(host)).await?;
+            }
+            Status::Moved if !is_own => {
+                self.end_what_was_begun(host).await?;
                 self.change_members(Change::Remove(host)).await?;
             }
             // It never owned anything.

@@ -1,6 +1,7 @@
 //! What statements are executed on.
 
 use crate::batch_bounds::BatchBounds;
+use crate::batch_partitions::BatchPartitions;
 use crate::guardrails::Guardrails;
 use crate::server_view::ServerView;
 use crate::session::Session;
@@ -16,6 +17,8 @@ pub(crate) struct Host {
     pub(crate) server_view: OnceLock<Box<dyn ServerView>>,
     /// Bounds of batches, if they are not the usual ones.
     pub(crate) batch_bounds: OnceLock<BatchBounds>,
+    /// How many partitions batches change.
+    pub(crate) batch_partitions: BatchPartitions,
     /// What statements may ask for, if it is not the usual.
     pub(crate) guardrails: OnceLock<Guardrails>,
     usual_guardrails: Guardrails,
@@ -29,6 +32,7 @@ impl Host {
             random: node.env.random.split("query"),
             server_view: OnceLock::new(),
             batch_bounds: OnceLock::new(),
+            batch_partitions: BatchPartitions::default(),
             guardrails: OnceLock::new(),
             usual_guardrails: Guardrails::default(),
             started_at_seconds: node.env.clock.wall_seconds(),
@@ -38,7 +42,12 @@ impl Host {
 
     /// What statements of a session may ask for.
     pub(crate) fn guardrails_of(&self, session: &Session) -> &Guardrails {
-        if session.is_of_server() { &self.usual_guardrails } else { self.guardrails() }
+        if session.is_of_server() { self.usual_guardrails() } else { self.guardrails() }
+    }
+
+    /// What statements of the server itself may ask for.
+    pub(crate) const fn usual_guardrails(&self) -> &Guardrails {
+        &self.usual_guardrails
     }
 
     /// What statements of clients may ask for.

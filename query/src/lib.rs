@@ -11,6 +11,7 @@
 
 pub mod ast;
 mod batch_bounds;
+mod batch_partitions;
 mod binding;
 mod collection_value;
 mod context;

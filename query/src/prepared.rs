@@ -47,6 +47,12 @@ impl Prepared {
     pub fn served(&self, out: &mut Vec<(TableId, Operation)>) {
         self.plan.served(out);
     }
+
+    /// True if it has a condition.
+    #[must_use]
+    pub fn is_conditional(&self) -> bool {
+        self.plan.is_conditional()
+    }
 }
 
 /// One statement of a batch of the protocol.
@@ -62,6 +68,12 @@ impl BatchEntry<'_> {
     /// Appends that a batch of entries writes tables, each table once.
     pub fn served(entries: &[Self], out: &mut Vec<(TableId, Operation)>) {
         batch::served(entries, out);
+    }
+
+    /// True if a statement of a batch of entries has a condition.
+    #[must_use]
+    pub fn are_conditional(entries: &[Self]) -> bool {
+        entries.iter().any(|entry| entry.statement.is_conditional())
     }
 }
 

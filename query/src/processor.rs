@@ -15,12 +15,12 @@ use crate::parser::parse_statement;
 use crate::prepared::{BatchEntry, Prepared, PreparedStatements, StoredStatement, columns_id, statement_id};
 use crate::server_view::ServerView;
 use crate::session::{Parameters, Session};
-use crate::statement::modification::counting;
+use crate::statement::modification::counting::{self, Updates};
 use crate::statement::{Plan, Scratch, batch, schema};
 use crate::statement_store;
 use crate::system_tables::{self, Shown};
 use dodona_cluster::Node;
-use dodona_types::{CollectedRows, RowSink};
+use dodona_types::{CollectedRows, Consistency, RowSink};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -270,7 +270,7 @@ impl Processor {
                 guard.write_level(parameters.consistency)?;
                 let mutations =
                     plan.mutations(&self.bind(statement, parameters, &guard)?, parameters, &[])?;
-                batch::try_write(&self.host, plan.kind(), &mutations, parameters)
+                self.try_write(plan.kind(), &mutations, parameters)
             }
             _ => Ok(TryExecute::NotHere),
         };
@@ -315,7 +315,9 @@ impl Processor {
                 let binding = self.bind(statement, parameters, &guard)?;
                 let lists = plan.read_lists(&self.host, &binding, parameters).await?;
                 let mutations = plan.mutations(&binding, parameters, &lists)?;
-                counting::count(&self.host, plan.counts(&binding)?, parameters).await?;
+                let updates = plan.counts(&binding)?;
+                batch::partitions::note(&self.host, plan.kind(), &mutations, &updates);
+                counting::count(&self.host, updates, parameters).await?;
                 batch::write(&self.host, plan.kind(), &mutations, parameters).await
             }
             Plan::Explain(plan) => {
@@ -354,8 +356,22 @@ impl Processor {
         let guard = Guard::new(self.host.guardrails());
         guard.write_level(parameters.consistency)?;
         let mutations = batch::mutations(&self.host, &guard, kind, entries, parameters, &[])?;
-        let tried = batch::try_write(&self.host, kind, &mutations, parameters)?;
+        let tried = self.try_write(kind, &mutations, parameters)?;
         Ok(tried.warned(guard.into_warnings()))
+    }
+
+    /// Writes a batch at once, where that needs no waiting.
+    fn try_write(
+        &self,
+        kind: BatchKind,
+        mutations: &[Vec<u8>],
+        parameters: &Parameters<'_>,
+    ) -> Result<TryExecute, CqlError> {
+        let tried = batch::try_write(&self.host, kind, mutations, parameters)?;
+        if matches!(tried, TryExecute::Done(_)) {
+            batch::partitions::note(&self.host, kind, mutations, &Updates::new());
+        }
+        Ok(tried)
     }
 
     /// Executes a batch of the protocol: its statements each with their own values.
@@ -376,10 +392,22 @@ impl Processor {
         }
         let lists = batch::read_lists(&self.host, &guard, entries, parameters).await?;
         let mutations = batch::mutations(&self.host, &guard, kind, entries, parameters, &lists)?;
-        counting::count(&self.host, batch::counts(&self.host, &guard, entries, parameters)?, parameters)
-            .await?;
+        let updates = batch::counts(&self.host, &guard, entries, parameters)?;
+        batch::partitions::note(&self.host, kind, &mutations, &updates);
+        counting::count(&self.host, updates, parameters).await?;
         let outcome = batch::write(&self.host, kind, &mutations, parameters).await?;
         Ok(outcome.warned(guard.into_warnings()))
+    }
+
+    /// Writes what the server itself has to keep, all at once: nothing that bounds clients bounds that.
+    ///
+    /// # Errors
+    /// A statement is none that only writes, or the write fails.
+    pub async fn write_of_server(&self, entries: &[BatchEntry<'_>]) -> Result<(), CqlError> {
+        let guard = Guard::new(self.host.usual_guardrails());
+        let parameters = Parameters { consistency: Consistency::LocalOne, ..Parameters::new() };
+        let mutations = batch::mutations(&self.host, &guard, BatchKind::Unlogged, entries, &parameters, &[])?;
+        Ok(self.host.node.coordinator.write(&mutations, parameters.consistency).await?)
     }
 
     /// Makes the content of a table that is kept up by the server anew, where it is stale.

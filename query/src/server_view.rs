@@ -2,6 +2,7 @@
 
 use dodona_types::schema::Options;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What the server tells of its clients and of itself. It is asked when somebody reads it.
 pub trait ServerView: Send + Sync {
@@ -9,8 +10,25 @@ pub trait ServerView: Send + Sync {
     fn clients(&self) -> Vec<ClientView>;
     /// The settings' names and values; `None` for a setting without a value.
     fn settings(&self) -> Vec<(String, Option<String>)>;
-    /// The requests of clients that wait for other nodes or the disk.
+    /// How many requests of clients wait for other nodes or the disk.
     fn requests(&self) -> PoolView;
+    /// Each of them.
+    fn running(&self) -> Vec<RunningView>;
+    /// How many statements clients had executed: those that were only sent, and those prepared before.
+    fn executed(&self) -> (u64, u64);
+}
+
+/// A request of a client that waits for other nodes or the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningView {
+    /// What tells it from others at this moment.
+    pub id: String,
+    /// When it came, by the clock that does not jump.
+    pub came: Duration,
+    /// When its turn came, if it has.
+    pub began: Option<Duration>,
+    /// What it asks for.
+    pub task: String,
 }
 
 /// What does work of one kind, and what waits for it.

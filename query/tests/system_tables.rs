@@ -5,10 +5,11 @@ mod common;
 
 use common::{Answer, TestNode, local};
 use dodona_query::Processor;
-use dodona_query::system_tables::{ClientView, PoolView, ServerView};
+use dodona_query::system_tables::{ClientView, PoolView, RunningView, ServerView};
 use dodona_types::value::wire_to_literal;
 use proptest::prelude::*;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl TestNode {
     /// The rows of a SELECT, as CQL literals.
@@ -181,6 +182,7 @@ fn virtual_keyspaces_are_described_apart() {
         assert_eq!(
             tables,
             [
+                "'system_views' 'batch_metrics'",
                 "'system_views' 'caches'",
                 "'system_views' 'clients'",
                 "'system_views' 'coordinator_read_latency'",
@@ -198,10 +200,12 @@ fn virtual_keyspaces_are_described_apart() {
                 "'system_views' 'max_sstable_duration'",
                 "'system_views' 'max_sstable_size'",
                 "'system_views' 'pending_hints'",
+                "'system_views' 'queries'",
                 "'system_views' 'rows_per_read'",
                 "'system_views' 'settings'",
                 "'system_views' 'snapshots'",
                 "'system_views' 'sstable_tasks'",
+                "'system_views' 'streaming'",
                 "'system_views' 'thread_pools'",
                 "'system_views' 'tombstones_per_read'",
                 "'system_virtual_schema' 'columns'",
@@ -232,6 +236,20 @@ impl ServerView for View {
         PoolView { name: "Native-Transport-Requests", active: 3, limit: Some(9), pending: 2, completed: 70 }
     }
 
+    fn running(&self) -> Vec<RunningView> {
+        let view = |id: &str, began, task: &str| RunningView {
+            id: id.into(),
+            came: Duration::ZERO,
+            began,
+            task: task.into(),
+        };
+        vec![view("1-1", Some(Duration::from_micros(9)), "QUERY SELECT"), view("1-2", None, "BATCH")]
+    }
+
+    fn executed(&self) -> (u64, u64) {
+        (1, 3)
+    }
+
     fn settings(&self) -> Vec<(String, Option<String>)> {
         vec![("cluster_name".into(), Some("peer".into())), ("rack".into(), None)]
     }
@@ -253,6 +271,59 @@ fn the_server_is_asked_for_its_clients_and_settings() {
         assert_eq!(settings, ["'cluster_name' 'peer'", "'rack' null"]);
         let pool = "SELECT active_tasks, active_tasks_limit, pending_tasks, completed_tasks FROM system_views.thread_pools WHERE name = 'Native-Transport-Requests'";
         assert_eq!(node.select(pool).await, ["3 9 2 70"]);
+        let mut metrics = node.select("SELECT name, value FROM system_views.cql_metrics").await;
+        metrics.sort();
+        assert_eq!(
+            metrics,
+            [
+                "'prepared_statements_count' 0.0",
+                "'prepared_statements_evicted' 0.0",
+                "'prepared_statements_executed' 3.0",
+                "'prepared_statements_ratio' 0.75",
+                "'regular_statements_executed' 1.0"
+            ]
+        );
+        let mut queries =
+            node.select("SELECT thread_id, task, queued_micros FROM system_views.queries").await;
+        queries.sort();
+        assert_eq!(queries[0], "'1-1' 'QUERY SELECT' 9");
+        assert!(queries[1].starts_with("'1-2' 'BATCH' ") && !queries[1].ends_with(" 0"), "{queries:?}");
+        let waits = "SELECT running_micros FROM system_views.queries WHERE thread_id = '1-2'";
+        assert_eq!(node.select(waits).await, ["0"]);
+    });
+}
+
+#[test]
+fn batches_are_told_by_the_partitions_that_they_change() {
+    local(async {
+        let directory = tempfile::tempdir().unwrap();
+        let node = TestNode::start(directory.path());
+        node.run_all(
+            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}
+             CREATE TABLE ks.t (k int, c int, v int, PRIMARY KEY (k, c))
+             CREATE TABLE ks.s (k int PRIMARY KEY)
+             CREATE TABLE ks.n (k int PRIMARY KEY, n counter)",
+        )
+        .await;
+        let insert = |k: i32, c: i32| format!("INSERT INTO ks.t (k, c) VALUES ({k}, {c});");
+        let logged: String = (0..3).map(|number| insert(1, number)).collect();
+        node.run_all(&format!("BEGIN BATCH {logged} APPLY BATCH")).await;
+        let unlogged: String = (0..8).map(|number| insert(number / 2, number)).collect();
+        // Of two tables, the same key is of one partition.
+        let other = "INSERT INTO ks.s (k) VALUES (0); INSERT INTO ks.s (k) VALUES (100);";
+        node.run_all(&format!("BEGIN UNLOGGED BATCH {unlogged} {other} APPLY BATCH")).await;
+        let count = |k: i32| format!("UPDATE ks.n SET n = n + 1 WHERE k = {k};");
+        node.run_all(&format!("BEGIN COUNTER BATCH {}{}{} APPLY BATCH", count(1), count(2), count(2))).await;
+        let mut rows = node.select("SELECT name, p50th, p999th, max FROM system_views.batch_metrics").await;
+        rows.sort();
+        assert_eq!(
+            rows,
+            [
+                "'partitions_per_counter_batch' 2.0 2.0 2",
+                "'partitions_per_logged_batch' 1.0 1.0 1",
+                "'partitions_per_unlogged_batch' 5.0 5.0 5"
+            ]
+        );
     });
 }
 

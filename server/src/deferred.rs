@@ -5,19 +5,20 @@ use crate::client::{Answer, Client, Closing};
 use crate::convert::{BoundValues, batch_kind, cluster_error, error_response, parameters};
 use crate::outbound::insert_warnings;
 use crate::record::State;
+use crate::running::{Entry, Place};
 use crate::statements::Cached;
-use crate::trace::{self, Tracing};
+use crate::trace::{self, About, Tracing};
 use crate::worker::Worker;
 use bytes::BytesMut;
-use dodona_cluster::coordinator::served::Operation;
-use dodona_protocol::request::{Batch, QueryParameters};
+use dodona_cluster::coordinator::served::{ByPaxos, Operation};
+use dodona_protocol::request::{Batch, Prepare, Query, QueryParameters};
 use dodona_protocol::response::AuthSuccess;
 use dodona_protocol::{
     ErrorBody, ErrorResponse, Extras, Flags, Header, Request, ResponseWriter, RowsOptions, WriteType,
 };
-use dodona_query::{BatchEntry, CqlError, Outcome, StatementResult};
+use dodona_query::{BatchEntry, CqlError, Outcome, Parameters, StatementResult};
 use dodona_types::TableId;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(crate) struct Work {
     pub(crate) body: Vec<u8>,
     /// Its statement, if that has been found already.
     pub(crate) statement: Option<Rc<Cached>>,
+    /// It is one of the share of requests that are traced.
+    pub(crate) is_sampled: bool,
 }
 
 /// Starts to answer a request.
@@ -44,33 +47,46 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
         let _guard = Guard { worker: &worker, client: &client };
         let clock = &worker.shared.node.env.clock;
         let began = clock.mono();
-        let traced = work.header.flags.contains(Flags::TRACING);
+        let asks = work.header.flags.contains(Flags::TRACING);
+        let place = worker.metrics.running.enter(Entry {
+            opcode: work.header.opcode,
+            asks: None,
+            came: began,
+            began: None,
+        });
         let deferred = Deferred {
             worker: &worker,
             client: &client,
             stream: work.header.stream,
             served: RefCell::default(),
-            trace: traced.then(|| Tracing::begin(&worker.shared.node.env)),
+            by_paxos: Cell::default(),
+            running: &place,
+            trace: (asks || work.is_sampled).then(|| Tracing::begin(&worker.shared.node.env, asks)),
         };
         // Logging in waits for nobody's turn.
         let metrics = &worker.metrics;
         metrics.waiting.add(1);
-        let place = match client.state() {
+        let turn = match client.state() {
             State::Ready => worker.place().await,
             _ => None,
         };
+        place.begin(clock.mono());
         metrics.waiting.subtract(1);
         metrics.executing.add(1);
         let patience = Duration::from_millis(worker.shared.settings.read_timeout_ms);
-        let is_late = place.is_some() && clock.mono().saturating_sub(began) > patience;
+        let is_late = turn.is_some() && clock.mono().saturating_sub(began) > patience;
         // What a request takes to be executed is not there for those that wait.
         let bytes = if is_late { deferred.refuse() } else { Box::pin(deferred.answer(&work)).await };
-        drop(place);
+        drop(turn);
         metrics.executing.subtract(1);
         let now = clock.mono();
         let took = now.saturating_sub(began);
         metrics.latency.record(took, 1);
-        worker.shared.node.coordinator.note_served(&deferred.served.borrow(), now, took);
+        let coordinator = &worker.shared.node.coordinator;
+        coordinator.note_served(&deferred.served.borrow(), now, took);
+        if let Some(what) = deferred.by_paxos.get() {
+            coordinator.note_by_paxos(what, now, took);
+        }
         let before = charge.bytes();
         charge.set(bytes.len());
         client.finish(before, Answer { bytes, charge });
@@ -105,6 +121,9 @@ struct Deferred<'a> {
     stream: i16,
     /// What its statement did with tables, whether it succeeded or the cluster could not.
     served: RefCell<Vec<(TableId, Operation)>>,
+    /// What it needed Paxos for.
+    by_paxos: Cell<Option<ByPaxos>>,
+    running: &'a Place<'a>,
     trace: Option<Tracing>,
 }
 
@@ -137,6 +156,7 @@ impl Deferred<'_> {
             Err(failed) => {
                 if !matches!(failed.error, CqlError::Cluster(_)) {
                     self.served.borrow_mut().clear();
+                    self.by_paxos.set(None);
                 }
                 let consistency = failed.parameters.unwrap_or(dodona_types::Consistency::One);
                 let failing = failing(self.worker, consistency, failed.write);
@@ -147,7 +167,7 @@ impl Deferred<'_> {
     }
 
     fn extras(&self) -> Extras<'static> {
-        Extras { tracing_id: self.trace.as_ref().map(|tracing| tracing.id), ..Extras::default() }
+        Extras { tracing_id: self.trace.as_ref().and_then(Tracing::told_id), ..Extras::default() }
     }
 
     /// Notes something, if the request is traced.
@@ -191,55 +211,58 @@ impl Deferred<'_> {
         work: &Work,
         out: &mut BytesMut,
     ) -> Result<Outcome, Failed> {
-        let (parameters, id, skip) = match request {
-            Request::Execute(execute) => (&execute.parameters, execute.result_metadata_id, true),
-            Request::Query(query) => (&query.parameters, None, false),
-            Request::Prepare(_) => return Ok(self.prepare(request, out)?),
-            _ => return Err(CqlError::Server("a request that cannot wait".into()).into()),
-        };
-        let cached = match &work.statement {
-            Some(cached) => Rc::clone(cached),
-            None => self.find(request)?,
-        };
-        cached.statement.served(&mut self.served.borrow_mut());
-        let options = if skip {
-            cached.options(work.header.version, parameters.skip_metadata, id)
-        } else {
-            RowsOptions::default()
-        };
-        trace::around(
-            self.worker,
-            self.client,
-            self.trace.as_ref(),
-            &cached.statement.text,
-            parameters.consistency,
-            async { self.execute(&cached, parameters, work, &options, out).await },
-        )
-        .await
-        .map_err(|error| Failed {
-            error,
-            parameters: Some(parameters.consistency),
-            write: (!cached.statement.has_rows).then_some(WriteType::Simple),
-        })
-    }
-
-    fn find(&self, request: &Request<'_>) -> Result<Rc<Cached>, CqlError> {
-        let shared = &self.worker.shared;
         match request {
             Request::Execute(execute) => {
-                let found = self.worker.statements.borrow_mut().get(shared, execute.id);
-                self.note(|| "Found the prepared statement".into());
-                found
+                let cached = match &work.statement {
+                    Some(cached) => Rc::clone(cached),
+                    None => self.prepared(execute.id)?,
+                };
+                let (version, request) = (work.header.version, &execute.parameters);
+                let options = cached.options(version, request.skip_metadata, execute.result_metadata_id);
+                let about = || About::execute(&cached.statement, request);
+                self.traced(about, self.execute(&cached, request, work, &options, out)).await
             }
             Request::Query(query) => {
-                let keyspace = query.parameters.keyspace;
-                self.note(|| format!("Parsing {}", query.text));
-                let analysed = shared.processor.analyse(self.client.session(), query.text, keyspace);
-                self.note(|| "Parsed and planned".into());
-                analysed.map(Cached::unprepared)
+                let executed = async {
+                    let cached = match &work.statement {
+                        Some(cached) => Rc::clone(cached),
+                        None => self.analysed(query)?,
+                    };
+                    self.execute(&cached, &query.parameters, work, &RowsOptions::default(), out).await
+                };
+                self.traced(|| About::query(query.text, &query.parameters), executed).await
             }
-            _ => Err(CqlError::Server("a request without a statement".into())),
+            Request::Prepare(prepare) => {
+                let prepared = async { Ok(self.prepare(prepare, out)?) };
+                self.traced(|| About::prepare(prepare.text), prepared).await
+            }
+            _ => Err(CqlError::Server("a request that cannot wait".into()).into()),
         }
+    }
+
+    async fn traced(
+        &self,
+        about: impl FnOnce() -> About,
+        request: impl Future<Output = Result<Outcome, Failed>>,
+    ) -> Result<Outcome, Failed> {
+        trace::around(self.worker, self.client, self.trace.as_ref(), about, request).await
+    }
+
+    fn prepared(&self, id: &[u8]) -> Result<Rc<Cached>, CqlError> {
+        let found = self.worker.statements.borrow_mut().get(&self.worker.shared, id);
+        self.note(|| "Found the prepared statement".into());
+        self.worker.metrics.prepared.add(1);
+        found
+    }
+
+    fn analysed(&self, query: &Query<'_>) -> Result<Rc<Cached>, CqlError> {
+        let keyspace = query.parameters.keyspace;
+        self.note(|| format!("Parsing {}", query.text));
+        let processor = &self.worker.shared.processor;
+        let statement = processor.analyse(self.client.session(), query.text, keyspace)?;
+        self.note(|| "Parsed and planned".into());
+        self.worker.metrics.regular.add(1);
+        Ok(Cached::unprepared(statement))
     }
 
     async fn execute(
@@ -249,18 +272,38 @@ impl Deferred<'_> {
         work: &Work,
         options: &RowsOptions<'_>,
         out: &mut BytesMut,
-    ) -> Result<Outcome, CqlError> {
+    ) -> Result<Outcome, Failed> {
+        let (statement, level) = (&cached.statement, request.consistency);
+        self.running.asks(statement, level);
+        statement.served(&mut self.served.borrow_mut());
+        let is_serial_read = statement.has_rows && level.is_serial();
+        let conditional = statement.is_conditional().then_some(ByPaxos::Write);
+        self.by_paxos.set(conditional.or(is_serial_read.then_some(ByPaxos::Read)));
         let values = BoundValues::new(&request.values);
         let parameters = parameters(request, &values, work.header.version);
+        self.give(cached, &parameters, options, out).await.map_err(|error| Failed {
+            error,
+            parameters: Some(request.consistency),
+            write: (!cached.statement.has_rows).then_some(WriteType::Simple),
+        })
+    }
+
+    async fn give(
+        &self,
+        cached: &Cached,
+        parameters: &Parameters<'_>,
+        options: &RowsOptions<'_>,
+        out: &mut BytesMut,
+    ) -> Result<Outcome, CqlError> {
         let processor = &self.worker.shared.processor;
         let (session, statement) = (self.client.session(), &*cached.statement);
         if !statement.has_rows {
             let sink = &mut NoRows;
-            return processor.execute(session, statement, &parameters, sink).await;
+            return processor.execute(session, statement, parameters, sink).await;
         }
         let writer = ResponseWriter::new(out, self.client.encoding.get());
         let mut rows = writer.rows(self.stream, &self.extras(), &cached.metadata, options);
-        let outcome = processor.execute(session, statement, &parameters, &mut rows).await?;
+        let outcome = processor.execute(session, statement, parameters, &mut rows).await?;
         if let StatementResult::Rows { paging_state } = &outcome.result {
             rows.finish(paging_state.as_deref());
         }
@@ -276,20 +319,25 @@ impl Deferred<'_> {
             let session = self.client.session();
             let entries = self.worker.statements.borrow_mut().entries(&self.worker.shared, session, batch)?;
             BatchEntry::served(&entries, &mut self.served.borrow_mut());
+            self.by_paxos.set(BatchEntry::are_conditional(&entries).then_some(ByPaxos::Write));
             self.worker.shared.processor.execute_batch(kind, &entries, &parameters).await
         };
-        trace::around(self.worker, self.client, self.trace.as_ref(), "BATCH", request.consistency, executed)
-            .await
-            .map_err(|error| Failed { error, parameters: Some(request.consistency), write: Some(write) })
+        let executed = async {
+            executed.await.map_err(|error| Failed {
+                error,
+                parameters: Some(request.consistency),
+                write: Some(write),
+            })
+        };
+        self.traced(|| About::batch(request), executed).await
     }
 
     /// Prepares with a trace, which is all that PREPARE may wait for.
-    fn prepare(&self, request: &Request<'_>, out: &mut BytesMut) -> Result<Outcome, CqlError> {
-        let Request::Prepare(prepare) = request else {
-            return Err(CqlError::Server("not PREPARE".into()));
-        };
+    fn prepare(&self, prepare: &Prepare<'_>, out: &mut BytesMut) -> Result<Outcome, CqlError> {
         let shared = &self.worker.shared;
+        self.note(|| format!("Parsing {}", prepare.text));
         let statement = shared.processor.prepare(self.client.session(), prepare.text, prepare.keyspace)?;
+        self.note(|| "Parsed and planned".into());
         shared.told.tell(&statement);
         write_prepared(
             ResponseWriter::new(out, self.client.encoding.get()),
@@ -317,6 +365,12 @@ impl Deferred<'_> {
                 self.error(out, &ErrorResponse::new(ErrorBody::BadCredentials, message));
             }
         }
+    }
+}
+
+impl AsRef<CqlError> for Failed {
+    fn as_ref(&self) -> &CqlError {
+        &self.error
     }
 }
 

@@ -63,8 +63,8 @@ impl Turn<'_> {
             matches!(header.opcode, Opcode::Execute | Opcode::Query | Opcode::Batch | Opcode::Prepare);
         if is_statement && self.is_overloaded() {
             self.error(header.stream, &overloaded());
-        } else if extras.tracing && is_statement {
-            self.defer(envelope, body, None);
+        } else if is_statement && (extras.tracing || self.is_sampled()) {
+            self.trace(envelope, body);
         } else {
             self.answer_ready(envelope, body, &request)?;
         }
@@ -104,6 +104,13 @@ impl Turn<'_> {
             && (admission.is_full() || admission.is_too_much(self.client.in_flight_bytes()))
     }
 
+    /// True if the request is one of the share that is traced.
+    #[inline]
+    fn is_sampled(&self) -> bool {
+        let shared = &self.worker.shared;
+        shared.trace_share.takes_one(&shared.node.env.random)
+    }
+
     fn writer(&mut self) -> ResponseWriter<'_> {
         ResponseWriter::new(&mut self.out.bytes, self.client.encoding.get())
     }
@@ -120,11 +127,15 @@ impl Turn<'_> {
 
     /// Leaves a request to a task of its own.
     fn defer(&self, envelope: &Envelope<'_>, body: &[u8], statement: Option<Rc<Cached>>) {
-        deferred::start(
-            self.worker,
-            self.client,
-            Work { header: envelope.header, body: body.to_vec(), statement },
-        );
+        let work = Work { header: envelope.header, body: body.to_vec(), statement, is_sampled: false };
+        deferred::start(self.worker, self.client, work);
+    }
+
+    /// Leaves a request to a task of its own, which traces it.
+    #[cold]
+    fn trace(&self, envelope: &Envelope<'_>, body: &[u8]) {
+        let work = Work { header: envelope.header, body: body.to_vec(), statement: None, is_sampled: true };
+        deferred::start(self.worker, self.client, work);
     }
 }
 
@@ -203,6 +214,7 @@ impl Turn<'_> {
             Ok(cached) => cached,
             Err(error) => return self.failed(stream, &error, request.consistency, true),
         };
+        self.worker.metrics.prepared.add(1);
         let options = cached.options(version, request.skip_metadata, execute.result_metadata_id);
         self.run(envelope, body, request, &cached, &options);
     }
@@ -213,6 +225,7 @@ impl Turn<'_> {
             self.worker.shared.processor.analyse(self.client.session(), query.text, request.keyspace);
         match analysed {
             Ok(statement) => {
+                self.worker.metrics.regular.add(1);
                 let cached = Cached::unprepared(statement);
                 self.run(envelope, body, request, &cached, &RowsOptions::default());
             }

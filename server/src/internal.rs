@@ -1,4 +1,4 @@
-//! Statements that the server itself runs: on roles, traces and the record of repairs.
+//! Statements that the server itself runs: on roles, and the record of repairs.
 
 use dodona_query::{BoundValue, CqlError, Parameters, Processor, Session};
 use dodona_types::{CollectedRows, Consistency};

@@ -32,6 +32,7 @@ mod point_in_time;
 mod record;
 mod registry;
 mod repair_history;
+mod running;
 pub mod settings;
 mod shared;
 pub mod shutdown;
@@ -40,6 +41,7 @@ mod statements;
 mod tls;
 mod told;
 mod trace;
+mod trace_share;
 mod worker;
 
 pub use settings::Settings;

@@ -1,6 +1,8 @@
 //! Counters and histograms without locks: each core has its own, a scrape adds them up.
 
+use crate::running::Running;
 use dodona_protocol::{ErrorCode, Opcode};
+use dodona_query::system_tables::RunningView;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -99,6 +101,12 @@ pub(crate) struct CoreMetrics {
     pub(crate) waiting: Counter,
     /// Those of them that are executed now.
     pub(crate) executing: Counter,
+    /// Each of these.
+    pub(crate) running: Running,
+    /// Statements executed that were only sent.
+    pub(crate) regular: Counter,
+    /// Statements executed that had been prepared.
+    pub(crate) prepared: Counter,
     /// From the read of the socket until the answer may be sent.
     pub(crate) latency: Histogram,
 }
@@ -139,6 +147,11 @@ impl Metrics {
     /// The sum over all cores.
     pub(crate) fn sum(&self, of: impl Fn(&CoreMetrics) -> u64) -> u64 {
         self.cores.iter().map(|core| of(core)).fold(0, u64::wrapping_add)
+    }
+
+    /// The requests that wait.
+    pub(crate) fn running(&self) -> Vec<RunningView> {
+        self.cores.iter().enumerate().flat_map(|(number, core)| core.running.view(number)).collect()
     }
 
     /// Requests of every kind.

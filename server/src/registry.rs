@@ -3,7 +3,7 @@
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::settings::Settings;
-use dodona_query::system_tables::{ClientView, PoolView, ServerView};
+use dodona_query::system_tables::{ClientView, PoolView, RunningView, ServerView};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -60,6 +60,14 @@ impl ServerView for View {
             pending,
             completed: self.metrics.requests().saturating_sub(active + pending),
         }
+    }
+
+    fn running(&self) -> Vec<RunningView> {
+        self.metrics.running()
+    }
+
+    fn executed(&self) -> (u64, u64) {
+        (self.metrics.sum(|core| core.regular.get()), self.metrics.sum(|core| core.prepared.get()))
     }
 
     fn settings(&self) -> Vec<(String, Option<String>)> {

@@ -8,6 +8,7 @@ use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::tls::Certificates;
 use crate::told::Told;
+use crate::trace_share::TraceShare;
 use dodona_cluster::Node;
 use dodona_env::watch;
 use dodona_protocol::response::Event;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) authenticator: Authenticator,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) trace_share: TraceShare,
     /// What clients have been told of prepared statements.
     pub(crate) told: Told,
     /// What happened, for the clients that registered for it.

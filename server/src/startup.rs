@@ -18,6 +18,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::shared::{Phase, Shared};
 use crate::tls::{self, Certificates};
 use crate::told::Told;
+use crate::trace_share::TraceShare;
 use crate::worker::Worker;
 use dodona_cluster::gossip::state::Key;
 use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
@@ -213,6 +214,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
         processor,
         authenticator,
         certificates,
+        trace_share: TraceShare::default(),
         told: Told::default(),
         events: broadcast::channel(MAX_EVENTS).0,
         phase: watch::channel(Phase::Serving).0,

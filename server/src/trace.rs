@@ -1,13 +1,15 @@
-//! Traces: what a client asked to be traced leaves a row in `system_traces.sessions`, and what was done for it
-//! rows in `system_traces.events`, with Cassandra's columns.
+//! Traces: what a client asked to be traced, or [`crate::trace_share::TraceShare`] chose, leaves a row in `system_traces.sessions`, and
+//! what was done for it rows in `system_traces.events`, with Cassandra's columns.
+
+mod about;
+
+pub(crate) use about::About;
 
 use crate::client::Client;
-use crate::internal;
 use crate::worker::Worker;
 use dodona_cluster::trace::{Event, Trace};
 use dodona_env::Env;
-use dodona_query::{BoundValue, CqlError};
-use dodona_types::Consistency;
+use dodona_query::{BatchEntry, BoundValue, CqlError, Processor, Session};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,17 +27,24 @@ const INSERT_EVENT: &str = "INSERT INTO system_traces.events \
 
 /// The trace of one request.
 pub(crate) struct Tracing {
-    pub(crate) id: Uuid,
-    pub(crate) trace: Arc<Trace>,
+    id: Uuid,
+    trace: Arc<Trace>,
     wall_micros: i64,
+    /// The client asked for it, and is told its id.
+    is_asked_for: bool,
 }
 
 impl Tracing {
     /// A trace that begins now.
-    pub(crate) fn begin(env: &Env) -> Self {
+    pub(crate) fn begin(env: &Env, is_asked_for: bool) -> Self {
         let wall_micros = env.clock.wall_micros();
         let id = timeuuid(wall_micros.saturating_mul(10), env);
-        Self { id, trace: Trace::new(&env.clock), wall_micros }
+        Self { id, trace: Trace::new(&env.clock), wall_micros, is_asked_for }
+    }
+
+    /// Its id, as far as the client is told.
+    pub(crate) fn told_id(&self) -> Option<Uuid> {
+        self.is_asked_for.then_some(self.id)
     }
 
     /// Notes something that is done on the spot.
@@ -59,20 +68,19 @@ fn timeuuid(ticks: i64, env: &Env) -> Uuid {
 }
 
 /// Runs a request, and records it if it is traced.
-pub(crate) async fn around<T>(
+pub(crate) async fn around<T, E: AsRef<CqlError>>(
     worker: &Worker,
     client: &Client,
     tracing: Option<&Tracing>,
-    query: &str,
-    consistency: Consistency,
-    request: impl Future<Output = Result<T, CqlError>>,
-) -> Result<T, CqlError> {
+    about: impl FnOnce() -> About,
+    request: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let Some(tracing) = tracing else { return request.await };
     let outcome = Arc::clone(&tracing.trace).around(request).await;
     if let Err(error) = &outcome {
-        tracing.note(format!("Failed: {error}"));
+        tracing.note(format!("Failed: {}", error.as_ref()));
     }
-    let session = Finished { tracing, query, consistency, micros: tracing.trace.elapsed_micros() };
+    let session = Finished { tracing, about: about(), micros: tracing.trace.elapsed_micros() };
     if worker.shared.node.schema().table("system_traces", "sessions").is_some()
         && let Err(error) = session.record(worker, client).await
     {
@@ -83,80 +91,69 @@ pub(crate) async fn around<T>(
 
 struct Finished<'a> {
     tracing: &'a Tracing,
-    query: &'a str,
-    consistency: Consistency,
+    about: About,
     micros: u64,
 }
 
 impl Finished<'_> {
     async fn record(&self, worker: &Worker, client: &Client) -> Result<(), CqlError> {
-        let native = worker.shared.node.info.member.native;
+        let (processor, node) = (&worker.shared.processor, &worker.shared.node);
         // Cassandra's events name the address between nodes.
-        let internode = worker.shared.node.info.member.internode;
-        for (index, event) in (0..).zip(self.tracing.trace.take_events()) {
-            self.record_event(worker, client, internode, index, &event).await?;
-        }
-        let (peer, own) = (address(client.session().client.ip()), address(native.ip()));
-        let port = i32::from(native.port()).to_be_bytes();
-        let started = (self.tracing.wall_micros / 1_000).to_be_bytes();
-        let duration = int(self.micros);
-        let parameters = text_map(&[("consistency_level", self.consistency.name()), ("query", self.query)]);
-        let values: [&[u8]; 9] = [
-            self.tracing.id.as_bytes(),
-            &peer,
-            b"QUERY",
-            &own,
-            &port,
-            &parameters,
-            b"Execute CQL3 query",
-            &started,
-            &duration,
+        let internode = node.info.member.internode;
+        let events = self.tracing.trace.take_events();
+        let events = (0..).zip(&events).map(|(index, event)| self.event(event, index, internode, &node.env));
+        write(processor, INSERT_EVENT, &events.collect::<Vec<_>>()).await?;
+        let native = node.info.member.native;
+        let session = [
+            self.tracing.id.as_bytes().to_vec(),
+            address(client.session().client.ip()),
+            b"QUERY".to_vec(),
+            address(native.ip()),
+            i32::from(native.port()).to_be_bytes().to_vec(),
+            self.about.parameters(),
+            self.about.request.as_bytes().to_vec(),
+            (self.tracing.wall_micros / 1_000).to_be_bytes().to_vec(),
+            int(self.micros).to_vec(),
         ];
-        let values = values.map(BoundValue::Bytes);
-        internal::run(&worker.shared.processor, client.session(), INSERT_SESSION, &values).await.map(drop)
+        write(processor, INSERT_SESSION, &[session]).await
     }
 
-    async fn record_event(
-        &self,
-        worker: &Worker,
-        client: &Client,
-        internode: SocketAddr,
-        index: i64,
-        event: &Event,
-    ) -> Result<(), CqlError> {
+    /// The values of [`INSERT_EVENT`].
+    fn event(&self, event: &Event, index: i64, internode: SocketAddr, env: &Env) -> [Vec<u8>; 7] {
         let micros = self.tracing.wall_micros.saturating_add(event.at_micros.cast_signed());
         // Strictly ascending, so that events keep their order; with many it runs ahead by 100 ns each.
-        let id = timeuuid(micros.saturating_mul(10).saturating_add(index), &worker.shared.node.env);
+        let id = timeuuid(micros.saturating_mul(10).saturating_add(index), env);
         let node = event.source.unwrap_or(internode);
-        let (source, port) = (address(node.ip()), i32::from(node.port()).to_be_bytes());
-        let elapsed = int(event.source_micros);
         let thread = if event.source.is_some() { "replica" } else { "coordinator" };
-        let values: [&[u8]; 7] = [
-            self.tracing.id.as_bytes(),
-            id.as_bytes(),
-            event.activity.as_bytes(),
-            &source,
-            &port,
-            &elapsed,
-            thread.as_bytes(),
-        ];
-        let values = values.map(BoundValue::Bytes);
-        internal::run(&worker.shared.processor, client.session(), INSERT_EVENT, &values).await.map(drop)
+        [
+            self.tracing.id.as_bytes().to_vec(),
+            id.as_bytes().to_vec(),
+            event.activity.as_bytes().to_vec(),
+            address(node.ip()),
+            i32::from(node.port()).to_be_bytes().to_vec(),
+            int(event.source_micros).to_vec(),
+            thread.as_bytes().to_vec(),
+        ]
     }
+}
+
+/// Executes a statement with each of several lists of values, all at once.
+async fn write<const N: usize>(
+    processor: &Processor,
+    statement: &str,
+    rows: &[[Vec<u8>; N]],
+) -> Result<(), CqlError> {
+    let statement = Arc::new(processor.analyse(&Session::of_server(), statement, None)?);
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        let values = row.iter().map(|value| BoundValue::Bytes(value)).collect();
+        entries.push(BatchEntry { statement: Arc::clone(&statement), values });
+    }
+    processor.write_of_server(&entries).await
 }
 
 fn int(micros: u64) -> [u8; 4] {
     i32::try_from(micros).unwrap_or(i32::MAX).to_be_bytes()
-}
-
-/// The wire bytes of a map of texts. The entries are in order.
-fn text_map(entries: &[(&str, &str)]) -> Vec<u8> {
-    let mut out = (entries.len() as u32).to_be_bytes().to_vec();
-    for text in entries.iter().flat_map(|(key, value)| [key, value]) {
-        out.extend_from_slice(&(text.len() as u32).to_be_bytes());
-        out.extend_from_slice(text.as_bytes());
-    }
-    out
 }
 
 /// The wire bytes of an address.

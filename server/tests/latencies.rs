@@ -4,7 +4,7 @@ mod common;
 
 use common::{Client, Server};
 use dodona_protocol::request::{
-    Batch, BatchBuilder, BatchKind, BatchStatement, QueryParameters, StatementId, ValuesBuilder,
+    Batch, BatchBuilder, BatchKind, BatchStatement, Query, QueryParameters, StatementId, ValuesBuilder,
 };
 use dodona_protocol::{Compression, Request, Value, Version};
 use dodona_server::settings::CommitLogSync;
@@ -92,5 +92,75 @@ fn a_write_takes_until_the_log_has_it() {
     assert!(count == 5 && median >= 5.0, "{count}: {median} ms");
     // The memtable has it long before.
     assert!(told(&mut client, "local_write").1 < median / 2.0);
+    server.stop();
+}
+
+#[test]
+fn requests_that_wait_are_shown_and_statements_counted() {
+    let server = Server::with(|settings| settings.max_concurrent_requests = 1);
+    let mut client = Client::connect(server.native, Version::V5, Compression::None);
+    assert!(client.run("SELECT * FROM system_views.queries").values().is_empty());
+    // Those that are traced are tasks of their own: each sees itself, and those behind it.
+    let text = "SELECT task, running_micros FROM system_views.queries";
+    let query = Request::Query(Query { text, parameters: QueryParameters::new(Consistency::One) });
+    client.hold();
+    for _ in 0..20 {
+        client.send(&query, true);
+    }
+    client.release();
+    let (mut own, mut waiting) = (0, 0);
+    for _ in 0..20 {
+        let values = client.receive().unwrap().values();
+        for row in values.chunks(2) {
+            let task = row[0].clone().unwrap();
+            let running = i64::from_be_bytes(row[1].clone().unwrap().try_into().unwrap());
+            if task == format!("QUERY {text} at consistency ONE").as_bytes() {
+                own += 1;
+            } else {
+                assert_eq!((&task[..], running), (&b"QUERY"[..], 0));
+                waiting += 1;
+            }
+        }
+    }
+    assert_eq!(own, 20);
+    assert!(waiting > 0);
+    assert!(client.run("SELECT * FROM system_views.queries").values().is_empty());
+    let statement = client.prepare("SELECT key FROM system.local");
+    (0..3).for_each(|_| drop(client.execute(&statement, &[])));
+    let mut executed = |name: &str| {
+        let of =
+            format!("SELECT value FROM system_views.cql_metrics WHERE name = '{name}_statements_executed'");
+        f64::from_be_bytes(client.run(&of).values()[0].clone().unwrap().try_into().unwrap())
+    };
+    assert_eq!((executed("prepared"), executed("regular")), (3.0, 24.0));
+    server.stop();
+}
+
+#[test]
+fn operators_are_told_how_long_requests_of_each_kind_took() {
+    let server = Server::start();
+    let mut client = Client::connect(server.native, Version::V5, Compression::None);
+    client.run("CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    client.run("CREATE TABLE ks.kv (key bigint PRIMARY KEY, value blob)");
+    let told = |kind: &str| {
+        let answer = server.http("GET", "/api/v1/proxyhistograms");
+        let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        // The greatest is the last.
+        body[format!("{kind}_nanos")].as_array().unwrap()[6].as_u64().unwrap()
+    };
+    let kinds = ["read", "write", "scan", "conditional_read", "conditional_write"];
+    assert!(kinds.iter().all(|kind| told(kind) == 0));
+    let serial = QueryParameters::new(Consistency::Serial);
+    client.run("INSERT INTO ks.kv (key, value) VALUES (1, 0x00)");
+    assert_eq!(kinds.map(|kind| told(kind) > 0), [false, true, false, false, false]);
+    client.run("INSERT INTO ks.kv (key, value) VALUES (2, 0x00) IF NOT EXISTS");
+    assert_eq!(kinds.map(|kind| told(kind) > 0), [false, true, false, false, true]);
+    client.run("SELECT * FROM ks.kv");
+    assert_eq!(kinds.map(|kind| told(kind) > 0), [false, true, true, false, true]);
+    client.run("SELECT * FROM ks.kv WHERE key = 1");
+    assert_eq!(kinds.map(|kind| told(kind) > 0), [true, true, true, false, true]);
+    let text = "SELECT * FROM ks.kv WHERE key = 1";
+    assert_eq!(client.call(&Request::Query(Query { text, parameters: serial })).error(), None);
+    assert!(kinds.iter().all(|kind| told(kind) > 0));
     server.stop();
 }

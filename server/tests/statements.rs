@@ -236,18 +236,6 @@ fn use_lasts_for_the_connection() {
 }
 
 #[test]
-fn a_traced_request_leaves_a_session() {
-    let server = Server::start();
-    let mut client = with_table(&server, Version::V4, Compression::None);
-    let parameters = QueryParameters::new(Consistency::One);
-    client.send(&Request::Query(Query { text: "SELECT * FROM ks.kv", parameters }), true);
-    let id = client.receive().unwrap().tracing_id().unwrap();
-    let text = format!("SELECT duration, request FROM system_traces.sessions WHERE session_id = {id}");
-    assert_eq!(client.run(&text).values().len(), 2);
-    server.stop();
-}
-
-#[test]
 fn the_tables_that_drivers_read_are_there() {
     let server = Server::start();
     let mut client = Client::connect(server.native, Version::V4, Compression::None);

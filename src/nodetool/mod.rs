@@ -121,6 +121,14 @@ enum NodetoolCommand {
         /// MiB a second
         value: u64,
     },
+    /// The share of requests that are traced without a client that asks for it
+    Gettraceprobability,
+    /// Set the share of requests that are traced without a client that asks for it, until the next start
+    Settraceprobability {
+        /// From 0, for none, to 1, for all
+        #[arg(allow_hyphen_values = true)]
+        probability: f64,
+    },
     /// End compactions that are under way
     Stop {
         /// COMPACTION, TOMBSTONE_COMPACTION, GARBAGE_COLLECT or CLEANUP [default: all]
@@ -181,6 +189,8 @@ enum NodetoolCommand {
     Tablestats(Tables),
     /// How many files reads look into, and how long reads and writes take
     Tablehistograms(Tables),
+    /// How long requests of clients take, on all tables together
+    Proxyhistograms,
     /// What compactions do
     Compactionstats,
     /// Bring everything to the disk
@@ -300,6 +310,7 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         NodetoolCommand::Tablehistograms(tables) => {
             table_report::histograms(&get(&format!("tablehistograms{}", tables.query()))?)
         }
+        NodetoolCommand::Proxyhistograms => table_report::of_clients(&get("proxyhistograms")?),
         NodetoolCommand::Compactionstats => report::compaction_statistics(&get("compactionstats")?),
         NodetoolCommand::Version => {
             format!("ReleaseVersion: {}\n", report::string(&get("version")?["release_version"]))
@@ -318,6 +329,10 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
             format!("Current stream throughput: {rate:?} MiB/s\n")
         }
         NodetoolCommand::RepairAdmin(args) => repair_admin::run(args, &ask)?,
+        NodetoolCommand::Gettraceprobability => {
+            let probability = get("traceprobability")?["probability"].as_f64().unwrap_or(0.0);
+            format!("Current trace probability: {probability:?}\n")
+        }
         NodetoolCommand::Autorepairstatus => repair::standings(&get("repairs")?),
         NodetoolCommand::Statusautocompaction { all, tables } => {
             report::automatic_compaction(&get(&format!("autocompaction{}", tables.query()))?, *all)
@@ -355,6 +370,9 @@ fn change(
         NodetoolCommand::Repair(args) => return repair::repair(args, post),
         NodetoolCommand::Setstreamthroughput { value } => {
             post(&format!("streamthroughput?throughput={value}"))?
+        }
+        NodetoolCommand::Settraceprobability { probability } => {
+            post(&format!("traceprobability?probability={probability}"))?
         }
         NodetoolCommand::Scrub(tables) => return Ok(report::scrubbed(&on("scrub", tables)?)),
         NodetoolCommand::Stop { kind } => post(&format!("stop{}", query(&[("kind", kind.as_deref())])))?,

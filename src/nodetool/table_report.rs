@@ -110,6 +110,26 @@ pub(super) fn histograms(answer: &Value) -> String {
     out
 }
 
+pub(super) fn of_clients(answer: &Value) -> String {
+    let names = ["Read", "Write", "Range", "CAS Read", "CAS Write", "View Write"];
+    let kinds = ["read", "write", "scan", "conditional_read", "conditional_write"];
+    let mut out = String::from("proxy histograms\nPercentile");
+    names.iter().for_each(|name| out.push_str(&format!("{:>19}", format!("{name} Latency"))));
+    let _ = writeln!(out, "\n{:<10}{}", "", format!("{:>19}", "(micros)").repeat(names.len()));
+    let parts = list(&answer["parts"]).iter().map(|part| format!("{:.0}%", float(part) * 100.0));
+    for (row, name) in parts.chain(["Min".into(), "Max".into()]).enumerate() {
+        let _ = write!(out, "{name:<10}");
+        for kind in kinds {
+            let nanos = list(&answer[format!("{kind}_nanos")]).get(row).map_or(f64::NAN, float);
+            let _ = write!(out, "{:>19.2}", nanos / 1e3);
+        }
+        // There are no views.
+        let _ = writeln!(out, "{:>19.2}", 0.0);
+    }
+    out.push('\n');
+    out
+}
+
 fn line(out: &mut String, cells: [&str; 6]) {
     let [name, files, write, read, size, count] = cells;
     let _ = writeln!(out, "{name:<10}{files:>10}{write:>18}{read:>18}{size:>18}{count:>18}");
@@ -138,6 +158,25 @@ Max             3.00             20.00              4.00               310      
 
 ";
         assert_eq!(histograms(&json!({ "tables": [table] })), wanted);
+    }
+
+    #[test]
+    fn what_clients_waited_has_the_columns_of_cassandra() {
+        let answer = json!({
+            "parts": [0.5], "read_nanos": [1_500, 1_000, 2_000], "write_nanos": [10, 20, 30_000_000],
+            "scan_nanos": [0, 0, 0], "conditional_read_nanos": [4_000, 4_000, 4_000],
+            "conditional_write_nanos": [5_000, 5_000, 5_000],
+        });
+        let wanted = "\
+proxy histograms
+Percentile       Read Latency      Write Latency      Range Latency   CAS Read Latency  CAS Write Latency View Write Latency
+                     (micros)           (micros)           (micros)           (micros)           (micros)           (micros)
+50%                      1.50               0.01               0.00               4.00               5.00               0.00
+Min                      1.00               0.02               0.00               4.00               5.00               0.00
+Max                      2.00           30000.00               0.00               4.00               5.00               0.00
+
+";
+        assert_eq!(of_clients(&answer), wanted);
     }
 
     #[test]

@@ -113,6 +113,17 @@ fn a_node_fetches_what_it_holds_anew() {
     let (mut nodes, seed) = three(directory.path());
     nodes[0].cql(SCHEMA);
     nodes[0].fill("ALL", 300);
+    // Rows of system_views.streaming: why, how it ended, whether anything came.
+    let fetches = |node: &Node| {
+        let read = node
+            .cql("SELECT operation, status, progress_percentage, bytes_received FROM system_views.streaming");
+        let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        let rows = read.lines().map(cells).filter(|cells| cells.len() == 4 && cells[1] != "status");
+        rows.map(|cells| format!("{} {} {} {}", cells[0], cells[1], cells[2], cells[3] != "0"))
+            .collect::<Vec<_>>()
+    };
+    assert!(fetches(&nodes[0]).is_empty());
+    assert_eq!(fetches(&nodes[1]), ["Bootstrap success 100.0 true"]);
     let more = nodes[0].run("nodetool", &["move", "5"]);
     assert!(String::from_utf8_lossy(&more.stderr).contains("has more than one token"), "{more:?}");
     let lost = nodes.pop().unwrap().kill();
@@ -123,7 +134,9 @@ fn a_node_fetches_what_it_holds_anew() {
     assert!(String::from_utf8_lossy(&nowhere.stderr).contains("no data centre `nowhere`"), "{nowhere:?}");
     let elsewhere = back.run("nodetool", &["rebuild", "--exclude-local-dc"]);
     assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("has no replica"), "{elsewhere:?}");
+    assert!(fetches(&back).is_empty());
     back.nodetool(&["rebuild", "-k", "ks", "datacenter1"]);
+    assert_eq!(fetches(&back), ["Rebuild success 100.0 true"]);
     nodes.clear();
     let count = back.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
     assert!(count.lines().any(|line| line.trim() == "300"), "{count}");

@@ -67,6 +67,13 @@ def difference(theirs, ours):
     return kind_of(theirs, ours)
 
 
+def parts(theirs, ours):
+    """Whether one system has done a change that the other refused: what they hold differs from then on."""
+    failed = [bool(re.match(r"[A-Z][A-Za-z]+: ", lines[-1])) for lines in (theirs, ours)]
+    done = ours if failed[0] else theirs
+    return failed[0] != failed[1] and any(line == "ok" or line.startswith("# [applied]") for line in done)
+
+
 def shows_another_row(theirs, ours):
     """Whether answers of conditional statements differ in nothing but clustering columns."""
     if len(theirs) != len(ours) or not theirs[-2:][0].startswith("# [applied]") or theirs[:-1] != ours[:-1]:

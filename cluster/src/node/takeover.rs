@@ -9,9 +9,12 @@ use crate::metadata::message::{Answer, Request};
 use crate::placement::Placement;
 use crate::ring::{Member, Status};
 use crate::streaming::fetcher::Fetcher;
+use crate::streaming::history::{Fetch, History, Purpose};
 use crate::streaming::{Missing, Rebuild, held_by_others, missing};
 use dodona_storage::StorageError;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -23,9 +26,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The pause before another try to fetch.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
-/// A fetch that others have asked for.
+/// A fetch that others have asked for, and all fetches so far.
 #[derive(Debug, Default)]
-pub(crate) struct Takeover(Mutex<State>);
+pub(crate) struct Takeover {
+    state: Mutex<State>,
+    history: History,
+}
 
 #[derive(Debug, Default)]
 enum State {
@@ -41,7 +47,7 @@ impl Node {
     /// Fetches what this node is to hold by the change that is under way, once.
     async fn fetch(&self) -> Result<(), ClusterError> {
         let placement = self.placement();
-        self.fetch_these(&placement, &missing(&placement)?).await
+        self.fetch_these(&placement, purpose_of(&placement), &missing(&placement)?).await
     }
 
     /// Fetches what this node holds from others that hold it as well: in a data centre that is new, or
@@ -59,10 +65,33 @@ impl Node {
         {
             return Err(ClusterError::Invalid(format!("there is no keyspace {keyspace}")));
         }
-        self.fetch_these(&placement, &held_by_others(&placement, rebuild)?).await
+        self.fetch_these(&placement, Purpose::Rebuild, &held_by_others(&placement, rebuild)?).await
     }
 
-    async fn fetch_these(&self, placement: &Placement, wanted: &[Missing]) -> Result<(), ClusterError> {
+    /// The last fetches from others, the oldest first.
+    #[must_use]
+    pub fn fetches(&self) -> Vec<Fetch> {
+        self.takeover.history.list(&self.streaming)
+    }
+
+    async fn fetch_these(
+        &self,
+        placement: &Placement,
+        purpose: Purpose,
+        wanted: &[Missing],
+    ) -> Result<(), ClusterError> {
+        let (members, clock) = (placement.ring.members(), &*self.env.clock);
+        let peers: BTreeSet<SocketAddr> =
+            wanted.iter().flat_map(|one| &one.holders).map(|index| members[*index].internode).collect();
+        let history = &self.takeover.history;
+        history.begin(purpose, peers.into_iter().collect(), wanted.len(), &self.streaming, clock);
+        let fetched = self.fetch_all(placement, wanted).await;
+        let failure = fetched.as_ref().err().map(ToString::to_string);
+        history.end(failure, &self.streaming, clock);
+        fetched
+    }
+
+    async fn fetch_all(&self, placement: &Placement, wanted: &[Missing]) -> Result<(), ClusterError> {
         let live = self.gossiper.live();
         let puller = self.repairs.puller(&self.streaming);
         Fetcher { puller, liveness: &*live, placement, knowing: Mutex::default() }.fetch_all(wanted).await
@@ -93,7 +122,7 @@ impl Node {
             return Answer::Failed(error.to_string());
         }
         let version = self.placement().version;
-        let mut state = self.takeover.0.lock();
+        let mut state = self.takeover.state.lock();
         match &*state {
             State::Done(done) if *done == version => Answer::Version(self.metadata.metadata().version),
             State::Runs => Answer::Fetching,
@@ -101,7 +130,7 @@ impl Node {
                 let node = Arc::clone(self);
                 self.env.tasks.spawn_local(async move {
                     let fetched = node.fetch().await;
-                    *node.takeover.0.lock() = match fetched {
+                    *node.takeover.state.lock() = match fetched {
                         Ok(()) => State::Done(version),
                         Err(error) => State::Failed(error.to_string()),
                     };
@@ -168,4 +197,18 @@ impl Node {
             .then_some(())
             .ok_or_else(|| ClusterError::Invalid(format!("that {leaver} leaves or moves was given up")))
     }
+}
+
+/// Why this node fetches what it is to hold by the change that is under way.
+fn purpose_of(placement: &Placement) -> Purpose {
+    let members = placement.ring.members();
+    let of = |status| match status {
+        Status::Joining | Status::Replacing(_) => Some(Purpose::Join),
+        Status::Moving => Some(Purpose::Move),
+        Status::Leaving => Some(Purpose::Leave),
+        Status::Removing => Some(Purpose::Remove),
+        _ => None,
+    };
+    let own = of(members[placement.local].status);
+    own.or_else(|| members.iter().find_map(|member| of(member.status))).unwrap_or(Purpose::Join)
 }

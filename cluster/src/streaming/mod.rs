@@ -6,6 +6,7 @@
 //! was stopped begins anew. A rebuild fetches in the same way what the node holds already. `fetcher` reads and writes; when it does, the node says.
 
 pub(crate) mod fetcher;
+pub mod history;
 pub(crate) mod walk;
 
 use crate::error::ClusterError;

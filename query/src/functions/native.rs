@@ -20,10 +20,13 @@ impl Call {
             Native::ToJson => {
                 let mut out = String::new();
                 let ty = types.first().unwrap_or(&CqlType::Blob);
-                let has_bytes = matches!(ty, CqlType::Text | CqlType::Ascii | CqlType::Blob);
+                let is_value = matches!(
+                    ty,
+                    CqlType::Text | CqlType::Ascii | CqlType::Blob | CqlType::UserDefined { .. }
+                );
                 // An empty value of a type whose values otherwise have bytes is as good as null.
                 let first =
-                    arguments.first().copied().flatten().filter(|bytes| has_bytes || !bytes.is_empty());
+                    arguments.first().copied().flatten().filter(|bytes| is_value || !bytes.is_empty());
                 wire_to_json(ty, first, &mut out)?;
                 Ok(Some(out.into_bytes()))
             }

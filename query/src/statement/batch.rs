@@ -2,6 +2,7 @@
 
 mod bounds;
 mod explain;
+pub(crate) mod partitions;
 
 use super::Plan;
 use super::existing::ExistingLists;

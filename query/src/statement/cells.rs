@@ -410,8 +410,11 @@ impl Cells<'_, '_> {
             CqlType::UserDefined { .. } => {
                 let mut rest = bytes;
                 let mut index = 0u16;
+                // What was there is deleted by the whole: a field that is null needs no tombstone.
                 while let Some(field) = value::read_bytes(&mut rest) {
-                    parts.cells.push((index.to_be_bytes().to_vec(), field.map(<[u8]>::to_vec)));
+                    if let Some(field) = field {
+                        parts.cells.push((index.to_be_bytes().to_vec(), Some(field.to_vec())));
+                    }
                     index += 1;
                 }
             }

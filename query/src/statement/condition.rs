@@ -79,6 +79,11 @@ impl Conditions {
         !matches!(self, Self::None)
     }
 
+    /// True if there is a condition on a static column.
+    pub(crate) fn has_static(&self) -> bool {
+        matches!(self, Self::Columns(conditions) if conditions.iter().any(|it| it.column.kind == ColumnKind::Static))
+    }
+
     /// True if there are conditions on columns that are not static.
     pub(crate) fn has_regular(&self) -> bool {
         matches!(self, Self::Columns(_)) && !self.are_static()

@@ -94,6 +94,15 @@ impl Plan {
             Self::Use(_) | Self::Explain(_) | Self::Schema(_) => {}
         }
     }
+
+    /// True if it has a condition.
+    pub(crate) fn is_conditional(&self) -> bool {
+        match self {
+            Self::Modification(plan) => plan.is_conditional(),
+            Self::Batch(plan) => plan.is_conditional(),
+            _ => false,
+        }
+    }
 }
 
 /// The error of a statement whose feature is not there yet.

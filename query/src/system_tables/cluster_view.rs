@@ -1,12 +1,13 @@
 //! The content of the tables of `system_views` that tell of other nodes and of snapshots.
 
 use super::engine_view::{count, small};
-use super::rows::{bigint, boolean, inet, int, text};
-use super::{Fill, uuid};
+use super::rows::{bigint, boolean, float, inet, int, text, texts};
+use super::{Fill, timeuuid, uuid};
 use crate::error::CqlError;
 use dodona_cluster::coordinator::served::Snapshot;
 use dodona_cluster::gossip::endpoints::Endpoint;
 use dodona_cluster::ring::Member;
+use dodona_cluster::streaming::history::Purpose;
 use dodona_types::value::parse_timestamp;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -70,6 +71,55 @@ pub(super) fn refill_pending_hints(fill: &Fill<'_>) -> Result<(), CqlError> {
         }
         Ok(())
     })
+}
+
+/// What this node has fetched from others, and fetches.
+pub(super) fn refill_streaming(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let node = &fill.host.node;
+    let now = node.env.clock.wall_micros();
+    fill.replace("system_views", "streaming", |rows| {
+        for fetch in node.fetches() {
+            let until = fetch.ended.as_ref().map_or(now, |(at, _)| *at);
+            let [began, last] = [fetch.began_micros, until].map(|micros| bigint(micros.div_euclid(1_000)));
+            let done = fetch.ranges_done as f32 / (fetch.ranges as f32).max(1.0);
+            let (status, at, percentage) = match &fetch.ended {
+                None => ("start", "status_start_timestamp", done.min(0.99) * 100.0),
+                Some((_, None)) => ("success", "status_success_timestamp", 100.0),
+                Some((_, Some(_))) => ("failure", "status_failure_timestamp", 100.0),
+            };
+            let peers: Vec<String> = fetch.peers.iter().map(|peer| format!("/{peer}")).collect();
+            let mut values = vec![
+                ("id", uuid(timeuuid(fill, fetch.began_micros, fetch.number))),
+                ("bytes_received", count(fetch.bytes)),
+                ("duration_millis", bigint((until - fetch.began_micros).max(0) / 1_000)),
+                ("follower", boolean(false)),
+                ("last_updated_at", last.clone()),
+                ("operation", text(operation(fetch.purpose))),
+                ("peers", texts(peers.iter().map(String::as_str))?),
+                ("progress_percentage", float(percentage)),
+                ("status", text(status)),
+                ("status_init_timestamp", began.clone()),
+                ("status_start_timestamp", began),
+            ];
+            if let Some((_, failure)) = &fetch.ended {
+                values.push((at, last));
+                values.extend(failure.as_deref().map(|failure| ("failure_cause", text(failure))));
+            }
+            rows.put(&values)?;
+        }
+        Ok(())
+    })
+}
+
+/// The name that Cassandra has for it.
+const fn operation(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Join => "Bootstrap",
+        Purpose::Move => "Relocation",
+        Purpose::Leave => "Unbootstrap",
+        Purpose::Remove => "Restore replica count",
+        Purpose::Rebuild => "Rebuild",
+    }
 }
 
 /// Requests that go to other members.

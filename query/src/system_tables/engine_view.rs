@@ -1,11 +1,11 @@
-//! The content of the tables of `system_views` that show what the engine does: its caches, tasks and files.
+//! The content of the tables of `system_views` that show what the node does: its caches, tasks, batches and files.
 //! A column whose number nobody keeps is null.
 
 use super::rows::{bigint, double, int, text};
-use super::{Fill, uuid};
+use super::{Fill, timeuuid, uuid};
+use crate::ast::BatchKind;
 use crate::error::CqlError;
 use crate::server_view::PoolView;
-use uuid::Uuid;
 
 pub(super) const MEBIBYTE: u64 = 1 << 20;
 
@@ -32,13 +32,43 @@ pub(super) fn refill_caches(fill: &Fill<'_>) -> Result<(), CqlError> {
 
 pub(super) fn refill_cql_metrics(fill: &Fill<'_>, prepared: (usize, u64)) -> Result<(), CqlError> {
     fill.replace("system_views", "cql_metrics", |rows| {
-        let metrics = [
+        let mut metrics = vec![
             ("prepared_statements_count", prepared.0 as f64),
             ("prepared_statements_evicted", prepared.1 as f64),
         ];
+        if let Some(server) = fill.host.server_view.get() {
+            let (regular, prepared) = server.executed();
+            let all = regular + prepared;
+            metrics.push(("prepared_statements_executed", prepared as f64));
+            let ratio = if all == 0 { 0.0 } else { prepared as f64 / all as f64 };
+            metrics.push(("prepared_statements_ratio", ratio));
+            metrics.push(("regular_statements_executed", regular as f64));
+        }
         metrics
             .iter()
             .try_for_each(|(name, value)| rows.put(&[("name", text(name)), ("value", double(*value))]))
+    })
+}
+
+pub(super) fn refill_batch_metrics(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let kinds = [
+        ("partitions_per_logged_batch", BatchKind::Logged),
+        ("partitions_per_unlogged_batch", BatchKind::Unlogged),
+        ("partitions_per_counter_batch", BatchKind::Counter),
+    ];
+    let now = fill.host.node.env.clock.mono();
+    fill.replace("system_views", "batch_metrics", |rows| {
+        kinds.iter().try_for_each(|(name, kind)| {
+            let partitions = fill.host.batch_partitions.lately(*kind, now);
+            let part = |part| double(partitions.percentile(part) as f64);
+            rows.put(&[
+                ("name", text(name)),
+                ("max", count(partitions.max())),
+                ("p50th", part(0.5)),
+                ("p99th", part(0.99)),
+                ("p999th", part(0.999)),
+            ])
+        })
     })
 }
 
@@ -53,7 +83,7 @@ pub(super) fn refill_sstable_tasks(fill: &Fill<'_>) -> Result<(), CqlError> {
             rows.put(&[
                 ("keyspace_name", text(keyspace)),
                 ("table_name", text(table)),
-                ("task_id", uuid(task_id(fill, task.number))),
+                ("task_id", uuid(timeuuid(fill, fill.host.started_at_seconds * 1_000_000, task.number))),
                 ("completion_ratio", double(if total == 0 { 1.0 } else { progress as f64 / total as f64 })),
                 ("kind", text(&task.kind.to_lowercase())),
                 ("progress", count(progress)),
@@ -64,15 +94,6 @@ pub(super) fn refill_sstable_tasks(fill: &Fill<'_>) -> Result<(), CqlError> {
             ])
         })
     })
-}
-
-/// A timeuuid of the task: of the node's start and the task's number since then.
-fn task_id(fill: &Fill<'_>, number: u64) -> Uuid {
-    let seconds = fill.host.started_at_seconds.max(0).cast_unsigned();
-    let ticks = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0).to_gregorian().0.wrapping_add(number);
-    let node = *fill.host.node.info.identity.host.as_bytes();
-    let node = [node[0] | 1, node[1], node[2], node[3], node[4], node[5]];
-    uuid::Builder::from_gregorian_timestamp(ticks, 0, &node).into_uuid()
 }
 
 pub(super) fn refill_thread_pools(fill: &Fill<'_>) -> Result<(), CqlError> {

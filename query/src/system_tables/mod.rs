@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub use crate::server_view::{ClientView, PoolView, ServerView};
+pub use crate::server_view::{ClientView, PoolView, RunningView, ServerView};
 pub use crate::system_keyspaces::{
     is_local_system_keyspace, is_system_keyspace, is_virtual_keyspace, is_volatile,
 };
@@ -139,15 +139,18 @@ pub(crate) fn refill_on_read(
     let schema = host.node.schema();
     let fill = Fill { host, schema: &schema, timestamp_micros: host.node.timestamps.next() };
     match (&*table.keyspace, &*table.name) {
+        ("system_views", "batch_metrics") => engine_view::refill_batch_metrics(&fill),
         ("system_views", "caches") => engine_view::refill_caches(&fill),
         ("system_views", "cql_metrics") => engine_view::refill_cql_metrics(&fill, prepared()),
         ("system_views", "sstable_tasks") => engine_view::refill_sstable_tasks(&fill),
         ("system_views", "thread_pools") => engine_view::refill_thread_pools(&fill),
         ("system_views", "gossip_info") => cluster_view::refill_gossip_info(&fill),
         ("system_views", "pending_hints") => cluster_view::refill_pending_hints(&fill),
+        ("system_views", "streaming") => cluster_view::refill_streaming(&fill),
         ("system_views", "internode_inbound") => cluster_view::refill_internode_inbound(&fill),
         ("system_views", "internode_outbound") => cluster_view::refill_internode_outbound(&fill),
         ("system_views", "clients") => server_view::refill_clients(&fill),
+        ("system_views", "queries") => server_view::refill_queries(&fill),
         ("system_views", "settings") => server_view::refill_settings(&fill),
         ("system_views", view) => table_view::refill(&fill, view),
         ("system", "size_estimates" | "table_estimates") => estimates::refill(&fill),
@@ -222,6 +225,16 @@ impl Fill<'_> {
         };
         Ok(put.map_err(ClusterError::from)?)
     }
+}
+
+/// A timeuuid of this node: of a time, and of a number of what began then.
+fn timeuuid(fill: &Fill<'_>, wall_micros: i64, number: u64) -> Uuid {
+    let (seconds, micros) = (wall_micros.div_euclid(1_000_000), wall_micros.rem_euclid(1_000_000));
+    let nanos = u32::try_from(micros * 1_000).unwrap_or(0);
+    let at = uuid::Timestamp::from_unix(uuid::NoContext, seconds.max(0).cast_unsigned(), nanos);
+    let node = *fill.host.node.info.identity.host.as_bytes();
+    let node = [node[0] | 1, node[1], node[2], node[3], node[4], node[5]];
+    uuid::Builder::from_gregorian_timestamp(at.to_gregorian().0.wrapping_add(number), 0, &node).into_uuid()
 }
 
 /// A UUID as a value.

@@ -174,6 +174,11 @@ pub(super) fn double(value: f64) -> Vec<u8> {
     value.to_be_bytes().to_vec()
 }
 
+/// A `float` as a value.
+pub(super) fn float(value: f32) -> Vec<u8> {
+    value.to_be_bytes().to_vec()
+}
+
 /// A `boolean` as a value.
 pub(super) fn boolean(value: bool) -> Vec<u8> {
     vec![u8::from(value)]

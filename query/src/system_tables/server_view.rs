@@ -1,8 +1,9 @@
-//! The content of `system_views.clients` and `system_views.settings`: what the server above knows.
+//! The content of `system_views.clients`, `queries` and `settings`: what the server above knows.
 
 use super::Fill;
 use super::rows::{bigint, boolean, inet, int, text, text_map};
 use crate::error::CqlError;
+use std::time::Duration;
 
 pub(super) fn refill_clients(fill: &Fill<'_>) -> Result<(), CqlError> {
     let Some(server) = fill.host.server_view.get() else {
@@ -31,6 +32,27 @@ pub(super) fn refill_clients(fill: &Fill<'_>) -> Result<(), CqlError> {
             ];
             values.extend(optional.into_iter().filter_map(|(name, value)| Some((name, text(value?)))));
             rows.put(&values)
+        })
+    })
+}
+
+pub(super) fn refill_queries(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let Some(server) = fill.host.server_view.get() else {
+        return Ok(());
+    };
+    let now = fill.host.node.env.clock.mono();
+    let micros = |from: Duration, to: Duration| {
+        bigint(i64::try_from(to.saturating_sub(from).as_micros()).unwrap_or(i64::MAX))
+    };
+    fill.replace("system_views", "queries", |rows| {
+        server.running().iter().try_for_each(|request| {
+            let began = request.began.unwrap_or(now);
+            rows.put(&[
+                ("thread_id", text(&request.id)),
+                ("queued_micros", micros(request.came, began)),
+                ("running_micros", micros(began, now)),
+                ("task", text(&request.task)),
+            ])
         })
     })
 }

@@ -1,11 +1,11 @@
 //! The service for operators: HTTP with JSON, metrics in the text format of Prometheus.
 //!
 //! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `cluster`, `gossip`,
-//! `ranges`, `endpoints`, `network`, `tablestats`, `tablehistograms`, `compactionstats`, `snapshots`,
-//! `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `repairsessions`, `streamthroughput`; `POST` below
-//! `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`, `scrub`, `snapshot`,
-//! `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`, `repair`, `cancelrepair`,
-//! `streamthroughput`, `reloadssl`, `decommission`, `removenode`. Which tables are meant,
+//! `ranges`, `endpoints`, `network`, `tablestats`, `tablehistograms`, `proxyhistograms`,
+//! `compactionstats`, `snapshots`, `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `repairsessions`,
+//! `streamthroughput`, `traceprobability`; `POST` below `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`,
+//! `scrub`, `snapshot`, `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`,
+//! `repair`, `cancelrepair`, `streamthroughput`, `traceprobability`, `reloadssl`, `decommission`, `removenode`. Which tables are meant,
 //! and the rest, is in the query: see [`Target`].
 
 mod cluster;
@@ -57,6 +57,7 @@ fn api() -> Router<Arc<Shared>> {
         .route("/network", get(cluster::network))
         .route("/tablestats", get(tables::statistics))
         .route("/tablehistograms", get(tables::histograms))
+        .route("/proxyhistograms", get(tables::of_clients))
         .route("/compactionstats", get(statistics::compaction_statistics))
         .route("/flush", post(operations::flush))
         .route("/compact", post(operations::compact))
@@ -71,6 +72,10 @@ fn api() -> Router<Arc<Shared>> {
         .route(
             "/streamthroughput",
             get(operations::stream_throughput).post(operations::set_stream_throughput),
+        )
+        .route(
+            "/traceprobability",
+            get(operations::trace_probability).post(operations::set_trace_probability),
         )
         .route("/stop", post(operations::stop))
         .route("/drain", post(operations::drain))
@@ -143,6 +148,8 @@ struct Target {
     granularity: Option<String>,
     /// MiB a second.
     throughput: Option<u64>,
+    /// The share of requests that are traced.
+    probability: Option<f64>,
     /// `true` or `false`: tables are compacted without being asked to.
     automatic: Option<bool>,
     /// A kind of compaction.

@@ -128,6 +128,17 @@ pub(super) async fn set_stream_throughput((State(shared), Query(target)): Reques
     Ok(Json(json!({})))
 }
 
+pub(super) async fn trace_probability(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!({ "probability": shared.trace_share.get() }))
+}
+
+pub(super) async fn set_trace_probability((State(shared), Query(target)): Request) -> Answer {
+    let missing = || Failed::Refused("`probability` is missing: from 0 to 1".into());
+    let probability = target.probability.ok_or_else(missing)?;
+    shared.trace_share.set(probability).map_err(|error| Failed::Refused(error.into()))?;
+    Ok(Json(json!({})))
+}
+
 fn rate_json(bytes_per_second: u64) -> Json<Value> {
     Json(json!({ "mib_per_second": bytes_per_second as f64 / MIB as f64 }))
 }

@@ -4,6 +4,7 @@ use super::{Answer, Target, tables_of};
 use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
+use dodona_cluster::coordinator::served::ByPaxos;
 use dodona_storage::StorageError;
 use dodona_storage::engine::statistics::TableStatistics;
 use dodona_storage::metrics::{Distribution, Operation, PerRead, Summary};
@@ -80,6 +81,21 @@ pub(super) async fn histograms(State(shared): State<Arc<Shared>>, Query(target):
             "max_partition_bytes": statistics.max_partition_bytes,
         }))
     })
+}
+
+/// How long requests of clients took, on all tables together.
+pub(super) async fn of_clients(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let coordinator = &shared.node.coordinator;
+    let on_all = |operation| percentiles(&coordinator.served_on_all(operation));
+    let by_paxos = |what| percentiles(&coordinator.served_by_paxos(what));
+    Json(json!({
+        "parts": PARTS,
+        "read_nanos": on_all(Operation::Read),
+        "write_nanos": on_all(Operation::Write),
+        "scan_nanos": on_all(Operation::Scan),
+        "conditional_read_nanos": by_paxos(ByPaxos::Read),
+        "conditional_write_nanos": by_paxos(ByPaxos::Write),
+    }))
 }
 
 fn percentiles(values: &Distribution) -> Vec<u64> {

@@ -10,8 +10,10 @@ mod distribution;
 mod local;
 mod operations;
 mod recent;
+mod values;
 
 pub use distribution::Distribution;
 pub(crate) use local::Reading;
 pub use local::{LocalMetrics, PerRead};
 pub use operations::{Operation, Operations, Summary};
+pub use values::Values;

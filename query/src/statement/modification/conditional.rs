@@ -1,6 +1,9 @@
 //! Conditional statements, alone and in batches: what they read, whether they apply, and what they
 //! answer.
 
+mod collector;
+
+use self::collector::Collector;
 use super::{Kind, ModificationPlan};
 use crate::binding::Binding;
 use crate::error::{CqlError, invalid};
@@ -16,9 +19,8 @@ use dodona_cluster::coordinator::conditional::Decision;
 use dodona_cluster::{ClusterError, Page};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::schema::{Column, ColumnKind, Table, name_order};
-use dodona_types::{CqlType, KeyRef, LiveRow, MutationBuilder, PartitionKey, RowVisitor};
+use dodona_types::{CqlType, MutationBuilder, PartitionKey};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The name of the column that says whether a conditional statement had an effect.
@@ -98,6 +100,12 @@ impl ModificationPlan {
         let names_row =
             self.restrictions.as_ref().is_none_or(|restrictions| restrictions.names_whole_clustering());
         self.table.has_static_columns() && only_static && !(self.kind == Kind::Insert && names_row)
+    }
+
+    /// True if the statement is about rows; one that deletes a partition is not.
+    fn changes_rows(&self) -> bool {
+        let restricts = self.restrictions.as_ref().is_none_or(Restrictions::restricts_clustering);
+        !self.is_static() && (self.is_conditional() || restricts)
     }
 
     /// True if the statement changes static columns; one of JSON may change any.
@@ -231,9 +239,13 @@ impl<'a> Request<'a> {
                 continue;
             }
             let target = if plan.conditions.are_static() { None } else { plan.target(binding)? };
-            plan.conditions.check_beside(kinds.get(&target).copied())?;
+            // Conditions may be on the row and on the static row.
+            let beside = (target.is_some() && plan.conditions.has_static()).then_some(None);
+            for target in [target.clone()].into_iter().chain(beside) {
+                plan.conditions.check_beside(kinds.get(&target).copied())?;
+                kinds.insert(target, &plan.conditions);
+            }
             plan.conditions.check_bound(binding)?;
-            kinds.insert(target.clone(), &plan.conditions);
             rows.extend(target);
         }
         let others = |kind| {
@@ -263,7 +275,7 @@ impl<'a> Request<'a> {
         let mut collector = Collector {
             values: RowValues::new(&self.table, &self.wanted),
             columns: self.wanted.len(),
-            only_marked: self.parts.iter().all(|(plan, _)| plan.is_static()),
+            only_marked: !self.parts.iter().any(|(plan, _)| plan.changes_rows()),
             current: Current::default(),
             error: None,
         };
@@ -364,17 +376,17 @@ impl<'a> Request<'a> {
         Ok((places.iter().map(|place| self.wanted[*place].column.clone()).collect(), rows))
     }
 
-    /// The kinds of columns that IF EXISTS and IF NOT EXISTS do not show: those that no conditional statement
-    /// changes.
+    /// The kinds of columns that IF EXISTS and IF NOT EXISTS do not show: static ones if no conditional statement
+    /// changes any, and regular ones if no statement changes rows.
     fn hidden(&self) -> Vec<ColumnKind> {
         let by_existence =
             |(plan, _): &Part<'_>| matches!(plan.conditions, Conditions::Exists | Conditions::NotExists);
         let mut hidden = Vec::new();
         if self.parts.iter().any(by_existence) {
             hidden = vec![ColumnKind::Static, ColumnKind::Regular];
-            for (plan, _) in self.parts.iter().filter(|(plan, _)| plan.is_conditional()) {
-                let changes_static = plan.changes_static();
-                let changes_rows = !plan.is_static();
+            for (plan, _) in self.parts {
+                let changes_static = plan.is_conditional() && plan.changes_static();
+                let changes_rows = plan.changes_rows();
                 hidden.retain(|kind| match kind {
                     ColumnKind::Static => !changes_static,
                     _ => !changes_rows,
@@ -405,54 +417,5 @@ impl<'a> Request<'a> {
             places.extend(place.filter(|place| !places.contains(place)));
         }
         places
-    }
-}
-
-struct Collector<'a> {
-    values: RowValues<'a>,
-    columns: usize,
-    /// No regular column matters, so that only rows with a marker are seen, as in Cassandra.
-    only_marked: bool,
-    current: Current,
-    error: Option<CqlError>,
-}
-
-impl Collector<'_> {
-    fn snapshot(&self) -> Values {
-        (0..self.columns).map(|place| self.values.value(place).map(<[u8]>::to_vec)).collect()
-    }
-
-    fn note(&mut self, result: Result<(), CqlError>) -> ControlFlow<()> {
-        match result {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.error = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    }
-}
-
-impl RowVisitor for Collector<'_> {
-    fn partition(&mut self, key: KeyRef<'_>, static_row: Option<&LiveRow<'_>>) -> ControlFlow<()> {
-        let entered = self.values.enter_partition(key, static_row);
-        self.note(entered)?;
-        if static_row.is_some() {
-            let entered = self.values.enter_row(None);
-            self.note(entered)?;
-            self.current.static_row = Some(self.snapshot());
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
-        if self.only_marked && !row.has_live_marker() {
-            return ControlFlow::Continue(());
-        }
-        let entered = self.values.enter_row(Some((clustering, row)));
-        self.note(entered)?;
-        let values = self.snapshot();
-        self.current.rows.insert(clustering.to_vec(), values);
-        ControlFlow::Continue(())
     }
 }

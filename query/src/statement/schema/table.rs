@@ -147,35 +147,18 @@ fn check_duplicates(create: &CreateTable, keyspace: Option<&str>) -> Result<(), 
     }
 }
 
-/// The only primary key, where the clustering order names no columns but its own.
+/// The only primary key.
 fn primary_key<'a>(create: &'a CreateTable, keyspace: &str) -> Result<&'a PrimaryKey, CqlError> {
     let table = &create.table.name;
-    let key = match create.primary_keys.as_slice() {
-        [key] => key,
+    match create.primary_keys.as_slice() {
+        [key] => Ok(key),
         [] => {
-            return invalid(format!(
-                "No PRIMARY KEY specifed for table '{keyspace}.{table}' (exactly one required)"
-            ));
+            invalid(format!("No PRIMARY KEY specifed for table '{keyspace}.{table}' (exactly one required)"))
         }
-        _ => {
-            return invalid(format!(
-                "Multiple PRIMARY KEY specified for table '{keyspace}.{table}' (exactly one required)"
-            ));
-        }
-    };
-    let others: Vec<&str> = create
-        .clustering_order
-        .iter()
-        .map(|(column, _)| column.as_str())
-        .filter(|column| !key.clustering.iter().any(|clustering| clustering == column))
-        .collect();
-    if others.is_empty() {
-        return Ok(key);
+        _ => invalid(format!(
+            "Multiple PRIMARY KEY specified for table '{keyspace}.{table}' (exactly one required)"
+        )),
     }
-    invalid(format!(
-        "Only clustering key columns can be defined in CLUSTERING ORDER directive: [{}] are not clustering columns",
-        others.join(", ")
-    ))
 }
 
 /// The type of a column to be, checked for what no column may have.
@@ -263,7 +246,17 @@ fn check_key_column(column: &Column) -> Result<(), CqlError> {
 }
 
 /// The clustering order must name the clustering columns from the first on, in their order.
+/// Checks that the clustering order names the clustering columns, in their order.
 fn check_order(create: &CreateTable, key: &PrimaryKey) -> Result<(), CqlError> {
+    let is_other = |column: &&str| !key.clustering.iter().any(|clustering| clustering == column);
+    let ordered = create.clustering_order.iter().map(|(column, _)| column.as_str());
+    let others: Vec<&str> = ordered.filter(is_other).collect();
+    if !others.is_empty() {
+        return invalid(format!(
+            "Only clustering key columns can be defined in CLUSTERING ORDER directive: [{}] are not clustering columns",
+            others.join(", ")
+        ));
+    }
     for ((ordered, _), column) in create.clustering_order.iter().zip(&key.clustering) {
         if ordered == column {
             continue;

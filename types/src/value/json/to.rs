@@ -10,7 +10,7 @@ use crate::value::{
 };
 
 /// Appends the JSON of a value, given as its wire bytes; null is `null` and an empty value of a
-/// type that otherwise has bytes is `""`.
+/// type that otherwise has bytes is `""`, but a user-defined one has its fields, which are null.
 ///
 /// # Errors
 /// The bytes are not a value of the type.
@@ -44,7 +44,10 @@ pub fn write_json_string(text: &str, out: &mut String) {
 fn write_value(ty: &CqlType, value: Option<&Value>, out: &mut String) {
     match value {
         None => out.push_str("null"),
-        Some(Value::Empty) => out.push_str("\"\""),
+        Some(Value::Empty) => match ty {
+            CqlType::UserDefined { .. } => write_nested(ty, &Value::UserDefined(Vec::new()), out),
+            _ => out.push_str("\"\""),
+        },
         Some(Value::Text(text)) => write_json_string(text, out),
         Some(Value::Blob(bytes)) => {
             out.push_str("\"0x");
@@ -112,10 +115,11 @@ fn write_nested(ty: &CqlType, value: &Value, out: &mut String) {
         }
         (CqlType::UserDefined { definition, .. }, Value::UserDefined(fields)) => {
             out.push('{');
-            write_all(definition.fields.iter().zip(fields), out, |((name, ty), field), out| {
+            // Fields that are not there are null.
+            write_all(definition.fields.iter().enumerate(), out, |(place, (name, ty)), out| {
                 write_field_name(name, out);
                 out.push_str(": ");
-                write_value(ty, field.as_ref(), out);
+                write_value(ty, fields.get(place).and_then(Option::as_ref), out);
             });
             out.push('}');
         }
