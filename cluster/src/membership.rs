@@ -239,7 +239,7 @@ impl Node {
                 return Ok(());
             }
             // From now on everybody writes to both sides, or has stopped to read one of them.
-            self.barrier(metadata.version).await;
+            self.barrier(metadata.version, host).await;
             match from {
                 Status::Joining | Status::Replacing(_) => self.fetch_until_done().await?,
                 Status::Moving if self.env.mutants.has("move-skips-fetch") => {}
@@ -263,14 +263,17 @@ impl Node {
         }
     }
 
-    /// Waits until all members have applied a version, but for those that are down or given up.
-    async fn barrier(&self, version: u64) {
+    /// Waits until all members have applied a version, but for those that are down or given up: whoever `changes`, and is
+    /// down, at once.
+    async fn barrier(&self, version: u64, changes: Uuid) {
         if self.env.mutants.has("members-are-not-fenced") {
             return;
         }
         let live = self.gossiper.live();
         let metadata = self.metadata.metadata();
         let others = metadata.members.values().filter(|member| member.host != self.info.identity.host);
+        let is_lost = |member: &Member| member.host == changes && !live.is_alive(changes);
+        let others = others.filter(|member| !is_lost(member));
         for member in others.filter(|member| !is_given_up(metadata.members.values(), member)) {
             let began = self.env.clock.mono();
             loop {

@@ -222,8 +222,8 @@ impl Host {
             native: address(NODES[self.machine.index]),
             internode: address(NODES[self.machine.index]),
             num_tokens: 4,
-            // Whoever has lost the first finds the others.
-            seeds: NODES[..3].iter().map(|name| address(*name)).collect(),
+            // Whoever has lost its disk finds one that has not left.
+            seeds: NODES.iter().map(|name| address(*name)).collect(),
             members: Vec::new(),
             engine: small_engine(SyncMode::Group { window: Duration::from_millis(20) }),
             timeouts: TIMEOUTS,
