@@ -24,6 +24,8 @@ pub mod manifest;
 pub mod mapping;
 pub mod memtable;
 pub mod metrics;
+#[cfg(all(test, shuttle))]
+mod models;
 mod named;
 #[cfg(test)]
 mod named_tests;
@@ -37,6 +39,7 @@ pub mod settings;
 pub mod shape;
 pub mod source;
 pub mod sstable;
+mod sync;
 pub mod table;
 pub mod tombstones;
 

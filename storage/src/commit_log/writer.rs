@@ -1,6 +1,7 @@
 //! Appends to the commit log.
 
 mod ended;
+mod turn;
 
 use super::DIRECTORY;
 use super::archive::Archive;
@@ -9,19 +10,21 @@ use super::reader::Replayed;
 use super::segment::{Active, SegmentFiles};
 use crate::error::{IoContext, Result, StorageError};
 use crate::settings::{ArchiveSettings, SyncMode};
-use dodona_env::disk::DiskWriter;
-use dodona_env::{Disk, Env};
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{
+use crate::sync::Mutex;
+use crate::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use dodona_env::disk::DiskWriter;
+use dodona_env::{Disk, Env};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
+use turn::SyncTurn;
 
 /// The log that all tables share. See [the module](super) for how writes are grouped.
 pub struct CommitLog {
@@ -39,6 +42,8 @@ pub struct CommitLog {
     /// Everything below is on disk.
     synced: AtomicU64,
     waiting: Mutex<Waiting>,
+    /// Held while files are synced: one after another.
+    turn: Arc<SyncTurn>,
     /// Held by the one that syncs for [`Self::wait_synced`].
     syncing: tokio::sync::Mutex<()>,
     /// Positions whose records a full disk did not take.
@@ -120,6 +125,7 @@ impl CommitLog {
             written: AtomicU64::new(end),
             synced: AtomicU64::new(end),
             waiting: Mutex::default(),
+            turn: Arc::default(),
             syncing: tokio::sync::Mutex::new(()),
             lost: Mutex::new(replayed.gaps(end)),
             has_lost: AtomicBool::new(false),
@@ -266,14 +272,18 @@ impl CommitLog {
         self.write()?;
         let target = self.written.load(Acquire);
         let writers = self.writers_to_sync(true);
-        let skip = self.env.mutants.has("commit-log-no-sync");
+        let (turn, mutants) = (Arc::clone(&self.turn), self.env.mutants.clone());
         let sync = move || {
-            let synced = writers.iter().try_for_each(|writer| if skip { Ok(()) } else { writer.sync() });
-            synced.map(|()| writers)
+            if !mutants.has("commit-log-no-sync") {
+                turn.sync(&writers, &mutants)?;
+            }
+            Ok::<_, io::Error>(writers)
         };
         match self.env.tasks.blocking(sync).await {
             Ok(Ok(writers)) => {
                 self.forget_synced(&writers);
+                let counts_all = self.env.mutants.has("log-counts-what-came-during-the-sync");
+                let target = if counts_all { self.written.load(Acquire) } else { target };
                 self.synced.fetch_max(target, Release);
                 Ok(())
             }
@@ -297,9 +307,8 @@ impl CommitLog {
 
     fn sync_files(&self, and_active: bool) -> Result<()> {
         let writers = self.writers_to_sync(and_active);
-        for writer in &writers {
-            writer.sync().map_err(|error| self.fail(&error.to_string()))?;
-        }
+        let synced = self.turn.sync(&writers, &self.env.mutants);
+        synced.map_err(|error| self.fail(&error.to_string()))?;
         self.forget_synced(&writers);
         Ok(())
     }
@@ -442,7 +451,9 @@ impl Drop for Lead<'_> {
         waiting.has_leader = false;
         let wakers = std::mem::take(&mut waiting.wakers);
         drop(waiting);
-        wakers.into_iter().for_each(Waker::wake);
+        if !self.log.env.mutants.has("log-lead-wakes-nobody") {
+            wakers.into_iter().for_each(Waker::wake);
+        }
     }
 }
 

@@ -4,9 +4,9 @@
 use super::Engine;
 use crate::error::{IoContext, Result};
 use crate::sstable::{self, SstableId};
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::TableStore;
 use dodona_types::TableId;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// The directory of all tables' backups.
 const DIRECTORY: &str = "backups";

@@ -13,12 +13,12 @@ use crate::manifest::Edit;
 use crate::memtable::Memtable;
 use crate::repair_state::{Part, RepairState, Set};
 use crate::sstable::{Sstable, SstableId};
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::{Pause, TableStore, TableView};
 use dodona_types::token::TokenRange;
 use dodona_types::{MutationView, TableId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use uuid::Uuid;
 
 /// Bytes of what comes from other replicas that are in memory at a time.
