@@ -82,6 +82,12 @@ struct Extent {
     is_spent: bool,
 }
 
+/// Segments to bring to the disk, of which the first `ended` have ended.
+struct ToSync {
+    writers: Vec<Arc<dyn DiskWriter>>,
+    ended: usize,
+}
+
 #[derive(Default)]
 struct Waiting {
     has_leader: bool,
@@ -271,7 +277,7 @@ impl CommitLog {
     async fn write_and_sync(&self) -> Result<()> {
         self.write()?;
         let target = self.written.load(Acquire);
-        let writers = self.writers_to_sync(true);
+        let ToSync { writers, ended } = self.to_sync(true);
         let (turn, mutants) = (Arc::clone(&self.turn), self.env.mutants.clone());
         let sync = move || {
             if !mutants.has("commit-log-no-sync") {
@@ -281,7 +287,7 @@ impl CommitLog {
         };
         match self.env.tasks.blocking(sync).await {
             Ok(Ok(writers)) => {
-                self.forget_synced(&writers);
+                self.forget_synced(&writers, ended);
                 let counts_all = self.env.mutants.has("log-counts-what-came-during-the-sync");
                 let target = if counts_all { self.written.load(Acquire) } else { target };
                 self.synced.fetch_max(target, Release);
@@ -294,22 +300,27 @@ impl CommitLog {
 
     /// The segments that hold what is written but may not be on disk: those that ended, and the
     /// active one if asked for.
-    fn writers_to_sync(&self, and_active: bool) -> Vec<Arc<dyn DiskWriter>> {
+    fn to_sync(&self, and_active: bool) -> ToSync {
         let files = self.file.lock();
         let active = files.active.as_ref().filter(|_| and_active).map(|active| &active.writer);
-        files.unsynced.iter().chain(active).cloned().collect()
+        let ended = files.unsynced.len();
+        ToSync { writers: files.unsynced.iter().chain(active).cloned().collect(), ended }
     }
 
-    fn forget_synced(&self, writers: &[Arc<dyn DiskWriter>]) {
-        let is_synced = |ended: &Arc<dyn DiskWriter>| writers.iter().any(|writer| Arc::ptr_eq(writer, ended));
+    /// Notes that segments are on disk, of which the first `ended` had ended before. One that has ended
+    /// meanwhile may hold more than was synced.
+    fn forget_synced(&self, writers: &[Arc<dyn DiskWriter>], ended: usize) {
+        let forgets_all = self.env.mutants.has("log-forgets-what-ended-during-the-sync");
+        let synced = if forgets_all { writers } else { &writers[..ended] };
+        let is_synced = |ended: &Arc<dyn DiskWriter>| synced.iter().any(|writer| Arc::ptr_eq(writer, ended));
         self.file.lock().unsynced.retain(|ended| !is_synced(ended));
     }
 
     fn sync_files(&self, and_active: bool) -> Result<()> {
-        let writers = self.writers_to_sync(and_active);
+        let ToSync { writers, ended } = self.to_sync(and_active);
         let synced = self.turn.sync(&writers, &self.env.mutants);
         synced.map_err(|error| self.fail(&error.to_string()))?;
-        self.forget_synced(&writers);
+        self.forget_synced(&writers, ended);
         Ok(())
     }
 

@@ -4,9 +4,11 @@ use super::disk::ModelDisk;
 use super::{check, env, must_find};
 use crate::commit_log::{self, CommitLog, reader::Replayed};
 use crate::settings::{ArchiveSettings, SyncMode};
+use crate::sync::Mutex;
 use dodona_env::Mutants;
 use shuttle::{future, thread};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Segments hold about two records.
 const SEGMENT_BYTES: u64 = 60;
@@ -68,6 +70,32 @@ fn model(mutants: &Mutants, sync_fails: bool) {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
+/// One thread writes, record after record, as in the periodic mode, while others bring to the disk what there is.
+fn periodic(mutants: &Mutants) {
+    let disk = ModelDisk::default();
+    let mode = (SyncMode::Periodic { period: Duration::from_secs(10) }, SEGMENT_BYTES);
+    let log = CommitLog::open(env(&disk, mutants), mode, ArchiveSettings::default(), &Replayed::default(), 0);
+    let (log, written) = (Arc::new(log), Arc::new(Mutex::new(Vec::new())));
+    let mut threads = Vec::new();
+    for _ in 0..2 {
+        let (log, written, disk) = (Arc::clone(&log), Arc::clone(&written), disk.clone());
+        threads.push(thread::spawn(move || {
+            for _ in 0..2 {
+                let before: Vec<u8> = written.lock().clone();
+                future::block_on(log.wait_synced(log.end())).unwrap();
+                let durable = durable(&disk);
+                assert!(before.iter().all(|record| durable.contains(record)), "{before:?}, but {durable:?}");
+            }
+        }));
+    }
+    for record in 0..6_u8 {
+        let (_, position) = log.append(std::iter::once(&[record; 8][..])).unwrap();
+        future::block_on(log.wait(position)).unwrap();
+        written.lock().push(record);
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
 #[test]
 fn who_waits_is_told_once_a_sync_covers_the_record() {
     check(|| model(&Mutants::none(), false));
@@ -79,7 +107,13 @@ fn a_sync_that_fails_fails_all_that_it_covers() {
 }
 
 #[test]
+fn a_sync_covers_what_was_written_before_it() {
+    check(|| periodic(&Mutants::none()));
+}
+
+#[test]
 fn defects_are_found() {
+    must_find("log-forgets-what-ended-during-the-sync", periodic);
     for mutant in ["log-lead-wakes-nobody", "log-counts-what-came-during-the-sync", "commit-log-no-sync"] {
         must_find(mutant, |mutants| model(mutants, false));
     }
