@@ -224,7 +224,10 @@ impl Engine {
         let output = self.job_output(store, split, Vec::new());
         let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
         let scan = MergedScan::new(vec![source]);
-        let job = MergeJob::new(self.env.clone(), scan, output, nothing).mapped(file.mapping.clone());
+        let mut job = MergeJob::new(self.env.clone(), scan, output, nothing);
+        if !self.env.mutants.has("import-keeps-column-numbers") {
+            job = job.mapped(file.mapping.clone());
+        }
         self.run_job(store, job, |_| Ok(()))
     }
 

@@ -217,9 +217,10 @@ fn drop_unknown_tables(env: &Env, manifest: &mut Manifest, stores: &Tables) -> R
         manifest.commit(&Edit { dropped: true, ..Edit::new(table) })?;
     }
     for name in env.disk.list(sstable::DIRECTORY).during("listing", sstable::DIRECTORY)? {
-        let known = stores.keys().any(|table| name.trim_end_matches('/') == table.to_string());
-        if name.ends_with('/') && !known {
-            let path = format!("{}/{}", sstable::DIRECTORY, name.trim_end_matches('/'));
+        let Some(directory) = name.strip_suffix('/') else { continue };
+        let is_known = |table: TableId| stores.contains_key(&table) && table.to_string() == directory;
+        if !directory.parse().is_ok_and(|table| is_known(TableId(table))) {
+            let path = format!("{}/{directory}", sstable::DIRECTORY);
             tracing::info!(path, "removing the files of a table that was dropped");
             env.disk.remove_dir_all(&path).during("removing", &path)?;
         }
