@@ -139,7 +139,8 @@ impl World {
         let (engine, _) = self.other_engine(table.clone(), ARCHIVE, &files)?;
         engine.restore(&settings, &|_| true).map_err(wrong)?;
         let archived = numbers_in(&engine, JOURNAL, self.now()).map_err(wrong)?;
-        if let Some(lost) = self.acknowledged(JOURNAL).find(|number| !archived.contains(number)) {
+        let is_lost = |number: &u64| self.acknowledged.contains(number) && !archived.contains(number);
+        if let Some(lost) = self.promised(JOURNAL).find(is_lost) {
             return Err(Stop::Violation(format!(
                 "write {lost} was acknowledged, and is lost from the archive"
             )));
@@ -179,7 +180,7 @@ impl World {
             engine.import(self.table(), &["taken".to_owned()], &options).map_err(wrong)?;
         }
         let there = numbers_in(&engine, self.table(), self.now()).map_err(wrong)?;
-        if let Some(lost) = self.acknowledged(self.table()).find(|number| !there.contains(number)) {
+        if let Some(lost) = self.promised(self.table()).find(|number| !there.contains(number)) {
             return Err(Stop::Violation(format!("write {lost} was acknowledged, and is lost from backups")));
         }
         self.compare_elsewhere(&engine, "restored from backups", |ever| there.contains(&ever.number))
@@ -250,7 +251,7 @@ impl World {
     }
 
     /// Numbers of writes that must be found.
-    fn acknowledged(&self, table: TableId) -> impl Iterator<Item = u64> {
+    fn promised(&self, table: TableId) -> impl Iterator<Item = u64> {
         let numbers: BTreeSet<u64> = self.promises[usize::from(table == JOURNAL)].acknowledged.clone();
         numbers.into_iter()
     }

@@ -27,7 +27,7 @@ pub fn history(seed: u64) -> History {
     let random = Random::from_seed(seed).split("history");
     let plain = Random::from_seed(seed).split("shape").below(2) == 0;
     let elsewhere = Random::from_seed(seed).split("elsewhere");
-    let goes_elsewhere = elsewhere.below(3) == 0;
+    let goes_elsewhere = elsewhere.below(4) == 0;
     let partitions = 1 + random.below(6) as u8;
     let mut generator = Generator { partitions, random, plain, elsewhere: goes_elsewhere };
     let setup = Setup {

@@ -87,6 +87,8 @@ pub struct World {
     pub maybe_emptied: bool,
     /// A bit that was flipped between two lives.
     pub(super) rotten: Option<(String, usize, u8)>,
+    /// Writes that were acknowledged: the log has them. One that was refused may be in files alone.
+    pub(super) acknowledged: BTreeSet<u64>,
     /// Everything that was ever said of the table.
     pub(super) ever: Vec<Ever>,
     /// Engines elsewhere.
@@ -132,6 +134,7 @@ impl World {
             promises: Default::default(),
             maybe_emptied: false,
             rotten: None,
+            acknowledged: BTreeSet::new(),
             ever: Vec::new(),
             others: 0,
             has_damage: false,
@@ -315,6 +318,7 @@ impl World {
         let safe = self.engine()?.wait_safe(position).await;
         if self.take("a write", safe)?.is_some() {
             self.writes += 1;
+            self.acknowledged.insert(number);
             for promises in &mut self.promises {
                 promises.acknowledged.insert(number);
                 if self.setup.sync_mode != 2 {
