@@ -16,6 +16,9 @@ const PAGE_BYTES: usize = 4_096;
 /// What a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
 
+/// Where files lie that are links of others, or will be.
+const LINKS: [&str; 3] = ["snapshots/", "backups/", "upload/"];
+
 type FileId = u64;
 
 #[derive(Clone, Debug)]
@@ -145,7 +148,7 @@ impl SimDisk {
         let names: Vec<(String, FileId)> = state
             .names
             .iter()
-            .filter(|(name, _)| name.ends_with(suffix) && !name.starts_with("snapshots"))
+            .filter(|(name, _)| name.ends_with(suffix) && !LINKS.iter().any(|links| name.starts_with(links)))
             .map(|(name, file)| (name.clone(), *file))
             .collect();
         let (name, file) = names.get(usize::try_from(random.below(names.len().max(1) as u64)).ok()?)?.clone();

@@ -25,6 +25,8 @@ pub mod manifest;
 pub mod mapping;
 pub mod memtable;
 pub mod metrics;
+#[cfg(all(test, shuttle))]
+mod models;
 mod named;
 #[cfg(test)]
 mod named_tests;
@@ -38,6 +40,7 @@ pub mod settings;
 pub mod shape;
 pub mod source;
 pub mod sstable;
+mod sync;
 pub mod table;
 pub mod tombstones;
 

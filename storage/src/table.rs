@@ -11,12 +11,12 @@ use crate::repair_state::{RepairState, RepairStates, UnderWay};
 use crate::shape::RowShape;
 use crate::sstable::statistics::{DroppedColumn, StoredColumn};
 use crate::sstable::{Sstable, SstableId, WriterOptions};
-use arc_swap::ArcSwap;
+use crate::sync::ArcSwap;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use dodona_env::Clock;
 use dodona_types::TableId;
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

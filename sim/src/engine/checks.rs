@@ -34,7 +34,7 @@ impl World {
         Ok(())
     }
 
-    fn compare(
+    pub(super) fn compare(
         &mut self,
         query: &Query,
         way: &str,
@@ -153,6 +153,7 @@ impl World {
         let Some((path, at, mask)) = self.life_disk.rot_by(&suffix, &Random::from_seed(seed)) else {
             return Ok(false);
         };
+        self.has_damage = true;
         let scrubbed = match self.engine()?.scrub(self.table(), &format!("scrub{seed}")) {
             Ok(scrubbed) => scrubbed,
             Err(error) => {
@@ -197,6 +198,7 @@ impl World {
     /// # Errors
     /// It does not start, or something is lost.
     pub fn rot_at_rest(&mut self, seed: u64) -> Result<(), Stop> {
+        self.has_damage = true;
         self.rotten = self.life_disk.rot_by(".sst", &Random::from_seed(seed));
         self.restart(End::Kill)
     }

@@ -17,6 +17,8 @@ struct Generator {
     partitions: u8,
     /// There is no column of many cells.
     plain: bool,
+    /// Data go elsewhere and come from there.
+    elsewhere: bool,
 }
 
 /// The history of a seed.
@@ -24,18 +26,30 @@ struct Generator {
 pub fn history(seed: u64) -> History {
     let random = Random::from_seed(seed).split("history");
     let plain = Random::from_seed(seed).split("shape").below(2) == 0;
-    let generator = Generator { partitions: 1 + random.below(6) as u8, random, plain };
+    let elsewhere = Random::from_seed(seed).split("elsewhere");
+    let goes_elsewhere = elsewhere.below(4) == 0;
+    let partitions = 1 + random.below(6) as u8;
+    let mut generator = Generator { partitions, random, plain, elsewhere: goes_elsewhere };
     let setup = Setup {
         sync_mode: generator.below(3),
         table: generator.table(),
         memtable_bytes: [800, 4_000, 1_000_000][usize::from(generator.below(3))],
         segment_bytes: [600, 3_000, 20_000][usize::from(generator.below(3))],
-        inner_journal: generator.chance(60),
+        // Only what notes itself in the table can be told of what comes back.
+        inner_journal: generator.chance(60) || goes_elsewhere,
+        elsewhere: goes_elsewhere,
     };
     let refuses = |step: &Step| matches!(step, Step::LimitSpace(_) | Step::FailSync(_));
     let count = 20 + generator.random.below(140);
     let steps = (0..count).map(|_| generator.step());
-    let steps = steps.filter(|step| setup.inner_journal || !refuses(step)).collect();
+    let mut steps: Vec<Step> = steps.filter(|step| setup.inner_journal || !refuses(step)).collect();
+    if goes_elsewhere {
+        generator.random = elsewhere;
+        for _ in 0..3 + steps.len() / 12 {
+            let at = generator.random.below(steps.len() as u64 + 1) as usize;
+            steps.insert(at, generator.step_elsewhere());
+        }
+    }
     History { setup, steps }
 }
 
@@ -70,6 +84,16 @@ impl Generator {
             overlapping,
             only_purge_repaired: self.chance(15),
             plain: self.plain,
+            named: self.elsewhere,
+        }
+    }
+
+    fn step_elsewhere(&self) -> Step {
+        match self.below(8) {
+            0 => Step::Archive,
+            1..3 => Step::RestoreLog(self.below(60)),
+            3..5 => Step::RestoreBackups,
+            _ => Step::Import((0..1 + self.below(3)).map(|_| self.write()).collect()),
         }
     }
 

@@ -7,6 +7,7 @@
 
 pub mod changes;
 pub mod checks;
+pub mod elsewhere;
 pub mod generate;
 pub mod model;
 pub mod reads;
@@ -50,6 +51,12 @@ pub const MUTANTS: &[&str] = &[
     "expiry-ignores-overlaps",
     "named-read-stops-early",
     "split-for-repair-keeps-one-side",
+    "archive-skips-a-segment",
+    "segment-goes-before-it-is-archived",
+    "restore-goes-past-its-time",
+    "backup-forgets-a-file",
+    "backup-no-dir-sync",
+    "import-keeps-column-numbers",
 ];
 
 /// Runs the history of a seed.
@@ -214,6 +221,13 @@ async fn apply(world: &mut World, step: &Step) -> Result<(), Stop> {
         }
         Step::RotAtRest(seed) => world.rot_at_rest(*seed)?,
         Step::Restart(end) => world.restart(*end)?,
+        Step::Archive => {
+            let archived = world.engine()?.archive_log();
+            world.take("archiving", archived)?;
+        }
+        Step::RestoreLog(back) => world.restore_log(*back)?,
+        Step::RestoreBackups => world.restore_backups()?,
+        Step::Import(writes) => world.import(writes)?,
     }
     Ok(())
 }

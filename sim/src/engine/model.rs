@@ -51,6 +51,12 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// Its timestamp.
+    #[must_use]
+    pub const fn timestamp(&self) -> i64 {
+        self.times().0
+    }
+
     /// Its timestamp, and the second from which gc_grace counts; `i64::MAX` if it never goes.
     const fn times(&self) -> (i64, i64) {
         match self {

@@ -9,7 +9,11 @@ use dodona_types::key::{BELOW, ROW_END};
 use dodona_types::read_command::{
     ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand, ReadLimits,
 };
-use dodona_types::{ClusteringSlice, ColumnId, KeyRef, LiveRow, PartitionKey, RowVisitor, TableId};
+use dodona_types::row::RowHeader;
+use dodona_types::{
+    ClusteringSlice, ColumnId, KeyRef, LiveRow, Liveness, MutationBuilder, PartitionKey, RowVisitor, TableId,
+};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// The column of many cells.
@@ -185,6 +189,37 @@ pub fn read_in_pages(
             return Ok(all);
         }
     }
+}
+
+/// A write's number, as a row of a table.
+pub(super) fn note_number(table: TableId, number: u64, timestamp: i64) -> MutationBuilder {
+    let mut journal = MutationBuilder::new();
+    journal.begin(table, 0, journal_key());
+    let header = RowHeader { liveness: Some(Liveness::new(timestamp)), ..RowHeader::EMPTY };
+    journal.row(&number.to_be_bytes(), timestamp, &header, |_| {});
+    journal
+}
+
+/// The numbers of the writes that a table has.
+///
+/// # Errors
+/// The engine's.
+pub(super) fn numbers_in(engine: &Engine, table: TableId, now: i64) -> Result<BTreeSet<u64>, StorageError> {
+    struct Numbers(BTreeSet<u64>);
+    impl RowVisitor for Numbers {
+        fn partition(&mut self, _: KeyRef<'_>, _: Option<&LiveRow<'_>>) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn row(&mut self, row: &[u8], _: &LiveRow<'_>) -> ControlFlow<()> {
+            self.0.extend(row.try_into().map(u64::from_be_bytes));
+            ControlFlow::Continue(())
+        }
+    }
+    let mut command = command(table, &Query::all(None, false), now);
+    command.partitions = PartitionSelection::Key(PartitionKey::new(journal_key().to_vec().into()));
+    let mut numbers = Numbers(BTreeSet::new());
+    let _ = engine.read_page(&command, usize::MAX)?.show(now, &mut numbers)?;
+    Ok(numbers.0)
 }
 
 #[cfg(test)]

@@ -126,6 +126,8 @@ pub struct TableSetup {
     pub only_purge_repaired: bool,
     /// There is no column of many cells: a row can say all by itself.
     pub plain: bool,
+    /// Files say what columns are called.
+    pub named: bool,
 }
 
 /// A step of a history.
@@ -181,6 +183,14 @@ pub enum Step {
     RotAtRest(u64),
     /// The engine ends and starts again.
     Restart(End),
+    /// Segments of the commit log that have ended are archived.
+    Archive,
+    /// The whole log is archived and restored elsewhere, as a whole and up to so long before the latest write.
+    RestoreLog(u8),
+    /// What was backed up is restored elsewhere.
+    RestoreBackups,
+    /// Files of another table are imported, whose columns have other numbers.
+    Import(Vec<Write>),
 }
 
 /// What a history begins with.
@@ -197,6 +207,8 @@ pub struct Setup {
     /// Writes note themselves in the table itself as well: what is left of a write that was refused
     /// can then be told. Without, whole files can expire.
     pub inner_journal: bool,
+    /// The log is archived, files are backed up, and files of other tables come.
+    pub elsewhere: bool,
 }
 
 /// A history.

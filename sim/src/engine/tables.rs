@@ -11,6 +11,7 @@ use dodona_storage::compaction::unified::{OverlapInclusion, Unified};
 use dodona_storage::compaction::{CompactionSettings, OverlappingTombstones, Strategy};
 use dodona_storage::sstable::WriterOptions;
 use dodona_storage::sstable::compression::Compression;
+use dodona_storage::sstable::statistics::StoredColumn;
 use dodona_storage::{RowShape, TableSettings};
 use dodona_types::{ColumnId, TableId};
 use std::sync::Arc;
@@ -74,7 +75,15 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
             Some(true) => OverlappingTombstones::Cell,
         },
     };
+    let columns = || (0..u32::from(COLUMNS)).chain([MAP.0]);
+    let name = |column: &u32| if *column == MAP.0 { "m".to_owned() } else { format!("c{column}") };
+    let stored =
+        |id, name, role: &str| StoredColumn { id, name, role: role.into(), ..StoredColumn::default() };
+    let named = columns().map(|column| stored(column, name(&column), "regular"));
+    let statics =
+        columns().map(|column| stored(STATIC_BASE + column, format!("s{}", name(&column)), "static"));
     TableSettings {
+        columns: if setup.named { named.chain(statics).collect() } else { Vec::new() },
         shape: Some(Arc::new(shape_of(setup))),
         gc_grace_seconds: setup.gc_grace_seconds,
         writer: WriterOptions {
@@ -82,6 +91,6 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
             block_bytes: 160,
             filter_false_positives: 0.1,
         },
-        ..TableSettings::new(table, "sim.t", compaction)
+        ..TableSettings::new(table, &format!("sim.t{}", table.0.as_u128()), compaction)
     }
 }

@@ -1,19 +1,19 @@
 //! The engine, its simulated disk and clock, and the model beside them.
 
 use super::changes::{facts_of, put_change};
+use super::elsewhere::{ARCHIVE, Ever};
 use super::model::{Model, key_of};
 use super::reads;
-use super::step::{End, Query, Setup, StrategyKind, TableSetup, When, Write};
+use super::step::{End, Setup, StrategyKind, TableSetup, When, Write};
 use super::tables::settings_of;
 use crate::disk::SimDisk;
 use crate::net::NoNet;
 use crate::trace::Trace;
 use dodona_env::program::NoPrograms;
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
-use dodona_storage::{Compaction, Engine, EngineSettings, StorageError, SyncMode};
-use dodona_types::read_command::PartitionSelection;
-use dodona_types::row::RowHeader;
-use dodona_types::{Liveness, MutationBuilder, PartitionKey, TableId};
+use dodona_storage::settings::ArchiveSettings;
+use dodona_storage::{Compaction, Engine, EngineSettings, StorageError, SyncMode, TableSettings};
+use dodona_types::{MutationBuilder, TableId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -44,9 +44,9 @@ impl Clock for ManualClock {
 
 /// The writes that must be found in a table.
 #[derive(Clone, Debug, Default)]
-struct Promises {
+pub(super) struct Promises {
     /// After the process was killed.
-    acknowledged: BTreeSet<u64>,
+    pub(super) acknowledged: BTreeSet<u64>,
     /// After a power cut.
     durable: BTreeSet<u64>,
 }
@@ -61,11 +61,11 @@ pub enum Stop {
 
 /// The engine with all that it was told.
 pub struct World {
-    setup: Setup,
+    pub(super) setup: Setup,
     clock: ManualClock,
     disk: SimDisk,
     pub(super) life_disk: SimDisk,
-    random: Random,
+    pub(super) random: Random,
     mutants: Mutants,
     lives: u64,
     engine: Option<Engine>,
@@ -78,15 +78,23 @@ pub struct World {
     table: TableId,
     /// The table's settings now.
     pub table_setup: TableSetup,
-    next_write: u64,
-    latest_timestamp: i64,
+    pub(super) next_write: u64,
+    pub(super) latest_timestamp: i64,
     gc_before: i64,
     /// What must be found in the table, and in the journal beside it.
-    promises: [Promises; 2],
+    pub(super) promises: [Promises; 2],
     /// The disk failed while the table was being emptied: that may have happened or not.
     pub maybe_emptied: bool,
     /// A bit that was flipped between two lives.
     pub(super) rotten: Option<(String, usize, u8)>,
+    /// Writes that were acknowledged: the log has them. One that was refused may be in files alone.
+    pub(super) acknowledged: BTreeSet<u64>,
+    /// Everything that was ever said of the table.
+    pub(super) ever: Vec<Ever>,
+    /// Engines elsewhere.
+    pub(super) others: u64,
+    /// Files were damaged for good.
+    pub(super) has_damage: bool,
     space_is_limited: bool,
     pub(super) sync_may_fail: bool,
     pub(super) snapshots: u64,
@@ -126,6 +134,10 @@ impl World {
             promises: Default::default(),
             maybe_emptied: false,
             rotten: None,
+            acknowledged: BTreeSet::new(),
+            ever: Vec::new(),
+            others: 0,
+            has_damage: false,
             space_is_limited: false,
             sync_may_fail: false,
             snapshots: 0,
@@ -141,15 +153,31 @@ impl World {
         self.lives += 1;
         self.life_disk = self.disk.next_life();
         let env = Env {
-            clock: Arc::new(self.clock.clone()),
             random: self.random.split(&format!("life {}", self.lives)),
-            disk: Arc::new(self.life_disk.clone()),
+            ..self.env(self.life_disk.clone())
+        };
+        let tables = vec![Self::journal_settings(), settings_of(self.table, self.table_setup)];
+        let opened = Engine::open(env, self.engine_settings(), Uuid::from_u128(5), tables);
+        let (engine, recovered) = opened.map_err(|error| format!("the engine does not start: {error}"))?;
+        self.trace.note(&format!("life {} {recovered:?}", self.lives));
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    pub(super) fn env(&self, disk: SimDisk) -> Env {
+        Env {
+            clock: Arc::new(self.clock.clone()),
+            random: self.random.clone(),
+            disk: Arc::new(disk),
             net: Arc::new(NoNet),
             programs: Arc::new(NoPrograms),
             tasks: Tasks::inline(),
             mutants: self.mutants.clone(),
-        };
-        let settings = EngineSettings {
+        }
+    }
+
+    pub(super) fn engine_settings(&self) -> EngineSettings {
+        EngineSettings {
             sync_mode: match self.setup.sync_mode {
                 0 => SyncMode::Batch,
                 1 => SyncMode::Group { window: Duration::from_millis(1) },
@@ -162,8 +190,16 @@ impl World {
             compaction_bytes_per_second: 0,
             concurrent_compactors: 1,
             step_bytes: 300,
+            incremental_backups: self.setup.elsewhere,
+            archive: ArchiveSettings {
+                directory: self.setup.elsewhere.then(|| ARCHIVE.to_owned()),
+                command: None,
+            },
             ..EngineSettings::default()
-        };
+        }
+    }
+
+    pub(super) fn journal_settings() -> TableSettings {
         let journal = TableSetup {
             strategy: StrategyKind::SizeTiered,
             gc_grace_seconds: 864_000,
@@ -171,13 +207,9 @@ impl World {
             overlapping: None,
             only_purge_repaired: false,
             plain: true,
+            named: false,
         };
-        let tables = vec![settings_of(JOURNAL, journal), settings_of(self.table, self.table_setup)];
-        let opened = Engine::open(env, settings, Uuid::from_u128(5), tables);
-        let (engine, recovered) = opened.map_err(|error| format!("the engine does not start: {error}"))?;
-        self.trace.note(&format!("life {} {recovered:?}", self.lives));
-        self.engine = Some(engine);
-        Ok(())
+        settings_of(JOURNAL, journal)
     }
 
     /// The engine.
@@ -230,7 +262,7 @@ impl World {
         }
     }
 
-    fn timestamp(&mut self, when: When) -> i64 {
+    pub(super) fn timestamp(&mut self, when: When) -> i64 {
         match when {
             When::Now => {
                 self.latest_timestamp += 1;
@@ -253,40 +285,40 @@ impl World {
         let mut facts = Vec::new();
         for write in writes {
             let timestamp = self.timestamp(write.when);
-            if timestamp <= self.model.purged_up_to(write.partition, self.gc_before) {
+            if timestamp <= self.purged_up_to(write.partition) {
                 // Nobody can tell whether it would be seen.
                 continue;
             }
             let mut builder = MutationBuilder::new();
             builder.begin(self.table, 0, &key_of(write.partition));
+            let mut said = Vec::new();
             for change in &write.changes {
                 put_change(&mut builder, change, timestamp, now);
-                facts
-                    .extend(facts_of(change, timestamp, now).into_iter().map(|fact| (write.partition, fact)));
+                said.extend(facts_of(change, timestamp, now));
             }
+            facts.push(Ever::new(number, write.partition, said));
             if !builder.is_empty() {
                 builders.push(builder);
             }
         }
         let tables = [JOURNAL, self.table];
         for table in &tables[..if self.setup.inner_journal { 2 } else { 1 }] {
-            let mut journal = MutationBuilder::new();
-            journal.begin(*table, 0, reads::journal_key());
             // Of the time of the others, so that it is no reason to keep tombstones.
-            let timestamp = self.latest_timestamp;
-            let header = RowHeader { liveness: Some(Liveness::new(timestamp)), ..RowHeader::EMPTY };
-            journal.row(&number.to_be_bytes(), timestamp, &header, |_| {});
-            builders.push(journal);
+            builders.push(reads::note_number(*table, number, self.latest_timestamp));
         }
         let views: Vec<_> = builders.iter().map(MutationBuilder::view).collect();
         let applied = self.engine()?.apply(&views);
         let Some(position) = self.take("a write", applied)? else { return Ok(()) };
-        for (partition, fact) in facts {
-            self.model.add(number, partition, fact);
+        for said in facts {
+            said.facts.iter().for_each(|fact| self.model.add(number, said.partition, fact.clone()));
+            if self.setup.elsewhere {
+                self.ever.push(said);
+            }
         }
         let safe = self.engine()?.wait_safe(position).await;
         if self.take("a write", safe)?.is_some() {
             self.writes += 1;
+            self.acknowledged.insert(number);
             for promises in &mut self.promises {
                 promises.acknowledged.insert(number);
                 if self.setup.sync_mode != 2 {
@@ -295,6 +327,17 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Up to which timestamp nobody can tell whether a write would be seen.
+    pub(super) fn purged_up_to(&self, partition: u8) -> i64 {
+        self.model.purged_up_to(partition, self.gc_before)
+    }
+
+    /// Files were imported that hold a write.
+    pub(super) fn promise_imported(&mut self, number: u64) {
+        self.promises[0].acknowledged.insert(number);
+        self.promises[0].durable.insert(number);
     }
 
     /// Everything acknowledged so far must survive a power cut from now on.
@@ -364,30 +407,8 @@ impl World {
 
     /// The numbers of the writes that the engine has.
     fn journal(&self, table: TableId) -> Result<BTreeSet<u64>, Stop> {
-        struct Numbers(BTreeSet<u64>);
-        impl dodona_types::RowVisitor for Numbers {
-            fn partition(
-                &mut self,
-                _: dodona_types::KeyRef<'_>,
-                _: Option<&dodona_types::LiveRow<'_>>,
-            ) -> std::ops::ControlFlow<()> {
-                std::ops::ControlFlow::Continue(())
-            }
-            fn row(&mut self, row: &[u8], _: &dodona_types::LiveRow<'_>) -> std::ops::ControlFlow<()> {
-                self.0.extend(row.try_into().map(u64::from_be_bytes));
-                std::ops::ControlFlow::Continue(())
-            }
-        }
-        let all = Query::all(None, false);
-        let mut command = reads::command(table, &all, self.now());
-        command.partitions = PartitionSelection::Key(PartitionKey::new(reads::journal_key().to_vec().into()));
-        let mut numbers = Numbers(BTreeSet::new());
-        let page = self.engine()?.read_page(&command, usize::MAX).and_then(|page| {
-            let _ = page.show(self.now(), &mut numbers)?;
-            Ok(())
-        });
-        page.map_err(|error| Stop::Violation(format!("the journal cannot be read: {error}")))?;
-        Ok(numbers.0)
+        reads::numbers_in(self.engine()?, table, self.now())
+            .map_err(|error| Stop::Violation(format!("the journal cannot be read: {error}")))
     }
 
     /// Limits what can be written.
@@ -426,6 +447,7 @@ impl World {
             self.repair = None;
             self.table = TableId(Uuid::from_u128(self.table.0.as_u128() + 1));
             self.forget();
+            self.ever.clear();
         }
         if dropped?.is_some() {
             let put = self.engine()?.put_table(settings_of(self.table, self.table_setup));

@@ -10,10 +10,10 @@ use super::segment_path;
 use crate::error::{IoContext, Result, corrupt};
 use crate::settings::ArchiveSettings;
 use crate::sstable::statistics::StoredColumn;
+use crate::sync::Mutex;
 use crate::table::TableSettings;
 use dodona_env::Env;
 use dodona_types::TableId;
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

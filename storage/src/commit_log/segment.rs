@@ -3,11 +3,11 @@
 use super::format::Header;
 use super::{DIRECTORY, format, segment_path};
 use crate::error::{IoContext, Result};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use dodona_env::Env;
 use dodona_env::disk::DiskWriter;
-use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Files kept ready for segments to come.
 const READY_FILES: usize = 2;

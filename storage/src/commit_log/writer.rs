@@ -1,6 +1,7 @@
 //! Appends to the commit log.
 
 mod ended;
+mod turn;
 
 use super::DIRECTORY;
 use super::archive::Archive;
@@ -9,19 +10,21 @@ use super::reader::Replayed;
 use super::segment::{Active, SegmentFiles};
 use crate::error::{IoContext, Result, StorageError};
 use crate::settings::{ArchiveSettings, SyncMode};
-use dodona_env::disk::DiskWriter;
-use dodona_env::{Disk, Env};
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{
+use crate::sync::Mutex;
+use crate::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use dodona_env::disk::DiskWriter;
+use dodona_env::{Disk, Env};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
+use turn::SyncTurn;
 
 /// The log that all tables share. See [the module](super) for how writes are grouped.
 pub struct CommitLog {
@@ -39,6 +42,8 @@ pub struct CommitLog {
     /// Everything below is on disk.
     synced: AtomicU64,
     waiting: Mutex<Waiting>,
+    /// Held while files are synced: one after another.
+    turn: Arc<SyncTurn>,
     /// Held by the one that syncs for [`Self::wait_synced`].
     syncing: tokio::sync::Mutex<()>,
     /// Positions whose records a full disk did not take.
@@ -75,6 +80,12 @@ struct Extent {
     is_allocated: bool,
     /// No table needs it: it waits to be archived.
     is_spent: bool,
+}
+
+/// Segments to bring to the disk, of which the first `ended` have ended.
+struct ToSync {
+    writers: Vec<Arc<dyn DiskWriter>>,
+    ended: usize,
 }
 
 #[derive(Default)]
@@ -120,6 +131,7 @@ impl CommitLog {
             written: AtomicU64::new(end),
             synced: AtomicU64::new(end),
             waiting: Mutex::default(),
+            turn: Arc::default(),
             syncing: tokio::sync::Mutex::new(()),
             lost: Mutex::new(replayed.gaps(end)),
             has_lost: AtomicBool::new(false),
@@ -265,15 +277,19 @@ impl CommitLog {
     async fn write_and_sync(&self) -> Result<()> {
         self.write()?;
         let target = self.written.load(Acquire);
-        let writers = self.writers_to_sync(true);
-        let skip = self.env.mutants.has("commit-log-no-sync");
+        let ToSync { writers, ended } = self.to_sync(true);
+        let (turn, mutants) = (Arc::clone(&self.turn), self.env.mutants.clone());
         let sync = move || {
-            let synced = writers.iter().try_for_each(|writer| if skip { Ok(()) } else { writer.sync() });
-            synced.map(|()| writers)
+            if !mutants.has("commit-log-no-sync") {
+                turn.sync(&writers, &mutants)?;
+            }
+            Ok::<_, io::Error>(writers)
         };
         match self.env.tasks.blocking(sync).await {
             Ok(Ok(writers)) => {
-                self.forget_synced(&writers);
+                self.forget_synced(&writers, ended);
+                let counts_all = self.env.mutants.has("log-counts-what-came-during-the-sync");
+                let target = if counts_all { self.written.load(Acquire) } else { target };
                 self.synced.fetch_max(target, Release);
                 Ok(())
             }
@@ -284,23 +300,27 @@ impl CommitLog {
 
     /// The segments that hold what is written but may not be on disk: those that ended, and the
     /// active one if asked for.
-    fn writers_to_sync(&self, and_active: bool) -> Vec<Arc<dyn DiskWriter>> {
+    fn to_sync(&self, and_active: bool) -> ToSync {
         let files = self.file.lock();
         let active = files.active.as_ref().filter(|_| and_active).map(|active| &active.writer);
-        files.unsynced.iter().chain(active).cloned().collect()
+        let ended = files.unsynced.len();
+        ToSync { writers: files.unsynced.iter().chain(active).cloned().collect(), ended }
     }
 
-    fn forget_synced(&self, writers: &[Arc<dyn DiskWriter>]) {
-        let is_synced = |ended: &Arc<dyn DiskWriter>| writers.iter().any(|writer| Arc::ptr_eq(writer, ended));
+    /// Notes that segments are on disk, of which the first `ended` had ended before. One that has ended
+    /// meanwhile may hold more than was synced.
+    fn forget_synced(&self, writers: &[Arc<dyn DiskWriter>], ended: usize) {
+        let forgets_all = self.env.mutants.has("log-forgets-what-ended-during-the-sync");
+        let synced = if forgets_all { writers } else { &writers[..ended] };
+        let is_synced = |ended: &Arc<dyn DiskWriter>| synced.iter().any(|writer| Arc::ptr_eq(writer, ended));
         self.file.lock().unsynced.retain(|ended| !is_synced(ended));
     }
 
     fn sync_files(&self, and_active: bool) -> Result<()> {
-        let writers = self.writers_to_sync(and_active);
-        for writer in &writers {
-            writer.sync().map_err(|error| self.fail(&error.to_string()))?;
-        }
-        self.forget_synced(&writers);
+        let ToSync { writers, ended } = self.to_sync(and_active);
+        let synced = self.turn.sync(&writers, &self.env.mutants);
+        synced.map_err(|error| self.fail(&error.to_string()))?;
+        self.forget_synced(&writers, ended);
         Ok(())
     }
 
@@ -442,7 +462,9 @@ impl Drop for Lead<'_> {
         waiting.has_leader = false;
         let wakers = std::mem::take(&mut waiting.wakers);
         drop(waiting);
-        wakers.into_iter().for_each(Waker::wake);
+        if !self.log.env.mutants.has("log-lead-wakes-nobody") {
+            wakers.into_iter().for_each(Waker::wake);
+        }
     }
 }
 

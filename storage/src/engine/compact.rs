@@ -14,12 +14,12 @@ use crate::source::Source;
 use crate::sstable::cursor::SstableSource;
 use crate::sstable::reader::Access;
 use crate::sstable::{Sstable, SstableId};
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::{TableStore, TableView};
 use dodona_types::read_command::RangeBound;
 use dodona_types::token::TokenRange;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Bytes that a compaction leaves free on the disk.
@@ -408,6 +408,9 @@ impl Engine {
         }
         let written: u64 = opened.iter().map(|sstable| sstable.file_bytes()).sum();
         self.compactions.compacted_bytes.fetch_add(written, Relaxed);
+        if mutants.has("view-loses-inputs-first") {
+            store.update(|view| view.apply(&Edit { added: Vec::new(), ..edit.clone() }, Vec::new()));
+        }
         store.update(|view| {
             view.apply(&edit, opened);
             view.set_repairs(pending);

@@ -11,11 +11,11 @@ use crate::purge::Purge;
 use crate::scan::MergedScan;
 use crate::source::Source;
 use crate::sstable::{self, Sstable, SstableId};
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::{TableStore, TableView};
 use dodona_types::TableId;
 use dodona_types::read_command::RangeBound;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How long a flush waits for another one of the same table, at a time.
@@ -87,11 +87,14 @@ impl Engine {
     }
 
     fn switch_memtable(&self, store: &TableStore) {
-        let _alone = self.switch.write();
+        let mutants = &self.env.mutants;
+        let early = mutants.has("switch-takes-its-position-early").then(|| self.log.end());
+        let _alone = (!mutants.has("switch-does-not-wait-for-writers")).then(|| self.switch.write());
         store.update(|view| {
             if !view.active.is_empty() {
                 let bits = view.active.shard_bits_for_successor();
-                let next = Memtable::new(bits, self.log.end(), self.env.clock.mono());
+                let start = early.unwrap_or_else(|| self.log.end());
+                let next = Memtable::new(bits, start, self.env.clock.mono());
                 let full = std::mem::replace(&mut view.active, Arc::new(next));
                 view.flushing.insert(0, full);
             }
@@ -207,7 +210,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn open_outputs(&self, table: TableId, outputs: &[SstableId]) -> Result<Vec<Arc<Sstable>>> {
+    pub(crate) fn open_outputs(&self, table: TableId, outputs: &[SstableId]) -> Result<Vec<Arc<Sstable>>> {
         outputs
             .iter()
             .map(|id| {

@@ -71,7 +71,8 @@ impl Engine {
     pub(super) fn remove_obsolete(&self) -> Result<()> {
         let free: Vec<Arc<Sstable>> = {
             let mut obsolete = self.obsolete.lock();
-            obsolete.extract_if(.., |sstable| Arc::strong_count(sstable) == 1).collect()
+            let at_once = self.env.mutants.has("obsolete-files-go-at-once");
+            obsolete.extract_if(.., |sstable| at_once || Arc::strong_count(sstable) == 1).collect()
         };
         for sstable in free {
             match self.env.disk.remove(sstable.path()) {

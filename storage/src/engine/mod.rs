@@ -15,14 +15,14 @@ use crate::metrics::Operation;
 use crate::settings::{EngineSettings, SyncMode};
 use crate::sstable::Sstable;
 use crate::sstable::cache::BlockCache;
+use crate::sync::ArcSwap;
+use crate::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed};
+use crate::sync::{Mutex, RwLock};
 use crate::table::{TableSettings, TableStore, TableView};
-use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_types::{MutationView, TableId};
-use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 use uuid::Uuid;
 

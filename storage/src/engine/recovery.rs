@@ -12,13 +12,13 @@ use crate::repair_state::RepairState;
 use crate::settings::EngineSettings;
 use crate::sstable::cache::BlockCache;
 use crate::sstable::{self, Sstable, SstableId};
+use crate::sync::ArcSwap;
+use crate::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize};
+use crate::sync::{Mutex, RwLock};
 use crate::table::{TableSettings, TableStore, TableView};
-use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_types::{MutationView, TableId};
-use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -89,7 +89,7 @@ impl Engine {
         prepare_directory(&*env.disk)?;
         env.disk.create_dir_all(sstable::DIRECTORY).during("creating", sstable::DIRECTORY)?;
         let mut manifest = Manifest::open(Arc::clone(&env.disk), env.mutants.clone())?;
-        let cache = Arc::new(BlockCache::new(settings.block_cache_bytes));
+        let cache = Arc::new(BlockCache::new(settings.block_cache_bytes, &env.mutants));
         let mut stores = Tables::new();
         let mut recovered = Recovered::default();
         for table in tables {
@@ -217,9 +217,10 @@ fn drop_unknown_tables(env: &Env, manifest: &mut Manifest, stores: &Tables) -> R
         manifest.commit(&Edit { dropped: true, ..Edit::new(table) })?;
     }
     for name in env.disk.list(sstable::DIRECTORY).during("listing", sstable::DIRECTORY)? {
-        let known = stores.keys().any(|table| name.trim_end_matches('/') == table.to_string());
-        if name.ends_with('/') && !known {
-            let path = format!("{}/{}", sstable::DIRECTORY, name.trim_end_matches('/'));
+        let Some(directory) = name.strip_suffix('/') else { continue };
+        let is_known = |table: TableId| stores.contains_key(&table) && table.to_string() == directory;
+        if !directory.parse().is_ok_and(|table| is_known(TableId(table))) {
+            let path = format!("{}/{directory}", sstable::DIRECTORY);
             tracing::info!(path, "removing the files of a table that was dropped");
             env.disk.remove_dir_all(&path).during("removing", &path)?;
         }

@@ -9,10 +9,10 @@ use crate::repair_state::RepairState;
 use crate::scan::MergedScan;
 use crate::sstable::reader::Access;
 use crate::sstable::{self, Sstable};
+use crate::sync::atomic::Ordering::Relaxed;
 use dodona_types::read_command::PartitionRange;
 use dodona_types::{KeyRef, TableId};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// What a table takes, for operators.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use super::{Engine, FIRST_SHARD_BITS};
 use crate::error::Result;
 use crate::manifest::Edit;
 use crate::memtable::Memtable;
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::TableView;
 use dodona_types::TableId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 impl Engine {
     /// Removes all rows of a table.

@@ -10,14 +10,14 @@ mod shard;
 pub mod source;
 
 use crate::error::Result;
+use crate::sync::RwLock;
+use crate::sync::atomic::{AtomicI64, AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use dodona_types::mutation::Fragment;
 use dodona_types::read_command::RangeBound;
 use dodona_types::{Deletion, KeyRef, MutationView, PartitionKey, Token, merge, row::RowView};
-use parking_lot::RwLock;
 use ranges::Ranges;
 use rows::Rows;
 use shard::Shard;
-use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// Bytes that a partition takes in its shard, beside its key and rows.

@@ -1,10 +1,12 @@
 //! The block cache: decoded blocks of all tables, up to a number of bytes.
 
 use crate::sstable::block::Block;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use dodona_env::Mutants;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Names a block: the number its file got when it was opened, and its offset.
 pub type BlockId = (u64, u64);
@@ -22,8 +24,9 @@ impl Weighter<BlockId, Arc<Block>> for ByBytes {
 pub struct BlockCache {
     blocks: Cache<BlockId, Arc<Block>, ByBytes, foldhash::fast::FixedState>,
     capacity_bytes: u64,
+    mutants: Mutants,
     /// Bytes that filters and indexes of open files take.
-    pinned_bytes: AtomicU64,
+    pinned_bytes: Mutex<u64>,
     next_file: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -32,7 +35,7 @@ pub struct BlockCache {
 impl BlockCache {
     /// A cache of at most `capacity_bytes`.
     #[must_use]
-    pub fn new(capacity_bytes: usize) -> Self {
+    pub fn new(capacity_bytes: usize, mutants: &Mutants) -> Self {
         let blocks = Cache::with(
             (capacity_bytes / (16 << 10)).max(16),
             capacity_bytes as u64,
@@ -43,7 +46,8 @@ impl BlockCache {
         Self {
             blocks,
             capacity_bytes: capacity_bytes as u64,
-            pinned_bytes: AtomicU64::new(0),
+            mutants: mutants.clone(),
+            pinned_bytes: Mutex::new(0),
             next_file: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -53,30 +57,42 @@ impl BlockCache {
     /// Notes what an open file takes, so that blocks and open files together keep to the capacity. An
     /// eighth is left for blocks in any case.
     pub fn pin(&self, bytes: usize) {
-        let pinned = self.pinned_bytes.fetch_add(bytes as u64, Relaxed) + bytes as u64;
-        self.fit(pinned);
+        self.fit(|pinned| pinned.saturating_add(bytes as u64));
     }
 
     /// Notes that a file is not open any more.
     pub fn unpin(&self, bytes: usize) {
-        let pinned = self.pinned_bytes.fetch_sub(bytes as u64, Relaxed).saturating_sub(bytes as u64);
-        self.fit(pinned);
+        self.fit(|pinned| pinned.saturating_sub(bytes as u64));
     }
 
     /// Bytes that open files take.
     #[must_use]
     pub fn pinned_bytes(&self) -> u64 {
-        self.pinned_bytes.load(Relaxed)
+        *self.pinned_bytes.lock()
     }
 
-    fn fit(&self, pinned: u64) {
-        let left = self.capacity_bytes.saturating_sub(pinned).max(self.capacity_bytes / 8);
+    /// Changes what open files take, and leaves blocks the rest.
+    fn fit(&self, change: impl FnOnce(u64) -> u64) {
+        let mut pinned = self.pinned_bytes.lock();
+        *pinned = change(*pinned);
+        let left = self.capacity_bytes.saturating_sub(*pinned).max(self.capacity_bytes / 8);
+        if self.mutants.has("cache-fits-out-of-turn") {
+            drop(pinned);
+            pinned = self.pinned_bytes.lock();
+        }
+        // Under the lock: of two files that are opened at once, the later one's room counts.
         self.blocks.set_capacity(left);
+        drop(pinned);
     }
 
     /// A number for a file that was opened.
     #[must_use]
     pub fn register_file(&self) -> u64 {
+        if self.mutants.has("cache-numbers-two-files-alike") {
+            let number = self.next_file.load(Relaxed);
+            self.next_file.store(number + 1, Relaxed);
+            return number;
+        }
         self.next_file.fetch_add(1, Relaxed)
     }
 
@@ -92,6 +108,12 @@ impl BlockCache {
     /// Adds a block.
     pub fn put(&self, id: BlockId, block: Arc<Block>) {
         self.blocks.insert(id, block);
+    }
+
+    /// Bytes that blocks may take.
+    #[must_use]
+    pub fn room_for_blocks(&self) -> u64 {
+        self.blocks.capacity()
     }
 
     /// Bytes held.

@@ -9,11 +9,11 @@ use super::statistics::Statistics;
 use super::{SstableId, path_of};
 use crate::error::{IoContext, Result, StorageError, corrupt};
 use crate::sstable::cache::BlockCache;
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use dodona_env::{Disk, DiskReader, Mutants};
 use dodona_types::codec::{DecodeError, Reader};
 use dodona_types::{Deletion, TableId, Token};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Whether a read may wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,8 @@ impl CommitLog {
             let sequences = files.segments.values().map(|extent| extent.sequence);
             sequences.filter(|sequence| Some(*sequence) != active && !self.archive.has(*sequence)).collect()
         };
-        for sequence in &ended {
+        let skipped = usize::from(self.env.mutants.has("archive-skips-a-segment"));
+        for sequence in ended.iter().skip(skipped) {
             self.archive.put_segment(*sequence)?;
         }
         Ok(ended.len())
@@ -58,7 +59,9 @@ impl CommitLog {
             let active = files.active.as_ref().map(|active| active.base);
             files.segments.retain(|base, extent| {
                 extent.is_spent = extent.end <= position && Some(*base) != active;
-                let goes = extent.is_spent && (!self.archive.is_on() || self.archive.has(extent.sequence));
+                let waits = self.archive.is_on() && !self.archive.has(extent.sequence);
+                let waits = waits && !self.env.mutants.has("segment-goes-before-it-is-archived");
+                let goes = extent.is_spent && !waits;
                 if goes {
                     obsolete.push(*extent);
                 }
