@@ -1,6 +1,6 @@
 //! What is on its way to a table from other nodes.
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::BTreeSet;
 
 /// What comes to one table from elsewhere and does not count yet: it goes by numbers.

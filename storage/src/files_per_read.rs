@@ -1,6 +1,6 @@
 //! How many files reads look into (Cassandra: "SSTables" of `nodetool tablehistograms`).
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Reads that looked into more files than this are counted together.
 pub const MOST_FILES: usize = 32;

@@ -2,11 +2,11 @@
 //! another table. Writes note their numbers in what is restored, so that it says itself what it must show.
 
 use super::changes::{facts_of, put_change};
-use super::model::{Fact, Model, key_of};
+use super::model::{Ever, Model, key_of};
 use super::reads::{self, Way, note_number, numbers_in};
 use super::step::{Change, Place, Query, Write};
 use super::tables::settings_of;
-use super::world::{JOURNAL, PARTITIONS, Stop, World};
+use super::world::{ARCHIVE, JOURNAL, PARTITIONS, Stop, World};
 use crate::disk::SimDisk;
 use dodona_env::Env;
 use dodona_env::disk::Disk;
@@ -18,28 +18,8 @@ use dodona_types::{MutationBuilder, TableId};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Where the log is archived.
-pub(super) const ARCHIVE: &str = "archive";
 /// The table that imported files are of.
 const OTHER: TableId = TableId(Uuid::from_u128(50));
-
-/// Everything that one mutation of the table said, whatever became of it.
-#[derive(Clone, Debug)]
-pub(super) struct Ever {
-    number: u64,
-    pub(super) partition: u8,
-    pub(super) facts: Vec<Fact>,
-}
-
-impl Ever {
-    pub(super) const fn new(number: u64, partition: u8, facts: Vec<Fact>) -> Self {
-        Self { number, partition, facts }
-    }
-
-    fn newest(&self) -> i64 {
-        self.facts.iter().map(Fact::timestamp).max().unwrap_or(i64::MIN)
-    }
-}
 
 /// The other of two columns.
 const fn swapped(place: Place) -> Place {

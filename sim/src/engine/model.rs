@@ -74,6 +74,24 @@ pub type SeenRow = (u8, Vec<(Place, u8)>);
 /// A partition as a read shows it: its number, live static cells, rows.
 pub type SeenPartition = (u8, Vec<(Place, u8)>, Vec<SeenRow>);
 
+/// Everything that one mutation of the table said, whatever became of it.
+#[derive(Clone, Debug)]
+pub(super) struct Ever {
+    pub(super) number: u64,
+    pub(super) partition: u8,
+    pub(super) facts: Vec<Fact>,
+}
+
+impl Ever {
+    pub(super) const fn new(number: u64, partition: u8, facts: Vec<Fact>) -> Self {
+        Self { number, partition, facts }
+    }
+
+    pub(super) fn newest(&self) -> i64 {
+        self.facts.iter().map(Fact::timestamp).max().unwrap_or(i64::MIN)
+    }
+}
+
 /// Everything that was written, by the number of its write.
 #[derive(Clone, Debug, Default)]
 pub struct Model {

@@ -1,8 +1,7 @@
 //! The engine, its simulated disk and clock, and the model beside them.
 
 use super::changes::{facts_of, put_change};
-use super::elsewhere::{ARCHIVE, Ever};
-use super::model::{Model, key_of};
+use super::model::{Ever, Model, key_of};
 use super::reads;
 use super::step::{End, Setup, StrategyKind, TableSetup, When, Write};
 use super::tables::settings_of;
@@ -23,6 +22,8 @@ use uuid::Uuid;
 /// Every write also notes itself in this table, by the same record of the log: it loses nothing
 /// when the other is emptied.
 pub(super) const JOURNAL: TableId = TableId(Uuid::from_u128(1));
+/// Where the log is archived.
+pub(super) const ARCHIVE: &str = "archive";
 /// The clock's start, in seconds.
 const EPOCH_SECONDS: i64 = 1_767_225_600;
 /// Partitions are numbered below this.

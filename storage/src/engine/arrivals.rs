@@ -12,10 +12,10 @@ use crate::manifest::Edit;
 use crate::memtable::Memtable;
 use crate::repair_state::{RepairState, RepairStates};
 use crate::sstable::SstableId;
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::TableStore;
 use dodona_types::{MutationView, TableId};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Bytes of what comes from other nodes that are in memory at a time.
 const ARRIVING_BYTES: usize = 16 << 20;

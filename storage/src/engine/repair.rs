@@ -12,7 +12,6 @@ use crate::error::{Result, StorageError};
 use crate::manifest::Edit;
 use crate::repair_state::{Part, RepairState, Set};
 use crate::sstable::{Sstable, SstableId};
-use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::{Pause, TableStore, TableView};
 use dodona_types::TableId;
 use dodona_types::token::TokenRange;
