@@ -1,0 +1,68 @@
+"""A repair that finds nothing to do, and a join: three nodes that hold rows of 1 KB, two copies of each, and a fourth.
+
+    python3 benches/members.py target/release/dodona [--rows 500000] [--cassandra COMMAND --nodetool COMMAND]
+
+The commands of Cassandra are as in `systems.py`. One system runs at a time, on all cores.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from systems import Cassandra, Dodona
+
+OLD = (1, 2, 3)
+NEW = 4
+
+
+def measure(system, what, work):
+    """Does it, and prints how long it took and the CPU time of all nodes."""
+    before, began = system.cpu_seconds(), time.monotonic()
+    work()
+    took, cpu = time.monotonic() - began, system.cpu_seconds() - before
+    print(f"{system.name:9} {what:44} {took:7.1f} s  {cpu:7.1f} s of CPU  {system.peak_mb():6.0f} MB at most in a node",
+          flush=True)
+
+
+def run(system, binary, rows):
+    """All of it with one system."""
+    try:
+        started = [system.launch(number) for number in OLD]
+        print(f"{system.name:9} three nodes from nothing, one after another: {sum(started):.1f} s", flush=True)
+        load = [binary, "bench", "read", "--host", system.address(1), "--connections", "2", "--depth", "32", "--keys",
+                str(rows), "--value-bytes", "1000", "--operations", "1", "--replication-factor", "2", "--consistency",
+                "QUORUM"]
+        measure(system, f"{rows} rows written", lambda: subprocess.run(load, check=True, stdout=subprocess.DEVNULL))
+        for number in OLD:
+            system.tool(number, "flush")
+        print(f"{system.name:9} bytes of files for each copy of a row: {system.file_bytes() / (2 * rows):.0f}", flush=True)
+        measure(system, "a full repair", lambda: system.tool(1, "repair", "--full", "bench"))
+        measure(system, "an incremental repair, the first", lambda: system.tool(1, "repair", "bench"))
+        measure(system, "an incremental repair, nothing to compare", lambda: system.tool(1, "repair", "bench"))
+        measure(system, "a fourth node from nothing to serving", lambda: system.launch(NEW))
+        owns = [line for line in system.tool(1, "status", "bench").splitlines() if line.startswith("U")]
+        print(*owns, sep="\n", flush=True)
+        if len(owns) != len(OLD) + 1 or not all(line.startswith("UN") for line in owns):
+            sys.exit("not all nodes are members")
+    finally:
+        system.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--cassandra")
+    parser.add_argument("--nodetool")
+    arguments = parser.parse_args()
+    binary = os.path.abspath(arguments.binary)
+    with tempfile.TemporaryDirectory() as directory:
+        run(Dodona(directory, binary), binary, arguments.rows)
+        if arguments.cassandra:
+            run(Cassandra(directory, arguments.cassandra, arguments.nodetool), binary, arguments.rows)
+
+
+main()
