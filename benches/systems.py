@@ -21,7 +21,7 @@ class System:
         self.nodes = {}
 
     def launch(self, number):
-        """Starts a node, and returns the seconds until it serves clients: as a new member, with its data."""
+        """Starts a node, and returns the seconds until clients can connect."""
         began = time.monotonic()
         with open(f"{self.directory}/{number}.log", "w") as log:
             command = self.command(number)
