@@ -5,7 +5,7 @@ use crate::client::{Answer, Client, Closing};
 use crate::convert::{BoundValues, batch_kind, cluster_error, error_response, parameters};
 use crate::outbound::insert_warnings;
 use crate::record::State;
-use crate::running::{Entry, Place};
+use crate::running::Place;
 use crate::statements::Cached;
 use crate::trace::{self, About, Tracing};
 use crate::worker::Worker;
@@ -16,9 +16,11 @@ use dodona_protocol::response::AuthSuccess;
 use dodona_protocol::{
     ErrorBody, ErrorResponse, Extras, Flags, Header, Request, ResponseWriter, RowsOptions, WriteType,
 };
+use dodona_query::ast::BatchKind;
 use dodona_query::{BatchEntry, CqlError, Outcome, Parameters, StatementResult};
 use dodona_types::TableId;
 use std::cell::{Cell, RefCell};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -48,12 +50,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
         let clock = &worker.shared.node.env.clock;
         let began = clock.mono();
         let asks = work.header.flags.contains(Flags::TRACING);
-        let place = worker.metrics.running.enter(Entry {
-            opcode: work.header.opcode,
-            asks: None,
-            came: began,
-            began: None,
-        });
+        let place = worker.metrics.running.enter(work.header.opcode, began);
         let deferred = Deferred {
             worker: &worker,
             client: &client,
@@ -70,11 +67,12 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
             State::Ready => worker.place().await,
             _ => None,
         };
-        place.begin(clock.mono());
+        let its_turn = clock.mono();
+        place.begin(its_turn);
         metrics.waiting.subtract(1);
         metrics.executing.add(1);
         let patience = Duration::from_millis(worker.shared.settings.read_timeout_ms);
-        let is_late = turn.is_some() && clock.mono().saturating_sub(began) > patience;
+        let is_late = turn.is_some() && its_turn.saturating_sub(began) > patience;
         // What a request takes to be executed is not there for those that wait.
         let bytes = if is_late { deferred.refuse() } else { Box::pin(deferred.answer(&work)).await };
         drop(turn);
@@ -220,30 +218,33 @@ impl Deferred<'_> {
                 let (version, request) = (work.header.version, &execute.parameters);
                 let options = cached.options(version, request.skip_metadata, execute.result_metadata_id);
                 let about = || About::execute(&cached.statement, request);
-                self.traced(about, self.execute(&cached, request, work, &options, out)).await
+                let executed = pin!(self.execute(&cached, request, work, &options, out));
+                self.traced(about, executed).await
             }
             Request::Query(query) => {
-                let executed = async {
+                let executed = pin!(async {
                     let cached = match &work.statement {
                         Some(cached) => Rc::clone(cached),
                         None => self.analysed(query)?,
                     };
                     self.execute(&cached, &query.parameters, work, &RowsOptions::default(), out).await
-                };
+                });
                 self.traced(|| About::query(query.text, &query.parameters), executed).await
             }
             Request::Prepare(prepare) => {
-                let prepared = async { Ok(self.prepare(prepare, out)?) };
+                let prepared = pin!(async { Ok(self.prepare(prepare, out)?) });
                 self.traced(|| About::prepare(prepare.text), prepared).await
             }
             _ => Err(CqlError::Server("a request that cannot wait".into()).into()),
         }
     }
 
+    /// Has a request traced, if it is to be. It stays where it is pinned: each function that is handed a future itself
+    /// has room for it once more.
     async fn traced(
         &self,
         about: impl FnOnce() -> About,
-        request: impl Future<Output = Result<Outcome, Failed>>,
+        request: Pin<&mut impl Future<Output = Result<Outcome, Failed>>>,
     ) -> Result<Outcome, Failed> {
         trace::around(self.worker, self.client, self.trace.as_ref(), about, request).await
     }
@@ -315,21 +316,27 @@ impl Deferred<'_> {
         let (kind, write) = batch_kind(batch.kind);
         let values = BoundValues::new(&request.values);
         let parameters = parameters(request, &values, work.header.version);
-        let executed = async {
-            let session = self.client.session();
-            let entries = self.worker.statements.borrow_mut().entries(&self.worker.shared, session, batch)?;
-            BatchEntry::served(&entries, &mut self.served.borrow_mut());
-            self.by_paxos.set(BatchEntry::are_conditional(&entries).then_some(ByPaxos::Write));
-            self.worker.shared.processor.execute_batch(kind, &entries, &parameters).await
-        };
-        let executed = async {
-            executed.await.map_err(|error| Failed {
+        let executed = pin!(async {
+            self.execute_batch(batch, kind, &parameters).await.map_err(|error| Failed {
                 error,
                 parameters: Some(request.consistency),
                 write: Some(write),
             })
-        };
+        });
         self.traced(|| About::batch(request), executed).await
+    }
+
+    async fn execute_batch(
+        &self,
+        batch: &Batch<'_>,
+        kind: BatchKind,
+        parameters: &Parameters<'_>,
+    ) -> Result<Outcome, CqlError> {
+        let session = self.client.session();
+        let entries = self.worker.statements.borrow_mut().entries(&self.worker.shared, session, batch)?;
+        BatchEntry::served(&entries, &mut self.served.borrow_mut());
+        self.by_paxos.set(BatchEntry::are_conditional(&entries).then_some(ByPaxos::Write));
+        self.worker.shared.processor.execute_batch(kind, &entries, parameters).await
     }
 
     /// Prepares with a trace, which is all that PREPARE may wait for.

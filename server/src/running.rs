@@ -13,14 +13,14 @@ const MOST_CHARACTERS: usize = 1_000;
 
 /// A request that waits.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) opcode: Opcode,
+struct Entry {
+    opcode: Opcode,
     /// Its statement and level, as soon as they are known.
-    pub(crate) asks: Option<(Arc<Prepared>, Consistency)>,
+    asks: Option<(Arc<Prepared>, Consistency)>,
     /// When it came.
-    pub(crate) came: Duration,
+    came: Duration,
     /// When its turn came.
-    pub(crate) began: Option<Duration>,
+    began: Option<Duration>,
 }
 
 /// The requests of a core that wait. Each has a place, as in Cassandra each has a thread.
@@ -37,7 +37,8 @@ struct Places {
 
 impl Running {
     /// A request waits until what this returns is dropped.
-    pub(crate) fn enter(&self, entry: Entry) -> Place<'_> {
+    pub(crate) fn enter(&self, opcode: Opcode, came: Duration) -> Place<'_> {
+        let entry = Entry { opcode, asks: None, came, began: None };
         let mut places = self.places.lock();
         let number = places.free.pop().unwrap_or(places.entries.len());
         match places.entries.get_mut(number) {
@@ -111,16 +112,16 @@ mod tests {
     #[test]
     fn a_place_is_taken_until_its_request_is_over() {
         let (running, second) = (Running::default(), Duration::from_secs(1));
-        let entry = || Entry { opcode: Opcode::Query, asks: None, came: second, began: None };
+        let enter = || running.enter(Opcode::Query, second);
         let ids = || running.view(1).into_iter().map(|view| view.id).collect::<Vec<_>>();
-        let (one, two) = (running.enter(entry()), running.enter(entry()));
+        let (one, two) = (enter(), enter());
         assert_eq!(ids(), ["Native-Transport-Requests-2-1", "Native-Transport-Requests-2-2"]);
         two.begin(second * 2);
         assert_eq!(running.view(0)[1].began, Some(second * 2));
         assert_eq!(running.view(0)[1].task, "QUERY");
         drop(one);
         assert_eq!(ids(), ["Native-Transport-Requests-2-2"]);
-        let again = running.enter(entry());
+        let again = enter();
         assert_eq!(ids().len(), 2);
         assert_eq!(running.view(0)[0].began, None);
         drop((again, two));
