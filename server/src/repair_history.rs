@@ -133,13 +133,13 @@ fn options(options: &Options) -> Vec<u8> {
     let flag = |is_set: bool| if is_set { "true" } else { "false" };
     let data_centers = options.data_centers.join(",");
     let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
-    let hosts = hosts.join(",");
+    let (hosts, job_threads) = (hosts.join(","), options.job_threads.max(1).to_string());
     let entries = [
         ("dataCenters", &*data_centers),
         ("forceRepair", flag(options.force)),
         ("hosts", &hosts),
         ("incremental", flag(options.incremental)),
-        ("jobThreads", "1"),
+        ("jobThreads", &job_threads),
         ("parallelism", if options.sequential { "sequential" } else { "parallel" }),
         ("previewKind", "NONE"),
         ("primaryRange", flag(options.primary)),

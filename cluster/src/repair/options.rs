@@ -26,6 +26,8 @@ pub struct Options {
     pub validate: bool,
     /// Replicas hash one after another, so that one of them at least is as quick as ever.
     pub sequential: bool,
+    /// Tables that are repaired at once, if several are asked for; 0 as 1.
+    pub job_threads: usize,
 }
 
 impl Options {

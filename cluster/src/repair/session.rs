@@ -35,20 +35,19 @@ impl Repairs {
         table: TableId,
         options: &Options,
     ) -> Result<Outcome, ClusterError> {
-        let mut repaired = self.repair_tables(&[table], options, 1).await;
-        repaired.pop().unwrap_or_else(|| Err(invalid("no table was named")))
+        let _lead = self.leads.lock().await;
+        self.repair_table(table, options).await
     }
 
-    /// Repairs several tables, so many of them at once, and tells of each what came of it, in their order.
+    /// Repairs several tables, some of them at once, and tells of each what came of it, in their order.
     pub async fn repair_tables(
         self: &Arc<Self>,
         tables: &[TableId],
         options: &Options,
-        at_once: usize,
     ) -> Vec<Result<Outcome, ClusterError>> {
         let _lead = self.leads.lock().await;
         let repairs = tables.iter().copied().map(|table| self.repair_table(table, options));
-        stream::iter(repairs).buffered(at_once.max(1)).collect().await
+        stream::iter(repairs).buffered(options.job_threads.max(1)).collect().await
     }
 
     async fn repair_table(

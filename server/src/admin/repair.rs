@@ -46,15 +46,11 @@ pub(super) async fn repair(
     Query(target): Query<Target>,
     Query(manner): Query<Manner>,
 ) -> Answer {
-    let job_threads = manner.job_threads.max(1);
-    if job_threads > MAX_JOB_THREADS {
-        return Err(Failed::Refused(format!("at most {MAX_JOB_THREADS} tables are repaired at once")));
-    }
+    let options = options(&shared, &target, &manner)?;
     let tables = replicated_tables(&shared, &target, &manner.tables)?;
-    let options = options(&shared, &target, manner)?;
     let (node, asked) = (Arc::clone(&shared.node), options.clone());
     let ids: Vec<TableId> = tables.iter().map(|(.., table)| *table).collect();
-    let repair = async move { node.repairs.repair_tables(&ids, &asked, job_threads).await };
+    let repair = async move { node.repairs.repair_tables(&ids, &asked).await };
     let mut described = Vec::with_capacity(tables.len());
     let mut total = Outcome::default();
     for ((keyspace, name, _), outcome) in tables.into_iter().zip(on_event_loop(&shared, repair).await?) {
@@ -95,7 +91,7 @@ fn outcome_json(outcome: Outcome) -> Value {
     json!({ "ranges": ranges, "differing": differing, "partitions": partitions, "bytes": bytes })
 }
 
-fn options(shared: &Shared, target: &Target, manner: Manner) -> Result<Options, Failed> {
+fn options(shared: &Shared, target: &Target, manner: &Manner) -> Result<Options, Failed> {
     let range = target.range()?;
     let list =
         |text: &str| text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect::<Vec<_>>();
@@ -115,7 +111,10 @@ fn options(shared: &Shared, target: &Target, manner: Manner) -> Result<Options, 
         member.map(|member| member.host).ok_or_else(|| Failed::NotFound(format!("{text} is not a member")))
     };
     let hosts = list(&manner.hosts).into_iter().map(host).collect::<Result<_, _>>()?;
-    let Manner { primary, preview, force, pull, sequential, full, validate, .. } = manner;
+    let Manner { primary, preview, force, pull, sequential, full, validate, job_threads, .. } = *manner;
+    if job_threads > MAX_JOB_THREADS {
+        return Err(Failed::Refused(format!("at most {MAX_JOB_THREADS} tables are repaired at once")));
+    }
     if primary && !(data_centers.is_empty() && manner.hosts.is_empty()) {
         return Err(Failed::Refused(
             "the primary range of a node is repaired with all its replicas: without hosts and data centers"
@@ -134,6 +133,7 @@ fn options(shared: &Shared, target: &Target, manner: Manner) -> Result<Options, 
         incremental,
         validate,
         sequential,
+        job_threads,
     })
 }
 
