@@ -3,13 +3,14 @@
 
 use crate::internal;
 use crate::shared::Shared;
-use crate::trace::address;
 use dodona_cluster::repair::Options;
 use dodona_cluster::repair::events::{Event, Led, LedRanges, Step};
 use dodona_query::{BoundValue, CqlError, Session};
 use dodona_types::Consistency;
 use dodona_types::schema::Table;
 use dodona_types::token::TokenRange;
+use dodona_types::value::{ValueError, elements_to_wire, inet_to_wire, map_to_wire};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -75,24 +76,24 @@ impl Record<'_> {
     }
 
     async fn began(&self) -> Result<(), CqlError> {
-        let (keyspace, tables) = (self.table.keyspace.as_bytes(), set([self.table.name.as_bytes()]));
-        let (ranges, options) = (texts(&self.led.ranges), options(&self.led.options));
+        let (keyspace, tables) = (self.table.keyspace.as_bytes(), set([self.table.name.as_bytes()])?);
+        let (ranges, options) = (texts(&self.led.ranges)?, options(&self.led.options)?);
         self.run(BEGAN, &[self.led.id.as_bytes(), keyspace, &tables, &ranges, &self.at, &options]).await
     }
 
     async fn ended(&self, ended: &Result<(), String>) -> Result<(), CqlError> {
         let id = self.led.id.as_bytes();
         match ended {
-            Ok(()) => self.run(SUCCEEDED, &[&self.at, &texts(&self.led.ranges), id]).await,
+            Ok(()) => self.run(SUCCEEDED, &[&self.at, &texts(&self.led.ranges)?, id]).await,
             Err(reason) => self.run(FAILED, &[&self.at, reason.as_bytes(), id]).await,
         }
     }
 
     async fn ranges_began(&self, led: &LedRanges) -> Result<(), CqlError> {
         let own = self.shared.node.info.member.internode;
-        let (coordinator, port) = (address(own.ip()), i32::from(own.port()).to_be_bytes());
-        let participants = set(led.others.iter().map(|other| address(other.ip())));
-        let with_ports = set(led.others.iter().map(|other| other.to_string().into_bytes()));
+        let (coordinator, port) = (inet_to_wire(own.ip()), i32::from(own.port()).to_be_bytes());
+        let participants = set(led.others.iter().map(|other| inet_to_wire(other.ip())))?;
+        let with_ports = set(led.others.iter().map(|other| other.to_string().into_bytes()))?;
         for (id, range) in &led.ranges {
             let (start, end) = (range.start.0.to_string(), range.end.0.to_string());
             let values: [&[u8]; 11] = [
@@ -129,7 +130,7 @@ impl Record<'_> {
 }
 
 /// What was asked for, by the names that Cassandra's `RepairOption` gives it.
-fn options(options: &Options) -> Vec<u8> {
+fn options(options: &Options) -> Result<Vec<u8>, ValueError> {
     let flag = |is_set: bool| if is_set { "true" } else { "false" };
     let data_centers = options.data_centers.join(",");
     let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
@@ -147,25 +148,16 @@ fn options(options: &Options) -> Vec<u8> {
         ("sub_range_repair", flag(options.range.is_some())),
         ("trace", "false"),
     ];
-    collection(entries.len(), entries.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]))
+    map_to_wire(entries.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
 }
 
 /// The wire bytes of a set of ranges, as Cassandra writes them.
-fn texts(ranges: &[TokenRange]) -> Vec<u8> {
+fn texts(ranges: &[TokenRange]) -> Result<Vec<u8>, ValueError> {
     set(ranges.iter().map(|range| format!("({},{}]", range.start.0, range.end.0).into_bytes()))
 }
 
 /// The wire bytes of a set.
-fn set<T: AsRef<[u8]> + Ord>(values: impl IntoIterator<Item = T>) -> Vec<u8> {
-    let values: std::collections::BTreeSet<T> = values.into_iter().collect();
-    collection(values.len(), values.iter().map(AsRef::as_ref))
-}
-
-fn collection<'a>(length: usize, parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut out = (length as u32).to_be_bytes().to_vec();
-    for part in parts {
-        out.extend_from_slice(&(part.len() as u32).to_be_bytes());
-        out.extend_from_slice(part);
-    }
-    out
+fn set<T: AsRef<[u8]> + Ord>(values: impl IntoIterator<Item = T>) -> Result<Vec<u8>, ValueError> {
+    let values: BTreeSet<T> = values.into_iter().collect();
+    elements_to_wire(values.iter().map(AsRef::as_ref))
 }

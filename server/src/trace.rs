@@ -10,8 +10,9 @@ use crate::worker::Worker;
 use dodona_cluster::trace::{Event, Trace};
 use dodona_env::Env;
 use dodona_query::{BatchEntry, BoundValue, CqlError, Processor, Session};
+use dodona_types::value::inet_to_wire;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -106,11 +107,11 @@ impl Finished<'_> {
         let native = node.info.member.native;
         let session = [
             self.tracing.id.as_bytes().to_vec(),
-            address(client.session().client.ip()),
+            inet_to_wire(client.session().client.ip()),
             b"QUERY".to_vec(),
-            address(native.ip()),
+            inet_to_wire(native.ip()),
             i32::from(native.port()).to_be_bytes().to_vec(),
-            self.about.parameters(),
+            self.about.parameters()?,
             self.about.request.as_bytes().to_vec(),
             (self.tracing.wall_micros / 1_000).to_be_bytes().to_vec(),
             int(self.micros).to_vec(),
@@ -129,7 +130,7 @@ impl Finished<'_> {
             self.tracing.id.as_bytes().to_vec(),
             id.as_bytes().to_vec(),
             event.activity.as_bytes().to_vec(),
-            address(node.ip()),
+            inet_to_wire(node.ip()),
             i32::from(node.port()).to_be_bytes().to_vec(),
             int(event.source_micros).to_vec(),
             thread.as_bytes().to_vec(),
@@ -154,12 +155,4 @@ async fn write<const N: usize>(
 
 fn int(micros: u64) -> [u8; 4] {
     i32::try_from(micros).unwrap_or(i32::MAX).to_be_bytes()
-}
-
-/// The wire bytes of an address.
-pub(crate) fn address(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
 }

@@ -5,7 +5,8 @@ use crate::keys;
 use dodona_types::comparable::encode_component;
 use dodona_types::key::{ABOVE, BELOW, ClusteringSlice};
 use dodona_types::schema::{Column, ColumnKind, Options, Table};
-use dodona_types::value::{read_bytes, read_length, write_bytes};
+pub(super) use dodona_types::value::inet_to_wire as inet;
+use dodona_types::value::{elements_to_wire, map_to_wire, read_bytes, read_length};
 use dodona_types::{Cell, CellKind, ColumnId, CqlType, Deletion, Liveness, MutationBuilder, RowHeader};
 
 /// Collects rows of one table: those of one partition that come one behind another are one mutation.
@@ -184,32 +185,12 @@ pub(super) fn boolean(value: bool) -> Vec<u8> {
     vec![u8::from(value)]
 }
 
-/// An `inet` as a value.
-pub(super) fn inet(value: std::net::IpAddr) -> Vec<u8> {
-    match value {
-        std::net::IpAddr::V4(address) => address.octets().to_vec(),
-        std::net::IpAddr::V6(address) => address.octets().to_vec(),
-    }
-}
-
 /// A list of texts, or a set of texts in their order, as a value.
 pub(super) fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, CqlError> {
-    let mut out = vec![0; 4];
-    let mut count = 0i32;
-    for value in values {
-        write_bytes(Some(value.as_bytes()), &mut out)?;
-        count += 1;
-    }
-    out[..4].copy_from_slice(&count.to_be_bytes());
-    Ok(out)
+    Ok(elements_to_wire(values.into_iter().map(str::as_bytes))?)
 }
 
 /// A map of texts as a value.
 pub(super) fn text_map(options: &Options) -> Result<Vec<u8>, CqlError> {
-    let mut out = int(i32::try_from(options.len()).unwrap_or(i32::MAX));
-    for (name, value) in options {
-        write_bytes(Some(name.as_bytes()), &mut out)?;
-        write_bytes(Some(value.as_bytes()), &mut out)?;
-    }
-    Ok(out)
+    Ok(map_to_wire(options.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))?)
 }

@@ -4,7 +4,7 @@ use dodona_protocol::Value;
 use dodona_protocol::request::{QueryParameters, Values};
 use dodona_query::Prepared;
 use dodona_types::Consistency;
-use dodona_types::value::wire_to_literal;
+use dodona_types::value::{ValueError, map_to_wire, wire_to_literal};
 use std::collections::BTreeMap;
 
 /// Characters of a bound value that are shown.
@@ -71,13 +71,11 @@ impl About {
     }
 
     /// The wire bytes of a map of texts.
-    pub(crate) fn parameters(&self) -> Vec<u8> {
-        let mut out = (self.parameters.len() as u32).to_be_bytes().to_vec();
-        for text in self.parameters.iter().flat_map(|(name, value)| [name, value]) {
-            out.extend_from_slice(&(text.len() as u32).to_be_bytes());
-            out.extend_from_slice(text.as_bytes());
-        }
-        out
+    ///
+    /// # Errors
+    /// One is longer than 2 GiB.
+    pub(crate) fn parameters(&self) -> Result<Vec<u8>, ValueError> {
+        map_to_wire(self.parameters.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
     }
 }
 

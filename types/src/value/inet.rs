@@ -17,6 +17,15 @@ pub fn format_inet(address: IpAddr) -> String {
     }
 }
 
+/// The wire bytes of an address.
+#[must_use]
+pub fn inet_to_wire(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
 /// Reads an address. Names are refused: they would have to be looked up in the network.
 ///
 /// # Errors

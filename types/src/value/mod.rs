@@ -33,15 +33,15 @@ pub use decode::decode;
 pub use duration::CqlDuration;
 pub use encode::encode;
 pub use error::ValueError;
-pub use inet::{format_inet, parse_inet};
+pub use inet::{format_inet, inet_to_wire, parse_inet};
 pub use json::{JsonValue, json_to_wire, parse_json, wire_to_json, write_json_string};
 pub use literal_in::{Assignment, LiteralError, LiteralKind, literal_to_wire};
 pub use literal_out::wire_to_literal;
 pub use number::{Decimal, decode_varint, encode_varint, format_double, format_float};
 pub use validate::validate;
 pub use wire::{
-    elements, map_entries, read_bytes, read_length, read_unsigned_vint, read_vint, write_bytes,
-    write_unsigned_vint, write_vint,
+    elements, elements_to_wire, map_entries, map_to_wire, read_bytes, read_length, read_unsigned_vint,
+    read_vint, write_bytes, write_unsigned_vint, write_vint,
 };
 
 pub(crate) use compare::{

@@ -59,6 +59,42 @@ pub fn write_bytes(value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), ValueE
     Ok(())
 }
 
+/// The wire bytes of a list, or of a set whose elements come in its order.
+///
+/// # Errors
+/// As [`write_bytes`].
+pub fn elements_to_wire<'a>(elements: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, ValueError> {
+    counted(elements, |element, out| write_bytes(Some(element), out))
+}
+
+/// The wire bytes of a map whose entries come in its order.
+///
+/// # Errors
+/// As [`write_bytes`].
+pub fn map_to_wire<'a>(
+    entries: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<Vec<u8>, ValueError> {
+    counted(entries, |(key, value), out| {
+        write_bytes(Some(key), out)?;
+        write_bytes(Some(value), out)
+    })
+}
+
+/// What is written one after another, behind how many there were.
+fn counted<T>(
+    items: impl IntoIterator<Item = T>,
+    write: impl Fn(T, &mut Vec<u8>) -> Result<(), ValueError>,
+) -> Result<Vec<u8>, ValueError> {
+    let mut out = vec![0; 4];
+    let mut count = 0;
+    for item in items {
+        write(item, &mut out)?;
+        count += 1;
+    }
+    out[..4].copy_from_slice(&checked_length(count)?.to_be_bytes());
+    Ok(out)
+}
+
 /// A length as a 32-bit number.
 pub(crate) fn checked_length(length: usize) -> Result<i32, ValueError> {
     i32::try_from(length).map_err(|_| ValueError::new("A value is longer than 2 GiB"))
