@@ -307,7 +307,7 @@ impl Node {
                 self.change_members(Change::Remove(host)).await?;
             }
             Status::Moved if !is_own => {
-                self.end_what_was_begun(host).await?;
+                self.complete(host, Status::Normal).await?;
                 self.change_members(Change::Remove(host)).await?;
             }
             // It never owned anything.
