@@ -68,3 +68,17 @@ pub trait Net: Send + Sync {
     /// Connects to an address. Callers bound the time.
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
 }
+
+/// No network: for a node that is alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoNet;
+
+impl Net for NoNet {
+    fn listen(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+
+    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+}

@@ -85,16 +85,3 @@ impl Listener for SimListener {
         self.0.local_addr()
     }
 }
-
-/// No network: for a node that is alone.
-pub struct NoNet;
-
-impl Net for NoNet {
-    fn listen(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
-    }
-
-    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
-        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
-    }
-}

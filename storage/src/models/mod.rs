@@ -22,7 +22,7 @@ use crate::sstable::WriterOptions;
 use crate::sstable::compression::Compression;
 use crate::table::TableSettings;
 use disk::ModelDisk;
-use dodona_env::net::{BoxFuture, Listener, Net, Stream};
+use dodona_env::net::NoNet;
 use dodona_env::program::NoPrograms;
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
 use dodona_types::key::ROW_END;
@@ -35,8 +35,6 @@ use dodona_types::{ColumnId, HiddenCells, KeyRef, LiveRow, Liveness, MutationBui
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, FailurePersistence, Runner};
 use std::collections::BTreeMap;
-use std::io;
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -103,18 +101,6 @@ impl Clock for StoppedClock {
 
     fn wall_micros(&self) -> i64 {
         1_700_000_000_000_000
-    }
-}
-
-struct NoNet;
-
-impl Net for NoNet {
-    fn listen(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
-    }
-
-    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
-        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
     }
 }
 
