@@ -6,6 +6,24 @@ use clap::Args;
 use serde_json::Value;
 use std::fmt::Write;
 
+/// A part of the ring.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct RangeArgs {
+    /// Only what lies behind this token
+    #[arg(long, visible_alias = "st", allow_hyphen_values = true, requires = "end_token")]
+    start_token: Option<i64>,
+    /// Only what lies up to this token
+    #[arg(long, visible_alias = "et", allow_hyphen_values = true, requires = "start_token")]
+    end_token: Option<i64>,
+}
+
+impl RangeArgs {
+    /// The first and the last token, if there are any.
+    pub(super) fn texts(&self) -> [Option<String>; 2] {
+        [self.start_token, self.end_token].map(|token| token.map(|token| token.to_string()))
+    }
+}
+
 /// Arguments of `dodona nodetool repair`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RepairArgs {
@@ -33,12 +51,8 @@ pub(super) struct RepairArgs {
     /// Only with this member, an address or host id; several times for several
     #[arg(long = "in-hosts", visible_alias = "hosts")]
     hosts: Vec<String>,
-    /// Only what lies behind this token
-    #[arg(long, visible_alias = "st", allow_hyphen_values = true, requires = "end_token")]
-    start_token: Option<i64>,
-    /// Only what lies up to this token
-    #[arg(long, visible_alias = "et", allow_hyphen_values = true, requires = "start_token")]
-    end_token: Option<i64>,
+    #[command(flatten)]
+    range: RangeArgs,
     /// All of it, not only what is not repaired yet
     #[arg(long)]
     full: bool,
@@ -74,8 +88,7 @@ impl RepairArgs {
 
     fn path(&self) -> String {
         let flag = |is_set: bool| is_set.then_some("true");
-        let [start, end] =
-            [self.start_token, self.end_token].map(|token| token.map(|token| token.to_string()));
+        let [start, end] = self.range.texts();
         let [data_centers, hosts, named] =
             [&self.data_centers, &self.hosts, &self.tables].map(|list| list.join(","));
         let (tables, job_threads) =

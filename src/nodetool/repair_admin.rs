@@ -1,5 +1,6 @@
 //! `dodona nodetool repair_admin`: incremental repairs that go on, as Cassandra shows them.
 
+use super::repair::RangeArgs;
 use super::report::{list, string};
 use super::{NodetoolError, query};
 use clap::{Args, Subcommand};
@@ -32,12 +33,8 @@ struct ListArgs {
     /// Also the last ones that have ended
     #[arg(short, long)]
     all: bool,
-    /// Only what has a part of what lies behind this token
-    #[arg(long, visible_alias = "st", allow_hyphen_values = true, requires = "end_token")]
-    start_token: Option<i64>,
-    /// Only what has a part of what lies up to this token
-    #[arg(long, visible_alias = "et", allow_hyphen_values = true, requires = "start_token")]
-    end_token: Option<i64>,
+    #[command(flatten)]
+    range: RangeArgs,
 }
 
 /// Lists or cancels.
@@ -48,8 +45,7 @@ pub(super) fn run(
     let by_default = RepairAdminCommand::List(ListArgs::default());
     match args.command.as_ref().unwrap_or(&by_default) {
         RepairAdminCommand::List(args) => {
-            let [start, end] =
-                [args.start_token, args.end_token].map(|token| token.map(|token| token.to_string()));
+            let [start, end] = args.range.texts();
             let parts = [
                 ("all", args.all.then_some("true")),
                 ("start_token", start.as_deref()),
