@@ -6,18 +6,15 @@ values, before and after a flush.
 The commands of Cassandra are as in `systems.py`; its memtables must have room for all rows.
 """
 
-import argparse
-import os
 import re
 import subprocess
-import tempfile
 
-from systems import Cassandra, Dodona
+from systems import compare
 
 
-def told(system, name):
+def told(statistics, name):
     """A figure of the table, as nodetool tells it."""
-    found = re.search(rf"{re.escape(name)}: (\d+)", system.tool(1, "tablestats", "bench.kv"))
+    found = re.search(rf"{re.escape(name)}: (\d+)", statistics)
     return int(found.group(1)) if found else 0
 
 
@@ -30,8 +27,9 @@ def run(system, binary, rows):
         before = system.peak_mb()
         subprocess.run([*load, "--keys", str(rows)], check=True, stdout=subprocess.DEVNULL)
         grown = (system.peak_mb() - before) * (1 << 20) / rows
-        memtable, off_heap = told(system, "Memtable data size") / rows, told(system, "Memtable off heap memory used") / rows
-        flushed = told(system, "Memtable switch count") > 1
+        statistics = system.tool(1, "tablestats", "bench.kv")
+        memtable, off_heap = (told(statistics, f"Memtable {name}") / rows for name in ("data size", "off heap memory used"))
+        flushed = told(statistics, "Memtable switch count") > 1
         system.tool(1, "flush", "bench")
         files = system.file_bytes() / rows
         print(f"{system.name:9} memtable, as it says: {memtable:.0f} (off heap: {off_heap:.0f}), process grown by "
@@ -40,18 +38,4 @@ def run(system, binary, rows):
         system.stop()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("binary")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--cassandra")
-    parser.add_argument("--nodetool")
-    arguments = parser.parse_args()
-    binary = os.path.abspath(arguments.binary)
-    with tempfile.TemporaryDirectory() as directory:
-        run(Dodona(directory, binary, "--memory-bytes", str(2 << 30)), binary, arguments.rows)
-        if arguments.cassandra:
-            run(Cassandra(directory, arguments.cassandra, arguments.nodetool), binary, arguments.rows)
-
-
-main()
+compare(__doc__, 1_000_000, run, "--memory-bytes", str(2 << 30))

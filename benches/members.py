@@ -5,13 +5,10 @@
 The commands of Cassandra are as in `systems.py`. One system runs at a time, on all cores.
 """
 
-import argparse
-import os
 import subprocess
-import tempfile
 import time
 
-from systems import Cassandra, Dodona
+from systems import compare
 
 OLD = (1, 2, 3)
 NEW = 4
@@ -54,18 +51,4 @@ def run(system, binary, rows):
         system.stop()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("binary")
-    parser.add_argument("--rows", type=int, default=500_000)
-    parser.add_argument("--cassandra")
-    parser.add_argument("--nodetool")
-    arguments = parser.parse_args()
-    binary = os.path.abspath(arguments.binary)
-    with tempfile.TemporaryDirectory() as directory:
-        run(Dodona(directory, binary), binary, arguments.rows)
-        if arguments.cassandra:
-            run(Cassandra(directory, arguments.cassandra, arguments.nodetool), binary, arguments.rows)
-
-
-main()
+compare(__doc__, 500_000, run)

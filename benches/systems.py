@@ -4,12 +4,14 @@ The command that starts a node of Cassandra in the foreground has `{ip}`, `{seed
 of its nodetool `{port}`, for the JMX port of a node.
 """
 
+import argparse
 import os
 import re
 import shlex
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 
@@ -116,3 +118,18 @@ def serves(address):
             return True
     except OSError:
         return False
+
+
+def compare(description, rows, run, *more):
+    """Has `run` measure Dodona, started with `more` arguments, and Cassandra if the command line has one."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--rows", type=int, default=rows)
+    parser.add_argument("--cassandra")
+    parser.add_argument("--nodetool")
+    arguments = parser.parse_args()
+    binary = os.path.abspath(arguments.binary)
+    with tempfile.TemporaryDirectory() as directory:
+        run(Dodona(directory, binary, *more), binary, arguments.rows)
+        if arguments.cassandra:
+            run(Cassandra(directory, arguments.cassandra, arguments.nodetool), binary, arguments.rows)
