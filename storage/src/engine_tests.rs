@@ -161,7 +161,11 @@ impl RowVisitor for Collect {
     }
 }
 
-fn command(partitions: PartitionSelection, clustering: ClusteringSelection, reversed: bool) -> ReadCommand {
+pub(crate) fn command(
+    partitions: PartitionSelection,
+    clustering: ClusteringSelection,
+    reversed: bool,
+) -> ReadCommand {
     ReadCommand { clustering, reversed, ..ReadCommand::everything(TABLE, 0, partitions, 0) }
 }
 
@@ -222,52 +226,6 @@ proptest! {
         check(&engine, &model);
         while engine.maintain().unwrap() == crate::Maintained::Worked {}
         prop_assert_eq!(engine.verify(TABLE).unwrap(), []);
-    }
-}
-
-#[test]
-fn a_flipped_bit_is_named_or_healed_and_never_read_as_data() {
-    let directory = tempfile::tempdir().unwrap();
-    let engine = open(directory.path());
-    let mut model = Model::default();
-    for row in 0..30 {
-        apply(&engine, &mut model, &Step::Put { key: 1, row, timestamp: 5, value: row });
-    }
-    engine.flush(TABLE).unwrap();
-    let path = directory.path().join(engine.store(TABLE).unwrap().view.load().sstables[0].path());
-    drop(engine);
-    let name = path.strip_prefix(directory.path()).unwrap().to_owned();
-    let intact = read_file(&path);
-    let mut healed = 0;
-    for at in (0..intact.len()).step_by(5) {
-        let mut damaged = intact.clone();
-        damaged[at] ^= 0x10;
-        let copy = tempfile::tempdir().unwrap();
-        crate::engine::operations_tests::copy_tree(directory.path(), copy.path());
-        write_file(&copy.path().join(&name), &damaged);
-        // What the start reads is made anew of the data; damage to them is found by who reads them.
-        let engine = open(copy.path());
-        if engine.files(TABLE).unwrap()[0].0 == name.to_str().unwrap() {
-            let damages = engine.verify(TABLE).unwrap();
-            let [damage] = damages.as_slice() else { panic!("byte {at}: {damages:?}") };
-            assert!((damage.offset..damage.offset + damage.bytes).contains(&(at as u64)), "{damage:?}");
-        } else {
-            healed += 1;
-            assert_eq!(engine.verify(TABLE).unwrap(), [], "byte {at}");
-            check(&engine, &model);
-        }
-    }
-    assert!(healed > 50, "{healed} of {}", intact.len());
-    for length in (0..intact.len()).step_by(7) {
-        let copy = tempfile::tempdir().unwrap();
-        crate::engine::operations_tests::copy_tree(directory.path(), copy.path());
-        write_file(&copy.path().join(&name), &intact[..length]);
-        let env = dodona_env::os::env(copy.path()).unwrap();
-        match Engine::open(env, EngineSettings::default(), Uuid::from_u128(1), vec![settings()]) {
-            Err(crate::StorageError::Corrupt { path, .. }) if path.ends_with(".sst") => {}
-            Err(error) => panic!("cut off at {length}: {error}"),
-            Ok((engine, _)) => check(&engine, &model),
-        }
     }
 }
 

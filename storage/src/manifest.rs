@@ -11,10 +11,11 @@
 
 use crate::error::{IoContext, Result, corrupt};
 use crate::journal::{Format, Journal, read, remove_if_there};
-use crate::sstable::SstableId;
+use crate::sstable::{FileSummary, Sstable, SstableId};
 use dodona_env::{Disk, Mutants};
 use dodona_types::TableId;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
@@ -31,6 +32,9 @@ pub struct Edit {
     pub table: TableId,
     /// Files that belong to it from now on.
     pub added: Vec<SstableId>,
+    /// What there is to know of files, added now or before, as long as they are not open.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub summaries: BTreeMap<SstableId, Arc<FileSummary>>,
     /// Files that do not any more.
     pub removed: Vec<SstableId>,
     /// Levels of files, added now or before, that have another than 0.
@@ -52,6 +56,7 @@ impl Edit {
         Self {
             table,
             added: Vec::new(),
+            summaries: BTreeMap::new(),
             removed: Vec::new(),
             levels: BTreeMap::new(),
             repaired: BTreeMap::new(),
@@ -61,11 +66,20 @@ impl Edit {
     }
 }
 
+impl Edit {
+    /// Tells of files, added now or before, what there is to know of them.
+    pub fn describe(&mut self, files: &[Arc<Sstable>]) {
+        self.summaries.extend(files.iter().map(|file| (file.id(), Arc::clone(file.file_summary()))));
+    }
+}
+
 /// The files of one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableFiles {
     /// The files.
     pub sstables: BTreeSet<SstableId>,
+    /// What there is to know of them. Version 2 tells nothing of files that were added before it did.
+    pub summaries: BTreeMap<SstableId, Arc<FileSummary>>,
     /// The levels of those of another level than 0.
     pub levels: BTreeMap<SstableId, u8>,
     /// Those that are repaired, and the second at which the repair began.
@@ -84,6 +98,8 @@ impl TableFiles {
     fn apply(&mut self, edit: &Edit) {
         self.sstables.extend(&edit.added);
         self.sstables.retain(|id| !edit.removed.contains(id));
+        self.summaries.extend(edit.summaries.iter().map(|(id, summary)| (*id, Arc::clone(summary))));
+        self.summaries.retain(|id, _| self.sstables.contains(id));
         self.levels.extend(&edit.levels);
         self.levels.retain(|id, level| *level > 0 && self.sstables.contains(id));
         self.repaired.extend(&edit.repaired);
@@ -171,9 +187,15 @@ impl Manifest {
         if self.journal.needs_successor() {
             self.begin_next()?;
         }
-        let payload = serde_json::to_vec(edit).unwrap_or_default();
+        let mut edit = Cow::Borrowed(edit);
+        if self.mutants.has("manifest-tells-of-one-partition") {
+            edit.to_mut().summaries.values_mut().map(Arc::make_mut).for_each(|it| {
+                it.summary.last_token = it.summary.first_token;
+            });
+        }
+        let payload = serde_json::to_vec(&*edit).unwrap_or_default();
         self.journal.append(&payload, !self.mutants.has("manifest-no-sync"))?;
-        apply(&mut self.state, edit);
+        apply(&mut self.state, &edit);
         Ok(())
     }
 
@@ -224,6 +246,7 @@ fn read_current(disk: &dyn Disk) -> Result<Option<String>> {
 fn edits_of(table: TableId, files: &TableFiles) -> Vec<Edit> {
     let mut first = Edit::new(table);
     first.added = files.sstables.iter().copied().collect();
+    first.summaries.clone_from(&files.summaries);
     first.levels.clone_from(&files.levels);
     first.repaired.clone_from(&files.repaired);
     let mut edits = vec![first];

@@ -90,7 +90,7 @@ impl<'a> NamedRows<'a> {
         for source in view.memtables().filter_map(|memtable| Source::of_partition(memtable, key)) {
             rows.take(source, i64::MAX)?;
         }
-        rows.find_next_file();
+        rows.find_next_file()?;
         rows.read_static_row()?;
         Ok(rows)
     }
@@ -115,9 +115,16 @@ impl<'a> NamedRows<'a> {
         self.shape.is_none_or(|shape| !shape.statics.is_empty())
     }
 
-    fn find_next_file(&mut self) {
+    fn find_next_file(&mut self) -> Result<()> {
         let token = self.key.token();
-        self.next_file = self.files.find(|sstable| sstable.may_contain(token));
+        self.next_file = None;
+        for sstable in self.files.by_ref() {
+            if sstable.may_contain(token, self.access)? {
+                self.next_file = Some(sstable);
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Adds a source that stands on the partition.
@@ -143,10 +150,9 @@ impl<'a> NamedRows<'a> {
         let mut source = SstableSource::new(Arc::clone(sstable), self.access);
         self.files_read += 1;
         if source.seek_exact(self.key.as_ref())? {
-            self.take(Source::Sstable(source), sstable.statistics().max_timestamp)?;
+            self.take(Source::Sstable(source), sstable.summary().max_timestamp)?;
         }
-        self.find_next_file();
-        Ok(())
+        self.find_next_file()
     }
 
     /// Reads as many files as it takes until nothing older can change the static row.
@@ -155,7 +161,7 @@ impl<'a> NamedRows<'a> {
             return Ok(());
         }
         while let Some(next) = self.next_file {
-            let max_timestamp = next.statistics().max_timestamp;
+            let max_timestamp = next.summary().max_timestamp;
             let settled = match (&self.static_row, self.shape) {
                 (Some(row), Some(shape)) => {
                     shape.settled_static(&RowView::parse(row)?, self.purged_before_seconds)?
@@ -261,9 +267,9 @@ impl<'a> NamedRows<'a> {
     fn newest_of(&self, file: &Sstable) -> i64 {
         if self.mutants.is_some_and(|mutants| mutants.has("named-read-stops-early")) {
             // That of the one behind it.
-            return self.files.as_slice().first().map_or(i64::MIN, |it| it.statistics().max_timestamp);
+            return self.files.as_slice().first().map_or(i64::MIN, |it| it.summary().max_timestamp);
         }
-        file.statistics().max_timestamp
+        file.summary().max_timestamp
     }
 
     /// The clustering key of the row that was read last.

@@ -81,7 +81,7 @@ pub fn read(
     let mut files_read = None;
     let flow = match &command.partitions {
         PartitionSelection::Key(key) => {
-            if let Some(partition) = unmerged(view, key) {
+            if let Some(partition) = unmerged(view, key, access)? {
                 let mut rows = Unmerged::new(&partition);
                 read.partition(key.as_ref(), partition.static_row(), &mut rows)?
             } else if is_by_name(view, command) {
@@ -121,16 +121,18 @@ pub(crate) fn files_in(sources: &[Source]) -> u32 {
 
 /// A snapshot of a partition that is in one memtable and nowhere else, without deletions over its
 /// rows: there is nothing to merge. An empty one if it is nowhere.
-fn unmerged(view: &TableView, key: &PartitionKey) -> Option<Partition> {
-    if view.sstables.iter().any(|sstable| sstable.may_contain(key.token())) {
-        return None;
+fn unmerged(view: &TableView, key: &PartitionKey, access: Access) -> Result<Option<Partition>> {
+    for sstable in &view.sstables {
+        if sstable.may_contain(key.token(), access)? {
+            return Ok(None);
+        }
     }
     let mut found = view.memtables().filter_map(|memtable| memtable.get(key.as_ref()));
     let Some(partition) = found.next() else {
-        return Some(Partition::default());
+        return Ok(Some(Partition::default()));
     };
     let is_plain = partition.deletion().is_none() && partition.ranges().is_none() && found.next().is_none();
-    is_plain.then_some(partition)
+    Ok(is_plain.then_some(partition))
 }
 
 /// The sources that hold a partition, each standing on it.
@@ -141,7 +143,7 @@ pub(crate) fn sources_of_key(view: &TableView, key: &PartitionKey, access: Acces
     let mut sources = Vec::with_capacity(2 + view.sstables.len());
     sources.extend(view.memtables().filter_map(|memtable| Source::of_partition(memtable, key)));
     for sstable in &view.sstables {
-        if sstable.may_contain(key.token()) {
+        if sstable.may_contain(key.token(), access)? {
             let mut source = SstableSource::new(Arc::clone(sstable), access);
             if source.seek_exact(key.as_ref())? {
                 sources.push(Source::Sstable(source));
@@ -178,7 +180,7 @@ pub(crate) fn tokens_of(range: &PartitionRange) -> (Token, Token) {
 
 /// False if all partitions of a file lie before or behind a range.
 pub(crate) fn has_tokens_in(sstable: &Sstable, range: &PartitionRange) -> bool {
-    let ((start, end), (first, last)) = (tokens_of(range), sstable.statistics().tokens());
+    let ((start, end), (first, last)) = (tokens_of(range), sstable.summary().tokens());
     start <= last && first <= end
 }
 

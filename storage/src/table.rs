@@ -141,7 +141,7 @@ impl TableView {
     /// Puts the files into the order that reads want.
     fn sort_sstables(&mut self) {
         self.sstables
-            .sort_by_key(|sstable| (std::cmp::Reverse(sstable.statistics().max_timestamp), sstable.id()));
+            .sort_by_key(|sstable| (std::cmp::Reverse(sstable.summary().max_timestamp), sstable.id()));
     }
 }
 

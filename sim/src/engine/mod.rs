@@ -43,6 +43,7 @@ pub const MUTANTS: &[&str] = &[
     "compaction-publishes-after-truncate",
     "manifest-keeps-compacted-files",
     "manifest-goes-on-behind-a-tear",
+    "manifest-tells-of-one-partition",
     "index-forgets-open-ranges",
     "filter-forgets-a-partition",
     "truncation-forgets-the-log",

@@ -46,7 +46,10 @@ impl Shadow {
     pub fn partition(&mut self, key: KeyRef<'_>) -> Result<()> {
         (self.scan, self.next, self.open) = (None, None, Deletion::NONE);
         let mut sources = Vec::new();
-        for other in self.others.iter().filter(|other| other.may_contain(key.token)) {
+        for other in &self.others {
+            if !other.may_contain(key.token, Access::Uncached)? {
+                continue;
+            }
             let mut source = SstableSource::new(Arc::clone(other), Access::Uncached);
             if source.seek_exact(key)? {
                 sources.push(Source::Sstable(source));

@@ -125,6 +125,7 @@ impl Engine {
             return Ok(());
         }
         edit.added.clone_from(&arrivals.files);
+        edit.describe(&opened);
         self.back_up(&store, &edit.added)?;
         self.publish(&store, &edit)?;
         store.update(|view| {

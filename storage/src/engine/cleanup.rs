@@ -104,7 +104,7 @@ pub(super) fn holds_others(sstable: &Arc<Sstable>, keep: &[TokenRange]) -> Resul
 /// # Errors
 /// The file could not be read.
 pub(super) fn lies_within(sstable: &Arc<Sstable>, ranges: &[TokenRange]) -> Result<bool> {
-    match share_of(ranges, sstable.statistics().tokens()) {
+    match share_of(ranges, sstable.summary().tokens()) {
         Share::All => Ok(true),
         Share::None => Ok(false),
         Share::Some => Ok(!holds_others(sstable, ranges)?),

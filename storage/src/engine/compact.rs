@@ -109,17 +109,17 @@ pub(super) fn candidates(
     gc_before_seconds: i64,
 ) -> Vec<Candidate> {
     let candidate = |sstable: &Arc<Sstable>| {
-        let statistics = sstable.statistics();
+        let summary = sstable.summary();
         Candidate {
             id: sstable.id(),
             bytes: sstable.file_bytes(),
-            tokens: statistics.tokens(),
-            covered_tokens: statistics.covered_tokens,
-            timestamps: (statistics.min_timestamp, statistics.max_timestamp),
+            tokens: summary.tokens(),
+            covered_tokens: summary.covered_tokens,
+            timestamps: (summary.min_timestamp, summary.max_timestamp),
             level: view.level_of(sstable.id()),
             written_at_seconds: sstable.id().written_at_seconds(),
-            droppable: statistics.droppable(gc_before_seconds),
-            max_deletion_seconds: statistics.max_deletion_seconds,
+            droppable: summary.droppable(gc_before_seconds),
+            max_deletion_seconds: summary.max_deletion_seconds,
             busy: compacting.contains(&sstable.id()),
             set: view.repair_of(sstable.id()).set(),
         }
@@ -303,8 +303,14 @@ impl Engine {
         }
         // Together: every output has those of all inputs, and would double them each time. Intervals of
         // another node's log say nothing here.
-        let own = inputs.iter().map(|sstable| sstable.statistics()).filter(|of| of.writer == self.host);
-        let intervals = union_of(own.flat_map(|of| of.log_intervals.clone()).collect());
+        let mut intervals = Vec::new();
+        for sstable in inputs {
+            let origin = sstable.origin()?;
+            if origin.writer == self.host {
+                intervals.extend(origin.log_intervals.iter().cloned());
+            }
+        }
+        let intervals = union_of(intervals);
         let output = self.job_output(store, choice.split, intervals);
         let purge = self.purge_rule(store, inputs);
         Ok(MergeJob::new(self.env.clone(), MergedScan::new(sources), output, purge))
@@ -396,6 +402,7 @@ impl Engine {
             let state = states.reduce(RepairState::merged).unwrap_or_default();
             (edit.repaired, pending) = states_of(&outputs, state);
             edit.added = outputs;
+            edit.describe(&opened);
             edit.removed = inputs.iter().map(|sstable| sstable.id()).collect();
         }
         if mutants.has("compaction-removes-inputs-early") {
@@ -449,9 +456,11 @@ impl Engine {
             let in_files = view
                 .sstables
                 .iter()
-                .filter(|sstable| !inputs.contains(&sstable.id()) && sstable.may_contain(key.token))
+                .filter(|sstable| !inputs.contains(&sstable.id()))
+                // One that cannot be opened may hold anything.
+                .filter(|sstable| sstable.may_contain(key.token, Access::Disk).unwrap_or(true))
                 .filter(|sstable| !ignore_younger || Some(sstable.id()) < newest)
-                .map(|sstable| sstable.statistics().min_timestamp);
+                .map(|sstable| sstable.summary().min_timestamp);
             let in_memory = view
                 .memtables()
                 .filter(|memtable| !ignore_memtables && memtable.get(key).is_some())

@@ -137,6 +137,7 @@ impl Engine {
         }
         let mut edit = Edit::new(table);
         edit.added = outputs;
+        edit.describe(&opened);
         edit.covered = Some(if self.env.mutants.has("replay-interval-too-long") {
             covered.start..covered.end + 64
         } else {
@@ -213,9 +214,7 @@ impl Engine {
     pub(crate) fn open_outputs(&self, table: TableId, outputs: &[SstableId]) -> Result<Vec<Arc<Sstable>>> {
         outputs
             .iter()
-            .map(|id| {
-                Sstable::open(&*self.env.disk, &self.env.mutants, &self.cache, table, *id).map(Arc::new)
-            })
+            .map(|id| Sstable::open(&self.env.disk, &self.env.mutants, &self.cache, table, *id).map(Arc::new))
             .collect()
     }
 
@@ -246,6 +245,7 @@ impl Engine {
             return Ok(false);
         }
         edit.removed = vec![old.id()];
+        edit.describe(&opened);
         self.publish(store, &edit)?;
         store.update(|view| {
             view.apply(&edit, opened);

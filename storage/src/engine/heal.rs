@@ -1,8 +1,8 @@
-//! Heals files at the start whose data are whole: footer, filter, statistics and top index can be
-//! made anew of them.
+//! Heals files at the start whose data are whole, and of which the manifest tells nothing: footer, filter, statistics and
+//! top index can be made anew of them.
 
 use super::scrub::keep_damaged;
-use crate::error::{IoContext, Result};
+use crate::error::{IoContext, Result, StorageError};
 use crate::manifest::{Edit, Manifest};
 use crate::sstable::cache::BlockCache;
 use crate::sstable::salvage::salvage_without_index;
@@ -23,16 +23,20 @@ pub(super) fn heal(
     damaged: SstableId,
 ) -> Result<Option<SstableId>> {
     let table = settings.id;
-    let (file, known) = Sstable::open_unindexed(&*env.disk, cache, table, damaged)?;
+    let (file, known) = Sstable::open_unindexed(&env.disk, cache, table, damaged)?;
     let id = SstableId(env.random.uuid_v7(env.clock.wall_micros()));
     let statistics = Statistics::new(table, settings.columns.clone(), host);
     let (disk, mutants) = (Arc::clone(&env.disk), env.mutants.clone());
     let mut writer = SstableWriter::create(disk, mutants, id, settings.writer.clone(), statistics)?;
-    let salvaged = match salvage_without_index(&file, &known, &mut writer) {
-        Ok(Some(salvaged)) if salvaged.partitions > 0 => salvaged,
-        other => {
+    let salvaged = match salvage_without_index(&file, &known, None, &mut writer) {
+        Ok((salvaged, true)) if salvaged.partitions > 0 => salvaged,
+        Ok(_) | Err(StorageError::Refused(_)) => {
             writer.abandon();
-            return other.map(|_| None);
+            return Ok(None);
+        }
+        Err(error) => {
+            writer.abandon();
+            return Err(error);
         }
     };
     let Some(id) = writer.finish()? else { return Ok(None) };

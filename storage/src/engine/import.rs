@@ -154,10 +154,10 @@ impl Engine {
         id: SstableId,
         options: &ImportOptions,
     ) -> Result<Foreign> {
-        let sstable = Sstable::open_elsewhere(&*self.env.disk, &self.env.mutants, &self.cache, path, id)?;
+        let sstable = Sstable::open_elsewhere(&self.env.disk, &self.env.mutants, &self.cache, path, id)?;
         let sstable = Arc::new(sstable);
         let settings = store.settings.load();
-        let of = sstable.statistics();
+        let of = sstable.origin()?;
         let mapping = Mapping::new(&of.columns, settings.known(), of.table == settings.id)
             .map_err(|reason| StorageError::Refused(format!("{path} does not fit: {reason}")))?;
         if options.verify
@@ -182,7 +182,7 @@ impl Engine {
 
     fn stage_file(&self, staged: &mut Staged, file: &Foreign) -> Result<()> {
         let settings = staged.store.settings.load_full();
-        let is_own = file.sstable.statistics().table == settings.id && file.mapping.is_identity();
+        let is_own = file.sstable.origin()?.table == settings.id && file.mapping.is_identity();
         if is_own && self.link_in(settings.id, &file.sstable)? {
             staged.sstables.extend(self.open_staged(settings.id, &[file.sstable.id()])?);
             staged.imported.linked += 1;
@@ -240,6 +240,7 @@ impl Engine {
         let table = store.settings.load().id;
         let mut edit = Edit::new(table);
         edit.added = sstables.iter().map(|sstable| sstable.id()).collect();
+        edit.describe(&sstables);
         imported.files = sstables.len();
         imported.bytes = sstables.iter().map(|sstable| sstable.file_bytes()).sum();
         if !edit.added.is_empty() {

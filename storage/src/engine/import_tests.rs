@@ -112,10 +112,10 @@ fn another_table_on_another_node_takes_files_by_the_names_of_columns() {
     let imported = other.import(OTHER, &[taken], &CHECKED).unwrap();
     assert_eq!((imported.files, imported.linked), (1, 0));
     let view = other.store(OTHER).unwrap().view.load_full();
-    let statistics = view.sstables[0].statistics();
-    assert_eq!((statistics.table, statistics.writer), (OTHER, Uuid::from_u128(2)));
-    assert_eq!(statistics.log_intervals, [], "they are of another log");
-    assert_eq!((statistics.cells, statistics.markers), (1, 2));
+    let (origin, summary) = (view.sstables[0].origin().unwrap(), view.sstables[0].summary());
+    assert_eq!((origin.table, origin.writer), (OTHER, Uuid::from_u128(2)));
+    assert_eq!(origin.log_intervals, [], "they are of another log");
+    assert_eq!((summary.cells, summary.markers), (1, 2));
     // Back again, into a table with the first number, to be compared.
     let back = other.snapshot(
         OTHER,

@@ -48,6 +48,8 @@ pub mod restore;
 #[cfg(test)]
 mod restore_tests;
 pub mod scrub;
+#[cfg(test)]
+mod scrub_tests;
 pub mod snapshot;
 pub mod sources;
 pub mod statistics;

@@ -18,6 +18,7 @@ use crate::sync::{Mutex, RwLock};
 use crate::table::{TableSettings, TableStore, TableView};
 use dodona_env::Env;
 use dodona_types::{MutationView, TableId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -174,7 +175,8 @@ fn open_table(
 ) -> Result<(TableStore, usize)> {
     let table = settings.id;
     let directory = sstable::directory_of(table);
-    let wanted = manifest.state().get(&table).map(|files| files.sstables.clone()).unwrap_or_default();
+    let files = manifest.state().get(&table).cloned().unwrap_or_default();
+    let mut present = BTreeSet::new();
     // The first file of a table makes its directory.
     let names = match env.disk.list(&directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -182,16 +184,24 @@ fn open_table(
     };
     for name in names {
         let id = name.strip_suffix(".sst").and_then(|id| id.parse().ok()).map(SstableId);
-        let leftover = name.ends_with(".tmp") || id.is_some_and(|id| !wanted.contains(&id));
+        let leftover = name.ends_with(".tmp") || id.is_some_and(|id| !files.sstables.contains(&id));
         if leftover {
             let path = format!("{directory}/{name}");
             env.disk.remove(&path).during("removing", &path)?;
+        } else {
+            present.extend(id);
         }
     }
-    let mut sstables = Vec::with_capacity(wanted.len());
-    for id in wanted {
-        let open = |id| Sstable::open(&*env.disk, &env.mutants, cache, table, id).map(Arc::new);
-        sstables.push(match open(id) {
+    let mut sstables = Vec::with_capacity(files.sstables.len());
+    let mut unknown = Vec::new();
+    for id in files.sstables {
+        if let Some(summary) = files.summaries.get(&id).filter(|_| present.contains(&id)) {
+            let (disk, mutants, summary) = (&env.disk, &env.mutants, Arc::clone(summary));
+            sstables.push(Arc::new(Sstable::known(disk, mutants, cache, table, id, summary)));
+            continue;
+        }
+        let open = |id| Sstable::open(&env.disk, &env.mutants, cache, table, id).map(Arc::new);
+        unknown.push(match open(id) {
             Err(error @ StorageError::Corrupt { .. }) => {
                 match super::heal::heal(env, cache, manifest, &settings, host, id)? {
                     Some(healed) => open(healed)?,
@@ -200,6 +210,12 @@ fn open_table(
             }
             sstable => sstable?,
         });
+    }
+    if !unknown.is_empty() {
+        let mut edit = Edit::new(table);
+        edit.describe(&unknown);
+        manifest.commit(&edit)?;
+        sstables.append(&mut unknown);
     }
     let count = sstables.len();
     let memtable = Memtable::new(FIRST_SHARD_BITS, 0, env.clock.mono());

@@ -61,7 +61,7 @@ impl Engine {
                 level: view.level_of(sstable.id()),
                 ..Choice::merge(&[])
             };
-            match share_of(ranges, sstable.statistics().tokens()) {
+            match share_of(ranges, sstable.summary().tokens()) {
                 Share::None => continue,
                 Share::Some
                     if !self.env.mutants.has("repair-does-not-split") && holds_others(sstable, ranges)? =>

@@ -2,12 +2,12 @@
 
 use super::Engine;
 use crate::compaction::Choice;
-use crate::error::{IoContext, Result};
+use crate::error::{IoContext, Result, StorageError};
 use crate::manifest::Edit;
 use crate::repair_state::RepairState;
 use crate::sstable::salvage::{self, Salvaged};
 use crate::sstable::{Sstable, SstableId, SstableWriter, Statistics};
-use crate::table::{Pause, TableStore};
+use crate::table::{Pause, TableSettings, TableStore};
 use dodona_env::Disk;
 use dodona_types::{TableId, Token};
 use std::sync::Arc;
@@ -59,7 +59,15 @@ impl Engine {
     pub fn lost_tokens(&self, file: &DamagedFile) -> Result<Vec<(Token, Token)>> {
         let view = self.store(file.table)?.view.load_full();
         let found = view.sstables.iter().find(|sstable| sstable.id() == file.id);
-        found.map_or_else(|| Ok(Vec::new()), |sstable| sstable.damaged_tokens())
+        let Some(sstable) = found else { return Ok(Vec::new()) };
+        if !is_unreadable(sstable)? {
+            return sstable.damaged_tokens();
+        }
+        let mut writer = self.begin_rebuilding(&self.store(file.table)?.settings.load(), sstable)?;
+        let salvaged = self.salvage(file.table, sstable, &mut writer);
+        writer.abandon();
+        let (_, is_whole) = salvaged?;
+        Ok(if is_whole { Vec::new() } else { vec![sstable.summary().tokens()] })
     }
 
     /// Writes a damaged file anew without what cannot be read of it, as [`Self::scrub`] does. None if a
@@ -112,17 +120,9 @@ impl Engine {
 
     fn rebuild(&self, store: &Arc<TableStore>, sstable: &Arc<Sstable>, level: u8) -> Result<Salvaged> {
         let settings = store.settings.load_full();
-        let id = SstableId(self.env.random.uuid_v7(self.env.clock.wall_micros()));
-        let mut statistics = Statistics::new(settings.id, settings.columns.clone(), self.host);
-        if sstable.statistics().writer == self.host {
-            statistics.log_intervals.clone_from(&sstable.statistics().log_intervals);
-        }
-        statistics.covered_tokens = sstable.statistics().covered_tokens;
-        let disk = Arc::clone(&self.env.disk);
-        let mut writer =
-            SstableWriter::create(disk, self.env.mutants.clone(), id, settings.writer.clone(), statistics)?;
-        let salvaged = match salvage::salvage(sstable, &mut writer) {
-            Ok(salvaged) => salvaged,
+        let mut writer = self.begin_rebuilding(&settings, sstable)?;
+        let salvaged = match self.salvage(settings.id, sstable, &mut writer) {
+            Ok((salvaged, _)) => salvaged,
             Err(error) => {
                 writer.abandon();
                 return Err(error);
@@ -138,6 +138,54 @@ impl Engine {
         edit.added = outputs;
         self.replace_file(store, sstable, edit, |_| {})?;
         Ok(salvaged)
+    }
+
+    /// A file that is to take the place of a damaged one.
+    fn begin_rebuilding(&self, settings: &TableSettings, sstable: &Sstable) -> Result<SstableWriter> {
+        let id = SstableId(self.env.random.uuid_v7(self.env.clock.wall_micros()));
+        let mut statistics = Statistics::new(settings.id, settings.columns.clone(), self.host);
+        if let Ok(origin) = sstable.origin()
+            && origin.writer == self.host
+        {
+            statistics.origin.log_intervals.clone_from(&origin.log_intervals);
+        }
+        statistics.summary.covered_tokens = sstable.summary().covered_tokens;
+        let disk = Arc::clone(&self.env.disk);
+        SstableWriter::create(disk, self.env.mutants.clone(), id, settings.writer.clone(), statistics)
+    }
+
+    /// Copies what can be read of a file, and tells whether that is all.
+    fn salvage(
+        &self,
+        table: TableId,
+        sstable: &Sstable,
+        writer: &mut SstableWriter,
+    ) -> Result<(Salvaged, bool)> {
+        if is_unreadable(sstable)? {
+            return match Sstable::open_unindexed(&self.env.disk, &self.cache, table, sstable.id()) {
+                Ok((file, known)) => {
+                    salvage::salvage_without_index(&file, &known, Some(sstable.summary()), writer)
+                }
+                // It is too short to hold anything.
+                Err(StorageError::Corrupt { .. }) => {
+                    let lost = sstable.verify()?;
+                    Ok((Salvaged { rows: 0, partitions: 0, lost }, false))
+                }
+                Err(error) => Err(error),
+            };
+        }
+        let salvaged = salvage::salvage(sstable, writer)?;
+        let is_whole = salvaged.lost.is_empty();
+        Ok((salvaged, is_whole))
+    }
+}
+
+/// True if a file cannot be opened for damage.
+fn is_unreadable(sstable: &Sstable) -> Result<bool> {
+    match sstable.origin() {
+        Ok(_) => Ok(false),
+        Err(StorageError::Corrupt { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -104,15 +104,15 @@ fn of_partition(
     let mut by_timestamps = 0;
     for sstable in &view.sstables {
         let token = key.token();
-        let (first, last) = sstable.statistics().tokens();
+        let (first, last) = sstable.summary().tokens();
         if token < first || last < token {
             sources.left_out_by_tokens += 1;
-        } else if !sstable.may_contain(token) {
+        } else if !sstable.may_contain(token, Access::Disk)? {
             by_filter += 1;
-        } else if settled.is_some_and(|since| since > sstable.statistics().max_timestamp) {
+        } else if settled.is_some_and(|since| since > sstable.summary().max_timestamp) {
             by_timestamps += 1;
         } else {
-            let partitions = sstable.statistics().partitions.max(1);
+            let partitions = sstable.summary().partitions.max(1);
             sources.files.push(possible(view, sstable, block_bytes, 1.0 / partitions as f64));
         }
     }
@@ -152,7 +152,7 @@ fn of_range(view: &TableView, range: &PartitionRange, block_bytes: u64) -> ReadS
             sources.left_out_by_tokens += 1;
             continue;
         }
-        let (first, last) = sstable.statistics().tokens();
+        let (first, last) = sstable.summary().tokens();
         let span = |from: Token, to: Token| (i128::from(to.0) - i128::from(from.0) + 1) as f64;
         let share = span(first.max(start), last.min(end)) / span(first, last);
         sources.files.push(possible(view, sstable, block_bytes, share));
@@ -162,7 +162,7 @@ fn of_range(view: &TableView, range: &PartitionRange, block_bytes: u64) -> ReadS
 
 /// A file with the share of it that is looked at.
 fn possible(view: &TableView, sstable: &Sstable, block_bytes: u64, share: f64) -> PossibleFile {
-    let file = sstable.statistics();
+    let file = sstable.summary();
     let part = |whole: u64| (whole as f64 * share).ceil() as u64;
     let bytes = part(file.uncompressed_bytes);
     PossibleFile {

@@ -105,7 +105,7 @@ impl Engine {
         statistics.files_per_read = store.files_per_read.counts();
         statistics.max_partition_bytes = Some(0);
         for sstable in &view.sstables {
-            let file = sstable.statistics();
+            let file = sstable.summary();
             statistics.disk_bytes += sstable.file_bytes();
             statistics.max_sstable_bytes = statistics.max_sstable_bytes.max(sstable.file_bytes());
             statistics.max_partition_bytes = statistics
@@ -171,8 +171,13 @@ impl Engine {
     /// The engine does not know the table.
     pub fn files_of_partition(&self, table: TableId, key: KeyRef<'_>) -> Result<Vec<String>> {
         let view = self.store(table)?.view.load_full();
-        let holding = view.sstables.iter().filter(|sstable| sstable.may_contain(key.token));
-        Ok(holding.map(|sstable| sstable.path().to_owned()).collect())
+        let mut paths = Vec::new();
+        for sstable in &view.sstables {
+            if sstable.may_contain(key.token, Access::Disk)? {
+                paths.push(sstable.path().to_owned());
+            }
+        }
+        Ok(paths)
     }
 
     /// Bytes that flushes and compactions have written.

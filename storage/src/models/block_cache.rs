@@ -58,7 +58,8 @@ fn opening(mutants: &Mutants) {
         let engine = Arc::clone(&engine);
         thread::spawn(move || {
             let file = engine.open_outputs(TABLE, &[id]).unwrap().remove(0);
-            for (first, handle) in file.top_index().iter().chain(file.top_index()) {
+            let tops = file.top_index(Access::Disk).unwrap();
+            for (first, handle) in tops.iter().chain(tops) {
                 let block = file.block(*handle, Access::Disk).unwrap();
                 let mut cursor = BlockCursor::default();
                 cursor.seek_first(&block).unwrap();

@@ -68,7 +68,7 @@ fn restart(disk: &ModelDisk, acknowledged: &[Row]) {
         "{acknowledged:?} was acknowledged, {seen:?} is there"
     );
     let view = engine.store(TABLE).unwrap().view.load_full();
-    let in_files: u64 = view.sstables.iter().map(|file| file.statistics().rows).sum();
+    let in_files: u64 = view.sstables.iter().map(|file| file.summary().rows).sum();
     assert_eq!(in_files + recovered.mutations, seen.len() as u64, "a write was applied twice");
     // The log goes on where nothing counts as covered.
     let position = put(&engine, (9, 9), 1);

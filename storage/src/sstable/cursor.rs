@@ -35,7 +35,7 @@ impl Entries {
 
     fn load_index(&mut self, top: usize) -> Result<()> {
         if self.index.is_none() || self.top != top {
-            self.index = Some(self.table.block(self.table.top_index()[top].1, self.access)?);
+            self.index = Some(self.table.block(self.table.top_index(self.access)?[top].1, self.access)?);
             self.top = top;
         }
         Ok(())
@@ -44,8 +44,9 @@ impl Entries {
     /// Loads the data block that the index cursor stands on.
     fn load_data(&mut self) -> Result<()> {
         let Some(index) = &self.index else { return Ok(()) };
+        let here = self.table.top_index(self.access)?[self.top].1.offset;
         let entry = IndexEntry::parse(index.value(self.index_cursor.value_range()))
-            .map_err(|error| self.table.malformed(self.table.top_index()[self.top].1.offset, &error))?;
+            .map_err(|error| self.table.malformed(here, &error))?;
         if self.data.is_none() || self.data_at != entry.handle {
             self.data = Some(self.table.block(entry.handle, self.access)?);
             self.data_at = entry.handle;
@@ -57,7 +58,7 @@ impl Entries {
     /// Loads the last block whose first key is before `target`, or at it if `inclusive`. False if
     /// there is none.
     fn load_block(&mut self, target: &[u8], inclusive: bool) -> Result<bool> {
-        let tops = self.table.top_index();
+        let tops = self.table.top_index(self.access)?;
         let behind = tops.partition_point(|(key, _)| &**key < target || (inclusive && &**key == target));
         let Some(top) = behind.checked_sub(1) else {
             return Ok(false);
@@ -110,7 +111,7 @@ impl Entries {
             let step = self.index_cursor.advance(index);
             step.map_err(|error| self.malformed(&error))?;
             if self.index_cursor.key().is_none() {
-                if self.top + 1 >= self.table.top_index().len() {
+                if self.top + 1 >= self.table.top_index(self.access)?.len() {
                     return Ok(());
                 }
                 self.load_index(self.top + 1)?;
@@ -319,7 +320,7 @@ impl SstableSource {
         }
         self.reversed = reversed;
         self.open = Deletion::NONE;
-        let has_markers = self.entries.table.statistics().markers > 0;
+        let has_markers = self.entries.table.summary().markers > 0;
         if reversed {
             self.fresh = false;
             self.backward.exhausted = false;

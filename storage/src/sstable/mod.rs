@@ -1,6 +1,7 @@
 //! SSTables: sorted, immutable files of partitions.
 
 pub mod block;
+mod blocks;
 pub mod cache;
 pub mod compression;
 pub mod cursor;
@@ -13,7 +14,7 @@ pub mod verify;
 pub mod writer;
 
 pub use reader::Sstable;
-pub use statistics::Statistics;
+pub use statistics::{FileSummary, Statistics, Summary};
 pub use writer::{SstableWriter, WriterOptions};
 
 use dodona_types::TableId;

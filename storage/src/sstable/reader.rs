@@ -1,57 +1,63 @@
-//! Reads blocks of an SSTable. The filter and the top index are verified into memory when the
-//! file is opened; everything else is read, checked and cached block by block.
+//! Reads blocks of an SSTable. What the manifest tells of a file is in memory from the start. The file is opened when
+//! something is looked for in it: its filter and its top index are verified into memory then, and everything else is read,
+//! checked and cached block by block.
 
 use super::block::{Block, BlockCursor};
-use super::compression;
+pub use super::blocks::Access;
+use super::blocks::BlockFile;
+use super::cache::BlockCache;
 use super::filter::Filter;
-use super::format::{self, BLOCK_TRAILER_BYTES, BlockHandle, FOOTER_BYTES, Footer};
-use super::statistics::Statistics;
+use super::format::{self, BlockHandle};
+use super::statistics::{FileSummary, Origin, Statistics, Summary};
 use super::{SstableId, path_of};
-use crate::error::{IoContext, Result, StorageError, corrupt};
-use crate::sstable::cache::BlockCache;
+use crate::error::{Result, StorageError, corrupt};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use dodona_env::{Disk, DiskReader, Mutants};
+use dodona_env::{Disk, Mutants};
 use dodona_types::codec::{DecodeError, Reader};
 use dodona_types::{Deletion, TableId, Token};
-use std::sync::Arc;
-
-/// Whether a read may wait for the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Only what is in memory, the operating system's included; else [`StorageError::NeedsDisk`].
-    Memory,
-    /// As long as it takes, and blocks go into the cache.
-    Disk,
-    /// As long as it takes, past the cache: for compactions and other walks over everything.
-    Uncached,
-}
+use std::sync::{Arc, OnceLock};
 
 /// The index blocks of a file, by their first key.
-type TopIndex = Vec<(Box<[u8]>, BlockHandle)>;
+type TopIndex = Vec<TopIndexEntry>;
+pub(crate) type TopIndexEntry = (Box<[u8]>, BlockHandle);
 
-/// An open SSTable.
+/// An SSTable.
 pub struct Sstable {
     id: SstableId,
-    path: String,
-    file: Arc<dyn DiskReader>,
-    file_bytes: u64,
-    cache_file: u64,
+    path: Arc<str>,
+    /// The table that it has to belong to, if that is known.
+    table: Option<TableId>,
+    disk: Arc<dyn Disk>,
     cache: Arc<BlockCache>,
-    top_index: TopIndex,
-    top_index_offset: u64,
-    filter: Filter,
-    statistics: Statistics,
-    /// What the cache was told that the open file takes.
+    summary: Arc<FileSummary>,
+    contents: OnceLock<Contents>,
+    /// Held while the file is opened.
+    opening: Mutex<()>,
+    /// What the cache was told that the file takes while it is closed.
     pinned_bytes: usize,
     mutants: Mutants,
     /// Damage was met.
     is_damaged: AtomicBool,
 }
 
+/// What is kept of a file once it is open.
+struct Contents {
+    file: BlockFile,
+    cache_file: u64,
+    top_index: TopIndex,
+    top_index_offset: u64,
+    filter: Filter,
+    origin: Origin,
+    /// What the cache was told that it takes besides once it is open.
+    pinned_bytes: usize,
+}
+
 impl Drop for Sstable {
     fn drop(&mut self) {
-        if self.pinned_bytes > 0 {
-            self.cache.unpin(self.pinned_bytes);
+        let contents = self.contents.get().map_or(0, |contents| contents.pinned_bytes);
+        if self.pinned_bytes + contents > 0 {
+            self.cache.unpin(self.pinned_bytes + contents);
         }
     }
 }
@@ -62,18 +68,13 @@ impl Sstable {
     /// # Errors
     /// The operating system's; the file is damaged or of a newer version.
     pub fn open(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         mutants: &Mutants,
         cache: &Arc<BlockCache>,
         table: TableId,
         id: SstableId,
     ) -> Result<Self> {
-        let path = path_of(table, id);
-        let sstable = Self::open_elsewhere(disk, mutants, cache, &path, id)?;
-        if sstable.statistics.table != table {
-            return Err(corrupt(&path, sstable.top_index_offset, "the file belongs to another table"));
-        }
-        Ok(sstable)
+        Self::closed(disk, mutants, cache, &path_of(table, id), id, Some(table)).opened()
     }
 
     /// As [`Self::open`], of a file that lies anywhere and belongs to whatever table.
@@ -81,25 +82,28 @@ impl Sstable {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_elsewhere(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         mutants: &Mutants,
         cache: &Arc<BlockCache>,
         path: &str,
         id: SstableId,
     ) -> Result<Self> {
-        let nobody = TableId(uuid::Uuid::nil());
-        let (mut sstable, footer_at, footer) = Self::bare(disk, cache, path.to_owned(), nobody, id)?;
-        let footer = Footer::decode(&sstable.path, id.0, footer_at, &footer)?;
-        sstable.top_index_offset = footer.top_index.offset;
-        sstable.mutants = mutants.clone();
-        sstable.filter = sstable.decoded(footer.filter, Filter::decode)?;
-        let statistics = sstable.load(footer.statistics, Access::Disk)?;
-        sstable.statistics = serde_json::from_slice(&statistics)
-            .map_err(|error| corrupt(&sstable.path, footer.statistics.offset, error.to_string()))?;
-        sstable.top_index = sstable.decoded(footer.top_index, parse_top_index)?;
-        sstable.pinned_bytes = sstable.heap_bytes();
-        cache.pin(sstable.pinned_bytes);
-        Ok(sstable)
+        Self::closed(disk, mutants, cache, path, id, None).opened()
+    }
+
+    /// A file of which this is known: it is opened when something is looked for in it.
+    #[must_use]
+    pub fn known(
+        disk: &Arc<dyn Disk>,
+        mutants: &Mutants,
+        cache: &Arc<BlockCache>,
+        table: TableId,
+        id: SstableId,
+        summary: Arc<FileSummary>,
+    ) -> Self {
+        let mut sstable = Self::closed(disk, mutants, cache, &path_of(table, id), id, Some(table));
+        sstable.set_summary(summary);
+        sstable
     }
 
     /// Opens a file of which only the blocks can be trusted, to salvage them. Gives the handles that
@@ -108,57 +112,134 @@ impl Sstable {
     /// # Errors
     /// The operating system's; there is no footer.
     pub fn open_unindexed(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         cache: &Arc<BlockCache>,
         table: TableId,
         id: SstableId,
     ) -> Result<(Self, Vec<BlockHandle>)> {
-        let (sstable, footer_at, footer) = Self::bare(disk, cache, path_of(table, id), table, id)?;
-        let footer = Footer::decode(&sstable.path, id.0, footer_at, &footer);
-        let known = footer.map_or_else(|_| Vec::new(), |it| vec![it.top_index, it.filter, it.statistics]);
+        let mut sstable = Self::closed(disk, &Mutants::none(), cache, &path_of(table, id), id, Some(table));
+        let file = BlockFile::open(&**disk, &sstable.mutants, &sstable.path, id)?;
+        let known =
+            file.footer().map_or_else(|_| Vec::new(), |it| vec![it.top_index, it.filter, it.statistics]);
+        sstable.summary = Arc::new(FileSummary { bytes: file.bytes(), summary: Summary::NOTHING });
+        sstable.contents = OnceLock::from(Contents {
+            cache_file: cache.register_file(),
+            top_index: Vec::new(),
+            top_index_offset: file.footer_at(),
+            filter: Filter::of_everything(),
+            origin: Statistics::new(table, Vec::new(), uuid::Uuid::nil()).origin,
+            pinned_bytes: 0,
+            file,
+        });
         Ok((sstable, known))
     }
 
-    /// A file of which nothing is read yet but the bytes of its footer, and where these lie: its blocks
-    /// end there, and its filter excludes nothing.
-    fn bare(
-        disk: &dyn Disk,
+    /// A file of which nothing is known yet.
+    fn closed(
+        disk: &Arc<dyn Disk>,
+        mutants: &Mutants,
         cache: &Arc<BlockCache>,
-        path: String,
-        table: TableId,
+        path: &str,
         id: SstableId,
-    ) -> Result<(Self, u64, [u8; FOOTER_BYTES])> {
-        let file = disk.open(&path).during("opening", &path)?;
-        let file_bytes = file.len().during("opening", &path)?;
-        let Some(footer_at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {
-            return Err(corrupt(&path, 0, "the file is shorter than a footer"));
-        };
-        let mut footer = [0; FOOTER_BYTES];
-        file.read_at(footer_at, &mut footer).during("reading", &path)?;
-        let sstable = Self {
+        table: Option<TableId>,
+    ) -> Self {
+        Self {
             id,
-            path,
-            file,
-            file_bytes,
-            cache_file: cache.register_file(),
+            path: path.into(),
+            table,
+            disk: Arc::clone(disk),
             cache: Arc::clone(cache),
-            top_index: Vec::new(),
-            top_index_offset: footer_at,
-            filter: Filter::of_everything(),
-            statistics: Statistics::new(table, Vec::new(), uuid::Uuid::nil()),
+            summary: Arc::new(FileSummary { bytes: 0, summary: Summary::NOTHING }),
+            contents: OnceLock::new(),
+            opening: Mutex::new(()),
             pinned_bytes: 0,
-            mutants: Mutants::none(),
+            mutants: mutants.clone(),
             is_damaged: AtomicBool::new(false),
-        };
-        Ok((sstable, footer_at, footer))
+        }
     }
 
-    fn decoded<T>(
-        &self,
-        handle: BlockHandle,
-        decode: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
-    ) -> Result<T> {
-        decode(&self.load(handle, Access::Disk)?).map_err(|error| self.malformed(handle.offset, &error))
+    /// Opens the file, and knows of it what it says of itself.
+    fn opened(mut self) -> Result<Self> {
+        let (contents, summary) = self.read_contents()?;
+        self.contents = OnceLock::from(contents);
+        self.set_summary(Arc::new(summary));
+        Ok(self)
+    }
+
+    fn set_summary(&mut self, summary: Arc<FileSummary>) {
+        self.summary = summary;
+        self.pinned_bytes = self.closed_bytes();
+        self.cache.pin(self.pinned_bytes);
+    }
+
+    /// Bytes of memory that the file takes while it is closed.
+    fn closed_bytes(&self) -> usize {
+        size_of::<Self>() + self.path.len() + size_of::<FileSummary>() + self.summary().heap_bytes()
+    }
+
+    /// What is kept of the open file.
+    #[inline]
+    fn contents(&self, access: Access) -> Result<&Contents> {
+        match self.contents.get() {
+            Some(contents) => Ok(contents),
+            None => self.open_now(access),
+        }
+    }
+
+    #[cold]
+    fn open_now(&self, access: Access) -> Result<&Contents> {
+        if access == Access::Memory {
+            return Err(StorageError::NeedsDisk);
+        }
+        let _one = self.opening.lock();
+        if let Some(contents) = self.contents.get() {
+            return Ok(contents);
+        }
+        let read = self.noting_damage(self.read_contents())?;
+        let (contents, summary) = read;
+        if summary != *self.summary {
+            self.cache.unpin(contents.pinned_bytes);
+            let error = DecodeError { offset: 0, reason: "the manifest tells other things of the file" };
+            return Err(self.malformed(contents.file.footer_at(), &error));
+        }
+        Ok(self.contents.get_or_init(|| contents))
+    }
+
+    fn read_contents(&self) -> Result<(Contents, FileSummary)> {
+        let file = BlockFile::open(&*self.disk, &self.mutants, &self.path, self.id)?;
+        let footer = file.footer()?;
+        let wrong =
+            |handle: BlockHandle, error: &DecodeError| corrupt(&self.path, handle.offset, error.to_string());
+        let load = |handle| file.load(handle, Access::Disk);
+        let filter = Filter::decode(&load(footer.filter)?).map_err(|error| wrong(footer.filter, &error))?;
+        let statistics: Statistics = serde_json::from_slice(&load(footer.statistics)?)
+            .map_err(|error| corrupt(&self.path, footer.statistics.offset, error.to_string()))?;
+        let Statistics { origin, summary, .. } = statistics;
+        let top_index =
+            parse_top_index(&load(footer.top_index)?).map_err(|error| wrong(footer.top_index, &error))?;
+        if self.table.is_some_and(|table| table != origin.table) {
+            return Err(corrupt(&self.path, footer.top_index.offset, "the file belongs to another table"));
+        }
+        let summary = FileSummary { bytes: file.bytes(), summary };
+        let mut contents = Contents {
+            file,
+            cache_file: self.cache.register_file(),
+            top_index,
+            top_index_offset: footer.top_index.offset,
+            filter,
+            origin,
+            pinned_bytes: 0,
+        };
+        contents.pinned_bytes = contents.heap_bytes();
+        self.cache.pin(contents.pinned_bytes);
+        Ok((contents, summary))
+    }
+
+    fn noting_damage<T>(&self, read: Result<T>) -> Result<T> {
+        if matches!(read, Err(StorageError::Corrupt { .. })) {
+            self.is_damaged.store(true, Relaxed);
+        }
+        read
     }
 
     /// The error of a block that passed its checksum and still does not follow the format.
@@ -171,6 +252,12 @@ impl Sstable {
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         self.is_damaged.load(Relaxed)
+    }
+
+    /// True once something was looked for in the file.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.contents.get().is_some()
     }
 
     /// The file's id.
@@ -187,8 +274,8 @@ impl Sstable {
 
     /// The file's length in bytes.
     #[must_use]
-    pub const fn file_bytes(&self) -> u64 {
-        self.file_bytes
+    pub fn file_bytes(&self) -> u64 {
+        self.summary.bytes
     }
 
     /// Defects, for simulations.
@@ -196,40 +283,61 @@ impl Sstable {
         &self.mutants
     }
 
-    /// What the file says of itself.
+    /// What the file holds.
     #[must_use]
-    pub const fn statistics(&self) -> &Statistics {
-        &self.statistics
+    pub fn summary(&self) -> &Summary {
+        &self.summary.summary
     }
 
-    /// Bytes of memory that the open file takes.
+    /// What the manifest is to tell of the file.
+    #[must_use]
+    pub const fn file_summary(&self) -> &Arc<FileSummary> {
+        &self.summary
+    }
+
+    /// Where the file comes from.
+    ///
+    /// # Errors
+    /// The file could not be opened.
+    pub fn origin(&self) -> Result<&Origin> {
+        Ok(&self.contents(Access::Disk)?.origin)
+    }
+
+    /// Bytes of memory that the file takes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        let index: usize = self.top_index.iter().map(|(key, _)| key.len() + 48).sum();
-        size_of::<Self>() + self.path.len() + self.filter.heap_bytes() + index + self.statistics.heap_bytes()
+        self.closed_bytes() + self.contents.get().map_or(0, Contents::heap_bytes)
     }
 
     /// False if the file has no partition with this token.
-    #[must_use]
+    ///
+    /// # Errors
+    /// The file could not be opened.
     #[inline]
-    pub fn may_contain(&self, token: Token) -> bool {
-        let (first, last) = self.statistics.tokens();
-        first <= token && token <= last && self.filter.may_contain(token)
+    pub fn may_contain(&self, token: Token, access: Access) -> Result<bool> {
+        let (first, last) = self.summary().tokens();
+        Ok(first <= token && token <= last && self.contents(access)?.filter.may_contain(token))
     }
 
     /// Where the data and index blocks end.
-    pub(crate) const fn top_index_offset(&self) -> u64 {
-        self.top_index_offset
+    ///
+    /// # Errors
+    /// The file could not be opened.
+    pub(crate) fn top_index_offset(&self) -> Result<u64> {
+        Ok(self.contents(Access::Disk)?.top_index_offset)
     }
 
     /// The index blocks, by their first key.
-    pub(crate) fn top_index(&self) -> &[(Box<[u8]>, BlockHandle)] {
-        &self.top_index
+    ///
+    /// # Errors
+    /// The file could not be opened.
+    pub(crate) fn top_index(&self, access: Access) -> Result<&[TopIndexEntry]> {
+        Ok(&self.contents(access)?.top_index)
     }
 
     /// A data or index block.
     pub(crate) fn block(&self, handle: BlockHandle, access: Access) -> Result<Arc<Block>> {
-        let id = (self.cache_file, handle.offset);
+        let id = (self.contents(access)?.cache_file, handle.offset);
         if access != Access::Uncached
             && let Some(block) = self.cache.get(id)
         {
@@ -244,46 +352,24 @@ impl Sstable {
         Ok(block)
     }
 
-    /// Bytes of the file as they are, past everything that is in memory.
-    pub(crate) fn read(&self, handle: BlockHandle) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; handle.length as usize];
-        self.file.read_at(handle.offset, &mut bytes).during("reading", &self.path)?;
-        Ok(bytes)
+    /// The file, past everything that is in memory.
+    ///
+    /// # Errors
+    /// The file could not be opened.
+    pub(crate) fn file(&self) -> Result<&BlockFile> {
+        Ok(&self.contents(Access::Disk)?.file)
     }
 
     /// A block, checked and decompressed.
     pub(crate) fn load(&self, handle: BlockHandle, access: Access) -> Result<Box<[u8]>> {
-        let loaded = self.load_checked(handle, access);
-        if matches!(loaded, Err(StorageError::Corrupt { .. })) {
-            self.is_damaged.store(true, Relaxed);
-        }
-        loaded
+        self.noting_damage(self.contents(access)?.file.load(handle, access))
     }
+}
 
-    fn load_checked(&self, handle: BlockHandle, access: Access) -> Result<Box<[u8]>> {
-        let length = handle.length as usize;
-        if length < BLOCK_TRAILER_BYTES
-            || handle.offset.saturating_add(u64::from(handle.length)) > self.file_bytes
-        {
-            return Err(corrupt(&self.path, handle.offset, "a block reaches past the end of the file"));
-        }
-        let bytes = if access == Access::Memory {
-            let mut bytes = vec![0; length];
-            if !self.file.try_read_at(handle.offset, &mut bytes).during("reading", &self.path)? {
-                return Err(StorageError::NeedsDisk);
-            }
-            bytes
-        } else {
-            self.read(handle)?
-        };
-        let (covered, crc) = bytes.split_at(length - 4);
-        let expected = format::block_crc(self.id.0, handle.offset, covered);
-        if crc != expected.to_le_bytes() && !self.mutants.has("sstable-no-checksum") {
-            return Err(corrupt(&self.path, handle.offset, "the block's checksum does not match"));
-        }
-        let (payload, trailer) = covered.split_at(covered.len() - 5);
-        let uncompressed = Reader::new(&trailer[1..]).u32()? as usize;
-        compression::decompress(&self.path, handle.offset, trailer[0], payload, uncompressed)
+impl Contents {
+    fn heap_bytes(&self) -> usize {
+        let index: usize = self.top_index.iter().map(|(key, _)| key.len() + 48).sum();
+        self.filter.heap_bytes() + index + self.origin.heap_bytes()
     }
 }
 

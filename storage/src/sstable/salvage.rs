@@ -6,7 +6,7 @@ use super::format::{
     VALUE_ROW,
 };
 use super::reader::{Access, IndexEntry, Sstable};
-use super::statistics::Statistics;
+use super::statistics::{Statistics, Summary};
 use super::verify::{Damage, ListedBlock};
 use super::writer::SstableWriter;
 use crate::error::{Result, StorageError};
@@ -216,8 +216,8 @@ impl Salvage<'_> {
 /// listed. They are found by their checksums.
 fn unlisted_blocks(file: &Sstable, listed: &[ListedBlock]) -> Result<Vec<ListedBlock>> {
     let mut parts: Vec<(u64, u64)> = listed.iter().map(|block| part(block.handle)).collect();
-    parts.extend(file.top_index().iter().map(|(_, handle)| part(*handle)));
-    parts.push((file.top_index_offset(), u64::MAX));
+    parts.extend(file.top_index(Access::Disk)?.iter().map(|(_, handle)| part(*handle)));
+    parts.push((file.top_index_offset()?, u64::MAX));
     parts.sort_unstable();
     let mut found = Vec::new();
     let mut end = 0;
@@ -253,7 +253,7 @@ fn listed(file: &Sstable, handle: BlockHandle) -> Option<ListedBlock> {
 
 /// The blocks in a part of a file, found by their checksums.
 fn handles_in(file: &Sstable, gap: BlockHandle) -> Result<Vec<BlockHandle>> {
-    let bytes = file.read(gap)?;
+    let bytes = file.file()?.read(gap)?;
     let mut found = Vec::new();
     let (mut at, mut steps) = (0, 0);
     while at + BLOCK_TRAILER_BYTES < bytes.len() && steps < SEARCH_STEPS {
@@ -271,25 +271,34 @@ fn handles_in(file: &Sstable, gap: BlockHandle) -> Result<Vec<BlockHandle>> {
     Ok(found)
 }
 
-/// Copies all data of a file whose footer, filter, statistics or top index is damaged, found by the
-/// checksums of its blocks alone. None if any data may be lost. `known` are the blocks that the
-/// footer names, if it can be read: they hold no data.
+/// Copies all that can be read of a file whose footer, filter, statistics or top index is damaged, found by the
+/// checksums of its blocks alone, and tells whether that is all that the file held. `known` are the blocks that the
+/// footer names, if it can be read: they hold no data. `summary` is what the manifest tells of the file, if it does.
 ///
 /// # Errors
-/// A file could not be read or written.
+/// A file could not be read or written, or is too long to be searched.
 pub fn salvage_without_index(
     file: &Sstable,
     known: &[BlockHandle],
+    summary: Option<&Summary>,
     writer: &mut SstableWriter,
-) -> Result<Option<Salvaged>> {
-    let Ok(length) = u32::try_from(file.top_index_offset()) else { return Ok(None) };
+) -> Result<(Salvaged, bool)> {
+    let Ok(length) = u32::try_from(file.top_index_offset()?) else {
+        return Err(StorageError::Refused(format!(
+            "{} cannot be opened, and is too long to be searched for its blocks: it has more than 4 GiB",
+            file.path()
+        )));
+    };
     let handles = handles_in(file, BlockHandle { offset: 0, length })?;
     let mut end = 0;
+    let mut lost = Vec::new();
     for handle in handles.iter().copied().chain([BlockHandle { offset: length.into(), length: 0 }]) {
         // What no checksum fits must be something that can be made anew.
         let is_harmless = |from: u64, to: u64| known.iter().any(|known| part(*known) == (from, to));
         if handle.offset > end && !is_harmless(end, handle.offset) {
-            return Ok(None);
+            let reason = "no checksum fits what lies here".to_owned();
+            let path = file.path().to_owned();
+            lost.push(Damage { path, offset: end, bytes: handle.offset - end, reason });
         }
         end = handle.offset + u64::from(handle.length);
     }
@@ -299,10 +308,23 @@ pub fn salvage_without_index(
         .filter_map(|handle| listed(file, *handle))
         .filter(|block| !is_index(file, block.handle, &handles) && is_data(file, block.handle))
         .collect();
-    let salvaged = copy(file, data, Vec::new(), writer)?;
-    // Without a footer nothing says where the data end, save for the statistics.
-    let is_whole = !known.is_empty() || handles.iter().any(|handle| counts(file, *handle, &salvaged));
-    Ok((is_whole && salvaged.lost.is_empty()).then_some(salvaged))
+    let mut salvaged = copy(file, data, lost, writer)?;
+    // Without a footer nothing says where the data end, save for the statistics and the manifest.
+    let is_whole = match summary {
+        Some(summary) => is_of(summary, &salvaged),
+        None => !known.is_empty() || handles.iter().any(|handle| counts(file, *handle, &salvaged)),
+    };
+    let is_whole = is_whole && salvaged.lost.is_empty();
+    if !is_whole && salvaged.lost.is_empty() {
+        let (path, bytes) = (file.path().to_owned(), length.into());
+        let reason = "nothing shows that all that it held was found".to_owned();
+        salvaged.lost.push(Damage { path, offset: 0, bytes, reason });
+    }
+    Ok((salvaged, is_whole))
+}
+
+fn is_of(summary: &Summary, salvaged: &Salvaged) -> bool {
+    (summary.partitions, summary.rows) == (salvaged.partitions, salvaged.rows)
 }
 
 /// True if a block holds the file's statistics, and they are of what was salvaged.
@@ -310,8 +332,7 @@ fn counts(file: &Sstable, handle: BlockHandle, salvaged: &Salvaged) -> bool {
     let statistics = file.load(handle, Access::Uncached).ok();
     let statistics = statistics.and_then(|bytes| serde_json::from_slice::<Statistics>(&bytes).ok());
     statistics.is_some_and(|said| {
-        said.table == file.statistics().table
-            && (said.partitions, said.rows) == (salvaged.partitions, salvaged.rows)
+        file.origin().is_ok_and(|origin| said.origin.table == origin.table) && is_of(&said.summary, salvaged)
     })
 }
 

@@ -34,12 +34,12 @@ pub struct DroppedColumn {
     pub dropped_at_micros: i64,
 }
 
-/// Entries of [`Statistics::deletion_times`].
+/// Entries of [`Summary::deletion_times`].
 const DELETION_TIMES: usize = 100;
 
-/// The statistics of a file, stored in it as JSON.
+/// Where a file comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Statistics {
+pub struct Origin {
     /// The table.
     pub table: TableId,
     /// The columns that the table had.
@@ -48,6 +48,12 @@ pub struct Statistics {
     pub writer: Uuid,
     /// The intervals of the writer's commit log that the file covers.
     pub log_intervals: Vec<Range<u64>>,
+}
+
+/// What has to be known of a file that is not open: reads leave it out by this, and compactions choose it. The manifest has
+/// it as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
     /// Partitions.
     pub partitions: u64,
     /// Rows, static ones as well.
@@ -83,6 +89,27 @@ pub struct Statistics {
     pub first_token: i64,
     /// The last token.
     pub last_token: i64,
+}
+
+/// What the manifest tells of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSummary {
+    /// The file's length in bytes.
+    pub bytes: u64,
+    /// What the file holds.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+/// The statistics of a file, stored in it as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Where the file comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// What it holds.
+    #[serde(flatten)]
+    pub summary: Summary,
     /// The least clustering key or bound, in comparable bytes.
     pub min_clustering: Vec<u8>,
     /// The greatest clustering key or bound.
@@ -92,32 +119,27 @@ pub struct Statistics {
 impl Statistics {
     /// Statistics of an empty file.
     #[must_use]
-    pub fn new(table: TableId, columns: Vec<StoredColumn>, writer: Uuid) -> Self {
+    pub const fn new(table: TableId, columns: Vec<StoredColumn>, writer: Uuid) -> Self {
         Self {
-            table,
-            columns,
-            writer,
-            log_intervals: Vec::new(),
-            partitions: 0,
-            rows: 0,
-            cells: 0,
-            tombstones: 0,
-            markers: 0,
-            uncompressed_bytes: 0,
-            max_partition_bytes: 0,
-            min_timestamp: i64::MAX,
-            max_timestamp: i64::MIN,
-            min_deletion_seconds: i64::MAX,
-            max_deletion_seconds: i64::MIN,
-            deletion_times: Vec::new(),
-            covered_tokens: 0,
-            first_token: 0,
-            last_token: 0,
+            origin: Origin { table, columns, writer, log_intervals: Vec::new() },
+            summary: Summary::NOTHING,
             min_clustering: Vec::new(),
             max_clustering: Vec::new(),
         }
     }
 
+    /// Notes a clustering key or bound.
+    pub fn clustering(&mut self, clustering: &[u8]) {
+        if self.min_clustering.is_empty() || clustering < self.min_clustering.as_slice() {
+            self.min_clustering = clustering.to_vec();
+        }
+        if clustering > self.max_clustering.as_slice() {
+            self.max_clustering = clustering.to_vec();
+        }
+    }
+}
+
+impl Origin {
     /// Bytes of memory beside those of the structure itself.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
@@ -126,8 +148,34 @@ impl Statistics {
             .iter()
             .map(|column| size_of::<StoredColumn>() + column.name.len() + column.cql_type.len() + 32)
             .sum();
-        let times = (self.deletion_times.len() + self.log_intervals.len()) * 16;
-        columns + times + self.min_clustering.len() + self.max_clustering.len()
+        columns + self.log_intervals.len() * 16
+    }
+}
+
+impl Summary {
+    /// That of an empty file.
+    pub const NOTHING: Self = Self {
+        partitions: 0,
+        rows: 0,
+        cells: 0,
+        tombstones: 0,
+        markers: 0,
+        uncompressed_bytes: 0,
+        max_partition_bytes: 0,
+        min_timestamp: i64::MAX,
+        max_timestamp: i64::MIN,
+        min_deletion_seconds: i64::MAX,
+        max_deletion_seconds: i64::MIN,
+        deletion_times: Vec::new(),
+        covered_tokens: 0,
+        first_token: 0,
+        last_token: 0,
+    };
+
+    /// Bytes of memory beside those of the structure itself.
+    #[must_use]
+    pub const fn heap_bytes(&self) -> usize {
+        self.deletion_times.capacity() * 16
     }
 
     /// The first and last token.
@@ -186,16 +234,6 @@ impl Statistics {
         if !deletion.is_none() {
             self.tombstones += 1;
             self.timestamp(deletion.timestamp_micros, deletion.deleted_at_seconds);
-        }
-    }
-
-    /// Notes a clustering key or bound.
-    pub fn clustering(&mut self, clustering: &[u8]) {
-        if self.min_clustering.is_empty() || clustering < self.min_clustering.as_slice() {
-            self.min_clustering = clustering.to_vec();
-        }
-        if clustering > self.max_clustering.as_slice() {
-            self.max_clustering = clustering.to_vec();
         }
     }
 

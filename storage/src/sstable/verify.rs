@@ -1,9 +1,10 @@
 //! Walks every byte of a file: what is damaged, and where.
 
 use super::block::{Block, BlockCursor};
-use super::format::{self, BlockHandle, FOOTER_BYTES, Footer, KIND_CLUSTERED, KIND_PARTITION, KIND_STATIC};
+use super::blocks::BlockFile;
+use super::format::{self, BlockHandle, FOOTER_BYTES, KIND_CLUSTERED, KIND_PARTITION, KIND_STATIC};
 use super::reader::{Access, IndexEntry, Sstable};
-use super::statistics::Statistics;
+use super::statistics::Summary;
 use crate::error::{Result, StorageError};
 use dodona_types::codec::{DecodeError, Reader};
 use dodona_types::row::RowView;
@@ -39,7 +40,7 @@ struct Walk<'a> {
     parts: Vec<(u64, u64)>,
     last_key: Vec<u8>,
     last_prefix: Vec<u8>,
-    counted: Statistics,
+    counted: Summary,
 }
 
 impl Sstable {
@@ -49,20 +50,26 @@ impl Sstable {
     /// # Errors
     /// The operating system's.
     pub fn verify(&self) -> Result<Vec<Damage>> {
-        let counted = Statistics::new(self.statistics().table, Vec::new(), self.statistics().writer);
+        let file = match self.file() {
+            Err(StorageError::Corrupt { path, offset, reason }) => {
+                let bytes = self.file_bytes().saturating_sub(offset).max(1);
+                return Ok(vec![Damage { path, offset, bytes, reason }]);
+            }
+            file => file?,
+        };
         let mut walk = Walk {
             file: self,
             damages: Vec::new(),
             parts: Vec::new(),
             last_key: Vec::new(),
             last_prefix: Vec::new(),
-            counted,
+            counted: Summary::NOTHING,
         };
-        walk.tail()?;
+        walk.tail(file)?;
         for block in self.listed_blocks(&mut |handle, error| walk.note(handle, &error))? {
             walk.data(&block)?;
         }
-        for (_, handle) in self.top_index() {
+        for (_, handle) in self.top_index(Access::Disk)? {
             walk.parts.push((handle.offset, u64::from(handle.length)));
         }
         walk.compare();
@@ -78,10 +85,10 @@ impl Sstable {
         let damages = self.verify()?;
         if damages.iter().any(|damage| damage.bytes == 0) {
             // All is well by itself, and not what was written.
-            return Ok(vec![self.statistics().tokens()]);
+            return Ok(vec![self.summary().tokens()]);
         }
         let at: Vec<u64> = damages.iter().map(|damage| damage.offset).collect();
-        let top = self.top_index().iter().map(|(key, handle)| (&**key, handle.offset));
+        let top = self.top_index(Access::Disk)?.iter().map(|(key, handle)| (&**key, handle.offset));
         // What a damaged index block lists is looked for where that begins.
         let listed = self.listed_blocks(&mut |_, _| ())?;
         let listed = listed.iter().map(|block| (&*block.first_key, block.handle.offset));
@@ -90,7 +97,7 @@ impl Sstable {
         let mut damaged = Vec::new();
         for (first_key, _) in blocks.iter().filter(|(_, offset)| at.contains(offset)) {
             let behind = blocks.iter().find(|(key, _)| key > first_key).map(|(key, _)| token_of(key));
-            damaged.push((token_of(first_key), behind.unwrap_or_else(|| self.statistics().tokens().1)));
+            damaged.push((token_of(first_key), behind.unwrap_or_else(|| self.summary().tokens().1)));
         }
         Ok(damaged)
     }
@@ -104,7 +111,7 @@ impl Sstable {
         damaged: &mut dyn FnMut(BlockHandle, StorageError),
     ) -> Result<Vec<ListedBlock>> {
         let mut blocks = Vec::new();
-        for (_, handle) in self.top_index() {
+        for (_, handle) in self.top_index(Access::Disk)? {
             let listed = self.block(*handle, Access::Uncached).and_then(|index| {
                 list(&index, &mut blocks).map_err(|error| self.malformed(handle.offset, &error))
             });
@@ -169,14 +176,9 @@ impl Walk<'_> {
     }
 
     /// The footer, and what it points to.
-    fn tail(&mut self) -> Result<()> {
-        let footer_at = self.file.file_bytes().saturating_sub(FOOTER_BYTES as u64);
-        let here = BlockHandle { offset: footer_at, length: FOOTER_BYTES as u32 };
-        let footer = self
-            .file
-            .read(here)
-            .and_then(|bytes| Footer::decode(self.file.path(), self.file.id().0, footer_at, &bytes));
-        match footer {
+    fn tail(&mut self, file: &BlockFile) -> Result<()> {
+        let here = BlockHandle { offset: file.footer_at(), length: FOOTER_BYTES as u32 };
+        match file.footer() {
             Ok(footer) => {
                 self.parts.push((here.offset, u64::from(here.length)));
                 for handle in [footer.top_index, footer.filter, footer.statistics] {
@@ -233,7 +235,7 @@ impl Walk<'_> {
             if token.to_ordered_bytes() != prefix.get(..8).unwrap_or_default() {
                 return Err(wrong("a token that is not its key's"));
             }
-            if !self.file.may_contain(token) {
+            if !self.file.may_contain(token, Access::Disk).unwrap_or(true) {
                 return Err(wrong("a partition that the filter does not know"));
             }
             self.counted.partition(token);
@@ -264,10 +266,9 @@ impl Walk<'_> {
         if !self.damages.is_empty() {
             return;
         }
-        let said = self.file.statistics();
-        let tokens = |statistics: &Statistics| -> (Token, Token) { statistics.tokens() };
+        let said = self.file.summary();
         let same = (said.rows, said.cells) == (self.counted.rows, self.counted.cells)
-            && tokens(said) == tokens(&self.counted);
+            && said.tokens() == self.counted.tokens();
         let whole = BlockHandle { offset: 0, length: 0 };
         if !same {
             let error = DecodeError { offset: 0, reason: "the statistics are of other rows" };

@@ -76,9 +76,9 @@ impl SstableWriter {
         options: WriterOptions,
         statistics: Statistics,
     ) -> Result<Self> {
-        let directory = super::directory_of(statistics.table);
+        let directory = super::directory_of(statistics.origin.table);
         disk.create_dir_all(&directory).during("creating", &directory)?;
-        let path = temporary_path_of(statistics.table, id);
+        let path = temporary_path_of(statistics.origin.table, id);
         let file = disk.create(&path).during("creating", &path)?;
         Ok(Self {
             disk,
@@ -118,11 +118,11 @@ impl SstableWriter {
         self.prefix.clear();
         format::put_partition_prefix(&mut self.prefix, key);
         self.tokens.push(key.token);
-        self.statistics.partition(key.token);
+        self.statistics.summary.partition(key.token);
         self.partition_bytes = key.bytes.len() as u64;
         self.open = Deletion::NONE;
         if !deletion.is_none() {
-            self.statistics.deletion(deletion);
+            self.statistics.summary.deletion(deletion);
             self.value.clear();
             format::put_deletion(&mut self.value, deletion);
             self.push(format::KIND_PARTITION, &[])?;
@@ -135,7 +135,7 @@ impl SstableWriter {
     /// # Errors
     /// The operating system's; the row is malformed.
     pub fn static_row(&mut self, row: &[u8]) -> Result<()> {
-        self.statistics.row(&RowView::parse(row)?)?;
+        self.statistics.summary.row(&RowView::parse(row)?)?;
         self.value.clear();
         self.value.extend_from_slice(row);
         self.push(format::KIND_STATIC, &[])
@@ -146,7 +146,7 @@ impl SstableWriter {
     /// # Errors
     /// The operating system's; the row is malformed.
     pub fn row(&mut self, clustering: &[u8], row: &[u8]) -> Result<()> {
-        self.statistics.row(&RowView::parse(row)?)?;
+        self.statistics.summary.row(&RowView::parse(row)?)?;
         self.statistics.clustering(clustering);
         self.value.clear();
         self.value.push(format::VALUE_ROW);
@@ -159,8 +159,8 @@ impl SstableWriter {
     /// # Errors
     /// The operating system's.
     pub fn marker(&mut self, position: &[u8], open: Deletion) -> Result<()> {
-        self.statistics.deletion(open);
-        self.statistics.markers += 1;
+        self.statistics.summary.deletion(open);
+        self.statistics.summary.markers += 1;
         self.statistics.clustering(position);
         self.value.clear();
         self.value.push(format::VALUE_MARKER);
@@ -181,7 +181,8 @@ impl SstableWriter {
         }
         self.data.push(&self.key, &self.value);
         self.partition_bytes += (clustering.len() + self.value.len()) as u64;
-        self.statistics.max_partition_bytes = self.statistics.max_partition_bytes.max(self.partition_bytes);
+        self.statistics.summary.max_partition_bytes =
+            self.statistics.summary.max_partition_bytes.max(self.partition_bytes);
         if self.data.len() >= self.options.block_bytes {
             self.end_data_block()?;
         }
@@ -232,7 +233,7 @@ impl SstableWriter {
         let handle = BlockHandle { offset: self.offset, length: self.compressed.len() as u32 };
         self.pending.extend_from_slice(&self.compressed);
         self.offset += self.compressed.len() as u64;
-        self.statistics.uncompressed_bytes += block.len() as u64;
+        self.statistics.summary.uncompressed_bytes += block.len() as u64;
         Ok(handle)
     }
 
@@ -249,7 +250,7 @@ impl SstableWriter {
     /// # Errors
     /// The operating system's; the unfinished file is then to be removed.
     pub fn finish(mut self) -> Result<Option<SstableId>> {
-        if self.statistics.partitions == 0 || (self.offset == 0 && self.data.is_empty()) {
+        if self.statistics.summary.partitions == 0 || (self.offset == 0 && self.data.is_empty()) {
             self.abandon();
             return Ok(None);
         }
@@ -274,10 +275,10 @@ impl SstableWriter {
         if !self.mutants.has("sstable-no-sync") {
             self.file.sync().during("syncing", &self.path)?;
         }
-        let path = path_of(self.statistics.table, self.id);
+        let path = path_of(self.statistics.origin.table, self.id);
         self.disk.rename(&self.path, &path).during("renaming", &self.path)?;
         if !self.mutants.has("sstable-no-dir-sync") {
-            let directory = super::directory_of(self.statistics.table);
+            let directory = super::directory_of(self.statistics.origin.table);
             self.disk.sync_dir(&directory).during("syncing", &directory)?;
         }
         Ok(Some(self.id))
@@ -293,6 +294,6 @@ impl SstableWriter {
     /// The table that is written.
     #[must_use]
     pub const fn table(&self) -> TableId {
-        self.statistics.table
+        self.statistics.origin.table
     }
 }
