@@ -28,6 +28,7 @@ pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, Cl
         name: name.to_string(),
         dropped_at_micros: dropped.dropped_at_micros,
     });
+    let (block_bytes, long_block_bytes) = block_bytes(&params.compression).map_err(ClusterError::Invalid)?;
     let flush_period = params.memtable_flush_period_in_ms;
     Ok(TableSettings {
         id: table.id,
@@ -38,7 +39,8 @@ pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, Cl
         gc_grace_seconds: params.gc_grace_seconds,
         writer: WriterOptions {
             compression: compression(&params.compression).map_err(ClusterError::Invalid)?,
-            block_bytes: block_bytes(&params.compression).map_err(ClusterError::Invalid)?,
+            block_bytes,
+            long_block_bytes,
             filter_false_positives: params.bloom_filter_fp_chance,
         },
         compaction: CompactionSettings::from_options(&params.compaction).map_err(ClusterError::Invalid)?,
@@ -120,14 +122,16 @@ pub fn compression(options: &Options) -> Result<Compression, String> {
     }
 }
 
-fn block_bytes(options: &Options) -> Result<usize, String> {
+/// The lengths of short and of long blocks.
+fn block_bytes(options: &Options) -> Result<(usize, usize), String> {
     let Some(text) = options.get("chunk_length_in_kb") else {
-        return Ok(4 << 10);
+        return Ok((4 << 10, 16 << 10));
     };
     let kib: usize = text.parse().map_err(|_| format!("Invalid value for chunk_length_in_kb: {text}"))?;
     if !kib.is_power_of_two() {
         return Err("chunk_length_in_kb must be a power of 2".into());
     }
-    // A quarter of it: a read decompresses less, and sorted entries are compressed nearly as well.
-    Ok((kib << 8).clamp(4 << 10, 1 << 20))
+    // A quarter of it where that compresses nearly as well: a read decompresses less.
+    let clamped = |bytes: usize| bytes.clamp(4 << 10, 1 << 20);
+    Ok((clamped(kib << 8), clamped(kib << 10)))
 }

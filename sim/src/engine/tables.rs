@@ -89,6 +89,7 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
         writer: WriterOptions {
             compression: if setup.compressed { Compression::Lz4 } else { Compression::None },
             block_bytes: 160,
+            long_block_bytes: 640,
             filter_false_positives: 0.1,
         },
         ..TableSettings::new(table, &format!("sim.t{}", table.0.as_u128()), compaction)

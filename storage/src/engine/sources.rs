@@ -170,7 +170,11 @@ fn possible(view: &TableView, sstable: &Sstable, block_bytes: u64, share: f64) -
         level: view.level_of(sstable.id()),
         max_timestamp: file.max_timestamp,
         bytes,
-        blocks: bytes.div_ceil(block_bytes.max(1)),
+        blocks: if file.data_blocks > 0 {
+            part(file.data_blocks)
+        } else {
+            bytes.div_ceil(block_bytes.max(1))
+        },
         rows: part(file.rows),
         tombstones: part(file.tombstones),
     }

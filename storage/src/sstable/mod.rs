@@ -1,6 +1,7 @@
 //! SSTables: sorted, immutable files of partitions.
 
 pub mod block;
+mod block_size;
 mod blocks;
 pub mod cache;
 pub mod compression;

@@ -66,6 +66,9 @@ pub struct Summary {
     pub markers: u64,
     /// Bytes of data before compression.
     pub uncompressed_bytes: u64,
+    /// Data blocks; 0 if that is not known, as in files of old.
+    #[serde(default)]
+    pub data_blocks: u64,
     /// Bytes of the largest partition before compression; 0 if that is not known, as in files of old.
     #[serde(default)]
     pub max_partition_bytes: u64,
@@ -161,6 +164,7 @@ impl Summary {
         tombstones: 0,
         markers: 0,
         uncompressed_bytes: 0,
+        data_blocks: 0,
         max_partition_bytes: 0,
         min_timestamp: i64::MAX,
         max_timestamp: i64::MIN,

@@ -1,12 +1,13 @@
 //! Writes an SSTable, partition after partition, in order.
 
 use super::block::BlockBuilder;
+use super::block_size::BlockSize;
 use super::compression::Compression;
 use super::filter::Filter;
 use super::format::{self, BlockHandle, Footer};
 use super::statistics::Statistics;
 use super::{SstableId, path_of, temporary_path_of};
-use crate::error::{IoContext, Result};
+use crate::error::{IoContext, Result, StorageError};
 use dodona_env::disk::DiskWriter;
 use dodona_env::{Disk, Mutants};
 use dodona_types::codec::put_varint;
@@ -26,6 +27,8 @@ pub struct WriterOptions {
     pub compression: Compression,
     /// Bytes of a data block before compression.
     pub block_bytes: usize,
+    /// The same in files whose rows repeat one another so much that longer blocks take far less.
+    pub long_block_bytes: usize,
     /// Probability that the filter errs.
     pub filter_false_positives: f64,
 }
@@ -33,7 +36,12 @@ pub struct WriterOptions {
 impl Default for WriterOptions {
     /// As tables have them if nothing is said.
     fn default() -> Self {
-        Self { compression: Compression::Lz4, block_bytes: 4 << 10, filter_false_positives: 0.01 }
+        Self {
+            compression: Compression::Lz4,
+            block_bytes: 4 << 10,
+            long_block_bytes: 16 << 10,
+            filter_false_positives: 0.01,
+        }
     }
 }
 
@@ -48,6 +56,7 @@ pub struct SstableWriter {
     pending: Vec<u8>,
     offset: u64,
     data: BlockBuilder,
+    block_size: BlockSize,
     /// The range deletion that is open where the present data block begins.
     open_at_block: Deletion,
     /// The range deletion that is open now.
@@ -80,6 +89,7 @@ impl SstableWriter {
         disk.create_dir_all(&directory).during("creating", &directory)?;
         let path = temporary_path_of(statistics.origin.table, id);
         let file = disk.create(&path).during("creating", &path)?;
+        let block_size = BlockSize::new(options.block_bytes, options.long_block_bytes, options.compression);
         Ok(Self {
             disk,
             mutants,
@@ -90,6 +100,7 @@ impl SstableWriter {
             pending: Vec::with_capacity(WRITE_BYTES + (64 << 10)),
             offset: 0,
             data: BlockBuilder::default(),
+            block_size,
             open_at_block: Deletion::NONE,
             open: Deletion::NONE,
             index: BlockBuilder::default(),
@@ -183,7 +194,7 @@ impl SstableWriter {
         self.partition_bytes += (clustering.len() + self.value.len()) as u64;
         self.statistics.summary.max_partition_bytes =
             self.statistics.summary.max_partition_bytes.max(self.partition_bytes);
-        if self.data.len() >= self.options.block_bytes {
+        if self.data.len() >= self.block_size.bytes() {
             self.end_data_block()?;
         }
         Ok(())
@@ -192,8 +203,13 @@ impl SstableWriter {
     fn end_data_block(&mut self) -> Result<()> {
         let mut data = std::mem::take(&mut self.data);
         let first_key = data.first_key().to_vec();
-        let handle = data.finish(|block| self.write_block(block, self.options.compression));
+        let handle = data.finish(|block| {
+            let handle = self.write_block(block, self.options.compression)?;
+            self.block_size.note(block, handle.length as usize);
+            Ok::<_, StorageError>(handle)
+        });
         self.data = data;
+        self.statistics.summary.data_blocks += 1;
         // The open deletion is that of the block's partition at its first entry.
         let handle = handle?;
         let mut value = Vec::with_capacity(32);
