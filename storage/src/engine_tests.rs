@@ -83,7 +83,7 @@ impl Model {
         self.deletions.extend(other.deletions.iter().filter(|deletion| is_meant(deletion.0)));
     }
 
-    fn rows(&self, key: u8) -> BTreeMap<u8, u8> {
+    pub(crate) fn rows(&self, key: u8) -> BTreeMap<u8, u8> {
         let mut rows: BTreeMap<u8, (i64, u8)> = BTreeMap::new();
         for (_, row, timestamp, value) in self.puts.iter().filter(|put| put.0 == key) {
             let best = rows.entry(*row).or_insert((*timestamp, *value));
@@ -169,7 +169,7 @@ pub(crate) fn command(
     ReadCommand { clustering, reversed, ..ReadCommand::everything(TABLE, 0, partitions, 0) }
 }
 
-fn collected(page: &Page) -> Vec<(Vec<u8>, u8, u8)> {
+pub(crate) fn collected(page: &Page) -> Vec<(Vec<u8>, u8, u8)> {
     let mut collect = Collect::default();
     assert!(page.show(0, &mut collect).unwrap().is_continue());
     collect.rows

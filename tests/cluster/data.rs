@@ -150,6 +150,10 @@ fn what_is_damaged_on_one_node_comes_back_from_the_others() {
         file.read_exact_at(&mut byte, 20).unwrap();
         file.write_all_at(&[byte[0] ^ 1], 20).unwrap();
     }
+    // Of the longer one the end is gone as well: it cannot be opened.
+    let longer = files.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let file = OpenOptions::new().write(true).open(longer).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 30).unwrap();
     let damaged = place.start(seed);
     until("all see it again", || nodes.iter().chain([&damaged]).all(|node| node.sees_up() == 3));
     // Whoever asks is answered by others meanwhile.

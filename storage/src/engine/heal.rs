@@ -2,7 +2,7 @@
 //! top index can be made anew of them.
 
 use super::scrub::keep_damaged;
-use crate::error::{IoContext, Result, StorageError};
+use crate::error::{IoContext, Result};
 use crate::manifest::{Edit, Manifest};
 use crate::sstable::cache::BlockCache;
 use crate::sstable::salvage::salvage_without_index;
@@ -30,13 +30,9 @@ pub(super) fn heal(
     let mut writer = SstableWriter::create(disk, mutants, id, settings.writer.clone(), statistics)?;
     let salvaged = match salvage_without_index(&file, &known, None, &mut writer) {
         Ok((salvaged, true)) if salvaged.partitions > 0 => salvaged,
-        Ok(_) | Err(StorageError::Refused(_)) => {
+        other => {
             writer.abandon();
-            return Ok(None);
-        }
-        Err(error) => {
-            writer.abandon();
-            return Err(error);
+            return other.map(|_| None);
         }
     };
     let Some(id) = writer.finish()? else { return Ok(None) };

@@ -2,7 +2,9 @@
 
 use super::Engine;
 use super::operations_tests::copy_tree;
-use crate::engine_tests::{Model, Step, TABLE, apply, check, command, open, read_file, settings, write_file};
+use crate::engine_tests::{
+    Model, Step, TABLE, apply, check, collected, command, key, open, read_file, settings, write_file,
+};
 use crate::error::StorageError;
 use crate::manifest::{Edit, Manifest};
 use crate::settings::EngineSettings;
@@ -78,6 +80,22 @@ fn a_flipped_bit_is_named_and_never_read_as_data_and_what_is_whole_is_healed() {
             check(&engine, &model);
         }
     }
+}
+
+#[test]
+fn of_a_file_without_its_end_the_blocks_that_are_whole_are_found() {
+    let (directory, name, intact, model) = one_file();
+    let mut damaged = intact[..intact.len() - 30].to_vec();
+    damaged[5] ^= 1;
+    let copy = with_bytes(directory.path(), &name, &damaged);
+    let engine = open(copy.path());
+    let whole = command(PartitionSelection::Range(PartitionRange::all()), ClusteringSelection::all(), false);
+    assert!(engine.read_page(&whole, usize::MAX).is_err());
+    assert!(!heal(&engine));
+    let rows = collected(&engine.read_page(&whole, usize::MAX).unwrap());
+    let all: Vec<_> = model.rows(1).into_iter().map(|(row, value)| (key(1), row, value)).collect();
+    assert!(rows.len() > 15 && rows.len() < all.len(), "{} of {}", rows.len(), all.len());
+    assert!(rows.iter().all(|row| all.contains(row)));
 }
 
 #[test]

@@ -14,11 +14,16 @@ use dodona_types::codec::{DecodeError, Reader};
 use dodona_types::key::{ABOVE, BELOW};
 use dodona_types::row::RowView;
 use dodona_types::{Deletion, KeyRef};
+use std::ops::Range;
 
-/// Bytes that are tried for a block that no index lists.
+/// Bytes that are tried for a block that no index lists, where one should begin.
 const LONGEST_BLOCK: usize = 1 << 20;
-/// Steps of that search in one gap.
+/// The same at any other place, where it is not known whether one begins.
+const LONGEST_FOUND: usize = 64 << 10;
+/// Steps of that search from one block to the next.
 const SEARCH_STEPS: usize = 1 << 30;
+/// Bytes that are searched at a time.
+const WINDOW_BYTES: u64 = 8 << 20;
 
 /// What was done to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,8 +228,7 @@ fn unlisted_blocks(file: &Sstable, listed: &[ListedBlock]) -> Result<Vec<ListedB
     let mut end = 0;
     for (start, behind) in parts {
         if start > end {
-            let gap = BlockHandle { offset: end, length: u32::try_from(start - end).unwrap_or(u32::MAX) };
-            found.extend(blocks_in(file, gap)?);
+            found.extend(blocks_in(file, end..start)?);
         }
         end = end.max(behind);
     }
@@ -235,7 +239,7 @@ const fn part(handle: BlockHandle) -> (u64, u64) {
     (handle.offset, handle.offset + handle.length as u64)
 }
 
-fn blocks_in(file: &Sstable, gap: BlockHandle) -> Result<Vec<ListedBlock>> {
+fn blocks_in(file: &Sstable, gap: Range<u64>) -> Result<Vec<ListedBlock>> {
     let mut found = Vec::new();
     for handle in handles_in(file, gap)? {
         found.extend(listed(file, handle));
@@ -252,23 +256,44 @@ fn listed(file: &Sstable, handle: BlockHandle) -> Option<ListedBlock> {
 }
 
 /// The blocks in a part of a file, found by their checksums.
-fn handles_in(file: &Sstable, gap: BlockHandle) -> Result<Vec<BlockHandle>> {
-    let bytes = file.file()?.read(gap)?;
+fn handles_in(file: &Sstable, gap: Range<u64>) -> Result<Vec<BlockHandle>> {
     let mut found = Vec::new();
-    let (mut at, mut steps) = (0, 0);
-    while at + BLOCK_TRAILER_BYTES < bytes.len() && steps < SEARCH_STEPS {
-        let offset = gap.offset + at as u64;
-        let rest = &bytes[at..];
-        let (length, tried) = block_length(file, offset, rest);
+    let mut window = Window { file, until: gap.end, offset: gap.start, bytes: Vec::new() };
+    let (mut at, mut longest, mut steps) = (gap.start, LONGEST_BLOCK, 0);
+    while at < gap.end && steps < SEARCH_STEPS {
+        let (length, tried) = block_length(file, at, window.from(at)?, longest);
         steps += tried;
-        let Some(length) = length else {
+        if let Some(length) = length {
+            found.push(BlockHandle { offset: at, length: length as u32 });
+            at += length as u64;
+            (longest, steps) = (LONGEST_BLOCK, 0);
+        } else {
             at += 1;
-            continue;
-        };
-        found.push(BlockHandle { offset, length: length as u32 });
-        at += length;
+            longest = LONGEST_FOUND;
+        }
     }
     Ok(found)
+}
+
+/// A part of a file in memory, which moves on with the search.
+struct Window<'a> {
+    file: &'a Sstable,
+    until: u64,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// What follows from `offset` on: at least as much as a block can have, unless the part ends before.
+    fn from(&mut self, offset: u64) -> Result<&[u8]> {
+        let end = self.offset + self.bytes.len() as u64;
+        if end < self.until && end < offset + LONGEST_BLOCK as u64 + 4 {
+            let length = (self.until - offset).min(WINDOW_BYTES) as u32;
+            self.bytes = self.file.file()?.read(BlockHandle { offset, length })?;
+            self.offset = offset;
+        }
+        Ok(&self.bytes[(offset - self.offset) as usize..])
+    }
 }
 
 /// Copies all that can be read of a file whose footer, filter, statistics or top index is damaged, found by the
@@ -276,23 +301,18 @@ fn handles_in(file: &Sstable, gap: BlockHandle) -> Result<Vec<BlockHandle>> {
 /// footer names, if it can be read: they hold no data. `summary` is what the manifest tells of the file, if it does.
 ///
 /// # Errors
-/// A file could not be read or written, or is too long to be searched.
+/// A file could not be read or written.
 pub fn salvage_without_index(
     file: &Sstable,
     known: &[BlockHandle],
     summary: Option<&Summary>,
     writer: &mut SstableWriter,
 ) -> Result<(Salvaged, bool)> {
-    let Ok(length) = u32::try_from(file.top_index_offset()?) else {
-        return Err(StorageError::Refused(format!(
-            "{} cannot be opened, and is too long to be searched for its blocks: it has more than 4 GiB",
-            file.path()
-        )));
-    };
-    let handles = handles_in(file, BlockHandle { offset: 0, length })?;
+    let length = file.top_index_offset()?;
+    let handles = handles_in(file, 0..length)?;
     let mut end = 0;
     let mut lost = Vec::new();
-    for handle in handles.iter().copied().chain([BlockHandle { offset: length.into(), length: 0 }]) {
+    for handle in handles.iter().copied().chain([BlockHandle { offset: length, length: 0 }]) {
         // What no checksum fits must be something that can be made anew.
         let is_harmless = |from: u64, to: u64| known.iter().any(|known| part(*known) == (from, to));
         if handle.offset > end && !is_harmless(end, handle.offset) {
@@ -316,9 +336,9 @@ pub fn salvage_without_index(
     };
     let is_whole = is_whole && salvaged.lost.is_empty();
     if !is_whole && salvaged.lost.is_empty() {
-        let (path, bytes) = (file.path().to_owned(), length.into());
+        let path = file.path().to_owned();
         let reason = "nothing shows that all that it held was found".to_owned();
-        salvaged.lost.push(Damage { path, offset: 0, bytes, reason });
+        salvaged.lost.push(Damage { path, offset: 0, bytes: length, reason });
     }
     Ok((salvaged, is_whole))
 }
@@ -366,9 +386,9 @@ fn every_value(file: &Sstable, handle: BlockHandle, fits: impl Fn(&[u8], &[u8]) 
 }
 
 /// The length of the block that begins here, if one does, and the bytes looked at.
-fn block_length(file: &Sstable, offset: u64, bytes: &[u8]) -> (Option<usize>, usize) {
+fn block_length(file: &Sstable, offset: u64, bytes: &[u8], longest: usize) -> (Option<usize>, usize) {
     let mut crc = format::block_crc(file.id().0, offset, &[]);
-    for (covered, byte) in bytes.iter().enumerate().take(LONGEST_BLOCK) {
+    for (covered, byte) in bytes.iter().enumerate().take(longest) {
         crc = crc32c::crc32c_append(crc, &[*byte]);
         let end = covered + 1;
         let Some(stored) = bytes.get(end..end + 4) else { return (None, end) };
@@ -376,5 +396,5 @@ fn block_length(file: &Sstable, offset: u64, bytes: &[u8]) -> (Option<usize>, us
             return (Some(end + 4), end);
         }
     }
-    (None, bytes.len().min(LONGEST_BLOCK))
+    (None, bytes.len().min(longest))
 }
