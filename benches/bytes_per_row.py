@@ -1,7 +1,7 @@
-"""Bytes that a row takes in memory and in files: a node of each system with the same rows of 8-byte keys and 100-byte
-values, before and after a flush.
+"""Bytes that a row takes in memory and in files: a node of each system with the same rows of 8-byte keys and values that
+compress well, before and after a flush.
 
-    python3 benches/bytes_per_row.py target/release/dodona [--rows 1000000] [--cassandra COMMAND --nodetool COMMAND]
+    python3 benches/bytes_per_row.py target/release/dodona [--rows 1000000] [--value-bytes 100] [--cassandra COMMAND --nodetool COMMAND]
 
 The commands of Cassandra are as in `systems.py`; its memtables must have room for all rows.
 """
@@ -18,11 +18,11 @@ def told(statistics, name):
     return int(found.group(1)) if found else 0
 
 
-def run(system, binary, rows):
+def run(system, binary, rows, value_bytes):
     try:
         system.launch(1)
         load = [binary, "bench", "read", "--host", system.address(1), "--connections", "2", "--depth", "32", "--operations",
-                "1", "--value-bytes", "100"]
+                "1", "--value-bytes", str(value_bytes)]
         subprocess.run([*load, "--keys", "1"], check=True, stdout=subprocess.DEVNULL)
         before = system.peak_mb()
         subprocess.run([*load, "--keys", str(rows)], check=True, stdout=subprocess.DEVNULL)
@@ -38,4 +38,4 @@ def run(system, binary, rows):
         system.stop()
 
 
-compare(__doc__, 1_000_000, run, "--memory-bytes", str(2 << 30))
+compare(__doc__, 1_000_000, run, "--memory-bytes", str(2 << 30), value_bytes=100)

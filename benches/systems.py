@@ -120,16 +120,20 @@ def serves(address):
         return False
 
 
-def compare(description, rows, run, *more):
-    """Has `run` measure Dodona, started with `more` arguments, and Cassandra if the command line has one."""
+def compare(description, rows, run, *more, **numbers):
+    """Has `run` measure Dodona, started with `more` arguments, and Cassandra if the command line has one. `numbers` are
+    options of its own, with what they are if nothing is said."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
     parser.add_argument("--rows", type=int, default=rows)
+    for name, number in numbers.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=number)
     parser.add_argument("--cassandra")
     parser.add_argument("--nodetool")
     arguments = parser.parse_args()
+    chosen = {name: getattr(arguments, name) for name in numbers}
     binary = os.path.abspath(arguments.binary)
     with tempfile.TemporaryDirectory() as directory:
-        run(Dodona(directory, binary, *more), binary, arguments.rows)
+        run(Dodona(directory, binary, *more), binary, arguments.rows, **chosen)
         if arguments.cassandra:
-            run(Cassandra(directory, arguments.cassandra, arguments.nodetool), binary, arguments.rows)
+            run(Cassandra(directory, arguments.cassandra, arguments.nodetool), binary, arguments.rows, **chosen)

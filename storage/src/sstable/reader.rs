@@ -31,7 +31,7 @@ pub struct Sstable {
     disk: Arc<dyn Disk>,
     cache: Arc<BlockCache>,
     summary: Arc<FileSummary>,
-    contents: OnceLock<Contents>,
+    contents: OnceLock<Box<Contents>>,
     /// Held while the file is opened.
     opening: Mutex<()>,
     /// What the cache was told that the file takes while it is closed.
@@ -122,7 +122,7 @@ impl Sstable {
         let known =
             file.footer().map_or_else(|_| Vec::new(), |it| vec![it.top_index, it.filter, it.statistics]);
         sstable.summary = Arc::new(FileSummary { bytes: file.bytes(), summary: Summary::NOTHING });
-        sstable.contents = OnceLock::from(Contents {
+        sstable.contents = OnceLock::from(Box::new(Contents {
             cache_file: cache.register_file(),
             top_index: Vec::new(),
             top_index_offset: file.footer_at(),
@@ -130,7 +130,7 @@ impl Sstable {
             origin: Statistics::new(table, Vec::new(), uuid::Uuid::nil()).origin,
             pinned_bytes: 0,
             file,
-        });
+        }));
         Ok((sstable, known))
     }
 
@@ -161,7 +161,7 @@ impl Sstable {
     /// Opens the file, and knows of it what it says of itself.
     fn opened(mut self) -> Result<Self> {
         let (contents, summary) = self.read_contents()?;
-        self.contents = OnceLock::from(contents);
+        self.contents = OnceLock::from(Box::new(contents));
         self.set_summary(Arc::new(summary));
         Ok(self)
     }
@@ -202,7 +202,7 @@ impl Sstable {
             let error = DecodeError { offset: 0, reason: "the manifest tells other things of the file" };
             return Err(self.malformed(contents.file.footer_at(), &error));
         }
-        Ok(self.contents.get_or_init(|| contents))
+        Ok(self.contents.get_or_init(|| Box::new(contents)))
     }
 
     fn read_contents(&self) -> Result<(Contents, FileSummary)> {
@@ -306,7 +306,7 @@ impl Sstable {
     /// Bytes of memory that the file takes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.closed_bytes() + self.contents.get().map_or(0, Contents::heap_bytes)
+        self.closed_bytes() + self.contents.get().map_or(0, |contents| contents.heap_bytes())
     }
 
     /// False if the file has no partition with this token.
@@ -369,7 +369,7 @@ impl Sstable {
 impl Contents {
     fn heap_bytes(&self) -> usize {
         let index: usize = self.top_index.iter().map(|(key, _)| key.len() + 48).sum();
-        self.filter.heap_bytes() + index + self.origin.heap_bytes()
+        size_of::<Self>() + self.filter.heap_bytes() + index + self.origin.heap_bytes()
     }
 }
 
