@@ -26,9 +26,10 @@ use dodona_storage::{StorageError, SyncMode};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{Consistency, MutationView, PartitionKey, Token};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -60,6 +61,8 @@ struct Shared {
     leaver: Mutex<Option<usize>>,
     /// Host ids of nodes that are full members.
     full: Mutex<[Option<Uuid>; NODES.len()]>,
+    /// Nodes that run.
+    running: Mutex<[Weak<Node>; NODES.len()]>,
     /// The node whose disk was lost, and the host id that it had.
     replaced: Mutex<Option<(usize, Uuid)>>,
     /// Members that came and went.
@@ -84,6 +87,7 @@ impl Shared {
             done: Mutex::default(),
             leaver: Mutex::default(),
             full: Mutex::default(),
+            running: Mutex::default(),
             replaced: Mutex::default(),
             joined: Mutex::default(),
             left: Mutex::default(),
@@ -94,6 +98,21 @@ impl Shared {
             holdings: Mutex::default(),
             lives: Mutex::default(),
         }
+    }
+
+    /// True if enough of those who vote on the metadata log are left without this node. Two of two voters are not, nor
+    /// while a third one comes to them.
+    fn log_survives(&self, lost: usize) -> bool {
+        let Some(host) = self.full.lock()[lost] else { return false };
+        let running: Vec<Arc<Node>> = self.running.lock().iter().filter_map(Weak::upgrade).collect();
+        running.iter().filter(|node| !node.has_left()).all(|node| {
+            let number = node.metadata().metadata().number_of(host);
+            let survives = |voters: &BTreeSet<u64>| {
+                let left = voters.iter().filter(|voter| Some(**voter) != number).count();
+                2 * left > voters.len()
+            };
+            node.metadata().quorums().iter().all(survives)
+        })
     }
 }
 
@@ -158,13 +177,14 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 down = Some(node);
             }
             // Its disk is lost, and a new one takes its place: one after another, and one of three at least, or there
-            // may be too few copies left.
+            // may be too few copies left, of data or of the metadata log.
             7 if down.is_some() => {
                 let node = down.unwrap_or_default();
                 let mut replaced = shared.replaced.lock();
                 let members = shared.full.lock().iter().flatten().count();
                 if replaced.is_none()
                     && members > 2
+                    && shared.log_survives(node)
                     && let Some(host) = shared.full.lock()[node].take()
                 {
                     shared.trace.note(&format!("{node} is lost"));
@@ -256,6 +276,7 @@ impl Host {
             }
             Err(error) => return Err(error.into()),
         };
+        self.shared.running.lock()[self.machine.index] = Arc::downgrade(&node);
         node.spawn_workers();
         while let Err(error) = node.settle().await {
             self.shared.trace.note(&format!("{} does not settle: {error}", self.machine.index));

@@ -323,6 +323,10 @@ impl MetadataLog for ReplicatedLog {
         self.store.watch()
     }
 
+    fn quorums(&self) -> Vec<BTreeSet<u64>> {
+        self.store.quorums()
+    }
+
     fn append(&self, change: Change) -> BoxFuture<'_, Result<Outcome, ClusterError>> {
         Box::pin(async move {
             let outcome = self.append_anywhere(change).await?;
