@@ -93,6 +93,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("hint-is-not-sent-again", Scenario::Ring),
     ("hint-to-another", Scenario::Ring),
     ("hints-no-sync", Scenario::Ring),
+    ("log-counts-before-the-sync", Scenario::Ring),
     ("join-skips-fetch", Scenario::Members),
     ("move-skips-fetch", Scenario::Members),
     ("pending-not-written", Scenario::Members),

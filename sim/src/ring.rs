@@ -7,7 +7,7 @@ use crate::clock::SimClock;
 use crate::conditional::{self, Client, Told};
 use crate::counting::{self, Tally};
 use crate::disk::SimDisk;
-use crate::faults::Counts;
+use crate::faults::{Counts, slow_down};
 use crate::machine::{Machine, disks, elapsed_micros, machines};
 use crate::net::{comes_to_its_end, heal, network, step};
 use crate::quorum::{self, Rows};
@@ -71,7 +71,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         sim.host(name, move || host.clone().run());
     }
     let faults = random.split("faults");
-    let restarts = drive(&mut sim, &faults, &disks, &shared);
+    let faults = drive(&mut sim, &faults, &disks, &shared);
     let violation = shared.rows.violation().or_else(|| shared.told.judge().err());
     let (operations, applied) = shared.told.counts();
     let verdict = Verdict {
@@ -81,9 +81,9 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
             + shared.tally.acknowledged()
             + shared.batched.acknowledged(),
         judged: shared.rows.judged() + operations + shared.batched.judged(),
-        restarts,
+        restarts: faults.restarts,
         changes: 0,
-        faults: Counts::default(),
+        faults,
         violation,
     };
     drop(sim);
@@ -91,22 +91,23 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
 }
 
 /// Steps the simulation, breaks things and heals them, and demands convergence at the end.
-fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> u64 {
-    let mut restarts = 0;
+fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> Counts {
+    let mut counts = Counts::default();
     let mut down: Vec<usize> = Vec::new();
     for tick in 0..6_000u32 {
         step(sim, &shared.rows);
         if shared.rows.violation().is_some() {
-            return restarts;
+            return counts;
         }
         if tick % 250 != 249 {
             continue;
         }
-        match random.below(5) {
+        match random.below(6) {
             0 => {
                 let (a, b) = (random.below(3) as usize, random.below(3) as usize);
                 if a != b {
                     shared.trace.note(&format!("partition {a} {b}"));
+                    counts.partitions += 1;
                     sim.partition(NODES[a], NODES[b]);
                 }
             }
@@ -127,24 +128,30 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                     sim.crash(NODES[*node]);
                 }
             }
+            3 => {
+                let node = random.below(3) as usize;
+                counts.slow_disks += u64::from(slow_down(&disks[node], random));
+                shared.trace.note(&format!("slow disk {node}"));
+            }
             _ => {
                 for node in down.drain(..) {
                     sim.bounce(NODES[node]);
-                    restarts += 1;
+                    counts.restarts += 1;
                 }
             }
         }
     }
     for node in down {
         sim.bounce(NODES[node]);
-        restarts += 1;
+        counts.restarts += 1;
     }
+    disks.iter().for_each(|disk| disk.slow_down(None));
     heal(sim, &NODES);
     *shared.healed.lock() = true;
     if !comes_to_its_end(sim, &shared.rows, 30_000, || *shared.converged.lock() >= NODES.len()) {
         shared.rows.broken("no progress after everything was healed".into());
     }
-    restarts
+    counts
 }
 
 #[derive(Clone)]

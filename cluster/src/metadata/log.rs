@@ -128,9 +128,10 @@ impl ReplicatedLog {
             enable_leader_restore: Some(true),
             ..Config::default()
         };
-        let (store, tasks) = (&self.store, self.env.tasks);
+        let (store, tasks) = (&self.store, &self.env.tasks);
         let network = Network { store: Arc::clone(store), peers: Arc::clone(&self.peers) };
-        let (log, machine) = (Log::new(Arc::clone(store), tasks), Machine::new(Arc::clone(store), tasks));
+        let (log, machine) =
+            (Log::new(Arc::clone(store), tasks.clone()), Machine::new(Arc::clone(store), tasks.clone()));
         let started = Raft::new(number, Arc::new(config), network, log, machine);
         let raft = scoped(&self.random, started).await.map_err(|error| stopped(&error))?;
         *present = Some(raft.clone());

@@ -96,7 +96,7 @@ impl Node {
     async fn archive_log(self: Arc<Self>) {
         let mut waits = false;
         loop {
-            match on_engine(self.env.tasks, &self.engine, Engine::archive_log).await {
+            match on_engine(&self.env.tasks, &self.engine, Engine::archive_log).await {
                 Ok(_) if waits => {
                     tracing::info!("segments of the commit log are archived again");
                     waits = false;
