@@ -182,6 +182,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     membership::enter(&env, &node_settings).await.map_err(failed)?;
     let node = Node::start(env, node_settings, system_tables::builtin()).map_err(failed)?;
     node.restore().await?;
+    node.refuse_old_data().await?;
     node.spawn_workers();
     node.settle().await?;
     let processor = Processor::new(Arc::clone(&node));

@@ -92,6 +92,13 @@ struct State {
     done_at: Duration,
 }
 
+/// What was on the platter of a disk at some moment.
+pub struct Image {
+    files: BTreeMap<FileId, Vec<u8>>,
+    names: BTreeMap<String, FileId>,
+    directories: BTreeSet<String>,
+}
+
 /// A disk that several lives of a node use in turn.
 #[derive(Clone)]
 pub struct SimDisk {
@@ -203,6 +210,35 @@ impl SimDisk {
     pub fn lose_all(&self) {
         let mut state = self.state.lock();
         *state = State { life: state.life + 1, slowest_sync: state.slowest_sync, ..State::default() };
+    }
+
+    /// What is on the platter.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        let state = self.state.lock();
+        let durable = |id: &FileId| state.files.get(id).map(|file| (*id, file.durable.clone()));
+        Image {
+            files: state.durable_names.values().filter_map(durable).collect(),
+            names: state.durable_names.clone(),
+            directories: state.directories.clone(),
+        }
+    }
+
+    /// Puts the disk of a machine that is down back to what it was.
+    pub fn put_back(&self, image: Image) {
+        let Image { files, names, directories } = image;
+        let mut state = self.state.lock();
+        let file = |bytes: Vec<u8>| File { durable: bytes.clone(), bytes, dirty: BTreeSet::new() };
+        *state = State {
+            files: files.into_iter().map(|(id, bytes)| (id, file(bytes))).collect(),
+            next_file: state.next_file,
+            durable_names: names.clone(),
+            names,
+            directories,
+            life: state.life + 1,
+            slowest_sync: state.slowest_sync,
+            ..State::default()
+        };
     }
 
     /// Cuts the power; `random` says what is lost.

@@ -38,6 +38,10 @@ pub struct Counts {
     pub jumps: u64,
     /// Nodes that lost power and came back.
     pub restarts: u64,
+    /// Disks that were lost.
+    pub lost_disks: u64,
+    /// Disks that were put back to what they had been, each of which its node noticed.
+    pub old_disks: u64,
     /// Bits of files that flipped.
     pub rotten: u64,
     /// Files with such bits that went, one after another.
@@ -57,6 +61,8 @@ impl Counts {
             slow_disks: self.slow_disks + other.slow_disks,
             jumps: self.jumps + other.jumps,
             restarts: self.restarts + other.restarts,
+            lost_disks: self.lost_disks + other.lost_disks,
+            old_disks: self.old_disks + other.old_disks,
             rotten: self.rotten + other.rotten,
             healed: self.healed + other.healed,
         }

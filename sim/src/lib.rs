@@ -30,6 +30,8 @@ pub mod machine;
 pub mod members;
 pub mod model;
 pub mod net;
+#[cfg(test)]
+mod old_data_tests;
 pub mod quorum;
 pub mod reading;
 pub mod repairing;
@@ -101,6 +103,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("members-are-not-fenced", Scenario::Members),
     ("fetched-counts-as-repaired", Scenario::Members),
     ("repair-ends-whoever-joins", Scenario::Members),
+    ("old-data-is-not-refused", Scenario::Members),
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),

@@ -175,6 +175,7 @@ impl Host {
         };
         let settings = settings_of(members, self.machine.index, sync_mode);
         let node = Node::start(env, settings, builtin())?;
+        node.refuse_old_data().await?;
         node.spawn_workers();
         // Whoever is first creates the tables, once enough of them run to agree on it.
         while create_table(&node, simple(3), SHORT_GRACE).await.is_err()

@@ -88,6 +88,12 @@ impl ReplicatedLog {
         self.pull().await
     }
 
+    /// The term of the last vote that was given here.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        self.store.vote().map_or(0, |vote| vote.leader_id.term)
+    }
+
     fn takes_part(&self) -> bool {
         let number = self.store.metadata().number_of(self.host);
         number.is_some_and(|number| self.store.takes_part(number))
@@ -309,7 +315,9 @@ impl ReplicatedLog {
                 }
                 return Box::pin(self.handle(*request)).await;
             }
-            Request::Who | Request::Fetch | Request::Join(..) | Request::Replace(..) => return None,
+            Request::Who | Request::Known(_) | Request::Fetch | Request::Join(..) | Request::Replace(..) => {
+                return None;
+            }
         };
         Some(answer)
     }

@@ -433,7 +433,7 @@ impl Node {
     }
 
     /// Notes that the node cannot go on: whoever runs it must stop it.
-    fn fail(&self, reason: &str) {
+    pub(crate) fn fail(&self, reason: &str) {
         tracing::error!(reason, "the node must stop");
         self.failure.send_replace(Some(reason.to_owned()));
     }

@@ -65,6 +65,7 @@ impl Node {
             Request::Join(member, tokens) => self.take_in(*member, tokens).await,
             Request::Replace(member, replaced) => self.take_in_place_of(*member, &replaced).await,
             Request::Fetch => self.take_over(),
+            Request::Known(host) => Answer::Known(self.gossiper.mark_of(host)),
             request => {
                 let reaches = matches!(request, Request::Reach(_));
                 let answer = self.metadata.handle(request).await;

@@ -44,6 +44,7 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(self).follow_metadata());
         self.gossip_of(&self.metadata.metadata());
         self.env.tasks.spawn_local(Arc::clone(&self.gossiper).run());
+        self.env.tasks.spawn_local(Arc::clone(self).tell_and_ask());
         self.env.tasks.spawn_local(self.hints.clone().run());
         self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
         self.env.tasks.spawn_local(Arc::clone(self).replay_batches());
