@@ -42,6 +42,8 @@ pub struct Counts {
     pub lost_disks: u64,
     /// Disks that were put back to what they had been, each of which its node noticed.
     pub old_disks: u64,
+    /// Tables that were truncated.
+    pub truncations: u64,
     /// Bits of files that flipped.
     pub rotten: u64,
     /// Files with such bits that went, one after another.
@@ -63,6 +65,7 @@ impl Counts {
             restarts: self.restarts + other.restarts,
             lost_disks: self.lost_disks + other.lost_disks,
             old_disks: self.old_disks + other.old_disks,
+            truncations: self.truncations + other.truncations,
             rotten: self.rotten + other.rotten,
             healed: self.healed + other.healed,
         }

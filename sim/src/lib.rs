@@ -8,7 +8,7 @@
 //!   has them repair what they hold; [`engine`] runs histories on the storage engine alone.
 //! * [`conditional`] is clients of conditional writes on the ring, [`counting`] of counters,
 //!   [`reading`] of reads of every shape and level, [`batching`] of batches, [`defining`]
-//!   of changes of the schema.
+//!   of changes of the schema, [`truncating`] of a table that is truncated.
 //! * [`model`] notes what was attempted and acknowledged; [`invariants`] judge what is read.
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
 #![forbid(unsafe_code)]
@@ -40,6 +40,7 @@ pub mod shape;
 pub mod shared;
 pub mod single;
 pub mod trace;
+pub mod truncating;
 pub mod world;
 
 /// What a run found.
@@ -96,6 +97,9 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("hint-to-another", Scenario::Ring),
     ("hints-no-sync", Scenario::Ring),
     ("log-counts-before-the-sync", Scenario::Ring),
+    ("truncation-is-local", Scenario::Ring),
+    ("truncation-leaves-hints", Scenario::Ring),
+    ("truncation-forgets-the-log", Scenario::Ring),
     ("join-skips-fetch", Scenario::Members),
     ("move-skips-fetch", Scenario::Members),
     ("pending-not-written", Scenario::Members),

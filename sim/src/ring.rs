@@ -14,6 +14,7 @@ use crate::quorum::{self, Rows};
 use crate::reading;
 use crate::shape::Shape;
 use crate::trace::Trace;
+use crate::truncating;
 use crate::world::{SHORT_GRACE, builtin, create_table, settings_of, simple};
 use dodona_cluster::Node;
 use dodona_env::Random;
@@ -38,6 +39,7 @@ struct Shared {
     tally: Arc<Tally>,
     read: Arc<reading::Known>,
     batched: Arc<batching::Known>,
+    emptied: Arc<truncating::Known>,
     /// Starts of nodes.
     lives: Mutex<u64>,
 }
@@ -53,6 +55,7 @@ impl Shared {
             tally: Arc::default(),
             read: Arc::new(reading::Known::new(vec![2])),
             batched: Arc::default(),
+            emptied: Arc::default(),
             lives: Mutex::default(),
         }
     }
@@ -79,11 +82,12 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         acknowledged: shared.rows.acknowledged()
             + applied
             + shared.tally.acknowledged()
-            + shared.batched.acknowledged(),
-        judged: shared.rows.judged() + operations + shared.batched.judged(),
+            + shared.batched.acknowledged()
+            + shared.emptied.acknowledged(),
+        judged: shared.rows.judged() + operations + shared.batched.judged() + shared.emptied.judged(),
         restarts: faults.restarts,
         changes: 0,
-        faults,
+        faults: Counts { truncations: shared.emptied.truncations(), ..faults },
         violation,
     };
     drop(sim);
@@ -123,6 +127,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 for node in &down {
                     shared.batched.excuse(*node, sim.elapsed());
                     shared.told.excuse(*node, sim.elapsed());
+                    shared.emptied.power_cut(*node, sim.elapsed());
                     // The machine is down before anything that runs on it is dropped.
                     disks[*node].power_cut();
                     sim.crash(NODES[*node]);
@@ -181,7 +186,8 @@ impl Host {
         while create_table(&node, simple(3), SHORT_GRACE).await.is_err()
             || reading::create_table(&node, simple(2)).await.is_err()
             || batching::create_table(&node, simple(2)).await.is_err()
-            || node.schema().table("batched", "t").is_none()
+            || truncating::create_table(&node, simple(3)).await.is_err()
+            || node.schema().table("emptied", "t").is_none()
         {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
@@ -247,6 +253,15 @@ impl Host {
         self.shared.rows.watch(&node, async move { batches.run(|| *shared.healed.lock()).await });
         let (replays, shared) = (batcher("replays"), Arc::clone(&self.shared));
         node.env.tasks.spawn_local(async move { replays.replay(|| *shared.healed.lock()).await });
+        let emptier = |label: &str| truncating::Client {
+            node: Arc::clone(&node),
+            random: random.split(label),
+            index: self.machine.index,
+            known: Arc::clone(&self.shared.emptied),
+            trace: self.shared.trace.clone(),
+        };
+        let (empties, shared) = (emptier("empties"), Arc::clone(&self.shared));
+        self.shared.rows.watch(&node, async move { empties.run(|| *shared.healed.lock()).await });
         let rows = quorum::Client {
             node: Arc::clone(&node),
             random: self.machine.random.clone(),
@@ -263,6 +278,7 @@ impl Host {
                 self.shared.rows.judge(reader("last").converge(NODES.len()).await);
                 self.shared.rows.judge(batcher("last batches").converge(NODES.len()).await);
                 self.shared.rows.judge(client("held").judge_delivered());
+                self.shared.rows.judge(emptier("last truncation").converge(NODES.len()).await);
                 *self.shared.converged.lock() += 1;
                 // Other nodes still need this one's answers.
                 loop {

@@ -6,6 +6,7 @@ use crate::message::Body;
 use crate::metadata::message::{Answer, Request, decode, encode};
 use crate::transport::{Handler, Peer};
 use dodona_env::net::BoxFuture;
+use dodona_types::TableId;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -39,6 +40,10 @@ impl Handler for Node {
                 }
                 Body::ForgetBatch(id) => match Uuid::from_slice(&id) {
                     Ok(id) => mutated(self.batches.forget(id).await),
+                    Err(error) => Body::Failed(error.to_string()),
+                },
+                Body::VoidHints(table) => match Uuid::from_slice(&table) {
+                    Ok(table) => mutated(self.hints.void(TableId(table)).await),
                     Err(error) => Body::Failed(error.to_string()),
                 },
                 Body::Repair(request) => match serde_json::from_slice(&request) {
