@@ -26,6 +26,8 @@ pub mod engine;
 pub mod faults;
 pub mod invariants;
 pub mod log;
+#[cfg(test)]
+mod lost_tests;
 pub mod machine;
 pub mod members;
 pub mod model;
