@@ -203,6 +203,8 @@ impl Inner {
 
     fn void(&self, table: TableId) -> Result<(), StorageError> {
         let below = self.sync(|_| true)?;
+        // Files that were delivered and removed must not be back after a crash.
+        self.env.disk.sync_dir(FOLDER).map_err(|error| failed("syncing", FOLDER, error))?;
         let Some(oldest) = self.waiting.lock().oldest_number() else { return Ok(()) };
         let kept = self.voided.lock().void(table, below, oldest);
         voided::keep(&*self.env.disk, &kept)
