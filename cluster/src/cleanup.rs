@@ -33,7 +33,7 @@ impl Node {
                 return Ok(CleanedUp::default());
             }
             let files =
-                on_engine(self.env.tasks, &self.engine, move |engine| engine.files_to_clean_up(table))
+                on_engine(&self.env.tasks, &self.engine, move |engine| engine.files_to_clean_up(table))
                     .await?;
             // These files have nothing that a later owner of theirs was given: nobody knew of one.
             let change = Change::Confirm { epoch: placement.schema.epoch, members: placement.version };
@@ -45,7 +45,7 @@ impl Node {
                 }
             }
             let clean_up = move |engine: &Engine| engine.clean_up(table, &files, &held);
-            return on_engine(self.env.tasks, &self.engine, clean_up).await;
+            return on_engine(&self.env.tasks, &self.engine, clean_up).await;
         }
         Err(ClusterError::Invalid("schema and members change all the time".into()))
     }

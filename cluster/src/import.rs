@@ -67,7 +67,7 @@ impl Node {
         let Import { directories, everywhere, .. } = import;
         let staging = options.clone();
         let stage = move |engine: &Engine| engine.stage(table, &directories, &staging);
-        let staged = on_engine(self.env.tasks, &self.engine, stage).await?;
+        let staged = on_engine(&self.env.tasks, &self.engine, stage).await?;
         if everywhere {
             return self.send(&definition, staged).await;
         }
@@ -75,7 +75,7 @@ impl Node {
             self.coordinator.count_anew().await?;
         }
         let publish = move |engine: &Engine| engine.publish_staged(staged, &options);
-        let imported = on_engine(self.env.tasks, &self.engine, publish).await?;
+        let imported = on_engine(&self.env.tasks, &self.engine, publish).await?;
         tracing::info!(
             table = %format!("{}.{}", definition.keyspace, definition.name),
             files = imported.files,
@@ -107,7 +107,7 @@ impl Node {
             .collect();
         let is_wanted = move |name: &str| !local.iter().any(|keyspace| name.starts_with(keyspace));
         let restore = move |engine: &Engine| engine.restore(&settings, &is_wanted);
-        let restored = on_engine(self.env.tasks, &self.engine, restore).await?;
+        let restored = on_engine(&self.env.tasks, &self.engine, restore).await?;
         if restored.segments > 0 {
             self.coordinator.count_anew().await?;
             tracing::info!(
@@ -131,7 +131,7 @@ impl Node {
                 engine.discard_staged(staged);
                 Ok(())
             };
-            on_engine(self.env.tasks, &self.engine, discard).await?;
+            on_engine(&self.env.tasks, &self.engine, discard).await?;
         }
         Ok(Outcome { sent: sent?, ..Outcome::default() })
     }
@@ -142,7 +142,7 @@ impl Node {
         loop {
             let (staged, command) = (Arc::clone(staged), walk.command().clone());
             let read = move |engine: &Engine| engine.read_staged(&staged, &command, CHUNK_BYTES);
-            let bytes = on_engine(self.env.tasks, &self.engine, read).await?;
+            let bytes = on_engine(&self.env.tasks, &self.engine, read).await?;
             let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
             let mutations: Vec<Vec<u8>> =
                 answer.parts.iter().map(|part| part.mutation.bytes().to_vec()).collect();

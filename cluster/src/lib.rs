@@ -30,6 +30,7 @@ pub mod membership;
 pub mod message;
 pub mod metadata;
 pub mod node;
+pub mod old_data;
 mod on_engine;
 pub mod paxos;
 pub mod placement;

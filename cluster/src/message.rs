@@ -60,6 +60,9 @@ pub enum Body {
     Count(Vec<u8>),
     /// Remove all rows of a table (its id, 16 bytes). The answer is [`Body::Mutated`].
     Truncate(Vec<u8>),
+    /// Deliver no hints of a table any more that are there: it is to be truncated. Its id; the answer is
+    /// [`Body::Mutated`].
+    VoidHints(Vec<u8>),
     /// Keep a logged batch: its id (16 bytes), and a [`crate::batch_log::Batch`]. The answer is
     /// [`Body::Mutated`] once it is on disk.
     KeepBatch(Vec<u8>),
@@ -131,6 +134,7 @@ impl Message {
             Body::Hello(bytes) => (17, bytes),
             Body::Stale(bytes) => (18, bytes),
             Body::Truncate(bytes) => (19, bytes),
+            Body::VoidHints(bytes) => (27, bytes),
             Body::KeepBatch(bytes) => (20, bytes),
             Body::ForgetBatch(bytes) => (21, bytes),
             Body::Gossip(bytes) => (9, bytes),
@@ -224,6 +228,7 @@ impl Message {
             24 => Body::TooManyTombstones(rest.to_vec()),
             25 => Body::StreamAside(rest.to_vec()),
             26 => Body::StreamApart(rest.to_vec()),
+            27 => Body::VoidHints(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, notes, body })

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// # Errors
 /// Those of the work; or it did not finish.
 pub(crate) async fn on_engine<T: Send + 'static>(
-    tasks: Tasks,
+    tasks: &Tasks,
     engine: &Arc<Engine>,
     work: impl FnOnce(&Engine) -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, ClusterError> {

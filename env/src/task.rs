@@ -1,18 +1,29 @@
 //! Tasks and blocking work.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// How blocking work is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 enum Blocking {
     /// On a pool of threads.
     Pool,
-    /// At once, in the caller's turn: a simulation has one thread.
-    Inline,
+    /// In the caller's turn, since a simulation has one thread: at once, unless a disk needs time.
+    Inline(Option<Arc<dyn TakesTime>>),
+}
+
+/// A simulated disk that needs time: work on it cannot wait by itself, so whoever awaits that work does.
+pub trait TakesTime: Send + Sync {
+    /// How long work that comes now waits for its turn.
+    fn before(&self) -> Duration;
+
+    /// How long what was done since [`Self::before`] takes.
+    fn behind(&self) -> Duration;
 }
 
 /// Starts tasks on the caller's thread, and blocking work elsewhere.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Tasks {
     blocking: Blocking,
 }
@@ -32,7 +43,13 @@ impl Tasks {
     /// Blocking work is done at once.
     #[must_use]
     pub const fn inline() -> Self {
-        Self { blocking: Blocking::Inline }
+        Self { blocking: Blocking::Inline(None) }
+    }
+
+    /// Blocking work is done in the caller's turn, and awaited for as long as the disk says.
+    #[must_use]
+    pub fn inline_on(disk: Arc<dyn TakesTime>) -> Self {
+        Self { blocking: Blocking::Inline(Some(disk)) }
     }
 
     /// Runs work that may wait for a disk or use much CPU, without holding up the event loop.
@@ -44,16 +61,17 @@ impl Tasks {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, BlockingFailed> {
-        match self.blocking {
-            Blocking::Inline => Ok(work()),
+        match &self.blocking {
+            Blocking::Inline(None) => Ok(work()),
+            Blocking::Inline(Some(disk)) => in_its_time(disk, work).await,
             Blocking::Pool => tokio::task::spawn_blocking(work).await.map_err(|_| BlockingFailed),
         }
     }
 
     /// Pauses blocking work, to leave the disk to others. A simulation does not wait.
     #[expect(clippy::disallowed_methods, reason = "blocking work has a thread of its own")]
-    pub fn pause_blocking_work(&self, duration: std::time::Duration) {
-        if self.blocking == Blocking::Pool {
+    pub fn pause_blocking_work(&self, duration: Duration) {
+        if self.can_wait() {
             std::thread::sleep(duration);
         }
     }
@@ -61,11 +79,39 @@ impl Tasks {
     /// True if blocking work has a thread of its own, so that it may wait for others.
     #[must_use]
     pub fn can_wait(&self) -> bool {
-        self.blocking == Blocking::Pool
+        matches!(self.blocking, Blocking::Pool)
     }
 
     /// Starts a task on this thread. It ends when it returns or when its runtime does.
     pub fn spawn_local(&self, task: impl Future<Output = ()> + 'static) {
         tokio::task::spawn_local(task);
+    }
+}
+
+/// Does work when a simulated disk gets to it. As on a pool, it is done even if nobody waits for it any more.
+async fn in_its_time<T: Send + 'static>(
+    disk: &Arc<dyn TakesTime>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BlockingFailed> {
+    let before = disk.before();
+    if before.is_zero() {
+        let done = work();
+        wait(disk.behind()).await;
+        return Ok(done);
+    }
+    let (disk, (tell, told)) = (Arc::clone(disk), tokio::sync::oneshot::channel());
+    tokio::task::spawn_local(async move {
+        wait(before).await;
+        let done = work();
+        wait(disk.behind()).await;
+        // Nobody may wait.
+        let _ = tell.send(done);
+    });
+    told.await.map_err(|_| BlockingFailed)
+}
+
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        crate::clock::sleep(time).await;
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: &Rc<Client>, work: Work) {
     let mut charge = worker.shared.admission.charge(work.body.len() + REQUEST_BYTES);
     client.begin(&charge);
     let (worker, client) = (Rc::clone(worker), Rc::clone(client));
-    let tasks = worker.shared.node.env.tasks;
+    let tasks = worker.shared.node.env.tasks.clone();
     tasks.spawn_local(async move {
         let _guard = Guard { worker: &worker, client: &client };
         let clock = &worker.shared.node.env.clock;

@@ -173,7 +173,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
             "internode_tls_optional is set: nodes without TLS are spoken with, until it is not any more"
         );
     }
-    env.tasks.spawn_local(tls::follow_files(Arc::clone(&certificates), env.tasks, tls::LOOK_PERIOD));
+    env.tasks.spawn_local(tls::follow_files(Arc::clone(&certificates), env.tasks.clone(), tls::LOOK_PERIOD));
     let node_settings = NodeSettings { internode_tls: certificates.nodes(), ..settings.node(native.port()) };
     let failed = |error| match error {
         ClusterError::Storage(StorageError::InUse) => StartError::InUse(settings.data.clone()),
@@ -182,6 +182,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     membership::enter(&env, &node_settings).await.map_err(failed)?;
     let node = Node::start(env, node_settings, system_tables::builtin()).map_err(failed)?;
     node.restore().await?;
+    node.refuse_old_data().await?;
     node.spawn_workers();
     node.settle().await?;
     let processor = Processor::new(Arc::clone(&node));
@@ -200,7 +201,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     processor.load_statements().await?;
     node.see_others(SEE_OTHERS).await;
     let (errands, inbox) = errands::channel();
-    node.env.tasks.spawn_local(inbox.serve(node.env.tasks));
+    node.env.tasks.spawn_local(inbox.serve(node.env.tasks.clone()));
     let shared = Arc::new(Shared {
         admission: Admission::new(
             settings.bytes_in_flight(),
@@ -264,7 +265,7 @@ fn other_thread(
 impl Opened {
     async fn serve(self, report: &Report) {
         let Self { shared, clients, native, operators, admin, queues, own_queue, mut others } = self;
-        let tasks = shared.node.env.tasks;
+        let tasks = shared.node.env.tasks.clone();
         tasks.spawn_local(follow_failure(Arc::clone(&shared)));
         tasks.spawn_local(cluster_events::follow_schema(Arc::clone(&shared)));
         tasks.spawn_local(cluster_events::follow_members(Arc::clone(&shared)));
@@ -319,7 +320,7 @@ async fn accept(
 
 /// Serves the connections that a thread is dealt, until the server stops.
 async fn serve(worker: Rc<Worker>, mut accepted: mpsc::UnboundedReceiver<Accepted>) {
-    let tasks = worker.shared.node.env.tasks;
+    let tasks = worker.shared.node.env.tasks.clone();
     tasks.spawn_local(events::forward(Rc::clone(&worker)));
     tasks.spawn_local(events::follow_phase(Rc::clone(&worker)));
     let mut phase = worker.shared.phase.subscribe();

@@ -200,7 +200,7 @@ mod tests {
         tokio::task::LocalSet::new().block_on(&runtime, async {
             env.tasks.spawn_local(follow_files(
                 Arc::clone(&certificates),
-                env.tasks,
+                env.tasks.clone(),
                 Duration::from_millis(5),
             ));
             let taken = async {

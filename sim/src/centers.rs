@@ -130,6 +130,7 @@ impl Host {
 
     async fn run(self) -> turmoil::Result {
         let node = self.start()?;
+        node.refuse_old_data().await?;
         node.spawn_workers();
         let (mut failure, shared) = (node.watch_failure(), Arc::clone(&self.shared));
         shared.rows.watch(&node, async move {

@@ -2,15 +2,17 @@
 //! the platter. A power cut keeps a random subset of the pages that were not synced, each as it
 //! was written, as it was before or (where there was nothing before) as zeros, and a random prefix
 //! of each directory's operations that were not synced. A killed process loses nothing that the
-//! operating system has.
+//! operating system has. A slow disk needs simulated time: whoever awaits work on it waits so long.
 
 use dodona_env::Random;
 use dodona_env::disk::{Disk, DiskReader, DiskWriter};
+use dodona_env::task::TakesTime;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 const PAGE_BYTES: usize = 4_096;
 /// What a disk writes whole or not at all.
@@ -82,6 +84,19 @@ struct State {
     /// Syncs of files that still succeed; the next one fails.
     syncs_left: Option<u64>,
     operations: u64,
+    /// The longest that a sync takes, if the disk is slow.
+    slowest_sync: Option<Duration>,
+    /// What was done since it was last looked takes so long.
+    taken: Duration,
+    /// Simulated time at which it has done everything.
+    done_at: Duration,
+}
+
+/// What was on the platter of a disk at some moment.
+pub struct Image {
+    files: BTreeMap<FileId, Vec<u8>>,
+    names: BTreeMap<String, FileId>,
+    directories: BTreeSet<String>,
 }
 
 /// A disk that several lives of a node use in turn.
@@ -89,6 +104,8 @@ struct State {
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
     random: Random,
+    /// How long it takes.
+    speed: Random,
     life: u64,
 }
 
@@ -104,7 +121,8 @@ impl SimDisk {
     /// An empty disk.
     #[must_use]
     pub fn new(random: Random) -> Self {
-        Self { state: Arc::default(), random, life: 0 }
+        let speed = random.split("speed");
+        Self { state: Arc::default(), random, speed, life: 0 }
     }
 
     /// The disk for the next life of the node: handles of earlier lives fail from now on.
@@ -113,7 +131,7 @@ impl SimDisk {
         let mut state = self.state.lock();
         state.life += 1;
         state.locked = false;
-        Self { state: Arc::clone(&self.state), random: self.random.clone(), life: state.life }
+        Self { state: Arc::clone(&self.state), life: state.life, ..self.clone() }
     }
 
     /// Refuses all handles at once, as a dead machine does.
@@ -129,6 +147,11 @@ impl SimDisk {
     /// Lets a sync of a file fail behind `count` that succeed; `None` for none.
     pub fn fail_sync_after(&self, count: Option<u64>) {
         self.state.lock().syncs_left = count;
+    }
+
+    /// Makes the disk slow: a sync takes so long at most, anything else a tenth of that. `None` for one that needs no time.
+    pub fn slow_down(&self, slowest_sync: Option<Duration>) {
+        self.state.lock().slowest_sync = slowest_sync;
     }
 
     /// Operations so far.
@@ -186,7 +209,36 @@ impl SimDisk {
     /// Puts an empty disk in its place.
     pub fn lose_all(&self) {
         let mut state = self.state.lock();
-        *state = State { life: state.life + 1, ..State::default() };
+        *state = State { life: state.life + 1, slowest_sync: state.slowest_sync, ..State::default() };
+    }
+
+    /// What is on the platter.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        let state = self.state.lock();
+        let durable = |id: &FileId| state.files.get(id).map(|file| (*id, file.durable.clone()));
+        Image {
+            files: state.durable_names.values().filter_map(durable).collect(),
+            names: state.durable_names.clone(),
+            directories: state.directories.clone(),
+        }
+    }
+
+    /// Puts the disk of a machine that is down back to what it was.
+    pub fn put_back(&self, image: Image) {
+        let Image { files, names, directories } = image;
+        let mut state = self.state.lock();
+        let file = |bytes: Vec<u8>| File { durable: bytes.clone(), bytes, dirty: BTreeSet::new() };
+        *state = State {
+            files: files.into_iter().map(|(id, bytes)| (id, file(bytes))).collect(),
+            next_file: state.next_file,
+            durable_names: names.clone(),
+            names,
+            directories,
+            life: state.life + 1,
+            slowest_sync: state.slowest_sync,
+            ..State::default()
+        };
     }
 
     /// Cuts the power; `random` says what is lost.
@@ -215,7 +267,39 @@ impl SimDisk {
             return Err(io::Error::other("the machine is down"));
         }
         state.operations += 1;
+        if let Some(slowest) = state.slowest_sync {
+            state.taken += self.part_of(slowest / 10);
+        }
         Ok(state)
+    }
+
+    /// A random part of a time, in whole milliseconds.
+    fn part_of(&self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX - 1);
+        Duration::from_millis(self.speed.below(most + 1))
+    }
+}
+
+impl TakesTime for SimDisk {
+    fn before(&self) -> Duration {
+        let mut state = self.state.lock();
+        let Some(slowest) = state.slowest_sync else {
+            state.taken = Duration::ZERO;
+            return Duration::ZERO;
+        };
+        let now = turmoil::sim_elapsed().unwrap_or_default();
+        state.done_at.saturating_sub(now) + self.part_of(slowest / 2)
+    }
+
+    fn behind(&self) -> Duration {
+        let mut state = self.state.lock();
+        let now = turmoil::sim_elapsed().unwrap_or_default();
+        let taken = std::mem::take(&mut state.taken);
+        if taken.is_zero() {
+            return taken;
+        }
+        state.done_at = state.done_at.max(now) + taken;
+        state.done_at - now
     }
 }
 
@@ -440,7 +524,12 @@ impl DiskWriter for Handle {
         self.with_file(|file| {
             file.sync();
             Ok(())
-        })
+        })?;
+        let mut state = self.disk.state.lock();
+        if let Some(slowest) = state.slowest_sync {
+            state.taken += self.disk.part_of(slowest);
+        }
+        Ok(())
     }
 }
 

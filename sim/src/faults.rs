@@ -10,6 +10,8 @@ use std::time::Duration;
 /// The longest that a message takes while the network is slow, and while it is not, in milliseconds.
 const SLOW_MS: u64 = 300;
 const FAST_MS: u64 = 20;
+/// The longest that a slow disk takes to sync, in milliseconds.
+const SLOWEST_SYNC_MS: u64 = 300;
 /// The furthest that a clock is off.
 const MOST_OFF_MICROS: i64 = 3_600_000_000;
 /// How long a node may still refuse writes when its disk has space again.
@@ -30,10 +32,18 @@ pub struct Counts {
     pub delays: u64,
     /// Disks that were full for a while.
     pub full_disks: u64,
+    /// Disks that were slow for a while.
+    pub slow_disks: u64,
     /// Clocks that jumped.
     pub jumps: u64,
     /// Nodes that lost power and came back.
     pub restarts: u64,
+    /// Disks that were lost.
+    pub lost_disks: u64,
+    /// Disks that were put back to what they had been, each of which its node noticed.
+    pub old_disks: u64,
+    /// Tables that were truncated.
+    pub truncations: u64,
     /// Bits of files that flipped.
     pub rotten: u64,
     /// Files with such bits that went, one after another.
@@ -50,12 +60,23 @@ impl Counts {
             centers: self.centers + other.centers,
             delays: self.delays + other.delays,
             full_disks: self.full_disks + other.full_disks,
+            slow_disks: self.slow_disks + other.slow_disks,
             jumps: self.jumps + other.jumps,
             restarts: self.restarts + other.restarts,
+            lost_disks: self.lost_disks + other.lost_disks,
+            old_disks: self.old_disks + other.old_disks,
+            truncations: self.truncations + other.truncations,
             rotten: self.rotten + other.rotten,
             healed: self.healed + other.healed,
         }
     }
+}
+
+/// Makes a disk slow, or, at two of three times, as quick as it was. True in the first case.
+pub fn slow_down(disk: &SimDisk, random: &Random) -> bool {
+    let slowest = random.chance(1.0 / 3.0).then(|| Duration::from_millis(10 + random.below(SLOWEST_SYNC_MS)));
+    disk.slow_down(slowest);
+    slowest.is_some()
 }
 
 /// Breaks things.
@@ -89,7 +110,7 @@ impl<'a> Faults<'a> {
     /// Breaks the next thing, or heals some.
     pub fn next(&mut self, sim: &mut turmoil::Sim<'_>) {
         self.excuse_full(sim);
-        match self.random.below(14) {
+        match self.random.below(16) {
             0 | 1 => self.cut(sim),
             2 => self.cut_center(sim),
             3 => self.slow_down(sim),
@@ -98,6 +119,7 @@ impl<'a> Faults<'a> {
             8 => self.fill_disk(sim),
             9 => self.empty_disks(sim),
             10 | 11 => self.jump(),
+            12 | 13 => self.slow_disk(),
             _ => self.heal_links(sim),
         }
     }
@@ -201,6 +223,13 @@ impl<'a> Faults<'a> {
         }
     }
 
+    /// A disk becomes slow, or is slow no more.
+    fn slow_disk(&mut self) {
+        let node = self.node();
+        self.counts.slow_disks += u64::from(slow_down(&self.disks[node], &self.random));
+        self.note(&format!("slow disk {node}"));
+    }
+
     /// A clock jumps to any time that is off by an hour at most, and runs fast or slow from then on.
     fn jump(&mut self) {
         let node = self.node();
@@ -224,6 +253,7 @@ impl<'a> Faults<'a> {
         self.excuse_full(sim);
         self.restart(sim);
         self.empty_disks(sim);
+        self.disks.iter().for_each(|disk| disk.slow_down(None));
         self.heal_links(sim);
         for clock in self.shared.clocks.lock().iter().flatten() {
             // Whatever was written by a clock that was ahead is past now.

@@ -8,7 +8,7 @@
 //!   has them repair what they hold; [`engine`] runs histories on the storage engine alone.
 //! * [`conditional`] is clients of conditional writes on the ring, [`counting`] of counters,
 //!   [`reading`] of reads of every shape and level, [`batching`] of batches, [`defining`]
-//!   of changes of the schema.
+//!   of changes of the schema, [`truncating`] of a table that is truncated.
 //! * [`model`] notes what was attempted and acknowledged; [`invariants`] judge what is read.
 //! * [`disk`] keeps, on a power cut, a random subset of what was not synced.
 #![forbid(unsafe_code)]
@@ -26,10 +26,14 @@ pub mod engine;
 pub mod faults;
 pub mod invariants;
 pub mod log;
+#[cfg(test)]
+mod lost_tests;
 pub mod machine;
 pub mod members;
 pub mod model;
 pub mod net;
+#[cfg(test)]
+mod old_data_tests;
 pub mod quorum;
 pub mod reading;
 pub mod repairing;
@@ -38,6 +42,7 @@ pub mod shape;
 pub mod shared;
 pub mod single;
 pub mod trace;
+pub mod truncating;
 pub mod world;
 
 /// What a run found.
@@ -93,6 +98,10 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("hint-is-not-sent-again", Scenario::Ring),
     ("hint-to-another", Scenario::Ring),
     ("hints-no-sync", Scenario::Ring),
+    ("log-counts-before-the-sync", Scenario::Ring),
+    ("truncation-is-local", Scenario::Ring),
+    ("truncation-leaves-hints", Scenario::Ring),
+    ("truncation-forgets-the-log", Scenario::Ring),
     ("join-skips-fetch", Scenario::Members),
     ("move-skips-fetch", Scenario::Members),
     ("pending-not-written", Scenario::Members),
@@ -100,6 +109,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("members-are-not-fenced", Scenario::Members),
     ("fetched-counts-as-repaired", Scenario::Members),
     ("repair-ends-whoever-joins", Scenario::Members),
+    ("old-data-is-not-refused", Scenario::Members),
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),

@@ -41,13 +41,14 @@ impl Machine {
     /// What the node's next life runs in.
     #[must_use]
     pub fn next_life(&self, random: Random, clock: SimClock) -> Env {
+        let disk = Arc::new(self.disk.next_life());
         Env {
             clock: Arc::new(clock),
             random,
-            disk: Arc::new(self.disk.next_life()),
+            tasks: Tasks::inline_on(disk.clone()),
+            disk,
             net: Arc::new(SimNet),
             programs: Arc::new(NoPrograms),
-            tasks: Tasks::inline(),
             mutants: self.mutants.clone(),
         }
     }

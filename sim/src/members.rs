@@ -7,7 +7,7 @@
 use crate::Verdict;
 use crate::clock::SimClock;
 use crate::conditional::{self, Told};
-use crate::disk::SimDisk;
+use crate::disk::{Image, SimDisk};
 use crate::faults::Counts;
 use crate::invariants::equal::Holdings;
 use crate::machine::{Machine, disks, elapsed_micros, machines};
@@ -18,6 +18,7 @@ use crate::trace::Trace;
 use crate::world::{
     PARTITIONS, ROWS, TABLE, TIMEOUTS, builtin, create_table, mutation, simple, small_engine,
 };
+use dodona_cluster::gossip::mark::Mark;
 use dodona_cluster::repair::Options;
 use dodona_cluster::ring::Status;
 use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
@@ -26,9 +27,10 @@ use dodona_storage::{StorageError, SyncMode};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{Consistency, MutationView, PartitionKey, Token};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -60,8 +62,12 @@ struct Shared {
     leaver: Mutex<Option<usize>>,
     /// Host ids of nodes that are full members.
     full: Mutex<[Option<Uuid>; NODES.len()]>,
+    /// Nodes that run.
+    running: Mutex<[Weak<Node>; NODES.len()]>,
     /// The node whose disk was lost, and the host id that it had.
     replaced: Mutex<Option<(usize, Uuid)>>,
+    /// The node whose disk was put back to what it had been, until it has noticed.
+    old: Mutex<Option<usize>>,
     /// Members that came and went.
     joined: Mutex<u64>,
     left: Mutex<u64>,
@@ -74,6 +80,13 @@ struct Shared {
     lives: Mutex<u64>,
 }
 
+/// A disk as it was.
+struct Old {
+    host: Uuid,
+    mark: Mark,
+    image: Image,
+}
+
 impl Shared {
     fn new() -> Self {
         Self {
@@ -84,7 +97,9 @@ impl Shared {
             done: Mutex::default(),
             leaver: Mutex::default(),
             full: Mutex::default(),
+            running: Mutex::default(),
             replaced: Mutex::default(),
+            old: Mutex::default(),
             joined: Mutex::default(),
             left: Mutex::default(),
             moved: Mutex::default(),
@@ -94,6 +109,52 @@ impl Shared {
             holdings: Mutex::default(),
             lives: Mutex::default(),
         }
+    }
+
+    /// True if a disk can be lost: one after another, and one of three at least, or there may be too few copies left, of
+    /// data or of the metadata log.
+    fn can_be_lost(&self, node: usize) -> bool {
+        let members = self.full.lock().iter().flatten().count();
+        let is_full = self.full.lock()[node].is_some();
+        is_full && self.replaced.lock().is_none() && members > 2 && self.log_survives(node)
+    }
+
+    /// Loses the disk of a full member: it is to be replaced.
+    fn lose(&self, node: usize, disk: &SimDisk) {
+        disk.lose_all();
+        *self.replaced.lock() = self.full.lock()[node].take().map(|host| (node, host));
+    }
+
+    fn runs(&self, node: usize) -> Option<Arc<Node>> {
+        self.running.lock()[node].upgrade().filter(|node| !node.has_left())
+    }
+
+    /// The disk of a full member that runs.
+    fn image(&self, node: usize, disk: &SimDisk) -> Option<Old> {
+        let (host, runs) = (self.full.lock()[node]?, self.runs(node)?);
+        self.trace.note(&format!("image of {node}"));
+        Some(Old { host, mark: runs.mark(), image: disk.image() })
+    }
+
+    /// True if another member remembers more of this one than its old disk has.
+    fn remembers_more(&self, node: usize, old: &Old) -> bool {
+        let others = (0..NODES.len()).filter(|other| *other != node).filter_map(|other| self.runs(other));
+        self.full.lock()[node] == Some(old.host)
+            && others.into_iter().any(|other| old.mark.lacks(&other.gossiper.mark_of(old.host)).is_some())
+    }
+
+    /// True if enough of those who vote on the metadata log are left without this node. Two of two voters are not, nor
+    /// while a third one comes to them.
+    fn log_survives(&self, lost: usize) -> bool {
+        let Some(host) = self.full.lock()[lost] else { return false };
+        (0..NODES.len()).filter_map(|node| self.runs(node)).all(|node| {
+            let number = node.metadata().metadata().number_of(host);
+            let survives = |voters: &BTreeSet<u64>| {
+                let left = voters.iter().filter(|voter| Some(**voter) != number).count();
+                2 * left > voters.len()
+            };
+            node.metadata().quorums().iter().all(survives)
+        })
     }
 }
 
@@ -109,16 +170,16 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         let host = Host { machine, shared: Arc::clone(&shared) };
         sim.host(name, move || host.clone().run());
     }
-    let restarts = drive(&mut sim, &random.split("faults"), &disks, &shared);
+    let faults = drive(&mut sim, &random.split("faults"), &disks, &shared);
     let violation = shared.rows.violation().or_else(|| shared.told.judge().err());
     let (operations, applied) = shared.told.counts();
     let verdict = Verdict {
         trace: shared.trace.hash(),
         acknowledged: shared.rows.acknowledged() + applied,
         judged: shared.rows.judged() + operations + *shared.compared.lock(),
-        restarts,
+        restarts: faults.restarts,
         changes: *shared.joined.lock() + *shared.left.lock() + *shared.moved.lock() + *shared.repaired.lock(),
-        faults: Counts::default(),
+        faults,
         violation,
     };
     drop(sim);
@@ -126,24 +187,26 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
 }
 
 /// Steps the simulation, breaks things, has members leave, heals, and demands convergence at the end.
-fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> u64 {
-    let mut restarts = 0;
+fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> Counts {
+    let mut counts = Counts::default();
     let mut down: Option<usize> = None;
+    let mut images: [Option<Old>; NODES.len()] = Default::default();
     let count = NODES.len() as u64;
     for tick in 0..LASTS {
         step(sim, &shared.rows);
         if shared.rows.violation().is_some() {
-            return restarts;
+            return counts;
         }
-        // The first members are there before anything breaks.
-        if tick < 3_000 || tick % 400 != 399 {
+        // The first members are there before anything breaks. A node with old data can reach others.
+        if tick < 3_000 || tick % 400 != 399 || shared.old.lock().is_some() {
             continue;
         }
-        match random.below(8) {
+        match random.below(10) {
             0 => {
                 let (a, b) = (random.below(count) as usize, random.below(count) as usize);
                 if a != b {
                     shared.trace.note(&format!("partition {a} {b}"));
+                    counts.partitions += 1;
                     sim.partition(NODES[a], NODES[b]);
                 }
             }
@@ -157,33 +220,46 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 sim.crash(NODES[node]);
                 down = Some(node);
             }
-            // Its disk is lost, and a new one takes its place: one after another, and one of three at least, or there
-            // may be too few copies left.
+            // Its disk is lost, and a new one takes its place.
             7 if down.is_some() => {
                 let node = down.unwrap_or_default();
-                let mut replaced = shared.replaced.lock();
-                let members = shared.full.lock().iter().flatten().count();
-                if replaced.is_none()
-                    && members > 2
-                    && let Some(host) = shared.full.lock()[node].take()
-                {
+                if shared.can_be_lost(node) {
                     shared.trace.note(&format!("{node} is lost"));
-                    disks[node].lose_all();
-                    *replaced = Some((node, host));
+                    counts.lost_disks += 1;
+                    shared.lose(node, &disks[node]);
+                }
+            }
+            8 => {
+                let node = random.below(count) as usize;
+                images[node] = shared.image(node, &disks[node]).or_else(|| images[node].take());
+            }
+            // Its disk is put back to what it was. It has to notice, and is replaced.
+            9 if down.is_some() => {
+                let node = down.unwrap_or_default();
+                let known = images[node].take().filter(|old| shared.remembers_more(node, old));
+                if let Some(old) = known.filter(|_| shared.can_be_lost(node)) {
+                    shared.trace.note(&format!("{node} has old data"));
+                    counts.old_disks += 1;
+                    disks[node].put_back(old.image);
+                    *shared.old.lock() = Some(node);
+                    heal(sim, &NODES);
+                    sim.bounce(NODES[node]);
+                    counts.restarts += 1;
+                    down = None;
                 }
             }
             4 => *shared.leaver.lock() = Some(1 + random.below(count - 1) as usize),
             _ => {
                 if let Some(node) = down.take() {
                     sim.bounce(NODES[node]);
-                    restarts += 1;
+                    counts.restarts += 1;
                 }
             }
         }
     }
     if let Some(node) = down {
         sim.bounce(NODES[node]);
-        restarts += 1;
+        counts.restarts += 1;
     }
     heal(sim, &NODES);
     *shared.healed.lock() = true;
@@ -192,7 +268,7 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
         let done = *shared.done.lock();
         shared.rows.broken(format!("no progress after everything was healed: done are {done:?}"));
     }
-    restarts
+    counts
 }
 
 #[derive(Clone)]
@@ -203,9 +279,9 @@ struct Host {
 
 impl Host {
     async fn run(self) -> turmoil::Result {
-        if !self.shared.done.lock()[self.machine.index] {
-            self.live().await?;
-            self.shared.done.lock()[self.machine.index] = true;
+        while !self.shared.done.lock()[self.machine.index] {
+            let is_done = self.live().await?;
+            self.shared.done.lock()[self.machine.index] = is_done;
         }
         // Whoever has left is no node any more; others still need this one's answers.
         loop {
@@ -231,8 +307,8 @@ impl Host {
         }
     }
 
-    /// A life: until the node has left, or everything was seen to be right.
-    async fn live(&self) -> turmoil::Result {
+    /// A life: until the node has left, or everything was seen to be right. False if it is to begin another one.
+    async fn live(&self) -> turmoil::Result<bool> {
         let life = {
             let mut lives = self.shared.lives.lock();
             *lives += 1;
@@ -252,10 +328,14 @@ impl Host {
             Ok(node) => node,
             // It had left, and lost power behind that.
             Err(ClusterError::Invalid(reason)) if reason.contains("was removed from its cluster") => {
-                return Ok(());
+                return Ok(true);
             }
             Err(error) => return Err(error.into()),
         };
+        if !self.is_as_new_as_known(&node).await? {
+            return Ok(false);
+        }
+        self.shared.running.lock()[self.machine.index] = Arc::downgrade(&node);
         node.spawn_workers();
         while let Err(error) = node.settle().await {
             self.shared.trace.note(&format!("{} does not settle: {error}", self.machine.index));
@@ -272,7 +352,23 @@ impl Host {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
         self.work(&node, &random).await;
-        Ok(())
+        Ok(true)
+    }
+
+    /// False if its disk is an old one, which is lost then.
+    async fn is_as_new_as_known(&self, node: &Node) -> turmoil::Result<bool> {
+        let is_old = *self.shared.old.lock() == Some(self.machine.index);
+        match node.refuse_old_data().await {
+            Ok(()) if is_old => Err("a node starts with old data".into()),
+            Ok(()) => Ok(true),
+            Err(error) if is_old => {
+                self.shared.trace.note(&error.to_string());
+                self.shared.lose(self.machine.index, &self.machine.disk);
+                *self.shared.old.lock() = None;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn work(&self, node: &Arc<Node>, random: &Random) {

@@ -207,6 +207,7 @@ impl Host {
         let members = Shape::flat(NODES.len(), 3).members(address);
         let settings = settings_of(members, self.machine.index, sync_mode);
         let node = Node::start(env, settings, builtin())?;
+        node.refuse_old_data().await?;
         node.spawn_workers();
         while create_table(&node, simple(3), GRACE_SECONDS).await.is_err()
             || node.schema().table("sim", "t").is_none()

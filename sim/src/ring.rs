@@ -7,13 +7,14 @@ use crate::clock::SimClock;
 use crate::conditional::{self, Client, Told};
 use crate::counting::{self, Tally};
 use crate::disk::SimDisk;
-use crate::faults::Counts;
+use crate::faults::{Counts, slow_down};
 use crate::machine::{Machine, disks, elapsed_micros, machines};
 use crate::net::{comes_to_its_end, heal, network, step};
 use crate::quorum::{self, Rows};
 use crate::reading;
 use crate::shape::Shape;
 use crate::trace::Trace;
+use crate::truncating;
 use crate::world::{SHORT_GRACE, builtin, create_table, settings_of, simple};
 use dodona_cluster::Node;
 use dodona_env::Random;
@@ -38,6 +39,7 @@ struct Shared {
     tally: Arc<Tally>,
     read: Arc<reading::Known>,
     batched: Arc<batching::Known>,
+    emptied: Arc<truncating::Known>,
     /// Starts of nodes.
     lives: Mutex<u64>,
 }
@@ -53,6 +55,7 @@ impl Shared {
             tally: Arc::default(),
             read: Arc::new(reading::Known::new(vec![2])),
             batched: Arc::default(),
+            emptied: Arc::default(),
             lives: Mutex::default(),
         }
     }
@@ -71,7 +74,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         sim.host(name, move || host.clone().run());
     }
     let faults = random.split("faults");
-    let restarts = drive(&mut sim, &faults, &disks, &shared);
+    let faults = drive(&mut sim, &faults, &disks, &shared);
     let violation = shared.rows.violation().or_else(|| shared.told.judge().err());
     let (operations, applied) = shared.told.counts();
     let verdict = Verdict {
@@ -79,11 +82,12 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
         acknowledged: shared.rows.acknowledged()
             + applied
             + shared.tally.acknowledged()
-            + shared.batched.acknowledged(),
-        judged: shared.rows.judged() + operations + shared.batched.judged(),
-        restarts,
+            + shared.batched.acknowledged()
+            + shared.emptied.acknowledged(),
+        judged: shared.rows.judged() + operations + shared.batched.judged() + shared.emptied.judged(),
+        restarts: faults.restarts,
         changes: 0,
-        faults: Counts::default(),
+        faults: Counts { truncations: shared.emptied.truncations(), ..faults },
         violation,
     };
     drop(sim);
@@ -91,22 +95,23 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
 }
 
 /// Steps the simulation, breaks things and heals them, and demands convergence at the end.
-fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> u64 {
-    let mut restarts = 0;
+fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> Counts {
+    let mut counts = Counts::default();
     let mut down: Vec<usize> = Vec::new();
     for tick in 0..6_000u32 {
         step(sim, &shared.rows);
         if shared.rows.violation().is_some() {
-            return restarts;
+            return counts;
         }
         if tick % 250 != 249 {
             continue;
         }
-        match random.below(5) {
+        match random.below(6) {
             0 => {
                 let (a, b) = (random.below(3) as usize, random.below(3) as usize);
                 if a != b {
                     shared.trace.note(&format!("partition {a} {b}"));
+                    counts.partitions += 1;
                     sim.partition(NODES[a], NODES[b]);
                 }
             }
@@ -122,29 +127,36 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
                 for node in &down {
                     shared.batched.excuse(*node, sim.elapsed());
                     shared.told.excuse(*node, sim.elapsed());
+                    shared.emptied.power_cut(*node, sim.elapsed());
                     // The machine is down before anything that runs on it is dropped.
                     disks[*node].power_cut();
                     sim.crash(NODES[*node]);
                 }
             }
+            3 => {
+                let node = random.below(3) as usize;
+                counts.slow_disks += u64::from(slow_down(&disks[node], random));
+                shared.trace.note(&format!("slow disk {node}"));
+            }
             _ => {
                 for node in down.drain(..) {
                     sim.bounce(NODES[node]);
-                    restarts += 1;
+                    counts.restarts += 1;
                 }
             }
         }
     }
     for node in down {
         sim.bounce(NODES[node]);
-        restarts += 1;
+        counts.restarts += 1;
     }
+    disks.iter().for_each(|disk| disk.slow_down(None));
     heal(sim, &NODES);
     *shared.healed.lock() = true;
     if !comes_to_its_end(sim, &shared.rows, 30_000, || *shared.converged.lock() >= NODES.len()) {
         shared.rows.broken("no progress after everything was healed".into());
     }
-    restarts
+    counts
 }
 
 #[derive(Clone)]
@@ -168,12 +180,14 @@ impl Host {
         };
         let settings = settings_of(members, self.machine.index, sync_mode);
         let node = Node::start(env, settings, builtin())?;
+        node.refuse_old_data().await?;
         node.spawn_workers();
         // Whoever is first creates the tables, once enough of them run to agree on it.
         while create_table(&node, simple(3), SHORT_GRACE).await.is_err()
             || reading::create_table(&node, simple(2)).await.is_err()
             || batching::create_table(&node, simple(2)).await.is_err()
-            || node.schema().table("batched", "t").is_none()
+            || truncating::create_table(&node, simple(3)).await.is_err()
+            || node.schema().table("emptied", "t").is_none()
         {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
@@ -239,6 +253,15 @@ impl Host {
         self.shared.rows.watch(&node, async move { batches.run(|| *shared.healed.lock()).await });
         let (replays, shared) = (batcher("replays"), Arc::clone(&self.shared));
         node.env.tasks.spawn_local(async move { replays.replay(|| *shared.healed.lock()).await });
+        let emptier = |label: &str| truncating::Client {
+            node: Arc::clone(&node),
+            random: random.split(label),
+            index: self.machine.index,
+            known: Arc::clone(&self.shared.emptied),
+            trace: self.shared.trace.clone(),
+        };
+        let (empties, shared) = (emptier("empties"), Arc::clone(&self.shared));
+        self.shared.rows.watch(&node, async move { empties.run(|| *shared.healed.lock()).await });
         let rows = quorum::Client {
             node: Arc::clone(&node),
             random: self.machine.random.clone(),
@@ -255,6 +278,7 @@ impl Host {
                 self.shared.rows.judge(reader("last").converge(NODES.len()).await);
                 self.shared.rows.judge(batcher("last batches").converge(NODES.len()).await);
                 self.shared.rows.judge(client("held").judge_delivered());
+                self.shared.rows.judge(emptier("last truncation").converge(NODES.len()).await);
                 *self.shared.converged.lock() += 1;
                 // Other nodes still need this one's answers.
                 loop {

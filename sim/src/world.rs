@@ -209,8 +209,14 @@ fn clustering(row: u8) -> Vec<u8> {
 /// The encoded mutation of an attempt.
 #[must_use]
 pub fn mutation(row: RowId, timestamp: i64, action: Action, now_seconds: i64) -> Vec<u8> {
+    mutation_in(TABLE, row, timestamp, action, now_seconds)
+}
+
+/// The same in another table that is alike.
+#[must_use]
+pub fn mutation_in(table: TableId, row: RowId, timestamp: i64, action: Action, now_seconds: i64) -> Vec<u8> {
     let mut builder = MutationBuilder::new();
-    builder.begin(TABLE, 1, &[row.0]);
+    builder.begin(table, 1, &[row.0]);
     match action {
         Action::Put(value) => builder.row(&clustering(row.1), timestamp, &RowHeader::EMPTY, |row| {
             let value = value.to_be_bytes();
@@ -239,8 +245,21 @@ pub async fn read_partition(
     partition: u8,
     consistency: Consistency,
 ) -> Result<BTreeMap<u8, (i64, u64)>, ClusterError> {
+    read_in(node, TABLE, partition, consistency).await
+}
+
+/// The same of another table that is alike.
+///
+/// # Errors
+/// The read failed.
+pub async fn read_in(
+    node: &Arc<Node>,
+    table: TableId,
+    partition: u8,
+    consistency: Consistency,
+) -> Result<BTreeMap<u8, (i64, u64)>, ClusterError> {
     let partition = PartitionSelection::Key(PartitionKey::new(vec![partition].into()));
-    let command = ReadCommand::everything(TABLE, 1, partition, node.env.clock.wall_seconds());
+    let command = ReadCommand::everything(table, 1, partition, node.env.clock.wall_seconds());
     let page = node.coordinator.read_page(command, consistency, usize::MAX).await?;
     rows_of(&page)
 }

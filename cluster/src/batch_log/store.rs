@@ -93,7 +93,7 @@ impl Store {
             let partitions = PartitionSelection::Range(range.clone());
             let command = ReadCommand::everything(table, epoch, partitions, self.env.clock.wall_seconds());
             let read = move |engine: &Engine| engine.read_answer(&command, CHUNK_BYTES);
-            let bytes = on_engine(self.env.tasks, &self.engine, read).await?;
+            let bytes = on_engine(&self.env.tasks, &self.engine, read).await?;
             let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
             for part in &answer.parts {
                 batches.extend(batch_of(&part.mutation, column)?);

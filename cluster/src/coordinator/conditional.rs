@@ -345,6 +345,7 @@ impl Proposer<'_> {
         replicas: &[usize],
     ) -> mpsc::Receiver<(usize, Result<Answer, ClusterError>)> {
         let (answers, answered) = mpsc::channel(replicas.len().max(1));
+        let era = self.coordinator.hints.era();
         for index in replicas {
             let (index, replica) = (*index, plan.replicas[*index]);
             let request =
@@ -368,7 +369,7 @@ impl Proposer<'_> {
                         && !chosen.is_empty()
                         && !matches!(asked, Ok(Body::PaxosAnswer(_)))
                     {
-                        hints.hint(replica.host, chosen);
+                        hints.hint(replica.host, chosen, era);
                     }
                     match asked {
                         Ok(Body::PaxosAnswer(bytes)) => Answer::decode(&bytes),

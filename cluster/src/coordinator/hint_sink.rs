@@ -1,12 +1,29 @@
 //! Where a coordinator leaves what a replica has missed.
 
+use crate::error::ClusterError;
 use crate::hints::Hints;
+use dodona_env::net::BoxFuture;
+use dodona_types::TableId;
 use uuid::Uuid;
 
 /// Takes mutations for members that did not take them themselves.
 pub trait HintSink: Send + Sync {
-    /// Keeps a mutation for the member with this host id until that member has it. Must not wait.
-    fn hint(&self, host: Uuid, mutation: &[u8]);
+    /// Keeps a mutation for the member with this host id until that member has it, unless its table was truncated since
+    /// `era`, when its write began. Must not wait.
+    fn hint(&self, host: Uuid, mutation: &[u8], era: u64);
+
+    /// The present moment, in the order of truncations.
+    fn era(&self) -> u64 {
+        0
+    }
+
+    /// Has no hint of a table delivered any more that is there, or is of a write that is under way.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn void(&self, _: TableId) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// True if hints are kept, so that one may stand for a replica at level ANY.
     fn keeps(&self) -> bool {
@@ -18,7 +35,7 @@ pub trait HintSink: Send + Sync {
 pub struct NoHints;
 
 impl HintSink for NoHints {
-    fn hint(&self, _: Uuid, _: &[u8]) {}
+    fn hint(&self, _: Uuid, _: &[u8], _: u64) {}
 
     fn keeps(&self) -> bool {
         false
@@ -26,8 +43,18 @@ impl HintSink for NoHints {
 }
 
 impl HintSink for Hints {
-    fn hint(&self, host: Uuid, mutation: &[u8]) {
-        // What is refused is counted.
-        let _ = self.write(host, mutation);
+    fn hint(&self, host: Uuid, mutation: &[u8], era: u64) {
+        if !self.is_void(mutation, era) {
+            // What is refused is counted.
+            let _ = self.write(host, mutation);
+        }
+    }
+
+    fn era(&self) -> u64 {
+        Self::era(self)
+    }
+
+    fn void(&self, table: TableId) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(Self::void(self, table))
     }
 }

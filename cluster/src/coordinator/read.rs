@@ -119,7 +119,7 @@ impl Coordinator {
     ) -> Result<Page, ClusterError> {
         self.replica.note_sources(&command);
         let read = move |engine: &Engine| engine.read_page_counted(&command, max_bytes);
-        let (page, files_read) = on_engine(self.env.tasks, &self.engine, read).await?;
+        let (page, files_read) = on_engine(&self.env.tasks, &self.engine, read).await?;
         note(|| {
             let files =
                 files_read.map_or_else(String::new, |files| format!(", {files} SSTables looked into"));

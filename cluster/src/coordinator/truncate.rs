@@ -6,6 +6,8 @@ use super::write::expect_mutated;
 use crate::error::ClusterError;
 use crate::message::Body;
 use dodona_types::{Consistency, TableId};
+use futures_util::FutureExt;
+use futures_util::future::{join, join_all};
 use std::time::Duration;
 
 /// How long a node may take (`truncate_request_timeout`).
@@ -32,11 +34,20 @@ impl Coordinator {
                 data_center: None,
             });
         }
-        let asked = others.iter().map(|member| {
-            let body = Body::Truncate(table.0.as_bytes().to_vec());
-            async move { expect_mutated(self.peers.ask(member.internode, body, TIMEOUT).await) }
-        });
-        self.replica.truncate(table).await?;
-        futures_util::future::join_all(asked).await.into_iter().collect()
+        let ask_others = |body: fn(Vec<u8>) -> Body| {
+            let asked = others.iter().map(move |member| {
+                let body = body(table.0.as_bytes().to_vec());
+                async move { expect_mutated(self.peers.ask(member.internode, body, TIMEOUT).await) }
+            });
+            join_all(asked).map(|answers| answers.into_iter().collect::<Result<(), _>>())
+        };
+        // What a replica missed before must not come to it afterwards, from whichever node.
+        let (here, there) = join(self.hints.void(table), ask_others(Body::VoidHints)).await;
+        here.and(there)?;
+        if self.env.mutants.has("truncation-is-local") {
+            return Ok(self.replica.truncate(table).await?);
+        }
+        let (here, there) = join(self.replica.truncate(table), ask_others(Body::Truncate)).await;
+        here.map_err(ClusterError::from).and(there)
     }
 }

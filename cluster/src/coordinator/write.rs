@@ -93,16 +93,17 @@ impl Coordinator {
         if self.env.mutants.has("write-level-counts-one-less") {
             gathers.iter_mut().for_each(Gather::spare_one);
         }
-        let mut here = Vec::new();
+        let (mut here, era) = (Vec::new(), self.hints.era());
         for (index, (plan, mutation)) in plans.iter().zip(mutations).enumerate() {
             for target in &plan.replicas {
                 note(|| format!("{} {}", fate(target), shown(target)));
                 if target.local {
                     here.push((index, *target));
                 } else if target.alive {
-                    self.send_mutation(plan.members, index, *target, mutation.bytes(), words.clone());
+                    let chosen = (plan.members, era);
+                    self.send_mutation(chosen, index, *target, mutation.bytes(), words.clone());
                 } else {
-                    self.hints.hint(target.host, mutation.bytes());
+                    self.hints.hint(target.host, mutation.bytes(), era);
                     if plan.consistency == Consistency::Any && self.hints.keeps() {
                         gathers[index].take(target);
                     }
@@ -173,7 +174,7 @@ impl Coordinator {
 
     fn send_mutation(
         &self,
-        members: u64,
+        (members, era): (u64, u64),
         index: usize,
         target: Target,
         mutation: &[u8],
@@ -192,7 +193,7 @@ impl Coordinator {
             let said = expect_mutated(asked);
             // One that refuses may take it later: its disk is full, or it has not heard of the table yet.
             if said.is_err() && !forgets_hint {
-                hints.hint(target.host, &mutation);
+                hints.hint(target.host, &mutation, era);
             }
             // The coordinator may have enough answers already.
             let _ = words.send(Word { mutation: index, target, said }).await;

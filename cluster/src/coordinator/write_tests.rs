@@ -24,7 +24,7 @@ use uuid::Uuid;
 struct Kept(Mutex<BTreeMap<u128, usize>>);
 
 impl HintSink for Kept {
-    fn hint(&self, host: Uuid, _: &[u8]) {
+    fn hint(&self, host: Uuid, _: &[u8], _: u64) {
         *self.0.lock().entry(host.as_u128()).or_default() += 1;
     }
 }

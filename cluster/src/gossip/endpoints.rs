@@ -2,6 +2,7 @@
 
 use super::digest::Digest;
 use super::failure_detector::FailureDetector;
+use super::mark::Mark;
 use super::state::{Delta, EndpointState, Generation, Key, MAX_VALUE_BYTES, Version, Versioned};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -56,6 +57,8 @@ pub struct Endpoints {
     own: EndpointState,
     /// Members but for this node.
     others: BTreeMap<Uuid, Endpoint>,
+    /// How far the disk of each of them was, in whichever of its lives.
+    marks: BTreeMap<Uuid, Mark>,
     /// Members that were forgotten, and until when they stay out.
     quarantine: BTreeMap<Uuid, Duration>,
     detector: FailureDetector,
@@ -70,6 +73,7 @@ impl Endpoints {
             local,
             own: EndpointState::new(generation),
             others: BTreeMap::new(),
+            marks: BTreeMap::new(),
             quarantine: BTreeMap::new(),
             detector: FailureDetector::default(),
             events: Vec::new(),
@@ -80,6 +84,12 @@ impl Endpoints {
     #[must_use]
     pub fn own(&self) -> &EndpointState {
         &self.own
+    }
+
+    /// The furthest that the disk of a member is known to have been.
+    #[must_use]
+    pub fn mark_of(&self, host: Uuid) -> Mark {
+        self.marks.get(&host).copied().unwrap_or_default()
     }
 
     /// The members but for this node.
@@ -140,6 +150,7 @@ impl Endpoints {
 
     fn removed(&mut self, host: Uuid, endpoint: &Endpoint) {
         self.detector.forget(host);
+        self.marks.remove(&host);
         if endpoint.alive {
             self.events.push(Event::Dead(host));
         }
@@ -247,6 +258,11 @@ impl Endpoints {
         };
         if has_beaten {
             self.detector.report(host, now.mono);
+        }
+        if let Some(state) = &endpoint.state {
+            let mark = Mark::of(state.generation, state.value(Key::DISK));
+            let known = self.marks.entry(host).or_default();
+            *known = known.max(mark);
         }
         let is_shut_down = endpoint.state.as_ref().is_some_and(EndpointState::is_shut_down);
         let alive = !is_shut_down && (endpoint.alive || has_beaten);

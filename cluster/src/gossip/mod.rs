@@ -11,7 +11,8 @@
 //! * [`endpoints`] holds the states of all members; [`failure_detector`] doubts those whose
 //!   heartbeats stay away.
 //! * [`protocol`] is the whole as a state machine without I/O; [`worker`] runs it.
-//! * [`live`] tells the rest of the node who is alive; [`generation`] numbers the lives.
+//! * [`live`] tells the rest of the node who is alive; [`generation`] numbers the lives; [`mark`] is how far a node's disk
+//!   is known to be.
 //!
 //! Gossip never decides who is a member: the metadata log does, and states of others are kept out.
 //!
@@ -24,6 +25,7 @@ pub mod endpoints;
 pub mod failure_detector;
 pub mod generation;
 pub mod live;
+pub mod mark;
 pub mod message;
 pub mod protocol;
 pub mod state;

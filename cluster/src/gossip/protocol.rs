@@ -3,6 +3,7 @@
 use super::digest::{Digest, MAX_DIGEST_BYTES};
 use super::endpoints::{Endpoint, Endpoints, Event, Now};
 use super::live::LiveMembers;
+use super::mark::Mark;
 use super::message::{Content, Message};
 use super::state::{Delta, Generation, Key, Version};
 use dodona_env::Random;
@@ -96,6 +97,12 @@ impl Gossip {
         let mut all: Vec<Endpoint> = self.endpoints.others().cloned().chain([own]).collect();
         all.sort_unstable_by_key(|endpoint| endpoint.host);
         all
+    }
+
+    /// The furthest that the disk of a member is known to have been.
+    #[must_use]
+    pub fn mark_of(&self, host: Uuid) -> Mark {
+        self.endpoints.mark_of(host)
     }
 
     /// To be called once a second: this node beats, convicts those who have been silent, and begins

@@ -45,9 +45,11 @@ impl Key {
     pub const RPC_READY: Self = Self(10);
     /// Its tokens.
     pub const TOKENS: Self = Self(11);
+    /// How far its data directory is ([`super::mark::Mark`]).
+    pub const DISK: Self = Self(12);
 
-    /// The names of the numbers, as `nodetool gossipinfo` shows them (Cassandra `ApplicationState`).
-    const NAMES: [&str; 12] = [
+    /// The names of the numbers, as `nodetool gossipinfo` shows them (Cassandra `ApplicationState`, but for the last).
+    const NAMES: [&str; 13] = [
         "STATUS_WITH_PORT",
         "LOAD",
         "SCHEMA",
@@ -60,6 +62,7 @@ impl Key {
         "HOST_ID",
         "RPC_READY",
         "TOKENS",
+        "DISK",
     ];
 }
 

@@ -1,11 +1,12 @@
 //! Runs gossip on a node's clock, randomness and connections.
 
 use super::endpoints::{Endpoint, Event, Now};
-use super::generation;
+use super::generation::{self, Lives};
 use super::live::LiveMembers;
+use super::mark::Mark;
 use super::message::Message;
 use super::protocol::{Gossip, GossipSettings, INTERVAL, Outgoing};
-use super::state::Key;
+use super::state::{Generation, Key};
 use crate::error::ClusterError;
 use crate::message::Body;
 use crate::transport::Peers;
@@ -28,6 +29,7 @@ pub struct Gossiper {
     random: Random,
     peers: Arc<Peers>,
     gossip: Mutex<Gossip>,
+    lives: Lives,
     live: Arc<LiveMembers>,
     events: broadcast::Sender<Event>,
 }
@@ -38,11 +40,13 @@ impl Gossiper {
     /// # Errors
     /// The generation's file is damaged, or the operating system refuses.
     pub fn new(env: Env, peers: Arc<Peers>, settings: GossipSettings) -> Result<Arc<Self>, ClusterError> {
-        let gossip = Gossip::new(settings, generation::begin(&env)?);
+        let lives = generation::begin(&env)?;
+        let gossip = Gossip::new(settings, lives.present);
         Ok(Arc::new(Self {
             random: env.random.split("gossip"),
             live: gossip.live(),
             gossip: Mutex::new(gossip),
+            lives,
             events: broadcast::channel(EVENTS).0,
             env,
             peers,
@@ -53,6 +57,24 @@ impl Gossiper {
     #[must_use]
     pub fn live(&self) -> Arc<LiveMembers> {
         Arc::clone(&self.live)
+    }
+
+    /// The present life of this node.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.lives.present
+    }
+
+    /// Its last life, by its disk; 0 if there was none.
+    #[must_use]
+    pub fn generation_before(&self) -> Generation {
+        self.lives.before
+    }
+
+    /// The furthest that the disk of a member is known to have been.
+    #[must_use]
+    pub fn mark_of(&self, host: Uuid) -> Mark {
+        self.gossip.lock().mark_of(host)
     }
 
     /// What becomes known from now on. Who lags too far behind looks at [`Self::endpoints`].

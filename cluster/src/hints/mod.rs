@@ -10,12 +10,14 @@
 //!
 //! A hint is not kept, or not delivered, once it is older than its table's `gc_grace_seconds`: the
 //! tombstone of what it writes may be purged by then. None is kept for a target whose oldest hint
-//! has waited for longer than `max_hint_window`, or past the bounds on bytes.
+//! has waited for longer than `max_hint_window`, or past the bounds on bytes. None outlasts a truncation of its table
+//! ([`voided`]).
 
 pub mod format;
 pub mod replay;
 pub mod settings;
 pub mod store;
+mod voided;
 mod waiting;
 
 pub use settings::{Counts, GcGrace, HintSettings, Pending};

@@ -50,7 +50,7 @@ impl Hints {
         }
         let delivering = Delivering { inner: &self.inner, target };
         // Hints that come from now on are left to the next delivery: it ends.
-        let below = self.blocking(move |inner| inner.sync(Some(target))).await??;
+        let below = self.blocking(move |inner| inner.sync(|ended| ended == target)).await??;
         let mut delivered = 0;
         loop {
             let oldest = delivering.inner.waiting.lock().oldest(target, below);
@@ -80,7 +80,7 @@ impl Hints {
                 })
                 .await??;
             let bytes: usize = hints.iter().map(|hint| hint.mutation.len()).sum();
-            delivered += self.send(hints, address, peers).await?;
+            delivered += self.send(hints, file.number, address, peers).await?;
             match next {
                 Next::At(next) => offset = next,
                 Next::End => {
@@ -106,17 +106,19 @@ impl Hints {
         }
     }
 
-    /// Sends hints, those that are too old left out. Returns how many the target took.
+    /// Sends hints of a file, those that are too old or void left out. Returns how many the target took.
     async fn send(
         &self,
         hints: Vec<Hint<'_>>,
+        file: u64,
         address: SocketAddr,
         peers: &Peers,
     ) -> Result<u64, ClusterError> {
+        let _under_way = self.inner.sending.read().await;
         let read = hints.len();
         let live: Vec<Vec<u8>> = hints
             .into_iter()
-            .filter(|hint| self.is_live(hint))
+            .filter(|hint| self.is_live(hint, file))
             .map(|hint| hint.mutation.into_owned())
             .collect();
         self.inner.counters.expired.fetch_add((read - live.len()) as u64, Relaxed);
@@ -143,10 +145,13 @@ impl Hints {
         }
     }
 
-    /// True if no tombstone that covers the hint can have been purged, and its table is there.
-    fn is_live(&self, hint: &Hint<'_>) -> bool {
-        let table = MutationView::parse(&hint.mutation).map(|view| view.table);
-        let Some(present) = table.ok().and_then(|table| (self.inner.gc_grace)(table)) else { return false };
+    /// True if no tombstone that covers the hint can have been purged, and its table is there and was not truncated.
+    fn is_live(&self, hint: &Hint<'_>, file: u64) -> bool {
+        let Ok(table) = MutationView::parse(&hint.mutation).map(|view| view.table) else { return false };
+        let Some(present) = (self.inner.gc_grace)(table) else { return false };
+        if self.inner.voided.lock().is_void_in(table, file) {
+            return false;
+        }
         let gc_grace = i64::from(present.min(hint.gc_grace_seconds));
         self.inner.env.clock.wall_seconds() < hint.written_seconds.saturating_add(gc_grace)
     }

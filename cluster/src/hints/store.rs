@@ -2,12 +2,13 @@
 
 use super::format::{self, BadHeader, HEADER_BYTES, Header, Hint};
 use super::settings::{Counters, Counts, GcGrace, HintSettings, Pending};
+use super::voided::{self, Voided};
 use super::waiting::{HintFile, Waiting};
 use crate::error::ClusterError;
 use dodona_env::Env;
 use dodona_env::disk::DiskWriter;
 use dodona_storage::StorageError;
-use dodona_types::MutationView;
+use dodona_types::{MutationView, TableId};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
@@ -44,6 +45,9 @@ pub(super) struct Inner {
     /// The files that take hints, by target; held while the disk works, taken before `waiting`.
     open: Mutex<BTreeMap<Uuid, OpenFile>>,
     is_full: Notify,
+    pub(super) voided: Mutex<Voided>,
+    /// Held while hints are under way.
+    pub(super) sending: tokio::sync::RwLock<()>,
 }
 
 pub(super) fn failed(action: &'static str, path: &str, source: io::Error) -> StorageError {
@@ -66,8 +70,11 @@ impl Hints {
             waiting: Mutex::default(),
             open: Mutex::default(),
             is_full: Notify::new(),
+            voided: Mutex::default(),
+            sending: tokio::sync::RwLock::default(),
         };
         inner.find_files()?;
+        inner.find_voided()?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -88,7 +95,7 @@ impl Hints {
     /// The operating system's, the first of them. Hints that the disk did not take are counted as
     /// lost; those that come later go to another file.
     pub fn sync(&self) -> Result<(), ClusterError> {
-        self.inner.sync(None).map(drop).map_err(ClusterError::from)
+        self.inner.sync(|_| false).map(drop).map_err(ClusterError::from)
     }
 
     /// Writes and syncs once a period, and sooner when much waits in memory, for ever.
@@ -115,6 +122,36 @@ impl Hints {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.inner.counters.read()
+    }
+
+    /// The present moment, in the order of truncations.
+    #[must_use]
+    pub fn era(&self) -> u64 {
+        self.inner.voided.lock().era()
+    }
+
+    /// True if the table of a mutation was truncated since a moment.
+    #[must_use]
+    pub fn is_void(&self, mutation: &[u8], era: u64) -> bool {
+        let table = MutationView::parse(mutation).map(|view| view.table);
+        table.is_ok_and(|table| self.inner.voided.lock().is_void_since(table, era))
+    }
+
+    /// Has no hint of a table delivered any more that is there, or is of a write that is under way: the table is to be
+    /// truncated. Returns once none is on its way.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn void(&self, table: TableId) -> Result<(), ClusterError> {
+        if self.inner.env.mutants.has("truncation-leaves-hints") {
+            return Ok(());
+        }
+        self.inner.voided.lock().begin(table);
+        let inner = Arc::clone(&self.inner);
+        let voided = self.inner.env.tasks.blocking(move || inner.void(table)).await;
+        voided.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        drop(self.inner.sending.write().await);
+        Ok(())
     }
 
     /// Drops what waits for a member that is no more. Its files go with the next sync.
@@ -154,6 +191,25 @@ impl Inner {
         Ok(())
     }
 
+    fn find_voided(&self) -> Result<(), ClusterError> {
+        let mut waiting = self.waiting.lock();
+        let voided = Voided::open(&*self.env.disk, waiting.oldest_number())?;
+        if let Some(last) = voided.next_number().checked_sub(1) {
+            waiting.skip_number(last);
+        }
+        *self.voided.lock() = voided;
+        Ok(())
+    }
+
+    fn void(&self, table: TableId) -> Result<(), StorageError> {
+        let below = self.sync(|_| true)?;
+        // Files that were delivered and removed must not be back after a crash.
+        self.env.disk.sync_dir(FOLDER).map_err(|error| failed("syncing", FOLDER, error))?;
+        let Some(oldest) = self.waiting.lock().oldest_number() else { return Ok(()) };
+        let kept = self.voided.lock().void(table, below, oldest);
+        voided::keep(&*self.env.disk, &kept)
+    }
+
     /// Names a damaged file, and takes it out of the way for somebody to look at.
     pub(super) fn set_aside(&self, path: &str, offset: u64, reason: &str) {
         tracing::error!(path, offset, reason, "a file of hints is damaged and set aside: repair the member");
@@ -178,9 +234,9 @@ impl Inner {
         is_kept
     }
 
-    /// Writes and syncs everything, and ends the file of a target, so that it can be read. Returns the
-    /// number below which that target's files have ended.
-    pub(super) fn sync(&self, to_end: Option<Uuid>) -> Result<u64, StorageError> {
+    /// Writes and syncs everything, and ends the files of some targets, so that they can be read. Returns the
+    /// number below which these targets' files have ended.
+    pub(super) fn sync(&self, ends: impl Fn(Uuid) -> bool) -> Result<u64, StorageError> {
         let mut open = self.open.lock();
         let (buffered, to_remove) = {
             let mut waiting = self.waiting.lock();
@@ -194,7 +250,7 @@ impl Inner {
         }
         let mut kept = BTreeMap::new();
         for (target, mut file) in std::mem::take(&mut *open) {
-            let is_to_end = to_end == Some(target) || file.bytes > self.settings.file_bytes;
+            let is_to_end = ends(target) || file.bytes > self.settings.file_bytes;
             match self.bring_to_disk(target, &mut file, is_to_end) {
                 Ok(()) if is_to_end => {}
                 Ok(()) => drop(kept.insert(target, file)),

@@ -84,6 +84,11 @@ impl Waiting {
         self.next_number
     }
 
+    /// The number of the oldest file.
+    pub(super) fn oldest_number(&self) -> Option<u64> {
+        self.targets.values().filter_map(|waiting| waiting.files.front()).map(|file| file.number).min()
+    }
+
     /// The number is taken.
     pub(super) fn skip_number(&mut self, number: u64) {
         self.next_number = self.next_number.max(number.saturating_add(1));

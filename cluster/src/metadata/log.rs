@@ -88,6 +88,12 @@ impl ReplicatedLog {
         self.pull().await
     }
 
+    /// The term of the last vote that was given here.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        self.store.vote().map_or(0, |vote| vote.leader_id.term)
+    }
+
     fn takes_part(&self) -> bool {
         let number = self.store.metadata().number_of(self.host);
         number.is_some_and(|number| self.store.takes_part(number))
@@ -128,9 +134,10 @@ impl ReplicatedLog {
             enable_leader_restore: Some(true),
             ..Config::default()
         };
-        let (store, tasks) = (&self.store, self.env.tasks);
+        let (store, tasks) = (&self.store, &self.env.tasks);
         let network = Network { store: Arc::clone(store), peers: Arc::clone(&self.peers) };
-        let (log, machine) = (Log::new(Arc::clone(store), tasks), Machine::new(Arc::clone(store), tasks));
+        let (log, machine) =
+            (Log::new(Arc::clone(store), tasks.clone()), Machine::new(Arc::clone(store), tasks.clone()));
         let started = Raft::new(number, Arc::new(config), network, log, machine);
         let raft = scoped(&self.random, started).await.map_err(|error| stopped(&error))?;
         *present = Some(raft.clone());
@@ -308,7 +315,9 @@ impl ReplicatedLog {
                 }
                 return Box::pin(self.handle(*request)).await;
             }
-            Request::Who | Request::Fetch | Request::Join(..) | Request::Replace(..) => return None,
+            Request::Who | Request::Known(_) | Request::Fetch | Request::Join(..) | Request::Replace(..) => {
+                return None;
+            }
         };
         Some(answer)
     }
@@ -321,6 +330,10 @@ impl MetadataLog for ReplicatedLog {
 
     fn watch(&self) -> watch::Receiver<u64> {
         self.store.watch()
+    }
+
+    fn quorums(&self) -> Vec<BTreeSet<u64>> {
+        self.store.quorums()
     }
 
     fn append(&self, change: Change) -> BoxFuture<'_, Result<Outcome, ClusterError>> {

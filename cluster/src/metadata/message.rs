@@ -4,6 +4,7 @@
 use super::state::{Change, Metadata, Outcome};
 use super::types::{self, TypeConfig};
 use crate::error::ClusterError;
+use crate::gossip::mark::Mark;
 use crate::ring::Member;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub enum Request {
     Join(Box<Member>, usize),
     /// Take a new member in, in the place of the one with this host id or address.
     Replace(Box<Member>, String),
+    /// How far was the disk of this member, as others remember it?
+    Known(Uuid),
     /// Of Raft, for the member of this number: another one may have its address by now.
     For(u64, Box<Request>),
 }
@@ -62,6 +65,8 @@ pub enum Answer {
     Votes(bool),
     /// To [`Request::Who`]: the cluster's id and name.
     Cluster(Uuid, String),
+    /// To [`Request::Known`]: as far as this.
+    Known(Mark),
     /// To [`Request::Join`]: the metadata with the new member.
     Joined(Uuid, Arc<Metadata>),
     /// To [`Request::Fetch`]: that is going on.

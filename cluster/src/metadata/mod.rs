@@ -21,6 +21,7 @@ use dodona_env::net::BoxFuture;
 use dodona_env::watch;
 pub use schema_change::SchemaChange;
 pub use state::{Change, Metadata, Outcome};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Members that vote on the log, at most.
@@ -33,6 +34,10 @@ pub trait MetadataLog: Send + Sync {
 
     /// The version of what is applied here, and news of it.
     fn watch(&self) -> watch::Receiver<u64>;
+
+    /// Groups of members, by their numbers, as the log is here: a majority of each has to agree on what comes next. There
+    /// are two while it changes who votes.
+    fn quorums(&self) -> Vec<BTreeSet<u64>>;
 
     /// Appends a change. Resolves to what came of it once it is durable and applied here.
     fn append(&self, change: Change) -> BoxFuture<'_, Result<Outcome, ClusterError>>;

@@ -243,6 +243,17 @@ impl Store {
         self.kept.lock().base.voters.voter_ids().collect()
     }
 
+    /// Groups of voters, a majority of each of which has to agree: by the last entry that says so, applied or not.
+    #[must_use]
+    pub fn quorums(&self) -> Vec<BTreeSet<u64>> {
+        let kept = self.kept.lock();
+        let last = kept.entries.values().rev().find_map(|entry| match &entry.payload {
+            EntryPayload::Membership(membership) => Some(membership),
+            _ => None,
+        });
+        last.unwrap_or_else(|| kept.base.voters.membership()).get_joint_config().clone()
+    }
+
     /// Applies entries, makes that durable, and tells of it: so a start never knows less than what
     /// has been used. Returns what came of each.
     pub(super) fn apply(&self, entries: &[Entry]) -> Result<Vec<Outcome>, ClusterError> {

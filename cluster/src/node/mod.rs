@@ -379,7 +379,7 @@ impl Node {
         });
         for table in dropped.map(|table| table.id) {
             // What it does not manage, the snapshot does, or says.
-            let _ = on_engine(self.env.tasks, &self.engine, move |engine| engine.flush(table)).await;
+            let _ = on_engine(&self.env.tasks, &self.engine, move |engine| engine.flush(table)).await;
         }
     }
 
@@ -433,7 +433,7 @@ impl Node {
     }
 
     /// Notes that the node cannot go on: whoever runs it must stop it.
-    fn fail(&self, reason: &str) {
+    pub(crate) fn fail(&self, reason: &str) {
         tracing::error!(reason, "the node must stop");
         self.failure.send_replace(Some(reason.to_owned()));
     }
@@ -444,8 +444,8 @@ impl Node {
     /// The disk is full or has failed; nothing acknowledged is lost.
     pub async fn drain(&self) -> Result<(), ClusterError> {
         let drain = |engine: &Engine| engine.flush_all().and_then(|()| engine.sync_log());
-        on_engine(self.env.tasks, &self.engine, drain).await?;
-        if let Err(error) = on_engine(self.env.tasks, &self.engine, Engine::archive_whole_log).await {
+        on_engine(&self.env.tasks, &self.engine, drain).await?;
+        if let Err(error) = on_engine(&self.env.tasks, &self.engine, Engine::archive_whole_log).await {
             tracing::error!(%error, "the end of the commit log is not archived: the next start tries again");
         }
         let hints = self.hints.clone();

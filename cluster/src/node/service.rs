@@ -6,6 +6,7 @@ use crate::message::Body;
 use crate::metadata::message::{Answer, Request, decode, encode};
 use crate::transport::{Handler, Peer};
 use dodona_env::net::BoxFuture;
+use dodona_types::TableId;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -41,6 +42,10 @@ impl Handler for Node {
                     Ok(id) => mutated(self.batches.forget(id).await),
                     Err(error) => Body::Failed(error.to_string()),
                 },
+                Body::VoidHints(table) => match Uuid::from_slice(&table) {
+                    Ok(table) => mutated(self.hints.void(TableId(table)).await),
+                    Err(error) => Body::Failed(error.to_string()),
+                },
                 Body::Repair(request) => match serde_json::from_slice(&request) {
                     Ok(request) => {
                         let answer = self.repairs.answer(from.host, request);
@@ -65,6 +70,7 @@ impl Node {
             Request::Join(member, tokens) => self.take_in(*member, tokens).await,
             Request::Replace(member, replaced) => self.take_in_place_of(*member, &replaced).await,
             Request::Fetch => self.take_over(),
+            Request::Known(host) => Answer::Known(self.gossiper.mark_of(host)),
             request => {
                 let reaches = matches!(request, Request::Reach(_));
                 let answer = self.metadata.handle(request).await;

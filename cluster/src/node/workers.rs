@@ -44,6 +44,7 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(self).follow_metadata());
         self.gossip_of(&self.metadata.metadata());
         self.env.tasks.spawn_local(Arc::clone(&self.gossiper).run());
+        self.env.tasks.spawn_local(Arc::clone(self).tell_and_ask());
         self.env.tasks.spawn_local(self.hints.clone().run());
         self.env.tasks.spawn_local(Arc::clone(self).deliver_hints());
         self.env.tasks.spawn_local(Arc::clone(self).replay_batches());
@@ -96,7 +97,7 @@ impl Node {
     async fn archive_log(self: Arc<Self>) {
         let mut waits = false;
         loop {
-            match on_engine(self.env.tasks, &self.engine, Engine::archive_log).await {
+            match on_engine(&self.env.tasks, &self.engine, Engine::archive_log).await {
                 Ok(_) if waits => {
                     tracing::info!("segments of the commit log are archived again");
                     waits = false;

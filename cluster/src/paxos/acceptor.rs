@@ -187,7 +187,7 @@ impl Acceptor {
             Err(error) => return Err(error.into()),
         }
         let read = move |engine: &Engine| engine.read_page(&command, usize::MAX);
-        let page = on_engine(self.env.tasks, &self.engine, read).await?;
+        let page = on_engine(&self.env.tasks, &self.engine, read).await?;
         let mut reading = Reading { layout, stored: Stored::default() };
         let _ = page.show(now_seconds, &mut reading)?;
         Ok(reading.stored)

@@ -70,7 +70,7 @@ impl Repairs {
             self.check_wanted(repair)?;
             let asked = ranges.clone();
             let begin = move |engine: &Engine| engine.begin_repair(table, repair, &asked);
-            if on_engine(self.env.tasks, &self.engine, begin).await? {
+            if on_engine(&self.env.tasks, &self.engine, begin).await? {
                 self.note(repair, SessionState::Prepared);
                 return Ok(State::Aside(table));
             }
@@ -92,7 +92,7 @@ impl Repairs {
             return Err(members_changed());
         }
         let end = move |engine: &Engine| engine.end_repair(table, repair, Some(began_at));
-        on_engine(self.env.tasks, &self.engine, end).await?;
+        on_engine(&self.env.tasks, &self.engine, end).await?;
         self.note(repair, SessionState::Finalized);
         Ok(State::Ended)
     }

@@ -63,7 +63,7 @@ impl Repairs {
         let table = self.table(file.table)?;
         let lost = {
             let file = file.clone();
-            on_engine(self.env.tasks, &self.engine, move |engine| engine.lost_tokens(&file)).await?
+            on_engine(&self.env.tasks, &self.engine, move |engine| engine.lost_tokens(&file)).await?
         };
         let fetches = self.fetches(&placement, &table, &lost)?;
         let progress = Progress::default();
@@ -90,7 +90,7 @@ impl Repairs {
         let keep = format!("healed-{}", file.id.0);
         let salvaged = {
             let (file, keep) = (file.clone(), keep.clone());
-            on_engine(self.env.tasks, &self.engine, move |engine| engine.scrub_file(&file, &keep)).await?
+            on_engine(&self.env.tasks, &self.engine, move |engine| engine.scrub_file(&file, &keep)).await?
         };
         let Some(salvaged) = salvaged else {
             return Err(invalid("it is being compacted at the moment"));

@@ -283,7 +283,7 @@ impl Repairs {
                             engine.hash_partitions(&asked, HASH_BYTES, part, &mut |one| hashed.push(one))?;
                         Ok((hashed, next))
                     };
-                    let (hashed, next) = on_engine(self.env.tasks, &self.engine, hash).await?;
+                    let (hashed, next) = on_engine(&self.env.tasks, &self.engine, hash).await?;
                     let bytes: usize = hashed.iter().map(|partition| partition.bytes).sum();
                     hashed.into_iter().for_each(|partition| tree.add(partition));
                     let Some(next) = next else { break };

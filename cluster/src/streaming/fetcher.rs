@@ -254,7 +254,7 @@ impl Puller<'_> {
                 }
             })
         };
-        on_engine(self.env.tasks, self.engine, end).await?
+        on_engine(&self.env.tasks, self.engine, end).await?
     }
 
     /// Brings what was written to the disk.
@@ -262,7 +262,7 @@ impl Puller<'_> {
     /// # Errors
     /// The disk has failed.
     pub(crate) async fn sync(&self) -> Result<(), ClusterError> {
-        on_engine(self.env.tasks, self.engine, Engine::sync_log).await
+        on_engine(&self.env.tasks, self.engine, Engine::sync_log).await
     }
 
     /// Reads a part of a range of a table from a peer, chunk by chunk. Tells since when what is repaired there is so, if
@@ -322,7 +322,7 @@ impl Puller<'_> {
 
     async fn take(&self, arrivals: &Shared, bytes: Arc<Vec<u8>>) -> Result<(), ClusterError> {
         let arrivals = Arc::clone(arrivals);
-        on_engine(self.env.tasks, self.engine, move |engine| {
+        on_engine(&self.env.tasks, self.engine, move |engine| {
             let answer = Answer::parse(&bytes)?;
             let mutations: Vec<MutationView<'_>> = answer.parts.iter().map(|part| part.mutation).collect();
             engine.take_arrivals(&mut arrivals.lock(), &mutations)

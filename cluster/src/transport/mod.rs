@@ -322,7 +322,7 @@ async fn serve_peer(
     let met = tokio::time::timeout(CONNECT_TIMEOUT, link.meet(stream)).await;
     let (mut reader, mut writer, peer) = met.map_err(late)??;
     drop(place);
-    let tasks = link.env.tasks;
+    let tasks = link.env.tasks.clone();
     let (answers, mut to_write) = mpsc::channel(QUEUE_MESSAGES);
     tasks.spawn_local(async move { write_queue(&mut writer, &mut to_write, |_, _| {}).await });
     let counts = if peer.is_of_this_cluster { link.traffic.from(peer.host) } else { Arc::default() };

@@ -88,9 +88,7 @@ fn main() -> ExitCode {
         "{} seeds from {}, each twice: {acknowledged} writes acknowledged, {judged} rows judged, {restarts} restarts, {changes} members started or left, or repairs, no promise broken",
         arguments.seeds, arguments.seed
     );
-    if matches!(arguments.scenario, What::Centers | What::Repair) {
-        println!("{faults:?}");
-    }
+    println!("{faults:?}");
     ExitCode::SUCCESS
 }
 

@@ -3,6 +3,7 @@
 pub mod atomic;
 pub mod delivered;
 pub mod durability;
+pub mod emptied;
 pub mod equal;
 pub mod levels;
 pub mod linearizable;

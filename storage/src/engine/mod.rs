@@ -57,12 +57,22 @@ pub mod truncate;
 
 pub(crate) type Tables = BTreeMap<TableId, Arc<TableStore>>;
 
+/// The commit log as the start found it.
+#[derive(Clone, Copy, Debug)]
+struct FoundLog {
+    /// Behind everything that its files have room for: what comes goes on there.
+    end: u64,
+    /// Behind its last record.
+    last_record: u64,
+}
+
 /// The storage engine of one node.
 pub struct Engine {
     pub(crate) env: Env,
     pub(crate) settings: EngineSettings,
     pub(crate) host: Uuid,
     pub(crate) log: CommitLog,
+    found: FoundLog,
     pub(crate) tables: ArcSwap<Tables>,
     /// Held while the set of tables changes.
     pub(crate) tables_change: Mutex<()>,
@@ -285,6 +295,14 @@ impl Engine {
     /// The disk has failed.
     pub fn sync_log(&self) -> Result<()> {
         self.log.sync()
+    }
+
+    /// Up to which position the commit log is on disk. It never goes back, over restarts either: room behind the last
+    /// record does not count.
+    #[must_use]
+    pub fn synced_log_position(&self) -> u64 {
+        let synced = self.log.synced_position();
+        if synced > self.found.end { synced } else { self.found.last_record }
     }
 
     /// Waits until [`Self::tend_log`] has something to do.

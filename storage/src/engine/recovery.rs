@@ -1,6 +1,6 @@
 //! The start: opens the data directory and replays the commit log. The only place that does.
 
-use super::{Engine, FIRST_SHARD_BITS, Tables};
+use super::{Engine, FIRST_SHARD_BITS, FoundLog, Tables};
 use crate::commit_log::archive::Schemas;
 use crate::commit_log::writer::prepare_directory;
 use crate::commit_log::{self, CommitLog};
@@ -104,6 +104,8 @@ impl Engine {
             manifest.state().values().filter_map(|files| files.covered.last()).map(|range| range.end).max();
         let replayed = memtable_bytes.1;
         let end = replayed.end_position.max(covered_end.unwrap_or(0));
+        let last = replayed.segments.iter().map(|segment| segment.end_position).max();
+        let found = FoundLog { end, last_record: last.max(covered_end).unwrap_or(0) };
         let mode = (settings.sync_mode, settings.segment_bytes);
         let log = CommitLog::open(env.clone(), mode, settings.archive.clone(), &replayed, end);
         let mut schemas = Schemas::default();
@@ -115,6 +117,7 @@ impl Engine {
             settings,
             host,
             log,
+            found,
             tables: ArcSwap::from_pointee(stores),
             tables_change: Mutex::new(()),
             manifest: Mutex::new(manifest),
