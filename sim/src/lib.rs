@@ -101,7 +101,6 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("log-counts-before-the-sync", Scenario::Ring),
     ("truncation-is-local", Scenario::Ring),
     ("truncation-leaves-hints", Scenario::Ring),
-    ("truncation-forgets-the-log", Scenario::Ring),
     ("join-skips-fetch", Scenario::Members),
     ("move-skips-fetch", Scenario::Members),
     ("pending-not-written", Scenario::Members),

@@ -359,17 +359,20 @@ impl Proposer<'_> {
                 plan.members,
             );
             self.coordinator.env.tasks.spawn_local(async move {
+                // Nothing unless it is to be committed.
+                let chosen =
+                    if step == Step::Commit { request.proposal.mutation.clone() } else { Vec::new() };
                 let answer = if replica.local {
-                    local.paxos(request).await
+                    let answer = local.paxos(request).await;
+                    if !chosen.is_empty() && answer.is_err() {
+                        hints.hint(replica.host, &chosen, era);
+                    }
+                    answer
                 } else {
                     let body = Body::Paxos(request.encode());
                     let asked = peers.ask_for(trace, members, replica.internode, body, timeout).await;
-                    let chosen = &request.proposal.mutation;
-                    if step == Step::Commit
-                        && !chosen.is_empty()
-                        && !matches!(asked, Ok(Body::PaxosAnswer(_)))
-                    {
-                        hints.hint(replica.host, chosen, era);
+                    if !chosen.is_empty() && !matches!(asked, Ok(Body::PaxosAnswer(_))) {
+                        hints.hint(replica.host, &chosen, era);
                     }
                     match asked {
                         Ok(Body::PaxosAnswer(bytes)) => Answer::decode(&bytes),

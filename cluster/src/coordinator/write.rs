@@ -110,7 +110,7 @@ impl Coordinator {
                 }
             }
         }
-        self.apply_here(here, mutations, words).await;
+        self.apply_here(here, mutations, words, era).await;
         let mut stale = None;
         let gathered = async {
             while gathers.iter().any(|gather| !gather.is_enough()) {
@@ -145,19 +145,27 @@ impl Coordinator {
         gathers.into_iter().try_for_each(Gather::write_result)
     }
 
-    /// Applies what this node is a replica of, as one record of the commit log.
+    /// Applies what this node is a replica of, as one record of the commit log. It is a replica as any other: what it does
+    /// not take in time it gets by hints.
     async fn apply_here(
         &self,
         here: Vec<(usize, Target)>,
         mutations: &[MutationView<'_>],
         words: mpsc::Sender<Word>,
+        era: u64,
     ) {
         if here.is_empty() {
             return;
         }
         let views: Vec<MutationView<'_>> = here.iter().map(|(index, _)| mutations[*index]).collect();
         let applied = tokio::time::timeout(self.timeouts.write, self.engine.apply_with_room(&views));
-        let Ok(applied) = applied.await else { return };
+        let applied = applied.await;
+        if !matches!(applied, Ok(Ok(_))) {
+            for (index, target) in &here {
+                self.hints.hint(target.host, mutations[*index].bytes(), era);
+            }
+        }
+        let Ok(applied) = applied else { return };
         let engine = Arc::clone(&self.engine);
         self.env.tasks.spawn_local(async move {
             let said = match applied {

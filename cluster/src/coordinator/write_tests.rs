@@ -31,11 +31,19 @@ impl HintSink for Kept {
 
 /// Member 0 of six, each of which holds everything. Nobody listens where the others should be.
 fn coordinator(directory: &std::path::Path, dead: &[u128]) -> (Coordinator, Arc<Kept>) {
+    coordinator_with(directory, dead, EngineSettings::default())
+}
+
+fn coordinator_with(
+    directory: &std::path::Path,
+    dead: &[u128],
+    settings: EngineSettings,
+) -> (Coordinator, Arc<Kept>) {
     let env = dodona_env::os::env(directory).unwrap();
     let placement = placement(BOTH, &[]);
     let tables = placement.schema.tables().map(|table| table_settings(table, false).unwrap()).collect();
     let host = Uuid::from_u128(0);
-    let engine = Arc::new(Engine::open(env.clone(), EngineSettings::default(), host, tables).unwrap().0);
+    let engine = Arc::new(Engine::open(env.clone(), settings, host, tables).unwrap().0);
     let placement = Arc::new(ArcSwap::from_pointee(placement));
     let snapshots = Snapshots::new(env.clone(), Arc::clone(&engine), AutoSnapshot::default(), None);
     let replica =
@@ -114,5 +122,20 @@ fn those_that_do_not_answer_get_hints_and_do_not_count() {
             }
         };
         tokio::time::timeout(Duration::from_secs(10), hinted).await.unwrap();
+    });
+}
+
+#[test]
+fn a_node_that_has_no_room_in_time_gets_a_hint_as_others_do() {
+    let directory = tempfile::tempdir().unwrap();
+    run(async {
+        let settings = EngineSettings { memtable_bytes: 1_000, ..EngineSettings::default() };
+        let (coordinator, hints) = coordinator_with(directory.path(), &[1, 2, 3, 4, 5], settings);
+        // Nobody flushes.
+        for key in (0..).take_while(|_| !coordinator.engine.must_wait()) {
+            coordinator.engine.apply(&[MutationView::parse(&mutation(key)).unwrap()]).unwrap();
+        }
+        coordinator.write(&[mutation(1)], Consistency::Any).await.unwrap();
+        assert_eq!(*hints.0.lock(), (0..=5).map(|host| (host, 1)).collect());
     });
 }

@@ -5,6 +5,7 @@ use super::store::{Hints, Inner, failed};
 use super::waiting::HintFile;
 use crate::error::ClusterError;
 use crate::message::Body;
+use crate::replica::Replica;
 use crate::transport::Peers;
 use dodona_types::MutationView;
 use futures_util::future::join_all;
@@ -18,6 +19,26 @@ use uuid::Uuid;
 const CHUNK_BYTES: usize = 128 << 10;
 /// Hints that are under way at the same time.
 const AT_ONCE: usize = 64;
+
+/// Where hints go.
+pub enum To<'a> {
+    /// To the member at this address.
+    Peer(SocketAddr, &'a Peers),
+    /// To this node itself, which had no room for a write of its own.
+    Here(&'a Replica),
+}
+
+impl To<'_> {
+    async fn mutate(&self, mutation: Vec<u8>, patience: Duration) -> Result<Body, ClusterError> {
+        match self {
+            Self::Peer(address, peers) => peers.ask(*address, Body::Mutate(mutation), patience).await,
+            Self::Here(replica) => match tokio::time::timeout(patience, replica.mutate(&mutation)).await {
+                Ok(mutated) => Ok(mutated.map(|()| Body::Mutated)?),
+                Err(_) => Err(ClusterError::Peer("this node has no room for its own hints yet".into())),
+            },
+        }
+    }
+}
 
 /// A delivery that is under way.
 struct Delivering<'a> {
@@ -39,12 +60,7 @@ impl Hints {
     /// # Errors
     /// The target did not take a hint: that one and the later ones are kept, and the next delivery
     /// goes on there. Or the operating system refuses.
-    pub async fn deliver(
-        &self,
-        target: Uuid,
-        address: SocketAddr,
-        peers: &Peers,
-    ) -> Result<u64, ClusterError> {
+    pub async fn deliver(&self, target: Uuid, to: To<'_>) -> Result<u64, ClusterError> {
         if !self.inner.waiting.lock().begin_delivery(target) {
             return Ok(0);
         }
@@ -55,7 +71,7 @@ impl Hints {
         loop {
             let oldest = delivering.inner.waiting.lock().oldest(target, below);
             let Some((file, offset)) = oldest else { return Ok(delivered) };
-            delivered += self.deliver_file(target, &file, offset, address, peers).await?;
+            delivered += self.deliver_file(target, &file, offset, &to).await?;
         }
     }
 
@@ -64,8 +80,7 @@ impl Hints {
         target: Uuid,
         file: &HintFile,
         mut offset: u64,
-        address: SocketAddr,
-        peers: &Peers,
+        to: &To<'_>,
     ) -> Result<u64, ClusterError> {
         let mut delivered = 0;
         loop {
@@ -80,7 +95,7 @@ impl Hints {
                 })
                 .await??;
             let bytes: usize = hints.iter().map(|hint| hint.mutation.len()).sum();
-            delivered += self.send(hints, file.number, address, peers).await?;
+            delivered += self.send(hints, file.number, to).await?;
             match next {
                 Next::At(next) => offset = next,
                 Next::End => {
@@ -107,13 +122,7 @@ impl Hints {
     }
 
     /// Sends hints of a file, those that are too old or void left out. Returns how many the target took.
-    async fn send(
-        &self,
-        hints: Vec<Hint<'_>>,
-        file: u64,
-        address: SocketAddr,
-        peers: &Peers,
-    ) -> Result<u64, ClusterError> {
+    async fn send(&self, hints: Vec<Hint<'_>>, file: u64, to: &To<'_>) -> Result<u64, ClusterError> {
         let _under_way = self.inner.sending.read().await;
         let read = hints.len();
         let live: Vec<Vec<u8>> = hints
@@ -128,7 +137,7 @@ impl Hints {
             let some: Vec<_> = left
                 .by_ref()
                 .take(AT_ONCE)
-                .map(|mutation| peers.ask(address, Body::Mutate(mutation), self.inner.settings.timeout))
+                .map(|mutation| to.mutate(mutation, self.inner.settings.timeout))
                 .collect();
             if some.is_empty() {
                 return Ok(delivered);

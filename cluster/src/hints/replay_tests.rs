@@ -69,7 +69,7 @@ impl World {
     }
 
     async fn deliver(&self) -> Result<u64, ClusterError> {
-        self.hints.deliver(TARGET, self.address, &self.peers).await
+        self.hints.deliver(TARGET, To::Peer(self.address, &self.peers)).await
     }
 
     fn keys(&self) -> Vec<u8> {

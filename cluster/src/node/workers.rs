@@ -4,6 +4,7 @@
 use super::Node;
 use crate::error::ClusterError;
 use crate::heartbeat;
+use crate::hints::replay::To;
 use crate::liveness::Liveness;
 use crate::metadata::MetadataLog;
 use crate::on_engine::on_engine;
@@ -215,7 +216,12 @@ impl Node {
                             address = other.map_or(address, |other| other.internode);
                         }
                         self.env.tasks.spawn_local(async move {
-                            match node.hints.deliver(target, address, &node.peers).await {
+                            let to = if target == node.info.identity.host {
+                                To::Here(&node.replica)
+                            } else {
+                                To::Peer(address, &node.peers)
+                            };
+                            match node.hints.deliver(target, to).await {
                                 Ok(0) => {}
                                 Ok(hints) => tracing::info!(%target, hints, "hints were delivered"),
                                 Err(error) => tracing::info!(%target, %error, "hints wait on"),
