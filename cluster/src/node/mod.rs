@@ -55,6 +55,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use takeover::Takeover;
 use told::{gossiper, tell_of};
+use uuid::Uuid;
 
 /// How long a change of the schema waits for the other nodes that are alive.
 const AGREEMENT: Duration = Duration::from_secs(5);
@@ -419,12 +420,19 @@ impl Node {
 
     /// Gossip is with members, and tells of this one what the metadata say.
     fn gossip_of(&self, metadata: &Metadata) {
-        let members: Vec<_> =
-            metadata.members.values().map(|member| (member.host, member.internode)).collect();
         let known = self.gossiper.endpoints();
-        for endpoint in known.iter().filter(|known| members.iter().all(|(host, _)| *host != known.host)) {
+        for endpoint in known.iter().filter(|known| metadata.member(known.host).is_none()) {
             self.gossiper.forget(endpoint.host);
         }
+        // Whoever takes another one's place may have its address: what is sent there is not for the other one.
+        let has_successor = |host: Uuid| {
+            let mut statuses = metadata.members.values().map(|member| member.status);
+            statuses.any(|status| {
+                matches!(status, Status::Replacing(other) | Status::Succeeding(other) if other == host)
+            })
+        };
+        let members = metadata.members.values().filter(|member| !has_successor(member.host));
+        let members: Vec<_> = members.map(|member| (member.host, member.internode)).collect();
         self.gossiper.set_members(&members);
         if let Some(member) = metadata.member(self.info.identity.host) {
             tell_of(&self.gossiper, member);
