@@ -100,6 +100,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("members-are-not-fenced", Scenario::Members),
     ("fetched-counts-as-repaired", Scenario::Members),
     ("repair-ends-whoever-joins", Scenario::Members),
+    ("fetched-is-noted-early", Scenario::Members),
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),

@@ -38,6 +38,7 @@ use crate::replication::Replication;
 use crate::ring::Status;
 use crate::snapshots::{Reason, Snapshots};
 use crate::streaming::Progress;
+use crate::streaming::notes::Notes;
 use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
 use crate::transport::{Introduction, Link, Peers};
@@ -97,6 +98,8 @@ pub struct Node {
     /// What was fetched from others.
     pub streaming: Progress,
     pub(crate) takeover: Takeover,
+    /// What was fetched of the change of members that is under way.
+    notes: Arc<Notes>,
     /// Repairs of what it holds.
     pub repairs: Arc<Repairs>,
     pub(crate) settings: NodeSettings,
@@ -175,6 +178,8 @@ impl Node {
             settings.timeouts,
             Arc::clone(&timestamps),
         );
+        let notes = Notes::open(Arc::clone(&env.disk), env.mutants.clone());
+        notes.forget_others(metadata.members_version);
         let log = ReplicatedLog::new(env.clone(), Arc::clone(&peers), store, gossiper.live(), identity.host);
         Ok(Arc::new(Self {
             timestamps,
@@ -198,6 +203,7 @@ impl Node {
             snapshots,
             streaming: Progress::default(),
             takeover: Takeover::default(),
+            notes: Arc::new(notes),
             repairs: Arc::new(repairs),
             settings,
             env,
@@ -362,6 +368,7 @@ impl Node {
         }
         self.schema_epoch.send_if_modified(|epoch| std::mem::replace(epoch, schema.epoch) != schema.epoch);
         let version = metadata.members_version;
+        self.notes.forget_others(version);
         self.members_version.send_if_modified(|known| std::mem::replace(known, version) != version);
         Ok(())
     }
