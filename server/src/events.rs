@@ -32,7 +32,7 @@ pub(crate) async fn follow_phase(worker: Rc<Worker>) {
     loop {
         let now = *phase.borrow_and_update();
         match now {
-            Phase::Serving => {}
+            Phase::Starting | Phase::Serving => {}
             Phase::Drained | Phase::Draining => worker.close_all(Closing::Drain),
             Phase::Stopped => return worker.close_all(Closing::Now),
         }

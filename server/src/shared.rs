@@ -16,11 +16,13 @@ use dodona_query::Processor;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
-/// How far a server is from its end.
+/// How far a server is on its way from its start to its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// It serves.
+    /// It joins its cluster, or prepares what it serves: operators alone are served, and see how far it is.
     #[default]
+    Starting,
+    /// It serves.
     Serving,
     /// An operator drained it: it takes no clients any more, and operators alone are served.
     Drained,

@@ -155,7 +155,6 @@ struct Opened {
     shared: Arc<Shared>,
     clients: Box<dyn Listener>,
     native: SocketAddr,
-    operators: Box<dyn Listener>,
     admin: SocketAddr,
     queues: Vec<mpsc::UnboundedSender<Accepted>>,
     own_queue: mpsc::UnboundedReceiver<Accepted>,
@@ -184,11 +183,9 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
     node.restore().await?;
     node.refuse_old_data().await?;
     node.spawn_workers();
-    node.settle().await?;
     let processor = Processor::new(Arc::clone(&node));
     processor.set_batch_bounds(settings.batch_bounds());
     processor.set_guardrails(settings.guardrails.clone());
-    processor.spawn_workers();
     let registry = Arc::<Registry>::default();
     let metrics = Metrics::new(cores);
     processor.set_server_view(Box::new(View {
@@ -197,9 +194,6 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
         metrics: metrics.clone(),
     }));
     let authenticator = Authenticator::new(settings.authenticator);
-    authenticator.prepare(&node, &processor).await?;
-    processor.load_statements().await?;
-    node.see_others(SEE_OTHERS).await;
     let (errands, inbox) = errands::channel();
     node.env.tasks.spawn_local(inbox.serve(node.env.tasks.clone()));
     let shared = Arc::new(Shared {
@@ -218,16 +212,29 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
         trace_share: TraceShare::default(),
         told: Told::default(),
         events: broadcast::channel(MAX_EVENTS).0,
-        phase: watch::channel(Phase::Serving).0,
+        phase: watch::channel(Phase::Starting).0,
         failure: watch::channel(None).0,
     });
+    shared.node.env.tasks.spawn_local(admin::serve(Arc::clone(&shared), operators));
+    get_ready(&shared).await?;
     let (own, own_queue) = mpsc::unbounded_channel();
     let (alive, others) = mpsc::channel(1);
     let mut queues = vec![own];
     for index in 1..cores {
         queues.push(other_thread(&shared, index, alive.clone())?);
     }
-    Ok(Opened { shared, clients, native, operators, admin, queues, own_queue, others })
+    Ok(Opened { shared, clients, native, admin, queues, own_queue, others })
+}
+
+/// Has the node become a full member, and prepares what clients need.
+async fn get_ready(shared: &Shared) -> Result<(), StartError> {
+    let Shared { node, processor, .. } = shared;
+    node.settle().await?;
+    processor.spawn_workers();
+    shared.authenticator.prepare(node, processor).await?;
+    processor.load_statements().await?;
+    node.see_others(SEE_OTHERS).await;
+    Ok(())
 }
 
 async fn listen(
@@ -264,7 +271,7 @@ fn other_thread(
 
 impl Opened {
     async fn serve(self, report: &Report) {
-        let Self { shared, clients, native, operators, admin, queues, own_queue, mut others } = self;
+        let Self { shared, clients, native, admin, queues, own_queue, mut others } = self;
         let tasks = shared.node.env.tasks.clone();
         tasks.spawn_local(follow_failure(Arc::clone(&shared)));
         tasks.spawn_local(cluster_events::follow_schema(Arc::clone(&shared)));
@@ -272,7 +279,7 @@ impl Opened {
         tasks.spawn_local(repair_history::keep(Arc::clone(&shared)));
         shared.node.gossiper.set(Key::RPC_READY, "true");
         tasks.spawn_local(load::publish(Arc::clone(&shared)));
-        tasks.spawn_local(admin::serve(Arc::clone(&shared), operators));
+        shared.phase.send_replace(Phase::Serving);
         tasks.spawn_local(accept(Arc::clone(&shared), clients, queues));
         let started = Started { native, admin, shared: Arc::clone(&shared) };
         if report.send(Ok(started)).is_err() {

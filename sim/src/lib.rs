@@ -109,6 +109,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("fetched-counts-as-repaired", Scenario::Members),
     ("repair-ends-whoever-joins", Scenario::Members),
     ("old-data-is-not-refused", Scenario::Members),
+    ("fetched-is-noted-early", Scenario::Members),
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),

@@ -41,6 +41,8 @@ const PORT: u16 = 7000;
 const LASTS: u32 = 25_000;
 /// How often a member moves, where nobody joins or leaves: at one of so many of its clients' steps.
 const MOVES: f64 = 0.03;
+/// How often a member that leaves thinks better of it, to leave again before long.
+const STAYS: f64 = 0.5;
 /// How often a client writes to its own node alone, and how often that repairs, at one of so many steps.
 const ALONE: f64 = 0.1;
 const REPAIRS: f64 = 0.02;
@@ -404,6 +406,20 @@ impl Host {
                     let taken = node.take_out(node.info.identity.host).await;
                     *shared.left.lock() += u64::from(taken.is_ok());
                 });
+                if alone.chance(STAYS) {
+                    let (after, index) = (Duration::from_millis(alone.below(1_500)), self.machine.index);
+                    self.begin(node, &begun, move |node, shared| async move {
+                        dodona_env::clock::sleep(after).await;
+                        let host = node.info.identity.host;
+                        if node.stay(host).await.is_ok() {
+                            shared.trace.note(&format!("{index} stays"));
+                            shared.full.lock()[index] = Some(host);
+                            // What is written meanwhile was not fetched the first time.
+                            dodona_env::clock::sleep(Duration::from_secs(1)).await;
+                            *shared.leaver.lock() = Some(index);
+                        }
+                    });
+                }
             }
             if random.chance(MOVES) && self.is_settled(node) {
                 let tokens: Vec<Token> = (0..4).map(|_| Token(random.next_u64().cast_signed())).collect();

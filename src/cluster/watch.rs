@@ -12,13 +12,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a node may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// What a node says of its cluster; none if it does not answer.
+/// What a node says of its cluster; none if it does not answer, or does not serve clients yet.
 fn members(node: &PlannedNode) -> Option<Vec<Value>> {
     let at = node.administration();
     // The keyspace is one that every cluster has: what each owns does not matter here.
     let answer =
         call(&at.ip().to_string(), at.port(), ANSWER, "GET", "status?keyspace=system_traces").ok()?;
-    answer["members"].as_array().cloned()
+    answer["members"].as_array().filter(|_| answer["starting"] != true).cloned()
 }
 
 /// How many full members a node sees alive.

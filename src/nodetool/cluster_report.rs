@@ -210,10 +210,12 @@ pub(super) fn network(answer: &Value) -> String {
     let fetched = &answer["fetched"];
     match (fetched["ranges"].as_u64(), fetched["ranges_done"].as_u64()) {
         (Some(ranges), Some(done)) if ranges > 0 => {
+            let kept = fetched["ranges_kept"].as_u64().filter(|kept| *kept > 0);
             let _ = writeln!(
                 out,
-                "{}: {done} of {ranges} ranges, {} partitions, {}",
+                "{}: {done} of {ranges} ranges{}, {} partitions, {}",
                 if done < ranges { "Fetching" } else { "Fetched" },
+                kept.map(|kept| format!(" ({kept} of them before)")).unwrap_or_default(),
                 number(&fetched["partitions"]),
                 bytes(&fetched["bytes"]),
             );

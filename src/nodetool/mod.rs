@@ -2,6 +2,7 @@
 //! shape of Cassandra's nodetool.
 #![allow(clippy::disallowed_types, reason = "the outermost layer of the binary: it talks to a real socket")]
 
+mod bootstrap;
 pub(crate) mod client;
 mod cluster_report;
 mod imports;
@@ -11,6 +12,7 @@ mod report;
 mod snapshots;
 mod table_report;
 
+use bootstrap::BootstrapArgs;
 use clap::{Args, Subcommand};
 use client::{call, query};
 use imports::ImportArgs;
@@ -222,6 +224,8 @@ enum NodetoolCommand {
         #[arg(allow_hyphen_values = true)]
         token: i64,
     },
+    /// How a node that joins goes on
+    Bootstrap(BootstrapArgs),
     /// Fetch what the node holds from others that hold it as well
     Rebuild {
         /// Only this keyspace
@@ -329,6 +333,7 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
             format!("Current stream throughput: {rate:?} MiB/s\n")
         }
         NodetoolCommand::RepairAdmin(args) => repair_admin::run(args, &ask)?,
+        NodetoolCommand::Bootstrap(args) => bootstrap::run(args, &ask, &crate::output::print)?,
         NodetoolCommand::Gettraceprobability => {
             let probability = get("traceprobability")?["probability"].as_f64().unwrap_or(0.0);
             format!("Current trace probability: {probability:?}\n")

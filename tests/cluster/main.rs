@@ -10,6 +10,7 @@ mod explain;
 mod members;
 mod nodes;
 mod repair;
+mod resume;
 mod tls;
 mod tracing;
 mod views;

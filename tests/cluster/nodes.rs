@@ -1,7 +1,7 @@
 //! Nodes as processes: where each is, and what it is asked.
 
 use std::fs::OpenOptions;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -82,6 +82,21 @@ impl Place {
         std::fs::read_to_string(self.data.with_extension("log")).unwrap_or_default()
     }
 
+    /// What the node here answers to operators by HTTP, with the head; nothing if it does not.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let mut answer = String::new();
+        if let Ok(mut operators) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)) {
+            let asked = write!(operators, "GET {path} HTTP/1.0\r\n\r\n");
+            let _ = asked.and_then(|()| operators.read_to_string(&mut answer));
+        }
+        answer
+    }
+
+    /// True once the node here serves clients.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.get("/health").contains("\"serving\"")
+    }
+
     pub(crate) fn command(&self, seed: u16) -> Command {
         let mut command = Command::new(BINARY);
         command
@@ -125,8 +140,7 @@ impl Place {
         let mut node = self.spawn(seed, more);
         until("the node is ready", || {
             assert!(node.process.try_wait().unwrap().is_none(), "the node has ended: {}", self.log());
-            TcpStream::connect((Ipv4Addr::LOCALHOST, node.place.port)).is_ok()
-                && node.run("nodetool", &["status"]).status.success()
+            node.place.is_serving()
         });
         node
     }

@@ -38,6 +38,7 @@ use crate::replication::Replication;
 use crate::ring::Status;
 use crate::snapshots::{Reason, Snapshots};
 use crate::streaming::Progress;
+use crate::streaming::notes::Notes;
 use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
 use crate::transport::{Introduction, Link, Peers};
@@ -55,6 +56,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use takeover::Takeover;
 use told::{gossiper, tell_of};
+use uuid::Uuid;
 
 /// How long a change of the schema waits for the other nodes that are alive.
 const AGREEMENT: Duration = Duration::from_secs(5);
@@ -96,6 +98,8 @@ pub struct Node {
     /// What was fetched from others.
     pub streaming: Progress,
     pub(crate) takeover: Takeover,
+    /// What was fetched of the change of members that is under way.
+    notes: Arc<Notes>,
     /// Repairs of what it holds.
     pub repairs: Arc<Repairs>,
     pub(crate) settings: NodeSettings,
@@ -174,6 +178,8 @@ impl Node {
             settings.timeouts,
             Arc::clone(&timestamps),
         );
+        let notes = Notes::open(Arc::clone(&env.disk), env.mutants.clone());
+        notes.forget_others(metadata.members_version);
         let log = ReplicatedLog::new(env.clone(), Arc::clone(&peers), store, gossiper.live(), identity.host);
         Ok(Arc::new(Self {
             timestamps,
@@ -197,6 +203,7 @@ impl Node {
             snapshots,
             streaming: Progress::default(),
             takeover: Takeover::default(),
+            notes: Arc::new(notes),
             repairs: Arc::new(repairs),
             settings,
             env,
@@ -361,6 +368,7 @@ impl Node {
         }
         self.schema_epoch.send_if_modified(|epoch| std::mem::replace(epoch, schema.epoch) != schema.epoch);
         let version = metadata.members_version;
+        self.notes.forget_others(version);
         self.members_version.send_if_modified(|known| std::mem::replace(known, version) != version);
         Ok(())
     }
@@ -419,12 +427,19 @@ impl Node {
 
     /// Gossip is with members, and tells of this one what the metadata say.
     fn gossip_of(&self, metadata: &Metadata) {
-        let members: Vec<_> =
-            metadata.members.values().map(|member| (member.host, member.internode)).collect();
         let known = self.gossiper.endpoints();
-        for endpoint in known.iter().filter(|known| members.iter().all(|(host, _)| *host != known.host)) {
+        for endpoint in known.iter().filter(|known| metadata.member(known.host).is_none()) {
             self.gossiper.forget(endpoint.host);
         }
+        // Whoever takes another one's place may have its address: what is sent there is not for the other one.
+        let has_successor = |host: Uuid| {
+            let mut statuses = metadata.members.values().map(|member| member.status);
+            statuses.any(|status| {
+                matches!(status, Status::Replacing(other) | Status::Succeeding(other) if other == host)
+            })
+        };
+        let members = metadata.members.values().filter(|member| !has_successor(member.host));
+        let members: Vec<_> = members.map(|member| (member.host, member.internode)).collect();
         self.gossiper.set_members(&members);
         if let Some(member) = metadata.member(self.info.identity.host) {
             tell_of(&self.gossiper, member);

@@ -10,6 +10,7 @@ use crate::placement::Placement;
 use crate::ring::{Member, Status};
 use crate::streaming::fetcher::Fetcher;
 use crate::streaming::history::{Fetch, History, Purpose};
+use crate::streaming::notes::Notes;
 use crate::streaming::{Missing, Rebuild, held_by_others, missing};
 use dodona_storage::StorageError;
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How long a member may take to say how far it is.
@@ -31,6 +33,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 pub(crate) struct Takeover {
     state: Mutex<State>,
     history: History,
+    /// Wakes a fetch that waits for another try.
+    again: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -85,16 +89,24 @@ impl Node {
             wanted.iter().flat_map(|one| &one.holders).map(|index| members[*index].internode).collect();
         let history = &self.takeover.history;
         history.begin(purpose, peers.into_iter().collect(), wanted.len(), &self.streaming, clock);
-        let fetched = self.fetch_all(placement, wanted).await;
+        // A rebuild is wanted anew, whatever was fetched before.
+        let notes = (purpose != Purpose::Rebuild).then_some(&self.notes);
+        let fetched = self.fetch_all(placement, wanted, notes).await;
         let failure = fetched.as_ref().err().map(ToString::to_string);
         history.end(failure, &self.streaming, clock);
         fetched
     }
 
-    async fn fetch_all(&self, placement: &Placement, wanted: &[Missing]) -> Result<(), ClusterError> {
+    async fn fetch_all(
+        &self,
+        placement: &Placement,
+        wanted: &[Missing],
+        notes: Option<&Arc<Notes>>,
+    ) -> Result<(), ClusterError> {
         let live = self.gossiper.live();
         let puller = self.repairs.puller(&self.streaming);
-        Fetcher { puller, liveness: &*live, placement, knowing: Mutex::default() }.fetch_all(wanted).await
+        let knowing = Mutex::default();
+        Fetcher { puller, liveness: &*live, placement, knowing, notes }.fetch_all(wanted).await
     }
 
     /// Fetches what this node is to hold, however often that has to be tried.
@@ -112,7 +124,34 @@ impl Node {
                 }
                 Err(error) => return Err(error),
             }
-            dodona_env::clock::sleep(TRY_AGAIN).await;
+            let _ = tokio::time::timeout(TRY_AGAIN, self.takeover.again.notified()).await;
+        }
+    }
+
+    /// Has a node that joins, or takes another one's place, try at once to fetch what it lacks, and waits until it has
+    /// joined. False if it had before.
+    ///
+    /// # Errors
+    /// It was taken out of the cluster meanwhile.
+    pub async fn resume_joining(&self) -> Result<bool, ClusterError> {
+        let host = self.info.identity.host;
+        let status = || self.metadata.metadata().member(host).map(|member| member.status);
+        let joins =
+            |status: &Status| status.is_new() || matches!(status, Status::Arriving | Status::Succeeding(_));
+        if !status().as_ref().is_some_and(joins) {
+            return Ok(false);
+        }
+        self.takeover.again.notify_waiters();
+        let mut version = self.watch_members();
+        loop {
+            match status() {
+                None => return Err(ClusterError::Invalid("the node is no member any more".into())),
+                Some(status) if !joins(&status) => return Ok(true),
+                Some(_) => {}
+            }
+            if version.changed().await.is_err() {
+                return Err(ClusterError::Invalid("the node stops".into()));
+            }
         }
     }
 

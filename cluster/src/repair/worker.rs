@@ -12,7 +12,7 @@ use crate::on_engine::on_engine;
 use crate::placement::Placement;
 use crate::replica::Replica;
 use crate::ring::Member;
-use crate::streaming::fetcher::Puller;
+use crate::streaming::puller::Puller;
 use crate::streaming::{Progress, parts};
 use crate::transport::Peers;
 use arc_swap::ArcSwap;

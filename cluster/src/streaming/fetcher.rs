@@ -1,41 +1,30 @@
-//! Reads ranges of tables from their replicas, chunk by chunk, and writes them here.
+//! Fetches ranges of tables from their holders, from several of them at a time.
 
-use super::walk::Walk;
+use super::batches::{Batches, Since};
+use super::notes::{Note, Notes};
+use super::puller::{Puller, Shared};
+use super::schedule::{Ended, Schedule};
 use super::{Missing, Progress};
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
-use crate::message::{Body, NOT_REPAIRED};
 use crate::metadata::log::ask;
 use crate::metadata::message;
-use crate::on_engine::on_engine;
-use crate::paxos::acceptor::{Learnt, clustering};
 use crate::placement::Placement;
-use crate::replica::{Replica, encode_read};
 use crate::ring::Member;
-use crate::transport::Peers;
-use dodona_env::Env;
-use dodona_storage::engine::arrivals::Arrivals;
-use dodona_storage::reconcile::{Answer, Assembly, MergedAnswers};
-use dodona_storage::{Engine, Part, RepairState, StorageError};
-use dodona_types::read_command::{PartitionRange, ReadCommand, ReadLimits};
+use dodona_storage::StorageError;
 use dodona_types::schema::Table;
-use dodona_types::{MutationView, TableId};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Bytes that are asked for at a time.
-const CHUNK_BYTES: usize = 1 << 20;
 /// How often it is said how far a fetch is.
 const TELL: Duration = Duration::from_secs(10);
 /// How long a member may take to say which members it knows of.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long a peer may take for that, with the pauses that its rate asks for.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Fetches ranges for this node.
 pub(crate) struct Fetcher<'a> {
@@ -44,10 +33,18 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) placement: &'a Placement,
     /// The members that know of those of the placement.
     pub(crate) knowing: Mutex<BTreeSet<Uuid>>,
+    /// Where it is noted what was fetched, if that is to count for another try.
+    pub(crate) notes: Option<&'a Arc<Notes>>,
+}
+
+/// Ranges that were fetched and are not noted yet, and since when.
+struct Unnoted {
+    notes: Vec<Note>,
+    since: Since,
 }
 
 impl Fetcher<'_> {
-    /// Fetches all of this, and brings it to the disk: others may forget it then.
+    /// Fetches all of this, and brings it to the disk: others may forget it then. What was noted is left out.
     ///
     /// # Errors
     /// Too few of a range's replicas answer; or this node does not take it.
@@ -55,77 +52,161 @@ impl Fetcher<'_> {
         if self.puller.env.mutants.has("join-skips-fetch") {
             return Ok(());
         }
+        let members = self.placement.ring.members();
+        let is_noted = |one: &&Missing| {
+            let noted = self.notes.zip(Note::of(one, members));
+            noted.is_some_and(|(notes, note)| notes.has(self.placement.version, &note))
+        };
+        let rest: Vec<&Missing> = missing.iter().filter(|one| !is_noted(one)).collect();
         let progress = self.puller.progress;
+        let kept = (missing.len() - rest.len()) as u64;
         progress.ranges.store(missing.len() as u64, Relaxed);
-        progress.ranges_done.store(0, Relaxed);
-        for of_table in missing.chunk_by(|one, next| one.table == next.table) {
-            let arrivals = self.puller.begin_repaired(of_table[0].table)?;
-            let fetched = self.fetch_table(of_table, &arrivals).await;
-            self.puller.end_arrivals(arrivals, fetched).await?;
+        progress.ranges_done.store(kept, Relaxed);
+        progress.ranges_kept.store(kept, Relaxed);
+        if kept > 0 {
+            tracing::info!(kept, of = missing.len(), "some of what this node is to hold was fetched before");
         }
-        self.puller.sync().await
+        let mut told = Told { progress, at: self.puller.env.clock.mono() };
+        let mut unnoted = Unnoted { notes: Vec::new(), since: Since::now(&self.puller) };
+        let mut failed = Ok(());
+        for of_table in rest.chunk_by(|one, next| one.table == next.table) {
+            match self.fetch_table(of_table, &mut told, &mut unnoted).await {
+                Err(error @ ClusterError::Peer(_)) => failed = failed.and(Err(error)),
+                fetched => fetched?,
+            }
+        }
+        self.note(&mut unnoted).await?;
+        failed
     }
 
-    /// Fetches ranges of one table.
-    async fn fetch_table(&self, missing: &[Missing], arrivals: &Shared) -> Result<(), ClusterError> {
-        let progress = self.puller.progress;
-        let mut told = self.puller.env.clock.mono();
-        for one in missing {
-            self.fetch(one, arrivals).await?;
-            let done = 1 + progress.ranges_done.fetch_add(1, Relaxed);
-            let now = self.puller.env.clock.mono();
-            if now.saturating_sub(told) >= TELL {
-                told = now;
-                let bytes = progress.bytes.load(Relaxed);
-                let of = progress.ranges.load(Relaxed);
-                tracing::info!(done, of, bytes, "fetching what this node is to hold");
+    /// Fetches ranges of one table. Those that cannot be had do not hold the others up.
+    async fn fetch_table(
+        &self,
+        missing: &[&Missing],
+        told: &mut Told<'_>,
+        unnoted: &mut Unnoted,
+    ) -> Result<(), ClusterError> {
+        let id = missing[0].table;
+        let table = self.placement.schema.table_by_id(id).ok_or(StorageError::NoSuchTable(id))?;
+        for one in missing.iter().filter(|one| one.needed == 0) {
+            tracing::warn!(
+                keyspace = %table.keyspace, table = %table.name, range = ?one.range,
+                "no replica is left: what the member that is given up held alone is lost"
+            );
+            told.done(self.puller.env.clock.mono());
+        }
+        let mut batches = Batches::new(&self.puller, id);
+        match self.fetch_ranges(table, missing, &mut batches, told, unnoted).await {
+            Ok(failed) => {
+                let done = batches.end().await?;
+                self.count(&done, missing, unnoted).await?;
+                failed.map_or(Ok(()), Err)
             }
+            Err(error) => Err(batches.discard(error).await),
+        }
+    }
+
+    /// Fetches ranges of one table. Gives what is wrong with the first one that cannot be had.
+    async fn fetch_ranges(
+        &self,
+        table: &Table,
+        missing: &[&Missing],
+        batches: &mut Batches<'_>,
+        told: &mut Told<'_>,
+        unnoted: &mut Unnoted,
+    ) -> Result<Option<ClusterError>, ClusterError> {
+        let members = self.placement.ring.members();
+        let mut schedule = Schedule::new(missing.iter().map(|one| (&*one.holders, one.needed)));
+        let mut under_way = FuturesUnordered::new();
+        let mut failed = None;
+        let mut reasons = vec![None; missing.len()];
+        loop {
+            while let Some((range, holder)) = schedule.next() {
+                let (one, member) = (missing[range], &members[holder]);
+                let arrivals = batches.arrivals_of(range)?;
+                if self.puller.env.mutants.has("fetched-is-noted-early") {
+                    self.count(&[range], missing, unnoted).await?;
+                }
+                under_way.push(async move {
+                    (range, holder, self.fetch_from(member, table, one, &arrivals).await)
+                });
+            }
+            let Some((range, holder, fetched)) = under_way.next().await else { return Ok(failed) };
+            let has_come = match fetched {
+                Ok(has_come) => has_come,
+                Err(ClusterError::Peer(reason)) => {
+                    reasons[range] = Some(reason);
+                    false
+                }
+                // What is still under way is not waited for.
+                Err(error) => return Err(error),
+            };
+            let ended = schedule.ended(range, holder, has_come);
+            match ended {
+                Ended::GoesOn => continue,
+                Ended::Done => told.done(self.puller.env.clock.mono()),
+                Ended::Lacks(lacks) => {
+                    let reason = reasons[range].take();
+                    failed.get_or_insert_with(|| too_few(table, missing[range], lacks, reason));
+                }
+            }
+            let done = batches.ended(range, ended == Ended::Done).await?;
+            self.count(&done, missing, unnoted).await?;
+        }
+    }
+
+    /// Ranges count now: they are noted before long.
+    async fn count(
+        &self,
+        done: &[usize],
+        missing: &[&Missing],
+        unnoted: &mut Unnoted,
+    ) -> Result<(), ClusterError> {
+        let members = self.placement.ring.members();
+        unnoted.notes.extend(done.iter().filter_map(|range| Note::of(missing[*range], members)));
+        let is_due = unnoted.since.is_due(&self.puller);
+        if is_due || self.puller.env.mutants.has("fetched-is-noted-early") {
+            self.note(unnoted).await?;
         }
         Ok(())
     }
 
-    async fn fetch(&self, missing: &Missing, arrivals: &Shared) -> Result<(), ClusterError> {
-        let schema = &self.placement.schema;
-        let unknown = || StorageError::NoSuchTable(missing.table);
-        let table = schema.table_by_id(missing.table).ok_or_else(unknown)?;
-        let needed = missing.needed;
-        if needed == 0 {
-            tracing::warn!(
-                keyspace = %table.keyspace, table = %table.name, range = ?missing.range,
-                "no replica is left: what the member that is given up held alone is lost"
-            );
+    /// Brings all that counts to the disk, and notes which ranges that is.
+    async fn note(&self, unnoted: &mut Unnoted) -> Result<(), ClusterError> {
+        self.puller.sync().await?;
+        unnoted.since = Since::now(&self.puller);
+        let fetched = std::mem::take(&mut unnoted.notes);
+        let Some(notes) = self.notes.filter(|_| !fetched.is_empty()) else { return Ok(()) };
+        let (notes, change) = (Arc::clone(notes), self.placement.version);
+        match self.puller.env.tasks.blocking(move || notes.add(change, fetched)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "it is not noted what was fetched"),
+            Err(error) => tracing::warn!(%error, "it is not noted what was fetched"),
         }
-        let members = self.placement.ring.members();
-        let mut fetched = 0;
-        let mut last = None;
-        for holder in missing.holders.iter().map(|index| &members[*index]) {
-            if fetched == needed {
-                break;
-            }
-            if !self.liveness.is_alive(holder.host) {
-                continue;
-            }
-            if !self.knows_of_us(holder).await {
-                last =
-                    Some(ClusterError::Peer(format!("{} does not know of this node yet", holder.internode)));
-                continue;
-            }
-            match self.fetch_from(holder, table, &missing.range, arrivals).await {
-                Ok(()) => fetched += 1,
-                Err(error @ ClusterError::Peer(_)) => last = Some(error),
-                Err(error) => return Err(error),
-            }
+        Ok(())
+    }
+
+    /// Fetches a range from one of its holders. False if that one is down.
+    async fn fetch_from(
+        &self,
+        holder: &Member,
+        table: &Table,
+        missing: &Missing,
+        arrivals: &Shared,
+    ) -> Result<bool, ClusterError> {
+        if !self.liveness.is_alive(holder.host) {
+            return Ok(false);
         }
-        if fetched == needed {
-            return Ok(());
+        if !self.knows_of_us(holder).await {
+            let reason = format!("{} does not know of this node yet", holder.internode);
+            return Err(ClusterError::Peer(reason));
         }
-        let reason = last.map_or_else(|| "the others are down".to_owned(), |error| error.to_string());
-        Err(ClusterError::Peer(format!(
-            "a range of {}.{} is held by {} nodes, of which {fetched} could be read and {needed} are needed: {reason}",
-            table.keyspace,
-            table.name,
-            missing.holders.len(),
-        )))
+        let (peer, range) = (holder.internode, &missing.range);
+        self.puller.pull_apart(peer, table, range, arrivals).await?;
+        if let Some(paxos) = self.placement.schema.table("system", "paxos") {
+            self.puller.pull_paxos(peer, paxos, table, range).await?;
+        }
+        Ok(true)
     }
 
     /// True if a member knows of the members by which it is asked: a repair that began before that does not end there any
@@ -143,222 +224,34 @@ impl Fetcher<'_> {
         }
         knows
     }
+}
 
-    async fn fetch_from(
-        &self,
-        holder: &Member,
-        table: &Table,
-        range: &PartitionRange,
-        arrivals: &Shared,
-    ) -> Result<(), ClusterError> {
-        self.puller.pull_apart(holder.internode, table, range, arrivals).await?;
-        let Some(paxos) = self.placement.schema.table("system", "paxos") else { return Ok(()) };
-        let of = BTreeMap::from([(clustering(table.id)?, (table.id, table.params.gc_grace_seconds))]);
-        self.puller.each_answer(holder.internode, paxos, range, Part::All, Taking::Paxos(&of)).await.map(drop)
+/// How far a fetch is, and when that was last said.
+struct Told<'a> {
+    progress: &'a Progress,
+    at: Duration,
+}
+
+impl Told<'_> {
+    /// One more range is done.
+    fn done(&mut self, now: Duration) {
+        let done = 1 + self.progress.ranges_done.fetch_add(1, Relaxed);
+        if now.saturating_sub(self.at) >= TELL {
+            self.at = now;
+            let bytes = self.progress.bytes.load(Relaxed);
+            let of = self.progress.ranges.load(Relaxed);
+            tracing::info!(done, of, bytes, "fetching what this node is to hold");
+        }
     }
 }
 
-/// Reads ranges of tables from peers, and writes them here.
-pub(crate) struct Puller<'a> {
-    pub(crate) env: &'a Env,
-    pub(crate) engine: &'a Arc<Engine>,
-    pub(crate) replica: &'a Replica,
-    pub(crate) peers: &'a Peers,
-    pub(crate) progress: &'a Progress,
-}
-
-impl Puller<'_> {
-    /// Reads a range of a table from a peer, and writes it here.
-    ///
-    /// # Errors
-    /// The peer does not answer or cannot read; or this node does not take it.
-    pub(crate) async fn pull(
-        &self,
-        peer: SocketAddr,
-        table: &Table,
-        range: &PartitionRange,
-    ) -> Result<(), ClusterError> {
-        self.each_answer(peer, table, range, Part::All, Taking::Mutations).await.map(drop)
-    }
-
-    /// Reads what a peer has set aside for a repair of a range of a table, to become a part of the repair here.
-    ///
-    /// # Errors
-    /// As [`Self::pull`].
-    pub(crate) async fn pull_aside(
-        &self,
-        peer: SocketAddr,
-        table: &Table,
-        range: &PartitionRange,
-        repair: Uuid,
-        arrivals: &Shared,
-    ) -> Result<(), ClusterError> {
-        self.each_answer(peer, table, range, Part::Aside(repair), Taking::Arrivals(arrivals)).await.map(drop)
-    }
-
-    /// Reads a range of a table from a peer, and writes here what is not repaired there. The rest is to be repaired here
-    /// as well: it goes to `arrivals`.
-    ///
-    /// # Errors
-    /// As [`Self::pull`].
-    pub(crate) async fn pull_apart(
-        &self,
-        peer: SocketAddr,
-        table: &Table,
-        range: &PartitionRange,
-        arrivals: &Shared,
-    ) -> Result<(), ClusterError> {
-        let confuses = self.env.mutants.has("fetched-counts-as-repaired");
-        let taking = if confuses { Taking::Arrivals(arrivals) } else { Taking::Mutations };
-        // In this order: what becomes repaired meanwhile comes twice, in the other one it would not come at all.
-        let since = self.each_answer(peer, table, range, Part::Unrepaired, taking).await?;
-        if since == NOT_REPAIRED {
-            return Ok(());
-        }
-        arrivals.lock().is_repaired_since(since);
-        self.each_answer(peer, table, range, Part::Repaired, Taking::Arrivals(arrivals)).await.map(drop)
-    }
-
-    /// Takes in what is repaired elsewhere, and so is here.
-    ///
-    /// # Errors
-    /// The engine does not know the table.
-    pub(crate) fn begin_repaired(&self, table: TableId) -> Result<Shared, ClusterError> {
-        self.begin_arrivals(table, RepairState::Repaired(NOT_REPAIRED))
-    }
-
-    /// Takes in what is, or is to be, in this state.
-    ///
-    /// # Errors
-    /// The engine does not know the table.
-    pub(crate) fn begin_arrivals(&self, table: TableId, state: RepairState) -> Result<Shared, ClusterError> {
-        Ok(Arc::new(Mutex::new(self.engine.begin_arrivals(table, state)?)))
-    }
-
-    /// Has count what has come if all of it has, and else forgets it.
-    ///
-    /// # Errors
-    /// Not all has come; or this node does not take it.
-    pub(crate) async fn end_arrivals(
-        &self,
-        arrivals: Shared,
-        come: Result<(), ClusterError>,
-    ) -> Result<(), ClusterError> {
-        let end = move |engine: &Engine| {
-            let mut arrivals = arrivals.lock();
-            Ok(match come {
-                Ok(()) => engine.finish_arrivals(&mut arrivals).map_err(ClusterError::from),
-                Err(error) => {
-                    engine.discard_arrivals(&mut arrivals);
-                    Err(error)
-                }
-            })
-        };
-        on_engine(&self.env.tasks, self.engine, end).await?
-    }
-
-    /// Brings what was written to the disk.
-    ///
-    /// # Errors
-    /// The disk has failed.
-    pub(crate) async fn sync(&self) -> Result<(), ClusterError> {
-        on_engine(&self.env.tasks, self.engine, Engine::sync_log).await
-    }
-
-    /// Reads a part of a range of a table from a peer, chunk by chunk. Tells since when what is repaired there is so, if
-    /// what is and what is not is asked for apart.
-    async fn each_answer(
-        &self,
-        peer: SocketAddr,
-        table: &Table,
-        range: &PartitionRange,
-        part: Part,
-        taking: Taking<'_>,
-    ) -> Result<i64, ClusterError> {
-        let mut walk = Walk::new(table, range, self.env.clock.wall_seconds());
-        let mut repaired_since = NOT_REPAIRED;
-        loop {
-            let request = encode_read(walk.command(), CHUNK_BYTES);
-            let body = match part {
-                Part::All => Body::Stream(request),
-                Part::Aside(repair) => Body::StreamAside([&repair.as_bytes()[..], &request].concat()),
-                Part::Unrepaired => Body::StreamApart([&[0][..], &request].concat()),
-                Part::Repaired => Body::StreamApart([&[1][..], &request].concat()),
-            };
-            let mut bytes = match self.peers.ask(peer, body, TIMEOUT).await? {
-                Body::Streamed(bytes) => bytes,
-                Body::Failed(reason) => return Err(ClusterError::Peer(format!("{peer}: {reason}"))),
-                _ => return Err(ClusterError::Peer("an answer to another request".into())),
-            };
-            if matches!(part, Part::Unrepaired | Part::Repaired) {
-                let since = bytes.first_chunk().copied().map(i64::from_le_bytes);
-                let since = since.ok_or_else(|| ClusterError::Peer("an answer without its time".into()))?;
-                repaired_since = since.min(repaired_since);
-                bytes.drain(..size_of::<i64>());
-            }
-            let bytes = Arc::new(bytes);
-            let answer = Answer::parse(&bytes).map_err(StorageError::from)?;
-            match taking {
-                Taking::Mutations => self.apply(&answer).await?,
-                Taking::Arrivals(arrivals) => self.take(arrivals, Arc::clone(&bytes)).await?,
-                Taking::Paxos(tables) => self.learn(walk.command(), &answer, tables).await?,
-            }
-            self.progress.partitions.fetch_add(answer.parts.len() as u64, Relaxed);
-            self.progress.bytes.fetch_add(bytes.len() as u64, Relaxed);
-            if !walk.advance(&answer) {
-                return Ok(repaired_since);
-            }
-        }
-    }
-
-    async fn apply(&self, answer: &Answer<'_>) -> Result<(), ClusterError> {
-        let views: Vec<MutationView<'_>> = answer.parts.iter().map(|part| part.mutation).collect();
-        if views.is_empty() {
-            return Ok(());
-        }
-        let position = self.engine.apply_with_room(&views).await?;
-        Ok(self.engine.wait_safe(position).await?)
-    }
-
-    async fn take(&self, arrivals: &Shared, bytes: Arc<Vec<u8>>) -> Result<(), ClusterError> {
-        let arrivals = Arc::clone(arrivals);
-        on_engine(&self.env.tasks, self.engine, move |engine| {
-            let answer = Answer::parse(&bytes)?;
-            let mutations: Vec<MutationView<'_>> = answer.parts.iter().map(|part| part.mutation).collect();
-            engine.take_arrivals(&mut arrivals.lock(), &mutations)
-        })
-        .await
-    }
-
-    /// Has the acceptor of this node know what another knows of these tables.
-    async fn learn(
-        &self,
-        command: &ReadCommand,
-        answer: &Answer<'_>,
-        tables: &BTreeMap<Vec<u8>, (TableId, u32)>,
-    ) -> Result<(), ClusterError> {
-        let merged = MergedAnswers::new(command, std::slice::from_ref(answer))?;
-        let mut assembly = Assembly::new(ReadLimits::NONE, command.now_seconds, usize::MAX);
-        assembly.begin(command.clone());
-        assembly.take(command, &merged)?;
-        let acceptor = self.replica.acceptor();
-        for Learnt { row, key, state } in acceptor.states_of(&assembly.finish(), command.now_seconds)? {
-            if let Some((table, gc_grace_seconds)) = tables.get(&row) {
-                acceptor.learn(*table, &key, state, *gc_grace_seconds).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What comes apart from what is written to the table.
-pub(crate) type Shared = Arc<Mutex<Arrivals>>;
-
-/// What is done with answers.
-#[derive(Clone, Copy)]
-enum Taking<'a> {
-    Mutations,
-    Arrivals(&'a Shared),
-    /// By the clustering key of each table: the table, and how long it keeps tombstones.
-    Paxos(&'a BTreeMap<Vec<u8>, (TableId, u32)>),
+fn too_few(table: &Table, missing: &Missing, lacks: usize, reason: Option<String>) -> ClusterError {
+    let reason = reason.unwrap_or_else(|| "the others are down".to_owned());
+    let (fetched, needed) = (missing.needed - lacks, missing.needed);
+    ClusterError::Peer(format!(
+        "a range of {}.{} is held by {} nodes, of which {fetched} could be read and {needed} are needed: {reason}",
+        table.keyspace,
+        table.name,
+        missing.holders.len(),
+    ))
 }

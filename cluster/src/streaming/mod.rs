@@ -2,11 +2,18 @@
 //! mutations, and what Paxos knows of them.
 //!
 //! A range is fetched from half of its replicas, so that whatever a majority has acknowledged is there,
-//! and first from those that hold it no more afterwards. Fetching it again changes nothing: a node that
-//! was stopped begins anew. A rebuild fetches in the same way what the node holds already. `fetcher` reads and writes; when it does, the node says.
+//! and first from those that hold it no more afterwards. A holder that breaks off in the middle goes on where it was if it
+//! comes back soon; what came from it counts for no other one. What was fetched for a change of members is noted once it is
+//! on disk: a node that was stopped fetches the rest. A rebuild fetches in the same way what the node holds already, all of it.
+//! `schedule` says which range comes from whom next, `fetcher` goes by that, `puller` reads and writes, `batches` has what
+//! has come count, `notes` keeps what was fetched; when that is done, the node says.
 
+mod batches;
 pub(crate) mod fetcher;
 pub mod history;
+pub(crate) mod notes;
+pub(crate) mod puller;
+mod schedule;
 pub(crate) mod walk;
 
 use crate::error::ClusterError;
@@ -28,6 +35,10 @@ pub struct Progress {
     pub partitions: AtomicU64,
     /// Bytes.
     pub bytes: AtomicU64,
+    /// Ranges that are done because they had been fetched before, in an earlier life of the node perhaps.
+    pub ranges_kept: AtomicU64,
+    /// How often a peer that had broken off went on where it had.
+    pub resumed: AtomicU64,
 }
 
 /// A range of a table, and who holds it.

@@ -112,7 +112,8 @@ pub(super) async fn status((State(shared), Query(target)): Request) -> Answer {
             "status": format!("{up}{}", letter(member.status)),
         })
     });
-    Ok(Json(json!({ "members": described.collect::<Vec<_>>(), "note": note })))
+    let starts = *shared.phase.borrow() == Phase::Starting;
+    Ok(Json(json!({ "members": described.collect::<Vec<_>>(), "note": note, "starting": starts })))
 }
 
 pub(super) async fn gossip(State(shared): State<Arc<Shared>>) -> Json<Value> {
@@ -236,6 +237,7 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let members = Members::of(&shared);
     let mode = match members.all()[members.placement.local].status {
         _ if *shared.phase.borrow() == Phase::Drained => "DRAINED",
+        Status::Normal if *shared.phase.borrow() == Phase::Starting => "STARTING",
         Status::Normal => "NORMAL",
         Status::Joining | Status::Arriving | Status::Replacing(_) | Status::Succeeding(_) => "JOINING",
         Status::Leaving | Status::Removing | Status::Departing => "LEAVING",
@@ -264,6 +266,8 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "fetched": {
             "ranges": fetched(&node.streaming.ranges),
             "ranges_done": fetched(&node.streaming.ranges_done),
+            "ranges_kept": fetched(&node.streaming.ranges_kept),
+            "resumed": fetched(&node.streaming.resumed),
             "partitions": fetched(&node.streaming.partitions),
             "bytes": fetched(&node.streaming.bytes),
         },

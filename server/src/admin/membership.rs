@@ -89,6 +89,13 @@ pub(super) async fn move_to((State(shared), Query(target)): Request) -> Answer {
     Ok(Json(json!({})))
 }
 
+/// Has a node that joins try at once to fetch what it lacks, and waits until it has joined.
+pub(super) async fn resume_bootstrap(State(shared): State<Arc<Shared>>) -> Answer {
+    let node = Arc::clone(&shared.node);
+    let joined = on_event_loop(&shared, async move { node.resume_joining().await }).await??;
+    Ok(Json(json!({ "joined": joined })))
+}
+
 /// Fetches what this node holds from others that hold it as well.
 pub(super) async fn rebuild((State(shared), Query(target)): Request) -> Answer {
     let rebuild = Rebuild {

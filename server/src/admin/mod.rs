@@ -5,8 +5,9 @@
 //! `compactionstats`, `snapshots`, `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `repairsessions`,
 //! `streamthroughput`, `traceprobability`; `POST` below `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`,
 //! `scrub`, `snapshot`, `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`,
-//! `repair`, `cancelrepair`, `streamthroughput`, `traceprobability`, `reloadssl`, `decommission`, `removenode`. Which tables are meant,
-//! and the rest, is in the query: see [`Target`].
+//! `repair`, `cancelrepair`, `streamthroughput`, `traceprobability`, `reloadssl`, `decommission`, `removenode`,
+//! `resumebootstrap`. Which tables are meant, and the rest, is in the query: see [`Target`]. A node that starts or joins
+//! answers what is asked with `GET`, and `resumebootstrap`.
 
 mod cluster;
 mod imports;
@@ -18,9 +19,11 @@ mod snapshots;
 mod statistics;
 mod tables;
 
-use crate::shared::Shared;
+use crate::shared::{Phase, Shared};
 use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use dodona_cluster::ClusterError;
@@ -39,10 +42,25 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: Box<dyn Listener>) {
         .route("/metrics", get(statistics::metrics))
         .route("/health", get(statistics::health))
         .nest("/api/v1", api())
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), refuse_before_it_serves))
         .with_state(shared);
     if let Err(error) = axum::serve(Operators(listener), router).await {
         tracing::error!(%error, "the service for operators ended");
     }
+}
+
+/// Lets a node that starts do nothing but what belongs to that.
+async fn refuse_before_it_serves(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: middleware::Next,
+) -> Response {
+    let is_harmless = request.method() == Method::GET || request.uri().path().ends_with("/resumebootstrap");
+    if !is_harmless && *shared.phase.borrow() == Phase::Starting {
+        let reason = "the node joins its cluster or starts: `nodetool netstats` shows how far it is";
+        return Failed::Unready(reason.into()).into_response();
+    }
+    next.run(request).await
 }
 
 fn api() -> Router<Arc<Shared>> {
@@ -86,6 +104,7 @@ fn api() -> Router<Arc<Shared>> {
         .route("/abortdecommission", post(membership::stay))
         .route("/move", post(membership::move_to))
         .route("/rebuild", post(membership::rebuild))
+        .route("/resumebootstrap", post(membership::resume_bootstrap))
         .route(
             "/compactionthroughput",
             get(operations::compaction_throughput).post(operations::set_compaction_throughput),
@@ -179,6 +198,8 @@ impl Target {
 enum Failed {
     NotFound(String),
     Refused(String),
+    /// It may do so later.
+    Unready(String),
     Internal(String),
 }
 
@@ -187,6 +208,7 @@ impl IntoResponse for Failed {
         let (status, error) = match self {
             Self::NotFound(error) => (StatusCode::NOT_FOUND, error),
             Self::Refused(error) => (StatusCode::BAD_REQUEST, error),
+            Self::Unready(error) => (StatusCode::SERVICE_UNAVAILABLE, error),
             Self::Internal(error) => (StatusCode::INTERNAL_SERVER_ERROR, error),
         };
         (status, Json(json!({ "error": error }))).into_response()

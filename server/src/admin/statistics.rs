@@ -72,7 +72,11 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>) -> (StatusCode, Js
     match failure {
         None if phase == Phase::Serving => (StatusCode::OK, Json(json!({ "status": "serving" }))),
         None => {
-            let status = if phase == Phase::Drained { "drained" } else { "stopping" };
+            let status = match phase {
+                Phase::Starting => "starting",
+                Phase::Drained => "drained",
+                _ => "stopping",
+            };
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": status })))
         }
         Some(reason) => {

@@ -27,6 +27,7 @@ pub struct Arrivals {
     state: RepairState,
     memtable: Memtable,
     files: Vec<SstableId>,
+    is_over: bool,
 }
 
 impl Drop for Arrivals {
@@ -50,7 +51,7 @@ impl Engine {
     pub fn begin_arrivals(&self, table: TableId, state: RepairState) -> Result<Arrivals> {
         let (store, memtable) = (self.store(table)?, self.memtable_aside());
         let number = store.arriving.begin();
-        Ok(Arrivals { store, number, state, memtable, files: Vec::new() })
+        Ok(Arrivals { store, number, state, memtable, files: Vec::new(), is_over: false })
     }
 
     /// A memtable that holds nothing of the commit log.
@@ -61,8 +62,11 @@ impl Engine {
     /// Takes mutations. Waits for the disk once many have come.
     ///
     /// # Errors
-    /// A mutation is malformed, or a file could not be written: what has come is discarded.
+    /// A mutation is malformed, or a file could not be written: what has come is discarded. It was before, or counts already.
     pub fn take_arrivals(&self, arrivals: &mut Arrivals, mutations: &[MutationView<'_>]) -> Result<()> {
+        if arrivals.is_over {
+            return Err(StorageError::Refused("nothing more is taken of what comes".into()));
+        }
         let taken = mutations.iter().try_for_each(|mutation| {
             let growth = arrivals.memtable.apply(mutation)?;
             self.memtable_bytes.fetch_add(growth, Relaxed);
@@ -97,6 +101,7 @@ impl Engine {
         if finished.is_err() {
             self.discard_arrivals(arrivals);
         }
+        arrivals.is_over = true;
         arrivals.store.arriving.end(arrivals.number);
         finished
     }
@@ -137,8 +142,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets what has come.
+    /// Forgets what has come. Nothing is taken any more.
     pub fn discard_arrivals(&self, arrivals: &mut Arrivals) {
+        arrivals.is_over = true;
         self.memtable_bytes.fetch_sub(arrivals.memtable.bytes().cast_signed(), Relaxed);
         arrivals.memtable = self.memtable_aside();
         self.discard_files(&arrivals.store, &std::mem::take(&mut arrivals.files));
