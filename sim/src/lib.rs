@@ -101,6 +101,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("fetched-counts-as-repaired", Scenario::Members),
     ("repair-ends-whoever-joins", Scenario::Members),
     ("fetched-is-noted-early", Scenario::Members),
+    ("notes-of-another-change-count", Scenario::Members),
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),
