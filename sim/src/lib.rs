@@ -110,6 +110,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("repair-ends-whoever-joins", Scenario::Members),
     ("old-data-is-not-refused", Scenario::Members),
     ("fetched-is-noted-early", Scenario::Members),
+    ("notes-of-another-change-count", Scenario::Members),
     ("repair-skips-a-range", Scenario::Repair),
     ("repair-fetches-from-one", Scenario::Repair),
     ("repair-no-sync", Scenario::Repair),
