@@ -11,7 +11,7 @@
 //! A hint is not kept, or not delivered, once it is older than its table's `gc_grace_seconds`: the
 //! tombstone of what it writes may be purged by then. None is kept for a target whose oldest hint
 //! has waited for longer than `max_hint_window`, or past the bounds on bytes. None outlasts a truncation of its table
-//! ([`voided`]).
+//! (`voided`).
 
 pub mod format;
 pub mod replay;
