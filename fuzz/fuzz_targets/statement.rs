@@ -10,6 +10,7 @@ use dodona_types::CollectedRows;
 use libfuzzer_sys::fuzz_target;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use tokio::runtime::Runtime;
 
 /// Names are short, so that they are soon found.
 const SCHEMA: &[&str] = &[
@@ -23,11 +24,14 @@ const SCHEMA: &[&str] = &[
     "CREATE TABLE n (k int, c int, n counter, PRIMARY KEY (k, c))",
 ];
 
-fn begin() -> Result<(Arc<Processor>, Session), Box<dyn std::error::Error>> {
+/// What belongs to the node goes on living with it.
+type Begun = (Runtime, Arc<Processor>, Session);
+
+fn begin() -> Result<Begun, Box<dyn std::error::Error>> {
     // The node's files stay until the fuzzer ends.
     let directory = tempfile::tempdir()?.keep();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let begun = tokio::task::LocalSet::new().block_on(&runtime, async {
+    let (processor, session) = tokio::task::LocalSet::new().block_on(&runtime, async {
         let env = dodona_env::os::env(&directory)?;
         let node = Node::start(env, NodeSettings::default(), system_tables::builtin())?;
         let (processor, session) = (Processor::new(node), Session::new(SocketAddr::from(([127, 0, 0, 1], 1))));
@@ -37,14 +41,12 @@ fn begin() -> Result<(Arc<Processor>, Session), Box<dyn std::error::Error>> {
         }
         Ok::<_, Box<dyn std::error::Error>>((processor, session))
     })?;
-    // What belongs to the node goes on living with it.
-    std::mem::forget(runtime);
-    Ok(begun)
+    Ok((runtime, processor, session))
 }
 
 fuzz_target!(|input: &[u8]| {
-    static NODE: OnceLock<(Arc<Processor>, Session)> = OnceLock::new();
-    let (processor, session) = NODE.get_or_init(|| begin().expect("a node in a directory"));
+    static NODE: OnceLock<Begun> = OnceLock::new();
+    let (_, processor, session) = NODE.get_or_init(|| begin().expect("a node in a directory"));
     let Ok(text) = std::str::from_utf8(input) else { return };
     if let Err(error) = parse_statement(text) {
         assert!(!error.to_string().is_empty());
