@@ -222,9 +222,14 @@ impl Ring {
 }
 
 /// True for one of the members that is given up: it is removed, or another one takes its place.
-pub fn is_given_up<'a>(mut members: impl Iterator<Item = &'a Member>, member: &Member) -> bool {
+pub fn is_given_up<'a>(members: impl Iterator<Item = &'a Member>, member: &Member) -> bool {
+    member.status == Status::Removing || has_successor(members, member)
+}
+
+/// True for a member whose place another one takes.
+pub fn has_successor<'a>(mut members: impl Iterator<Item = &'a Member>, member: &Member) -> bool {
     let takes_its_place = |other: &Member| matches!(other.status, Status::Replacing(host) | Status::Succeeding(host) if host == member.host);
-    member.status == Status::Removing || members.any(takes_its_place)
+    members.any(takes_its_place)
 }
 
 /// Tokens that cut the ring into `count` equal parts for each of `nodes`, for the node `index`:

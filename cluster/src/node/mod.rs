@@ -35,7 +35,7 @@ use crate::repair::Repairs;
 use crate::repair::worker::Means;
 use crate::replica::Replica;
 use crate::replication::Replication;
-use crate::ring::Status;
+use crate::ring::{Status, has_successor};
 use crate::snapshots::{Reason, Snapshots};
 use crate::streaming::Progress;
 use crate::streaming::notes::Notes;
@@ -56,7 +56,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use takeover::Takeover;
 use told::{gossiper, tell_of};
-use uuid::Uuid;
 
 /// How long a change of the schema waits for the other nodes that are alive.
 const AGREEMENT: Duration = Duration::from_secs(5);
@@ -432,13 +431,8 @@ impl Node {
             self.gossiper.forget(endpoint.host);
         }
         // Whoever takes another one's place may have its address: what is sent there is not for the other one.
-        let has_successor = |host: Uuid| {
-            let mut statuses = metadata.members.values().map(|member| member.status);
-            statuses.any(|status| {
-                matches!(status, Status::Replacing(other) | Status::Succeeding(other) if other == host)
-            })
-        };
-        let members = metadata.members.values().filter(|member| !has_successor(member.host));
+        let members = metadata.members.values();
+        let members = members.filter(|member| !has_successor(metadata.members.values(), member));
         let members: Vec<_> = members.map(|member| (member.host, member.internode)).collect();
         self.gossiper.set_members(&members);
         if let Some(member) = metadata.member(self.info.identity.host) {

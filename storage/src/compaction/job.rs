@@ -299,20 +299,12 @@ impl PartitionWriter<'_> {
         let writer = match self.job {
             Some(writer) => writer,
             None => {
-                let id = SstableId(self.env.random.uuid_v7(self.env.clock.wall_micros()));
                 let mut statistics =
                     Statistics::new(self.output.table, self.output.columns.clone(), self.output.host);
                 statistics.origin.log_intervals.clone_from(&self.output.log_intervals);
                 statistics.summary.covered_tokens = self.output.split.covered_tokens();
                 let options = self.output.options.clone();
-                let disk = Arc::clone(&self.env.disk);
-                self.job.insert(SstableWriter::create(
-                    disk,
-                    self.env.mutants.clone(),
-                    id,
-                    options,
-                    statistics,
-                )?)
+                self.job.insert(SstableWriter::create(self.env, options, statistics)?)
             }
         };
         if !self.begun {

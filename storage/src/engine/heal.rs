@@ -24,10 +24,8 @@ pub(super) fn heal(
 ) -> Result<Option<SstableId>> {
     let table = settings.id;
     let (file, known) = Sstable::open_unindexed(&env.disk, cache, table, damaged)?;
-    let id = SstableId(env.random.uuid_v7(env.clock.wall_micros()));
     let statistics = Statistics::new(table, settings.columns.clone(), host);
-    let (disk, mutants) = (Arc::clone(&env.disk), env.mutants.clone());
-    let mut writer = SstableWriter::create(disk, mutants, id, settings.writer.clone(), statistics)?;
+    let mut writer = SstableWriter::create(env, settings.writer.clone(), statistics)?;
     let salvaged = match salvage_without_index(&file, &known, None, &mut writer) {
         Ok((salvaged, true)) if salvaged.partitions > 0 => salvaged,
         other => {

@@ -222,9 +222,13 @@ fn open_table(
     }
     let count = sstables.len();
     let memtable = Memtable::new(FIRST_SHARD_BITS, 0, env.clock.mono());
-    let files = manifest.state().get(&table).cloned().unwrap_or_default();
-    let mut view = TableView::new(Arc::new(memtable), sstables, files.levels);
-    view.set_repairs(files.repaired.into_iter().map(|(id, at)| (id, RepairState::Repaired(at))));
+    // Healing has changed them.
+    let (levels, repaired) = match manifest.state().get(&table) {
+        Some(files) => (files.levels.clone(), files.repaired.clone()),
+        None => Default::default(),
+    };
+    let mut view = TableView::new(Arc::new(memtable), sstables, levels);
+    view.set_repairs(repaired.into_iter().map(|(id, at)| (id, RepairState::Repaired(at))));
     Ok((TableStore::new(settings, view), count))
 }
 

@@ -142,7 +142,6 @@ impl Engine {
 
     /// A file that is to take the place of a damaged one.
     fn begin_rebuilding(&self, settings: &TableSettings, sstable: &Sstable) -> Result<SstableWriter> {
-        let id = SstableId(self.env.random.uuid_v7(self.env.clock.wall_micros()));
         let mut statistics = Statistics::new(settings.id, settings.columns.clone(), self.host);
         if let Ok(origin) = sstable.origin()
             && origin.writer == self.host
@@ -150,8 +149,7 @@ impl Engine {
             statistics.origin.log_intervals.clone_from(&origin.log_intervals);
         }
         statistics.summary.covered_tokens = sstable.summary().covered_tokens;
-        let disk = Arc::clone(&self.env.disk);
-        SstableWriter::create(disk, self.env.mutants.clone(), id, settings.writer.clone(), statistics)
+        SstableWriter::create(&self.env, settings.writer.clone(), statistics)
     }
 
     /// Copies what can be read of a file, and tells whether that is all.

@@ -195,8 +195,7 @@ impl Sstable {
         if let Some(contents) = self.contents.get() {
             return Ok(contents);
         }
-        let read = self.noting_damage(self.read_contents())?;
-        let (contents, summary) = read;
+        let (contents, summary) = self.noting_damage(self.read_contents())?;
         if summary != *self.summary {
             self.cache.unpin(contents.pinned_bytes);
             let error = DecodeError { offset: 0, reason: "the manifest tells other things of the file" };

@@ -9,7 +9,7 @@ use super::statistics::Statistics;
 use super::{SstableId, path_of, temporary_path_of};
 use crate::error::{IoContext, Result, StorageError};
 use dodona_env::disk::DiskWriter;
-use dodona_env::{Disk, Mutants};
+use dodona_env::{Disk, Env, Mutants};
 use dodona_types::codec::put_varint;
 use dodona_types::row::RowView;
 use dodona_types::{Deletion, KeyRef, TableId, Token};
@@ -74,17 +74,13 @@ pub struct SstableWriter {
 }
 
 impl SstableWriter {
-    /// Creates a file for a table.
+    /// Creates a file for a table, with an id of its own.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn create(
-        disk: Arc<dyn Disk>,
-        mutants: Mutants,
-        id: SstableId,
-        options: WriterOptions,
-        statistics: Statistics,
-    ) -> Result<Self> {
+    pub fn create(env: &Env, options: WriterOptions, statistics: Statistics) -> Result<Self> {
+        let (disk, mutants) = (Arc::clone(&env.disk), env.mutants.clone());
+        let id = SstableId(env.random.uuid_v7(env.clock.wall_micros()));
         let directory = super::directory_of(statistics.origin.table);
         disk.create_dir_all(&directory).during("creating", &directory)?;
         let path = temporary_path_of(statistics.origin.table, id);
