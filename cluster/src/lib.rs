@@ -39,6 +39,7 @@ pub mod replica;
 pub mod replication;
 pub mod ring;
 pub mod snapshots;
+mod stream_sessions;
 pub mod streaming;
 pub mod table_settings;
 pub mod timestamp;

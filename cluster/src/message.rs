@@ -91,7 +91,9 @@ pub enum Body {
     /// The same of what is repaired (1, u8) or is not (0), and the request. Before the answer stands since which second
     /// what is repaired of the table is so (i64), or [`NOT_REPAIRED`].
     StreamApart(Vec<u8>),
-    /// The part.
+    /// A request about a session of streaming (`stream_sessions`).
+    Session(Vec<u8>),
+    /// The part, or the session's answer.
     Streamed(Vec<u8>),
     /// A request of the leader of a repair ([`crate::repair::message`]).
     Repair(Vec<u8>),
@@ -150,6 +152,7 @@ impl Message {
             Body::TooManyTombstones(bytes) => (24, bytes),
             Body::StreamAside(bytes) => (25, bytes),
             Body::StreamApart(bytes) => (26, bytes),
+            Body::Session(bytes) => (28, bytes),
         };
         out.push(if self.notes.is_some() { verb | TRACED } else { verb });
         out.extend_from_slice(&self.id.to_le_bytes());
@@ -229,6 +232,7 @@ impl Message {
             25 => Body::StreamAside(rest.to_vec()),
             26 => Body::StreamApart(rest.to_vec()),
             27 => Body::VoidHints(rest.to_vec()),
+            28 => Body::Session(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, notes, body })

@@ -2,11 +2,13 @@
 
 use crate::error::ClusterError;
 use crate::message::{Body, NOT_REPAIRED};
+use crate::on_engine::on_engine;
 use crate::paxos::acceptor::Acceptor;
 use crate::paxos::message::Request;
 use crate::paxos::state::Answer;
 use crate::placement::Placement;
 use crate::snapshots::{Reason, Snapshots};
+use crate::stream_sessions::{self, Request as Asked, Sessions};
 use crate::trace::{is_on, note};
 use crate::transport::{Handler, Peer};
 use arc_swap::ArcSwap;
@@ -14,10 +16,12 @@ use dodona_env::Env;
 use dodona_env::net::BoxFuture;
 use dodona_storage::compaction::throttle::Throttle;
 use dodona_storage::reconcile::digest::DIGEST_BYTES;
+use dodona_storage::sstable::SstableId;
 use dodona_storage::{Engine, Part, StorageError};
 use dodona_types::codec::{DecodeError, Reader, put_varint};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
-use dodona_types::{MutationView, TableId};
+use dodona_types::token::TokenRange;
+use dodona_types::{MutationView, TableId, Token};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -54,6 +58,7 @@ pub struct Replica {
     acceptor: Acceptor,
     placement: Arc<ArcSwap<Placement>>,
     snapshots: Snapshots,
+    sessions: Sessions,
     /// The rate of what is streamed to other nodes.
     pub streams: Throttle,
     /// Bytes that were.
@@ -73,6 +78,7 @@ impl Replica {
         let acceptor = Acceptor::new(env.clone(), Arc::clone(&engine), &placement.load().schema);
         Self {
             engine,
+            sessions: Sessions::new(env.clone()),
             env,
             acceptor,
             placement,
@@ -147,12 +153,53 @@ impl Replica {
         let (engine, max_bytes) = (Arc::clone(&self.engine), max_bytes.min(MAX_ANSWER_BYTES));
         let read = self.env.tasks.blocking(move || engine.read_all(&command, max_bytes, part)).await;
         let answer = read.map_err(|error| StorageError::LogFailed(error.to_string()))??;
-        self.streamed_bytes.fetch_add(answer.len() as u64, Relaxed);
-        let pause = self.streams.pause_after(answer.len() as u64, self.env.clock.mono());
+        self.at_rate(&answer).await;
+        Ok(answer)
+    }
+
+    /// Waits until it is the turn of what is about to be streamed.
+    async fn at_rate(&self, bytes: &[u8]) {
+        self.streamed_bytes.fetch_add(bytes.len() as u64, Relaxed);
+        let pause = self.streams.pause_after(bytes.len() as u64, self.env.clock.mono());
         if !pause.is_zero() {
             dodona_env::clock::sleep(pause.min(LONGEST_PAUSE)).await;
         }
-        Ok(answer)
+    }
+
+    /// Does what a node that fetches asks about a session, at the rate for that. None if the session is over.
+    async fn on_session(&self, request: &[u8]) -> Result<Option<Vec<u8>>, ClusterError> {
+        let (request, read) = Asked::decode(request).map_err(StorageError::from)?;
+        let get = |session| self.sessions.get(session);
+        let answer = match request {
+            Asked::Open { table, ranges, least_bytes } => {
+                let range = |(start, end)| TokenRange { start: Token(start), end: Token(end) };
+                let ranges: Vec<TokenRange> = ranges.into_iter().map(range).collect();
+                let pin = move |engine: &Engine| engine.pin(TableId(table), &ranges, least_bytes);
+                let pinned = on_engine(&self.env.tasks, &self.engine, pin).await?;
+                let opened = self.sessions.begin(pinned)?;
+                return Ok(Some(serde_json::to_vec(&opened).unwrap_or_default()));
+            }
+            Asked::Piece { session, file, offset, length } => {
+                let Some(pinned) = get(session) else { return Ok(None) };
+                let length = length.min(MAX_ANSWER_BYTES as u32);
+                let piece = move |_: &Engine| pinned.read_file(SstableId(file), offset, length);
+                on_engine(&self.env.tasks, &self.engine, piece).await?
+            }
+            Asked::Rest { session, repaired } => {
+                let Some(pinned) = get(session) else { return Ok(None) };
+                let (command, max_bytes) = decode_read(read).map_err(StorageError::from)?;
+                let part = if repaired { Part::Repaired } else { Part::Unrepaired };
+                let most = max_bytes.min(MAX_ANSWER_BYTES);
+                let rest = move |engine: &Engine| engine.read_rest(&pinned, &command, most, part);
+                on_engine(&self.env.tasks, &self.engine, rest).await?
+            }
+            Asked::Close(session) => {
+                self.sessions.end(session);
+                Vec::new()
+            }
+        };
+        self.at_rate(&answer).await;
+        Ok(Some(answer))
     }
 
     /// As [`Self::stream`], behind the second since which what is repaired of the table is so.
@@ -260,6 +307,12 @@ impl Handler for Replica {
                     }
                     _ => return Body::Failed("a request without what is asked for".into()),
                 },
+                Body::Session(request) => {
+                    return match self.on_session(&request).await {
+                        Ok(answer) => Body::Streamed(stream_sessions::answer(answer.as_deref())),
+                        Err(error) => Body::Failed(error.to_string()),
+                    };
+                }
                 Body::Paxos(request) => {
                     let answer = match Request::decode(&request) {
                         Ok(request) => {

@@ -126,6 +126,8 @@ pub struct Settings {
     pub concurrent_compactors: usize,
     /// Bytes a second that are streamed to other nodes that fetch; 0 for no limit.
     pub stream_bytes_per_second: u64,
+    /// Files that hold nothing but what this node fetches come as they are; else everything comes row by row.
+    pub stream_entire_sstables: bool,
     /// Repair what the node is the first replica of without anyone asking: each table often enough that no
     /// replica misses a deletion for `gc_grace_seconds`.
     pub automatic_repair: bool,
@@ -234,6 +236,7 @@ impl Default for Settings {
             compaction_bytes_per_second: engine.compaction_bytes_per_second,
             concurrent_compactors: engine.concurrent_compactors,
             stream_bytes_per_second: NodeSettings::default().stream_bytes_per_second,
+            stream_entire_sstables: true,
             automatic_repair: true,
             automatic_repair_incremental: false,
             check_data_resurrection: true,

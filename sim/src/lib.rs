@@ -107,6 +107,8 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("pending-not-waited-for", Scenario::Members),
     ("members-are-not-fenced", Scenario::Members),
     ("fetched-counts-as-repaired", Scenario::Members),
+    ("files-come-without-the-rest", Scenario::Members),
+    ("files-count-as-repaired", Scenario::Members),
     ("repair-ends-whoever-joins", Scenario::Members),
     ("old-data-is-not-refused", Scenario::Members),
     ("fetched-is-noted-early", Scenario::Members),

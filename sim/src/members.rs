@@ -305,6 +305,8 @@ impl Host {
             members: Vec::new(),
             engine: small_engine(SyncMode::Group { window: Duration::from_millis(20) }),
             timeouts: TIMEOUTS,
+            // Half of the nodes fetch in files what they can.
+            stream_files_of_bytes: if self.machine.random.split("files").chance(0.5) { 1 } else { u64::MAX },
             ..NodeSettings::default()
         }
     }

@@ -213,9 +213,10 @@ pub(super) fn network(answer: &Value) -> String {
             let kept = fetched["ranges_kept"].as_u64().filter(|kept| *kept > 0);
             let _ = writeln!(
                 out,
-                "{}: {done} of {ranges} ranges{}, {} partitions, {}",
+                "{}: {done} of {ranges} ranges{}, {} files, {} partitions, {}",
                 if done < ranges { "Fetching" } else { "Fetched" },
                 kept.map(|kept| format!(" ({kept} of them before)")).unwrap_or_default(),
+                number(&fetched["files"]),
                 number(&fetched["partitions"]),
                 bytes(&fetched["bytes"]),
             );

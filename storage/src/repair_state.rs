@@ -83,6 +83,15 @@ impl RepairState {
         }
     }
 
+    /// The second at which the repair began, if it is repaired.
+    #[must_use]
+    pub const fn repaired_at(self) -> Option<i64> {
+        match self {
+            Self::Repaired(at) => Some(at),
+            Self::Unrepaired | Self::Pending(_) => None,
+        }
+    }
+
     /// The state of what files of the same set are merged to.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {

@@ -116,6 +116,11 @@ impl TableView {
         self.repairs.get(&file).copied().unwrap_or_default()
     }
 
+    /// The earliest second at which a repair began that a file counts as repaired by; none if none does.
+    pub(crate) fn repaired_since(&self) -> Option<i64> {
+        self.repairs.values().filter_map(|state| state.repaired_at()).min()
+    }
+
     /// Changes the files as an edit of the manifest says, of which `added` are open.
     pub(crate) fn apply(&mut self, edit: &Edit, added: Vec<Arc<Sstable>>) {
         self.sstables.retain(|sstable| !edit.removed.contains(&sstable.id()));

@@ -87,3 +87,42 @@ fn a_holder_that_is_killed_and_comes_back_goes_on_where_it_was() {
     let count = two.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
     assert!(count.lines().any(|line| line.trim() == ROWS.to_string()), "{count}");
 }
+
+/// Fills a table with what does not become shorter, in files that a node can fetch as they are.
+fn fill_at_random(node: &Node, table: &str, rows: usize) {
+    node.cql(&format!("CREATE TABLE ks.{table} (k int PRIMARY KEY, v blob)"));
+    let mut state = 1_u64;
+    let mut digits = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{:08x}", state >> 32)
+    };
+    for k in 0..rows {
+        let value: String = (0..VALUE / 4).map(|_| digits()).collect();
+        node.cql(&format!("INSERT INTO ks.{table} (k, v) VALUES ({k}, 0x{value})"));
+    }
+}
+
+#[test]
+fn files_come_as_they_are_and_go_on_where_they_were_when_their_holder_is_back() {
+    const ROWS: usize = 120;
+    let directory = tempfile::tempdir().unwrap();
+    let (one, seed) = first(directory.path(), 1 << 20);
+    fill_at_random(&one, "t", ROWS);
+    one.nodetool(&["flush", "ks"]);
+    // What is deleted and written later lies in other files.
+    one.cql("DELETE FROM ks.t WHERE k = 1; INSERT INTO ks.t (k, v) VALUES (2, 0x1234)");
+    let all = (ROWS * VALUE) as u64;
+    let two = Place::new(directory.path(), "two").spawn(seed, &[]);
+    until("a part of it has come", || fetched(&two, "bytes") >= 1 << 20);
+    let back = one.kill().start(seed);
+    until("it serves", || two.place.is_serving());
+    let [files, resumed, bytes] = ["files", "resumed", "bytes"].map(|what| fetched(&two, what));
+    assert!(files > 0, "no file came as it is");
+    assert!(resumed > 0 && bytes < all + all / 3, "resumed {resumed} times, {bytes} bytes of {all}");
+    assert!(two.nodetool(&["netstats"]).contains(&format!("{files} files")));
+    drop(back);
+    let rows = two.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t; SELECT k FROM ks.t WHERE k = 1; SELECT v FROM ks.t WHERE k = 2");
+    assert!(rows.lines().any(|line| line.trim() == (ROWS - 1).to_string()), "{rows}");
+    assert!(rows.contains("(0 rows)") && rows.contains("0x1234"), "{rows}");
+    assert!(two.nodetool(&["verify", "ks", "t"]).contains(" 0 damaged parts"));
+}

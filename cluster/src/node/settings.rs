@@ -43,6 +43,8 @@ pub struct NodeSettings {
     pub timeouts: Timeouts,
     /// Bytes a second that are streamed to other nodes; 0 for no limit.
     pub stream_bytes_per_second: u64,
+    /// Files of so many bytes that hold nothing but what is fetched come as they are, others row by row.
+    pub stream_files_of_bytes: u64,
     /// What the node holds is repaired without anyone asking.
     pub automatic_repair: bool,
     /// Only what is not repaired yet is compared for that.
@@ -74,6 +76,7 @@ impl Default for NodeSettings {
             engine: EngineSettings::default(),
             timeouts: Timeouts::default(),
             stream_bytes_per_second: 24 << 20,
+            stream_files_of_bytes: 1 << 20,
             automatic_repair: true,
             automatic_repair_incremental: false,
             check_data_resurrection: true,

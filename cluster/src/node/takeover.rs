@@ -106,7 +106,9 @@ impl Node {
         let live = self.gossiper.live();
         let puller = self.repairs.puller(&self.streaming);
         let knowing = Mutex::default();
-        Fetcher { puller, liveness: &*live, placement, knowing, notes }.fetch_all(wanted).await
+        let least_file_bytes = self.settings.stream_files_of_bytes;
+        let fetcher = Fetcher { puller, liveness: &*live, placement, knowing, notes, least_file_bytes };
+        fetcher.fetch_all(wanted).await
     }
 
     /// Fetches what this node is to hold, however often that has to be tried.

@@ -38,7 +38,7 @@ impl Repairs {
             Ok(())
         };
         let pulled: Result<(), ClusterError> = pull.await;
-        puller.end_arrivals(arrivals, pulled).await?;
+        puller.end_arrivals(vec![arrivals], pulled).await?;
         Ok(State::fetched(&progress))
     }
 

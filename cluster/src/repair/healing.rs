@@ -81,7 +81,7 @@ impl Repairs {
             Ok(())
         };
         let fetched = fetch.await;
-        puller.end_arrivals(arrivals, fetched).await?;
+        puller.end_arrivals(vec![arrivals], fetched).await?;
         puller.sync().await?;
         if !lost.is_empty() && table.is_counter() {
             // The end of what this node counted may be gone.

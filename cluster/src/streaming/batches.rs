@@ -104,14 +104,14 @@ impl<'a> Batches<'a> {
 
     async fn end_first(&mut self) -> Result<Vec<usize>, ClusterError> {
         let Batch { arrivals, done, .. } = self.open.remove(0);
-        self.puller.end_arrivals(arrivals, Ok(())).await?;
+        self.puller.end_arrivals(vec![arrivals], Ok(())).await?;
         Ok(done)
     }
 
     /// Forgets what does not count yet.
     pub(super) async fn discard(self, error: ClusterError) -> ClusterError {
         for batch in self.open {
-            let _ = self.puller.end_arrivals(batch.arrivals, Err(error.clone())).await;
+            let _ = self.puller.end_arrivals(vec![batch.arrivals], Err(error.clone())).await;
         }
         error
     }

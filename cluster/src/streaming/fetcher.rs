@@ -3,19 +3,22 @@
 use super::batches::{Batches, Since};
 use super::notes::{Note, Notes};
 use super::puller::{Puller, Shared};
-use super::schedule::{Ended, Schedule};
+use super::schedule::{Ended, MOST, Schedule};
+use super::whole::Whole;
 use super::{Missing, Progress};
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
 use crate::metadata::log::ask;
 use crate::metadata::message;
 use crate::placement::Placement;
-use crate::ring::Member;
+use crate::ring::{Member, MemberIndex};
 use dodona_storage::StorageError;
+use dodona_types::read_command::{PartitionRange, RangeBound};
 use dodona_types::schema::Table;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -35,7 +38,12 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) knowing: Mutex<BTreeSet<Uuid>>,
     /// Where it is noted what was fetched, if that is to count for another try.
     pub(crate) notes: Option<&'a Arc<Notes>>,
+    /// Files of so many bytes come as they are.
+    pub(crate) least_file_bytes: u64,
 }
+
+/// Ranges, by their place among those that are missing of a table, and holders from which they have come.
+type Come = BTreeSet<(usize, MemberIndex)>;
 
 /// Ranges that were fetched and are not noted yet, and since when.
 struct Unnoted {
@@ -95,8 +103,9 @@ impl Fetcher<'_> {
             );
             told.done(self.puller.env.clock.mono());
         }
+        let come = self.fetch_files(table, missing, told, unnoted).await?;
         let mut batches = Batches::new(&self.puller, id);
-        match self.fetch_ranges(table, missing, &mut batches, told, unnoted).await {
+        match self.fetch_ranges(table, missing, &come, &mut batches, told, unnoted).await {
             Ok(failed) => {
                 let done = batches.end().await?;
                 self.count(&done, missing, unnoted).await?;
@@ -106,17 +115,122 @@ impl Fetcher<'_> {
         }
     }
 
-    /// Fetches ranges of one table. Gives what is wrong with the first one that cannot be had.
+    /// Fetches from each holder at once, in files as far as it can be, all the ranges that are to come from it. Gives what
+    /// has come.
+    async fn fetch_files(
+        &self,
+        table: &Table,
+        missing: &[&Missing],
+        told: &mut Told<'_>,
+        unnoted: &mut Unnoted,
+    ) -> Result<Come, ClusterError> {
+        let mut of_holder: BTreeMap<MemberIndex, Vec<usize>> = BTreeMap::new();
+        for (range, one) in missing.iter().enumerate() {
+            for holder in self.holders_of_files(one) {
+                of_holder.entry(holder).or_default().push(range);
+            }
+        }
+        let fetch = |(holder, ranges): (MemberIndex, Vec<usize>)| async move {
+            let member = &self.placement.ring.members()[holder];
+            let wanted = ranges.iter().map(|range| &missing[*range].range).collect();
+            (holder, ranges, self.fetch_files_from(member, table, wanted).await)
+        };
+        let mut fetches = futures_util::stream::iter(of_holder.into_iter().map(fetch)).buffer_unordered(MOST);
+        let (mut come, mut failed) = (Come::new(), None);
+        while let Some((holder, ranges, fetched)) = fetches.next().await {
+            let peer = self.placement.ring.members()[holder].internode;
+            match fetched {
+                Ok(true) => come.extend(ranges.into_iter().map(|range| (range, holder))),
+                Ok(false) => {}
+                Err(
+                    error @ (ClusterError::Peer(_) | ClusterError::Storage(StorageError::Corrupt { .. })),
+                ) => {
+                    tracing::warn!(
+                        keyspace = %table.keyspace, table = %table.name, %peer, %error,
+                        "it does not come in files: it is fetched row by row"
+                    );
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        drop(fetches);
+        let lacks = |range: &usize| lacks_of(*range, missing[*range], &come);
+        let done: Vec<usize> =
+            (0..missing.len()).filter(|range| missing[*range].needed > 0 && lacks(range) == 0).collect();
+        done.iter().for_each(|_| told.done(self.puller.env.clock.mono()));
+        self.count(&done, missing, unnoted).await?;
+        failed.map_or(Ok(come), Err)
+    }
+
+    /// The holders that a range is to come from in files: those of other ranges with the same holders, as a file has many
+    /// ranges; but others for other tables.
+    fn holders_of_files(&self, missing: &Missing) -> Vec<MemberIndex> {
+        let mut chosen = missing.holders.clone();
+        let staying = &mut chosen[missing.leaving..];
+        staying.sort_unstable();
+        if !staying.is_empty() {
+            // The low part of its time.
+            let turn = missing.table.0.as_fields().0 as usize;
+            staying.rotate_left(turn % staying.len());
+        }
+        chosen.truncate(missing.needed);
+        chosen
+    }
+
+    /// Fetches ranges from one of their holders, in files as far as it can be. False if none would be, or it is down.
+    async fn fetch_files_from(
+        &self,
+        holder: &Member,
+        table: &Table,
+        mut ranges: Vec<&PartitionRange>,
+    ) -> Result<bool, ClusterError> {
+        let is_asked = self.least_file_bytes < u64::MAX && self.liveness.is_alive(holder.host);
+        if !is_asked || !self.knows_of_us(holder).await {
+            return Ok(false);
+        }
+        ranges.sort_unstable_by_key(|range| match range.start {
+            RangeBound::Token(token, _) => Some(token),
+            _ => None,
+        });
+        let (puller, peer, least_bytes) = (&self.puller, holder.internode, self.least_file_bytes);
+        let whole = Whole { puller, peer, table, ranges, least_bytes };
+        if !whole.fetch().await? {
+            return Ok(false);
+        }
+        for range in &whole.ranges {
+            self.pull_paxos(peer, table, range).await?;
+        }
+        Ok(true)
+    }
+
+    /// Has the acceptor of this node know what another one knows of a range of a table.
+    async fn pull_paxos(
+        &self,
+        peer: SocketAddr,
+        table: &Table,
+        range: &PartitionRange,
+    ) -> Result<(), ClusterError> {
+        match self.placement.schema.table("system", "paxos") {
+            Some(paxos) => self.puller.pull_paxos(peer, paxos, table, range).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Fetches ranges of one table, as far as they have not come. Gives what is wrong with the first one that cannot be had.
     async fn fetch_ranges(
         &self,
         table: &Table,
         missing: &[&Missing],
+        come: &Come,
         batches: &mut Batches<'_>,
         told: &mut Told<'_>,
         unnoted: &mut Unnoted,
     ) -> Result<Option<ClusterError>, ClusterError> {
         let members = self.placement.ring.members();
-        let mut schedule = Schedule::new(missing.iter().map(|one| (&*one.holders, one.needed)));
+        let mut schedule = Schedule::new(missing.iter().enumerate().map(|(range, one)| {
+            let rest = one.holders.iter().filter(move |holder| !come.contains(&(range, **holder)));
+            (rest.copied(), lacks_of(range, one, come))
+        }));
         let mut under_way = FuturesUnordered::new();
         let mut failed = None;
         let mut reasons = vec![None; missing.len()];
@@ -203,9 +317,7 @@ impl Fetcher<'_> {
         }
         let (peer, range) = (holder.internode, &missing.range);
         self.puller.pull_apart(peer, table, range, arrivals).await?;
-        if let Some(paxos) = self.placement.schema.table("system", "paxos") {
-            self.puller.pull_paxos(peer, paxos, table, range).await?;
-        }
+        self.pull_paxos(peer, table, range).await?;
         Ok(true)
     }
 
@@ -243,6 +355,11 @@ impl Told<'_> {
             tracing::info!(done, of, bytes, "fetching what this node is to hold");
         }
     }
+}
+
+/// From how many holders a range has to come still.
+fn lacks_of(range: usize, missing: &Missing, come: &Come) -> usize {
+    missing.needed - come.range((range, 0)..(range + 1, 0)).count()
 }
 
 fn too_few(table: &Table, missing: &Missing, lacks: usize, reason: Option<String>) -> ClusterError {

@@ -1,12 +1,13 @@
-//! Brings a node what it is to hold: ranges of tables from those that hold them, row by row, as
-//! mutations, and what Paxos knows of them.
+//! Brings a node what it is to hold: ranges of tables from those that hold them, in files that hold nothing else and the
+//! rest row by row, and what Paxos knows of them.
 //!
 //! A range is fetched from half of its replicas, so that whatever a majority has acknowledged is there,
 //! and first from those that hold it no more afterwards. A holder that breaks off in the middle goes on where it was if it
 //! comes back soon; what came from it counts for no other one. What was fetched for a change of members is noted once it is
 //! on disk: a node that was stopped fetches the rest. A rebuild fetches in the same way what the node holds already, all of it.
-//! `schedule` says which range comes from whom next, `fetcher` goes by that, `puller` reads and writes, `batches` has what
-//! has come count, `notes` keeps what was fetched; when that is done, the node says.
+//! What can come in files is fetched first (`whole`, of the session that the holder has for it, `stream_sessions`), a table at a time; of the
+//! other ranges `schedule` says which one comes from whom next, `fetcher` goes by that, `puller` reads and writes, `batches`
+//! has what has come count. `notes` keeps what was fetched; when that is done, the node says.
 
 mod batches;
 pub(crate) mod fetcher;
@@ -15,6 +16,7 @@ pub(crate) mod notes;
 pub(crate) mod puller;
 mod schedule;
 pub(crate) mod walk;
+mod whole;
 
 use crate::error::ClusterError;
 use crate::placement::Placement;
@@ -31,7 +33,9 @@ pub struct Progress {
     pub ranges: AtomicU64,
     /// Of these, done.
     pub ranges_done: AtomicU64,
-    /// Partitions, or parts of them.
+    /// Files that came as they are.
+    pub files: AtomicU64,
+    /// Partitions that came row by row, or parts of them.
     pub partitions: AtomicU64,
     /// Bytes.
     pub bytes: AtomicU64,
@@ -51,6 +55,8 @@ pub struct Missing {
     /// The replicas that can be read: first those that hold it no more afterwards, and alone may have
     /// something that was acknowledged by one; not those that are given up.
     pub holders: Vec<MemberIndex>,
+    /// How many of them hold it no more afterwards.
+    pub leaving: usize,
     /// How many of them are read. Any majority that has acknowledged something has one of these.
     pub needed: usize,
 }
@@ -73,15 +79,18 @@ pub fn missing(placement: &Placement) -> Result<Vec<Missing>, ClusterError> {
             let mut holders: Vec<MemberIndex> =
                 all.iter().copied().filter(|index| !placement.ring.is_given_up(*index)).collect();
             holders.sort_by_key(|index| later.contains(index));
+            let leaving = holders.iter().filter(|index| !later.contains(index)).count();
             // Those that are given up may be the rest of a majority.
             let needed = all.len().div_ceil(2).min(holders.len());
             match missing.last_mut() {
                 Some(last)
-                    if last.table == table.id && last.holders == holders && meet(&last.range, &range) =>
+                    if last.table == table.id
+                        && (&last.holders, last.leaving) == (&holders, leaving)
+                        && meet(&last.range, &range) =>
                 {
                     last.range.end = range.end;
                 }
-                _ => missing.push(Missing { table: table.id, range, holders, needed }),
+                _ => missing.push(Missing { table: table.id, range, holders, leaving, needed }),
             }
             Ok(())
         };
@@ -146,7 +155,7 @@ pub fn held_by_others(placement: &Placement, rebuild: &Rebuild) -> Result<Vec<Mi
                 )));
             }
             let needed = holders.len().div_ceil(2);
-            let of = |range| Missing { table: table.id, range, holders: holders.clone(), needed };
+            let of = |range| Missing { table: table.id, range, holders: holders.clone(), leaving: 0, needed };
             wanted.extend(parts(&range).into_iter().map(of));
         }
     }

@@ -197,8 +197,13 @@ mod tests {
     fn note(table: u128, behind: i64, holders: &[usize]) -> Note {
         let start = RangeBound::Token(Token(behind), false);
         let range = PartitionRange { start, end: RangeBound::Unbounded };
-        let missing =
-            Missing { table: TableId(Uuid::from_u128(table)), range, holders: holders.to_vec(), needed: 1 };
+        let missing = Missing {
+            table: TableId(Uuid::from_u128(table)),
+            range,
+            holders: holders.to_vec(),
+            leaving: 0,
+            needed: 1,
+        };
         Note::of(&missing, &[member(7), member(8)]).unwrap()
     }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Bytes that are asked for at a time.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// How long a peer may take for that, with the pauses that its rate asks for.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a peer that breaks off is waited for, and how often it is asked meanwhile.
@@ -126,21 +126,22 @@ impl Puller<'_> {
         Ok(Arc::new(Mutex::new(self.engine.begin_arrivals(table, state)?)))
     }
 
-    /// Has count what has come if all of it has, and else forgets it.
+    /// Has count what has come to a table if all of it has, all at once, and else forgets it.
     ///
     /// # Errors
     /// Not all has come; or this node does not take it.
     pub(crate) async fn end_arrivals(
         &self,
-        arrivals: Shared,
+        arrivals: Vec<Shared>,
         come: Result<(), ClusterError>,
     ) -> Result<(), ClusterError> {
         let end = move |engine: &Engine| {
-            let mut arrivals = arrivals.lock();
+            let mut locked: Vec<_> = arrivals.iter().map(|arrivals| arrivals.lock()).collect();
+            let mut all: Vec<&mut Arrivals> = locked.iter_mut().map(|arrivals| &mut **arrivals).collect();
             Ok(match come {
-                Ok(()) => engine.finish_arrivals(&mut arrivals).map_err(ClusterError::from),
+                Ok(()) => engine.finish_all_arrivals(&mut all).map_err(ClusterError::from),
                 Err(error) => {
-                    engine.discard_arrivals(&mut arrivals);
+                    all.into_iter().for_each(|arrivals| engine.discard_arrivals(arrivals));
                     Err(error)
                 }
             })
@@ -158,7 +159,12 @@ impl Puller<'_> {
 
     /// Asks a peer for a part. One that breaks off after it has `begun` gets time to come back: what came of it so far
     /// would have to come again from another one.
-    async fn ask(&self, peer: SocketAddr, body: Body, begun: bool) -> Result<Vec<u8>, ClusterError> {
+    pub(super) async fn ask(
+        &self,
+        peer: SocketAddr,
+        body: Body,
+        begun: bool,
+    ) -> Result<Vec<u8>, ClusterError> {
         let mut broke_at = None;
         loop {
             let broken = match self.peers.ask(peer, body.clone(), TIMEOUT).await {
@@ -213,12 +219,17 @@ impl Puller<'_> {
                 Taking::Arrivals(arrivals) => self.take(arrivals, Arc::clone(&bytes)).await?,
                 Taking::Paxos(tables) => self.learn(walk.command(), &answer, tables).await?,
             }
-            self.progress.partitions.fetch_add(answer.parts.len() as u64, Relaxed);
-            self.progress.bytes.fetch_add(bytes.len() as u64, Relaxed);
+            self.count(&answer, &bytes);
             if !walk.advance(&answer) {
                 return Ok(repaired_since);
             }
         }
+    }
+
+    /// Notes an answer for operators.
+    pub(super) fn count(&self, answer: &Answer<'_>, bytes: &[u8]) {
+        self.progress.partitions.fetch_add(answer.parts.len() as u64, Relaxed);
+        self.progress.bytes.fetch_add(bytes.len() as u64, Relaxed);
     }
 
     async fn apply(&self, answer: &Answer<'_>) -> Result<(), ClusterError> {
@@ -230,7 +241,8 @@ impl Puller<'_> {
         Ok(self.engine.wait_safe(position).await?)
     }
 
-    async fn take(&self, arrivals: &Shared, bytes: Arc<Vec<u8>>) -> Result<(), ClusterError> {
+    /// Takes an answer.
+    pub(super) async fn take(&self, arrivals: &Shared, bytes: Arc<Vec<u8>>) -> Result<(), ClusterError> {
         let arrivals = Arc::clone(arrivals);
         on_engine(&self.env.tasks, self.engine, move |engine| {
             let answer = Answer::parse(&bytes)?;

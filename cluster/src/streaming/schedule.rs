@@ -5,7 +5,7 @@ use crate::ring::MemberIndex;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Fetches that are under way at a time. Of each, one answer is in memory.
-const MOST: usize = 4;
+pub(super) const MOST: usize = 4;
 
 /// Ranges, each of which is fetched from as many of its holders as are needed: the first ones that send it.
 #[derive(Debug)]
@@ -36,9 +36,11 @@ pub(super) enum Ended {
 
 impl Schedule {
     /// Of each range its holders, and from how many of them it is fetched.
-    pub(super) fn new<'a>(ranges: impl IntoIterator<Item = (&'a [MemberIndex], usize)>) -> Self {
+    pub(super) fn new<H: IntoIterator<Item = MemberIndex>>(
+        ranges: impl IntoIterator<Item = (H, usize)>,
+    ) -> Self {
         let wanted = ranges.into_iter().map(|(holders, needed)| Wanted {
-            rest: holders.iter().copied().collect(),
+            rest: holders.into_iter().collect(),
             lacks: needed,
             asked: 0,
         });
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn ranges_come_from_several_holders_at_a_time_and_from_none_twice() {
         let holders = [vec![1, 2, 3], vec![1, 2, 3], vec![2, 3, 1]];
-        let mut schedule = Schedule::new(holders.iter().map(|holders| (&**holders, 2)));
+        let mut schedule = Schedule::new(holders.into_iter().map(|holders| (holders, 2)));
         // The third is the first one's only if another fails.
         assert_eq!(all(&mut schedule), [(0, 1), (0, 2), (2, 3)]);
         assert_eq!(schedule.ended(0, 2, true), Ended::GoesOn);
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn another_holder_is_asked_for_what_one_does_not_send_until_too_few_are_left() {
         let holders = [vec![1, 2, 3], vec![3]];
-        let mut schedule = Schedule::new(holders.iter().zip([2, 1]).map(|(holders, n)| (&**holders, n)));
+        let mut schedule = Schedule::new(holders.into_iter().zip([2, 1]));
         assert_eq!(all(&mut schedule), [(0, 1), (0, 2), (1, 3)]);
         assert_eq!(schedule.ended(0, 1, false), Ended::GoesOn);
         assert_eq!(all(&mut schedule), []);
@@ -122,7 +124,7 @@ mod tests {
     #[test]
     fn no_more_than_so_many_fetches_are_under_way() {
         let holders: Vec<Vec<MemberIndex>> = (0..2 * MOST).map(|holder| vec![holder]).collect();
-        let mut schedule = Schedule::new(holders.iter().map(|holders| (&**holders, 1)));
+        let mut schedule = Schedule::new(holders.into_iter().map(|holders| (holders, 1)));
         assert_eq!(all(&mut schedule).len(), MOST);
         assert_eq!(schedule.ended(0, 0, true), Ended::Done);
         assert_eq!(all(&mut schedule), [(MOST, MOST)]);

@@ -268,6 +268,7 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
             "ranges_done": fetched(&node.streaming.ranges_done),
             "ranges_kept": fetched(&node.streaming.ranges_kept),
             "resumed": fetched(&node.streaming.resumed),
+            "files": fetched(&node.streaming.files),
             "partitions": fetched(&node.streaming.partitions),
             "bytes": fetched(&node.streaming.bytes),
         },

@@ -94,6 +94,11 @@ impl Settings {
                 contention: Duration::from_millis(self.cas_contention_timeout_ms),
             },
             stream_bytes_per_second: self.stream_bytes_per_second,
+            stream_files_of_bytes: if self.stream_entire_sstables {
+                NodeSettings::default().stream_files_of_bytes
+            } else {
+                u64::MAX
+            },
             automatic_repair: self.automatic_repair,
             automatic_repair_incremental: self.automatic_repair_incremental,
             check_data_resurrection: self.check_data_resurrection,

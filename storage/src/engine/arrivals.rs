@@ -11,7 +11,7 @@ use crate::error::{Result, StorageError};
 use crate::manifest::Edit;
 use crate::memtable::Memtable;
 use crate::repair_state::{RepairState, RepairStates};
-use crate::sstable::SstableId;
+use crate::sstable::{Sstable, SstableId};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::TableStore;
 use dodona_types::{MutationView, TableId};
@@ -26,7 +26,10 @@ pub struct Arrivals {
     number: u64,
     state: RepairState,
     memtable: Memtable,
+    /// What was written of it.
     files: Vec<SstableId>,
+    /// What has come as files, each in its own state.
+    whole: Vec<(Arc<Sstable>, RepairState)>,
     is_over: bool,
 }
 
@@ -41,6 +44,21 @@ impl Arrivals {
     pub fn is_repaired_since(&mut self, at: i64) {
         self.state = self.state.merged(RepairState::Repaired(at));
     }
+
+    /// The files that are to count, and the state of each.
+    fn states(&self) -> impl Iterator<Item = (SstableId, RepairState)> {
+        let written = self.files.iter().map(|id| (*id, self.state));
+        written.chain(self.whole.iter().map(|(file, state)| (file.id(), *state)))
+    }
+
+    pub(super) const fn store(&self) -> &Arc<TableStore> {
+        &self.store
+    }
+
+    /// Takes files that lie beside the table's.
+    pub(super) fn take_files(&mut self, files: impl IntoIterator<Item = (Arc<Sstable>, RepairState)>) {
+        self.whole.extend(files);
+    }
 }
 
 impl Engine {
@@ -51,7 +69,7 @@ impl Engine {
     pub fn begin_arrivals(&self, table: TableId, state: RepairState) -> Result<Arrivals> {
         let (store, memtable) = (self.store(table)?, self.memtable_aside());
         let number = store.arriving.begin();
-        Ok(Arrivals { store, number, state, memtable, files: Vec::new(), is_over: false })
+        Ok(Arrivals { store, number, state, memtable, files: Vec::new(), whole: Vec::new(), is_over: false })
     }
 
     /// A memtable that holds nothing of the commit log.
@@ -94,42 +112,62 @@ impl Engine {
     /// Has count what has come.
     ///
     /// # Errors
+    /// As [`Self::finish_all_arrivals`].
+    pub fn finish_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
+        self.finish_all_arrivals(&mut [arrivals])
+    }
+
+    /// Has count what has come to one table in several ways, all of it at once.
+    ///
+    /// # Errors
     /// The repair has ended here, the table was truncated or dropped, or a file could not be written: what has come is
     /// discarded.
-    pub fn finish_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
-        let finished = self.publish_arrivals(arrivals);
-        if finished.is_err() {
-            self.discard_arrivals(arrivals);
+    pub fn finish_all_arrivals(&self, all: &mut [&mut Arrivals]) -> Result<()> {
+        let finished = self.publish_arrivals(all);
+        for arrivals in all {
+            if finished.is_err() {
+                self.discard_arrivals(arrivals);
+            }
+            arrivals.is_over = true;
+            arrivals.store.arriving.end(arrivals.number);
         }
-        arrivals.is_over = true;
-        arrivals.store.arriving.end(arrivals.number);
         finished
     }
 
-    fn publish_arrivals(&self, arrivals: &mut Arrivals) -> Result<()> {
-        if !arrivals.memtable.is_empty() {
-            self.write_arrivals(arrivals)?;
-        }
-        let store = Arc::clone(&arrivals.store);
+    fn publish_arrivals(&self, all: &mut [&mut Arrivals]) -> Result<()> {
+        let Some(store) = all.first().map(|first| Arc::clone(&first.store)) else { return Ok(()) };
         let table = store.settings.load().id;
-        let opened = self.open_outputs(table, &arrivals.files)?;
+        let mut opened = Vec::new();
+        for arrivals in all.iter_mut() {
+            if !arrivals.memtable.is_empty() {
+                self.write_arrivals(arrivals)?;
+            }
+            opened.extend(self.open_outputs(table, &arrivals.files)?);
+            opened.extend(arrivals.whole.iter().map(|(file, _)| Arc::clone(file)));
+        }
         let _publish = store.publish.lock();
-        if !store.arriving.has(arrivals.number) || store.is_dropped() {
+        if !all.iter().all(|arrivals| store.arriving.has(arrivals.number)) || store.is_dropped() {
             return Err(StorageError::Refused("the table was truncated or dropped meanwhile".into()));
         }
         let mut edit = Edit::new(table);
         let mut pending = RepairStates::new();
-        match arrivals.state {
-            RepairState::Pending(repair) if !store.repairs.lock().contains_key(&repair) => {
+        for arrivals in all.iter() {
+            if let RepairState::Pending(repair) = arrivals.state
+                && !store.repairs.lock().contains_key(&repair)
+            {
                 return Err(has_ended());
             }
-            RepairState::Repaired(at) => edit.repaired = arrivals.files.iter().map(|id| (*id, at)).collect(),
-            state => pending = arrivals.files.iter().map(|id| (*id, state)).collect(),
+            for (id, state) in arrivals.states() {
+                edit.added.push(id);
+                match state {
+                    RepairState::Repaired(at) => drop(edit.repaired.insert(id, at)),
+                    state => drop(pending.insert(id, state)),
+                }
+            }
         }
-        if arrivals.files.is_empty() {
+        if edit.added.is_empty() {
             return Ok(());
         }
-        edit.added.clone_from(&arrivals.files);
         edit.describe(&opened);
         self.back_up(&store, &edit.added)?;
         self.publish(&store, &edit)?;
@@ -137,7 +175,10 @@ impl Engine {
             view.apply(&edit, opened);
             view.set_repairs(pending);
         });
-        arrivals.files.clear();
+        for arrivals in all {
+            arrivals.files.clear();
+            arrivals.whole.clear();
+        }
         self.files_changed.notify_one();
         Ok(())
     }
@@ -147,6 +188,9 @@ impl Engine {
         arrivals.is_over = true;
         self.memtable_bytes.fetch_sub(arrivals.memtable.bytes().cast_signed(), Relaxed);
         arrivals.memtable = self.memtable_aside();
-        self.discard_files(&arrivals.store, &std::mem::take(&mut arrivals.files));
+        let files: Vec<SstableId> = arrivals.states().map(|(id, _)| id).collect();
+        arrivals.files.clear();
+        arrivals.whole.clear();
+        self.discard_files(&arrivals.store, &files);
     }
 }

@@ -55,8 +55,14 @@ pub struct Imported {
     pub bytes: u64,
 }
 
+/// Files beside a table's, and whether that is a link to the one from elsewhere.
+pub(super) struct Placed {
+    pub(super) files: Vec<Arc<Sstable>>,
+    is_linked: bool,
+}
+
 /// A file from elsewhere that fits.
-struct Foreign {
+pub(super) struct Foreign {
     sstable: Arc<Sstable>,
     mapping: Mapping,
 }
@@ -147,7 +153,7 @@ impl Engine {
         Ok(found)
     }
 
-    fn open_foreign(
+    pub(super) fn open_foreign(
         &self,
         store: &TableStore,
         path: &str,
@@ -181,16 +187,19 @@ impl Engine {
     }
 
     fn stage_file(&self, staged: &mut Staged, file: &Foreign) -> Result<()> {
-        let settings = staged.store.settings.load_full();
-        let is_own = file.sstable.origin()?.table == settings.id && file.mapping.is_identity();
-        if is_own && self.link_in(settings.id, &file.sstable)? {
-            staged.sstables.extend(self.open_staged(settings.id, &[file.sstable.id()])?);
-            staged.imported.linked += 1;
-            return Ok(());
-        }
-        let outputs = self.write_anew(&staged.store, file)?;
-        staged.sstables.extend(self.open_staged(settings.id, &outputs)?);
+        let placed = self.place(&staged.store, file)?;
+        staged.imported.linked += usize::from(placed.is_linked);
+        staged.sstables.extend(placed.files);
         Ok(())
+    }
+
+    /// Puts what a file from elsewhere holds beside a table's files, as the table would have it.
+    pub(super) fn place(&self, store: &TableStore, file: &Foreign) -> Result<Placed> {
+        let table = store.settings.load().id;
+        let is_own = file.sstable.origin()?.table == table && file.mapping.is_identity();
+        let is_linked = is_own && self.link_in(table, &file.sstable)?;
+        let outputs = if is_linked { vec![file.sstable.id()] } else { self.write_anew(store, file)? };
+        Ok(Placed { files: self.open_staged(table, &outputs)?, is_linked })
     }
 
     /// Opens files beside the table's, or removes them.

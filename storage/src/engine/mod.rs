@@ -35,10 +35,14 @@ mod heal;
 pub mod import;
 #[cfg(test)]
 mod import_tests;
+pub mod incoming;
 pub mod maintain;
 pub mod operations;
 #[cfg(test)]
 pub(crate) mod operations_tests;
+pub mod outgoing;
+#[cfg(test)]
+mod outgoing_tests;
 mod reads;
 pub mod recovery;
 pub mod repair;

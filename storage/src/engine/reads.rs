@@ -196,7 +196,7 @@ impl Engine {
         read
     }
 
-    fn digest_rules(&self, store: &TableStore, command: &ReadCommand) -> DigestRules {
+    pub(super) fn digest_rules(&self, store: &TableStore, command: &ReadCommand) -> DigestRules {
         DigestRules {
             ignores_deletions: self.env.mutants.has("digest-ignores-deletions"),
             ignores_values: self.env.mutants.has("digest-ignores-values"),

@@ -170,12 +170,7 @@ impl Engine {
     /// # Errors
     /// The engine does not know the table.
     pub fn repaired_since(&self, table: TableId) -> Result<Option<i64>> {
-        let view = self.store(table)?.view.load_full();
-        let seconds = view.repairs.values().filter_map(|state| match state {
-            RepairState::Repaired(at) => Some(*at),
-            RepairState::Unrepaired | RepairState::Pending(_) => None,
-        });
-        Ok(seconds.min())
+        Ok(self.store(table)?.view.load().repaired_since())
     }
 
     /// A part of a table, to be read.
@@ -190,6 +185,11 @@ impl Engine {
             Part::Aside(repair) if !store.repairs.lock().contains_key(&repair) => return Err(has_ended()),
             Part::Aside(_) | Part::Unrepaired | Part::Repaired => {}
         }
+        Ok(Arc::new(self.part_of(&view, part)))
+    }
+
+    /// A part of what a view has.
+    pub(super) fn part_of(&self, view: &TableView, part: Part) -> TableView {
         let files = view.sstables.iter().filter(|file| part.has(view.repair_of(file.id())));
         let mut seen = TableView::new(Arc::clone(&view.active), files.cloned().collect(), BTreeMap::new());
         seen.shape.clone_from(&view.shape);
@@ -198,7 +198,7 @@ impl Engine {
         } else {
             seen.active = Arc::new(self.memtable_aside());
         }
-        Ok(Arc::new(seen))
+        seen
     }
 }
 
