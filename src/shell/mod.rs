@@ -1,7 +1,7 @@
 //! `dodona shell`: CQL at a prompt.
 //!
 //! `input` finds statements in what is typed, `command` knows the shell's own commands,
-//! `client` talks to the node, `format` makes tables of rows.
+//! `client` talks to the node, `format` makes tables of rows, `trace` shows what nodes did for a statement.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -12,6 +12,7 @@ mod client;
 mod command;
 mod format;
 mod input;
+mod trace;
 
 use crate::output::print;
 use clap::Args;
@@ -25,6 +26,7 @@ use rustyline::error::ReadlineError;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use thiserror::Error;
+use uuid::Uuid;
 
 /// Rows of a page, unless PAGING says otherwise.
 const PAGE_ROWS: i32 = 100;
@@ -265,20 +267,32 @@ impl Shell {
             if let Some(keyspace) = answer.keyspace {
                 self.keyspace = Some(keyspace);
             }
-            if let Some(id) = answer.tracing_id {
-                print(&format!("Tracing session: {id}\n"));
-            }
-            let Some(page) = answer.page else { return Ok(()) };
+            let Some(page) = answer.page else { return self.trace(answer.tracing_id) };
             print(&self.page(&page, rows));
             rows += page.rows.len();
             state.clone_from(&page.paging_state);
-            if state.is_none() || !self.wants_more() {
-                if !format::is_text(&page) {
-                    print(&format!("\n({rows} rows)\n\n"));
-                }
+            let ends = state.is_none() || !self.wants_more();
+            if ends && !format::is_text(&page) {
+                print(&format!("\n({rows} rows)\n\n"));
+            }
+            self.trace(answer.tracing_id)?;
+            if ends {
                 return Ok(());
             }
         }
+    }
+
+    /// Shows what the nodes did for a request that was traced.
+    fn trace(&mut self, id: Option<Uuid>) -> Result<(), ShellError> {
+        let Some(id) = id else { return Ok(()) };
+        print(&format!("Tracing session: {id}\n"));
+        match trace::of_session(&mut self.client, id) {
+            Ok(Some(page)) => print(&(self.page(&page, 0) + "\n")),
+            Ok(None) => self.complain("the trace was not written in time: look into system_traces later"),
+            Err(ClientError::Refused { code, message }) => self.complain(&explain(code, &message)),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     fn page(&self, page: &Page, rows_before: usize) -> String {

@@ -21,7 +21,12 @@ fn what_replicas_do_for_a_traced_request_is_in_its_trace() {
     nodes[0].cql(SCHEMA);
     nodes[0].cql("CONSISTENCY ALL; INSERT INTO ks.t (k, v) VALUES (1, 'not traced')");
     assert!(nodes.iter().all(|node| events(&nodes[0], &node.place).is_empty()));
-    nodes[0].cql("CONSISTENCY ALL; TRACING ON; INSERT INTO ks.t (k, v) VALUES (1, 'one')");
+    let shown = nodes[0].cql("CONSISTENCY ALL; TRACING ON; INSERT INTO ks.t (k, v) VALUES (1, 'one')");
+    let lines: Vec<&str> =
+        shown.lines().filter(|line| line.contains(" | 127.0.0.1 | ")).map(str::trim).collect();
+    assert!(lines[0].starts_with("Execute CQL3 query | "), "{shown}");
+    assert!(lines.last().is_some_and(|line| line.starts_with("Request complete | ")), "{shown}");
+    assert!(lines.len() > 3 && shown.contains("Appended a mutation to the commit log"), "{shown}");
     for replica in &nodes[1..] {
         let wanted = [
             "replica: Appended a mutation to the commit log and the memtable",
