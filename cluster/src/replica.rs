@@ -131,6 +131,8 @@ impl Replica {
             engine.truncate(table)
         };
         let done = self.env.tasks.blocking(truncate).await;
+        // Whoever fetches begins anew.
+        self.sessions.end_of(table);
         done.map_err(|error| StorageError::LogFailed(error.to_string()))?
     }
 

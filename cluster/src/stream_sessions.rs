@@ -9,6 +9,7 @@ use crate::message::{put_bytes, take_bytes};
 use dodona_env::Env;
 use dodona_storage::engine::outgoing::{Pinned, WholeFile};
 use dodona_storage::sstable::SstableId;
+use dodona_types::TableId;
 use dodona_types::codec::{DecodeError, Reader};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -187,6 +188,18 @@ impl Sessions {
     pub(crate) fn end(&self, session: Uuid) {
         self.open.lock().sessions.remove(&session);
     }
+
+    /// Ends all sessions of a table: what they hold on to is not there any more.
+    pub(crate) fn end_of(&self, table: TableId) {
+        self.open.lock().sessions.retain(|_, session| session.pinned.table() != table);
+    }
+}
+
+impl Open {
+    /// Ends sessions that nobody has asked for anything of late.
+    fn end_idle(&mut self, now: Duration) {
+        self.sessions.retain(|_, session| now.saturating_sub(session.asked_at) < IDLE);
+    }
 }
 
 /// Ends sessions that nobody asks for anything any more, as long as there are any.
@@ -195,7 +208,7 @@ async fn end_idle(env: Env, open: Arc<Mutex<Open>>) {
         dodona_env::clock::sleep(LOOK).await;
         let now = env.clock.mono();
         let mut open = open.lock();
-        open.sessions.retain(|_, session| now.saturating_sub(session.asked_at) < IDLE);
+        open.end_idle(now);
         open.is_watched = !open.sessions.is_empty();
         if !open.is_watched {
             return;
@@ -206,6 +219,56 @@ async fn end_idle(env: Env, open: Arc<Mutex<Open>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dodona_storage::compaction::CompactionSettings;
+    use dodona_storage::{Engine, EngineSettings, TableSettings};
+    use dodona_types::key::ROW_END;
+    use dodona_types::row::RowHeader;
+    use dodona_types::token::TokenRange;
+    use dodona_types::{Liveness, MutationBuilder};
+
+    const TABLE: TableId = TableId(Uuid::from_u128(7));
+
+    #[test]
+    fn sessions_end_when_nobody_asks_and_with_what_their_table_held() {
+        let directory = tempfile::tempdir().unwrap();
+        let env = dodona_env::os::env(directory.path()).unwrap();
+        let tables = vec![TableSettings::new(TABLE, "ks.t", CompactionSettings::disabled().unwrap())];
+        let engine = Engine::open(env.clone(), EngineSettings::default(), Uuid::nil(), tables).unwrap().0;
+        let sessions = Sessions::new(env.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let pin = || engine.pin(TABLE, &[TokenRange::FULL], 1).unwrap();
+            let nothing = sessions.begin(pin()).unwrap();
+            assert!(nothing.files.is_empty() && sessions.get(nothing.session).is_none());
+            let mut builder = MutationBuilder::new();
+            builder.begin(TABLE, 1, b"key");
+            builder.row(
+                &[ROW_END],
+                1,
+                &RowHeader { liveness: Some(Liveness::new(1)), ..RowHeader::EMPTY },
+                |_| {},
+            );
+            engine.apply(&[builder.view()]).unwrap();
+            let [first, second] = [(); 2].map(|()| sessions.begin(pin()).unwrap());
+            assert_eq!((first.files.len(), &first.files), (1, &second.files));
+            sessions.end(second.session);
+            assert!(sessions.get(first.session).is_some() && sessions.get(second.session).is_none());
+            sessions.end_of(TableId(Uuid::from_u128(99)));
+            assert!(sessions.get(first.session).is_some());
+            sessions.end_of(TABLE);
+            assert!(sessions.get(first.session).is_none());
+            let third = sessions.begin(pin()).unwrap();
+            let now = env.clock.mono();
+            sessions.open.lock().end_idle(now + IDLE / 2);
+            assert!(sessions.get(third.session).is_some());
+            sessions.open.lock().end_idle(now + IDLE * 2);
+            assert!(sessions.get(third.session).is_none());
+            let all: Vec<Opened> = (0..MOST).map(|_| sessions.begin(pin()).unwrap()).collect();
+            assert!(sessions.begin(pin()).is_err());
+            sessions.end(all[0].session);
+            sessions.begin(pin()).unwrap();
+        });
+    }
 
     #[test]
     fn requests_and_answers_have_these_bytes() {

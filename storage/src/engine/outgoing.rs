@@ -40,6 +40,12 @@ pub struct Pinned {
 }
 
 impl Pinned {
+    /// The table.
+    #[must_use]
+    pub fn table(&self) -> TableId {
+        self.store.settings.load().id
+    }
+
     /// The files that go as they are.
     pub fn files(&self) -> impl ExactSizeIterator<Item = WholeFile> {
         self.whole.iter().map(|(file, state)| WholeFile {
