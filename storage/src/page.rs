@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! page  := entry*
-//! entry := 1, key length varint, key, static row length + 1 varint (0 for none), static row
+//! entry := 1, token i64 LE, key length varint, key, static row length + 1 varint (0 for none), static row
 //!        | 2, clustering length varint, clustering, row length varint, row
 //!        | 3                                               the partition's end
 //! ```
@@ -11,8 +11,8 @@
 use crate::error::Result;
 use dodona_types::codec::{Reader, put_length_prefixed, put_varint};
 use dodona_types::row::RowView;
-use dodona_types::{HiddenCells, KeyRef, LiveRow, RowVisitor};
-use std::ops::ControlFlow;
+use dodona_types::{HiddenCells, KeyRef, LiveRow, RowVisitor, Token};
+use std::ops::{ControlFlow, Range};
 
 const PARTITION: u8 = 1;
 const ROW: u8 = 2;
@@ -23,10 +23,10 @@ const PARTITION_END: u8 = 3;
 pub struct PageBuilder {
     bytes: Vec<u8>,
     max_bytes: usize,
-    key: Vec<u8>,
-    /// The last row, if the partition had one.
-    clustering: Vec<u8>,
-    has_row: bool,
+    /// Where the key of the last partition lies.
+    key: Range<usize>,
+    /// Where the clustering of its last row does, if it had one.
+    clustering: Option<Range<usize>>,
     full: bool,
     in_partition: bool,
 }
@@ -35,23 +35,15 @@ impl PageBuilder {
     /// An empty page that takes no more rows once it has `max_bytes`.
     #[must_use]
     pub const fn new(max_bytes: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            max_bytes,
-            key: Vec::new(),
-            clustering: Vec::new(),
-            has_row: false,
-            full: false,
-            in_partition: false,
-        }
+        Self { bytes: Vec::new(), max_bytes, key: 0..0, clustering: None, full: false, in_partition: false }
     }
 
     /// The page, and the tombstones that were met.
     #[must_use]
     pub fn finish(self, tombstones: u64) -> Page {
-        let position = self.full.then_some(PagePosition {
-            key: self.key,
-            clustering: self.has_row.then_some(self.clustering),
+        let position = self.full.then(|| PagePosition {
+            key: self.bytes[self.key].to_vec(),
+            clustering: self.clustering.map(|range| self.bytes[range].to_vec()),
             in_partition: self.in_partition,
         });
         Page { bytes: self.bytes, stopped_at: position, tombstones }
@@ -75,7 +67,9 @@ impl PageBuilder {
 impl RowVisitor for PageBuilder {
     fn partition(&mut self, key: KeyRef<'_>, static_row: Option<&LiveRow<'_>>) -> ControlFlow<()> {
         self.bytes.push(PARTITION);
+        self.bytes.extend_from_slice(&key.token.0.to_le_bytes());
         put_length_prefixed(&mut self.bytes, key.bytes);
+        self.key = self.bytes.len() - key.bytes.len()..self.bytes.len();
         match static_row {
             None => put_varint(&mut self.bytes, 0),
             Some(row) => {
@@ -84,9 +78,7 @@ impl RowVisitor for PageBuilder {
                 self.bytes.extend_from_slice(&row);
             }
         }
-        self.key.clear();
-        self.key.extend_from_slice(key.bytes);
-        self.has_row = false;
+        self.clustering = None;
         self.in_partition = true;
         ControlFlow::Continue(())
     }
@@ -94,10 +86,8 @@ impl RowVisitor for PageBuilder {
     fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
         self.bytes.push(ROW);
         put_length_prefixed(&mut self.bytes, clustering);
+        self.clustering = Some(self.bytes.len() - clustering.len()..self.bytes.len());
         put_length_prefixed(&mut self.bytes, &row.encoded());
-        self.clustering.clear();
-        self.clustering.extend_from_slice(clustering);
-        self.has_row = true;
         self.flow()
     }
 
@@ -142,7 +132,8 @@ impl Page {
         while !reader.is_empty() {
             let flow = match reader.u8()? {
                 PARTITION => {
-                    let key = KeyRef::new(reader.length_prefixed()?);
+                    let token = Token(reader.i64()?);
+                    let key = KeyRef { token, bytes: reader.length_prefixed()? };
                     let static_row = match reader.varint()? {
                         0 => None,
                         length => {

@@ -259,12 +259,10 @@ impl LiveRead<'_> {
     /// Shows the partition on which the scan stands.
     fn merged(&mut self, scan: &mut MergedScan) -> Result<ControlFlow<()>> {
         let mut bytes = std::mem::take(&mut self.key);
-        bytes.clear();
-        let Some(key) = scan.key() else {
+        let Some(token) = scan.take_key(&mut bytes) else {
             return Ok(ControlFlow::Continue(()));
         };
-        bytes.extend_from_slice(key.bytes);
-        let key = KeyRef { token: key.token, bytes: &bytes };
+        let key = KeyRef { token, bytes: &bytes };
         let static_row = scan.static_row().map(<[u8]>::to_vec);
         let flow = self.partition(key, static_row.as_deref(), scan);
         self.key = bytes;

@@ -158,6 +158,13 @@ impl MergedScan {
         self.token.map(|token| KeyRef { token, bytes: &self.key })
     }
 
+    /// Gives away the key of the present partition, for a buffer: the scan does not know it any more.
+    pub(crate) fn take_key(&mut self, buffer: &mut Vec<u8>) -> Option<Token> {
+        let token = self.token.take()?;
+        std::mem::swap(buffer, &mut self.key);
+        Some(token)
+    }
+
     /// The present partition's deletion.
     #[must_use]
     pub const fn deletion(&self) -> Deletion {

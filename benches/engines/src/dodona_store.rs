@@ -1,5 +1,5 @@
-//! Dodona's storage engine, driven as a node does: partitions of one row with one column, flushes and
-//! compactions by threads of their own.
+//! Dodona's storage engine, driven as a node does: partitions of one row with one column, or of many in the order of
+//! their keys; flushes and compactions by threads of their own.
 
 use crate::store::{Client, Outcome, Store, StoreSettings, Value, owner};
 use dodona_storage::compaction::CompactionSettings;
@@ -26,6 +26,8 @@ const COLUMN: ColumnId = ColumnId(1);
 const BLOCK_BYTES: usize = 4 << 10;
 /// A page between coordinator and replica.
 const PAGE_BYTES: usize = 1 << 20;
+/// Rows of a partition that has many.
+const PARTITION_ROWS: u64 = 100_000;
 /// How often idle workers look whether they shall end.
 const PERIOD: Duration = Duration::from_millis(100);
 
@@ -185,13 +187,13 @@ impl DodonaClient<'_> {
     }
 }
 
-impl Client for DodonaClient<'_> {
-    fn put(&mut self, key: u64, value: &Value) -> Outcome<()> {
+impl DodonaClient<'_> {
+    fn write(&mut self, partition: u64, clustering: &[u8], value: &Value) -> Outcome<()> {
         let engine = &self.store.engine;
         let timestamp = self.store.clock.fetch_add(1, Relaxed);
-        self.builder.begin(TABLE, 0, &key.to_be_bytes());
+        self.builder.begin(TABLE, 0, &partition.to_be_bytes());
         let header = RowHeader { liveness: Some(Liveness::new(timestamp)), ..RowHeader::EMPTY };
-        self.builder.row(&[ROW_END], timestamp, &header, |row| {
+        self.builder.row(clustering, timestamp, &header, |row| {
             row.push_cell(&live_cell(COLUMN, timestamp, value));
         });
         if engine.must_wait() {
@@ -203,6 +205,19 @@ impl Client for DodonaClient<'_> {
             self.finish()?;
         }
         Ok(())
+    }
+}
+
+impl Client for DodonaClient<'_> {
+    fn put(&mut self, key: u64, value: &Value) -> Outcome<()> {
+        self.write(key, &[ROW_END], value)
+    }
+
+    fn append(&mut self, key: u64, value: &Value) -> Outcome<()> {
+        // A clustering key of type bigint, as comparable bytes have it.
+        let mut clustering = [0x40, 0, 0, 0, 0, 0, 0, 0, 0, ROW_END];
+        clustering[1..9].copy_from_slice(&(key ^ (1 << 63)).to_be_bytes());
+        self.write(key / PARTITION_ROWS, &clustering, value)
     }
 
     fn finish(&mut self) -> Outcome<()> {

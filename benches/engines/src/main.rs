@@ -18,7 +18,7 @@ use report::Report;
 use std::path::{Path, PathBuf};
 use store::{KEY_BYTES, Outcome, Store, StoreSettings, VALUE_BYTES};
 use tempfile::TempDir;
-use workload::Plan;
+use workload::{Plan, Sequential};
 
 /// Compares storage engines.
 #[derive(Parser)]
@@ -128,9 +128,11 @@ fn main() -> Outcome<()> {
         let mut report = Report::new(stores.iter().map(|store| store.name()).collect());
         workload::run(&stores, settings, &plan, &mut report)?;
         drop((stores, directories));
-        let (stores, _directories) = options.open_all(settings)?;
-        workload::fill_sequential(&stores, &plan, &mut report)?;
-        drop(stores);
+        for how in [Sequential::Rows, Sequential::Partitions] {
+            let (stores, directories) = options.open_all(settings)?;
+            workload::fill_sequential(&stores, how, &plan, &mut report)?;
+            drop((stores, directories));
+        }
         println!("\nClients: {threads}");
         report.print();
     }

@@ -49,6 +49,11 @@ pub trait Client {
     /// Writes a row. At the latest once `group` were written, the operating system has all of them.
     fn put(&mut self, key: u64, value: &Value) -> Outcome<()>;
 
+    /// As [`Self::put`], of rows that are kept in the order of their keys. An engine that does so with all has no other way.
+    fn append(&mut self, key: u64, value: &Value) -> Outcome<()> {
+        self.put(key, value)
+    }
+
     /// Gives everything written to the operating system.
     fn finish(&mut self) -> Outcome<()>;
 

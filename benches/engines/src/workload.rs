@@ -144,12 +144,33 @@ fn fill(stores: &[Box<dyn Store>], settings: StoreSettings, plan: &Plan, report:
     Ok(())
 }
 
+/// How a database is filled in the order of the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequential {
+    /// Row by row, as all others are.
+    Rows,
+    /// In partitions of many rows, if the engine has such.
+    Partitions,
+}
+
 /// Fills databases in the order of the keys.
-pub fn fill_sequential(stores: &[Box<dyn Store>], plan: &Plan, report: &mut Report) -> Outcome<()> {
-    const NAME: &str = "fill, sequential";
-    for store in stores.iter().filter(|_| plan.wants(NAME)) {
-        let measure = measure::each(&**store, plan.threads, 0..plan.rows, &|client, n| put(client, n, 0))?;
-        report.add(NAME, store.name(), measure);
+pub fn fill_sequential(
+    stores: &[Box<dyn Store>],
+    how: Sequential,
+    plan: &Plan,
+    report: &mut Report,
+) -> Outcome<()> {
+    let name = match how {
+        Sequential::Rows => "fill, sequential",
+        Sequential::Partitions => "fill, sequential, in partitions",
+    };
+    for store in stores.iter().filter(|_| plan.wants(name)) {
+        let operation = move |client: &mut dyn Client, n| match how {
+            Sequential::Rows => put(client, n, 0),
+            Sequential::Partitions => client.append(n, &value(n, 0)),
+        };
+        let measure = measure::each(&**store, plan.threads, 0..plan.rows, &operation)?;
+        report.add(name, store.name(), measure);
         store.settle()?;
     }
     Ok(())
