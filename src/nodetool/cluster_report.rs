@@ -205,6 +205,19 @@ pub(super) fn endpoints(answer: &Value) -> String {
     list(&answer["endpoints"]).iter().map(|endpoint| string(endpoint) + "\n").collect()
 }
 
+/// As Cassandra's `removenode status` begins.
+pub(super) fn removal(answer: &Value) -> String {
+    let removed = list(&answer["removed"]);
+    if removed.is_empty() {
+        return "RemovalStatus: No token removals in process.\n".into();
+    }
+    let of = |member: &Value| {
+        let (address, host) = (string(&member["address"]), string(&member["host"]));
+        format!("RemovalStatus: Removing {address} ({host}). Others fetch what it held.\n")
+    };
+    removed.iter().map(of).collect()
+}
+
 pub(super) fn network(answer: &Value) -> String {
     let mut out = format!("Mode: {}\n", string(&answer["mode"]));
     let fetched = &answer["fetched"];

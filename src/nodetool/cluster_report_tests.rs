@@ -103,6 +103,13 @@ fn ranges_are_told_with_who_holds_them() {
 }
 
 #[test]
+fn members_that_are_being_removed_are_named() {
+    assert_eq!(removal(&json!({ "removed": [] })), "RemovalStatus: No token removals in process.\n");
+    let removed = json!({ "removed": [{ "address": "127.0.0.2", "host": "h" }] });
+    assert_eq!(removal(&removed), "RemovalStatus: Removing 127.0.0.2 (h). Others fetch what it held.\n");
+}
+
+#[test]
 fn what_is_fetched_and_the_hints_for_each_target_are_told() {
     let target = json!({ "address": "127.0.0.2", "alive": false, "files": 2, "bytes": 2_048, "oldest_age_seconds": 30 });
     let hints = json!({ "handed_off": true, "waiting": [target], "written": 5, "delivered": 1 });

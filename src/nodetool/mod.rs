@@ -203,7 +203,7 @@ enum NodetoolCommand {
     Decommission,
     /// Take a node that is down out of the cluster
     Removenode {
-        /// Its host id, as `status` shows it
+        /// Its host id, as `status` shows it; or `status`, to see what is being removed, or `force`, to end that at once
         #[arg(value_name = "HOST_ID")]
         id: String,
     },
@@ -234,6 +234,12 @@ enum NodetoolCommand {
         /// From no node of the node's own data centre
         #[arg(long)]
         exclude_local_dc: bool,
+        /// Only these ranges of tokens of the keyspace: (start,end],(start,end]
+        #[arg(long, visible_alias = "ts", allow_hyphen_values = true)]
+        tokens: Option<String>,
+        /// Only from nodes at these addresses, set apart by commas
+        #[arg(short, long)]
+        sources: Option<String>,
         /// From nodes of this data centre [default: any]
         source_dc: Option<String>,
     },
@@ -299,6 +305,7 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
         NodetoolCommand::Gossipinfo => cluster_report::gossip(&get("gossip")?),
         NodetoolCommand::Statusgossip => cluster_report::gossip_status(&get("gossip")?).into(),
         NodetoolCommand::Statushandoff => cluster_report::hand_off_status(&get("network")?).into(),
+        NodetoolCommand::Removenode { id } if id == "status" => cluster_report::removal(&get("removal")?),
         NodetoolCommand::Netstats => cluster_report::network(&get("network")?),
         NodetoolCommand::Describering { keyspace } => {
             cluster_report::ranges(&get(&format!("ranges{}", query(&[("keyspace", Some(keyspace))])))?)
@@ -398,6 +405,7 @@ fn change(
         NodetoolCommand::Disablebackup => post("backup?automatic=false")?,
         NodetoolCommand::Reloadssl => post("reloadssl")?,
         NodetoolCommand::Decommission => post("decommission")?,
+        NodetoolCommand::Removenode { id } if id == "force" => post("removal")?,
         NodetoolCommand::Removenode { id } => post(&format!("removenode{}", query(&[("host", Some(id))])))?,
         NodetoolCommand::Assassinate { address } => {
             post(&format!("assassinate{}", query(&[("host", Some(address))])))?
@@ -406,8 +414,10 @@ fn change(
             post(&format!("abortdecommission{}", query(&[("host", node.as_deref())])))?
         }
         NodetoolCommand::Move { token } => post(&format!("move?token={token}"))?,
-        NodetoolCommand::Rebuild { keyspace, exclude_local_dc, source_dc } => {
+        NodetoolCommand::Rebuild { keyspace, exclude_local_dc, tokens, sources, source_dc } => {
             let parts = [
+                ("tokens", tokens.as_deref()),
+                ("sources", sources.as_deref()),
                 ("keyspace", keyspace.as_deref()),
                 ("data_center", source_dc.as_deref()),
                 ("not_from_own", exclude_local_dc.then_some("true")),

@@ -135,8 +135,21 @@ fn a_node_fetches_what_it_holds_anew() {
     let elsewhere = back.run("nodetool", &["rebuild", "--exclude-local-dc"]);
     assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("has no replica"), "{elsewhere:?}");
     assert!(fetches(&back).is_empty());
-    back.nodetool(&["rebuild", "-k", "ks", "datacenter1"]);
-    assert_eq!(fetches(&back), ["Rebuild success 100.0 true"]);
+    let refused = |arguments: &[&str], reason: &str| {
+        let done = back.run("nodetool", &[&["rebuild"], arguments].concat());
+        assert!(String::from_utf8_lossy(&done.stderr).contains(reason), "{done:?}");
+    };
+    refused(&["--tokens", "(1,2]"], "Cannot specify tokens without keyspace.");
+    refused(&["-k", "ks", "--tokens", "1,2"], "are no ranges of tokens");
+    refused(&["-k", "ks", "--sources", "127.0.0.99"], "Unknown host specified 127.0.0.99");
+    assert!(fetches(&back).is_empty());
+    // Two parts that are all of it; the second one wraps.
+    back.nodetool(&["rebuild", "-k", "ks", "--tokens", "(-4000000000000000000, 0],(0,10]"]);
+    back.nodetool(&["rebuild", "-k", "ks", "--tokens", "(10,-4000000000000000000]", "datacenter1"]);
+    assert_eq!(fetches(&back), ["Rebuild success 100.0 true"; 2]);
+    assert_eq!(back.nodetool(&["removenode", "status"]), "RemovalStatus: No token removals in process.\n");
+    let nothing = back.run("nodetool", &["removenode", "force"]);
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("No nodes to force removal on"), "{nothing:?}");
     nodes.clear();
     let count = back.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
     assert!(count.lines().any(|line| line.trim() == "300"), "{count}");

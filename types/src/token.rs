@@ -85,6 +85,27 @@ impl TokenRange {
             token > self.start || token <= self.end || self.start == self.end
         }
     }
+
+    /// What lies in both: as two ranges if one of them wraps into the other from both sides.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Vec<Self> {
+        if other.start == other.end {
+            return vec![*self];
+        }
+        if self.start == self.end {
+            return vec![*other];
+        }
+        // Measured from where this one begins, it does not wrap.
+        let offset = |token: Token| token.ordinal().wrapping_sub(self.start.ordinal());
+        let at = |offset: u64| Token::from_ordinal(self.start.ordinal().wrapping_add(offset));
+        let (length, start, end) = (offset(self.end), offset(other.start), offset(other.end));
+        let pieces = if start < end { vec![(start, end)] } else { vec![(0, end), (start, u64::MAX)] };
+        let within = pieces.into_iter().map(|(start, end)| (start.min(length), end.min(length)));
+        within
+            .filter(|(start, end)| start < end)
+            .map(|(start, end)| Self { start: at(start), end: at(end) })
+            .collect()
+    }
 }
 
 const C1: u64 = 0x87c3_7b91_1142_53d5;
@@ -177,7 +198,21 @@ mod tests {
         assert!(TokenRange::FULL.contains(Token(0)) && TokenRange::FULL.contains(Token::MIN));
     }
 
+    fn range() -> impl Strategy<Value = TokenRange> {
+        let token = || prop::sample::select(vec![i64::MIN, -7, -3, 0, 2, 5, i64::MAX]);
+        (token(), token()).prop_map(|(start, end)| TokenRange { start: Token(start), end: Token(end) })
+    }
+
     proptest! {
+        #[test]
+        fn an_intersection_lies_in_both(one in range(), other in range()) {
+            let parts = one.intersection(&other);
+            for token in [i64::MIN, i64::MIN + 1, -7, -6, -3, -2, 0, 1, 2, 3, 5, 6, i64::MAX].map(Token) {
+                let found = parts.iter().filter(|part| part.contains(token)).count();
+                prop_assert_eq!(found, usize::from(one.contains(token) && other.contains(token)), "{:?}", parts);
+            }
+        }
+
         #[test]
         fn agrees_with_the_murmur3_crate_below_0x80(key in proptest::collection::vec(0u8..0x80, 1..100)) {
             let full = murmur3::murmur3_x64_128(&mut std::io::Cursor::new(&key), 0).unwrap();

@@ -1,7 +1,7 @@
 //! Heals files in which damage was met: what they have lost is fetched from all other replicas, before they
 //! are written anew without it.
 
-use super::ranges::{common, invalid};
+use super::ranges::invalid;
 use super::worker::Repairs;
 use crate::error::ClusterError;
 use crate::on_engine::on_engine;
@@ -141,7 +141,7 @@ impl Repairs {
                     }
                     holders.push(member.clone());
                 }
-                for range in common(&owned, &damaged) {
+                for range in owned.intersection(&damaged) {
                     if holders.is_empty() {
                         return Err(invalid(
                             "no other node holds what it has lost: `dodona nodetool scrub` saves what is left",

@@ -1,7 +1,6 @@
 //! The incremental repairs that a node takes part in, as operators see them: those that go on, and the last ones that
 //! have ended.
 
-use super::ranges::common;
 use dodona_types::TableId;
 use dodona_types::token::TokenRange;
 use parking_lot::Mutex;
@@ -101,7 +100,9 @@ impl Sessions {
     #[must_use]
     pub fn list(&self, all: bool, within: Option<TokenRange>) -> Vec<Session> {
         let is_within = |session: &Session| {
-            within.is_none_or(|within| session.ranges.iter().any(|range| !common(range, &within).is_empty()))
+            within.is_none_or(|within| {
+                session.ranges.iter().any(|range| !range.intersection(&within).is_empty())
+            })
         };
         let sessions = self.0.lock();
         let meant =

@@ -44,12 +44,29 @@ pub struct Fetch {
     pub ranges_done: u64,
     /// Bytes received.
     pub bytes: u64,
+    /// Files received as they are.
+    pub files: u64,
+}
+
+/// What had been received of all fetches together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Received {
+    bytes: u64,
+    files: u64,
+}
+
+impl Received {
+    fn of(progress: &Progress) -> Self {
+        Self { bytes: progress.bytes.load(Relaxed), files: progress.files.load(Relaxed) }
+    }
 }
 
 impl Fetch {
-    fn update(&mut self, progress: &Progress, bytes_before: u64) {
+    fn update(&mut self, progress: &Progress, before: Received) {
+        let now = Received::of(progress);
         self.ranges_done = progress.ranges_done.load(Relaxed).min(self.ranges);
-        self.bytes = progress.bytes.load(Relaxed).saturating_sub(bytes_before);
+        self.bytes = now.bytes.saturating_sub(before.bytes);
+        self.files = now.files.saturating_sub(before.files);
     }
 }
 
@@ -65,7 +82,7 @@ struct Fetches {
     /// The oldest first.
     last: VecDeque<Fetch>,
     /// What had been received before the last one began.
-    bytes_before: u64,
+    before: Received,
 }
 
 impl History {
@@ -80,7 +97,7 @@ impl History {
     ) {
         let mut fetches = self.fetches.lock();
         fetches.begun += 1;
-        fetches.bytes_before = progress.bytes.load(Relaxed);
+        fetches.before = Received::of(progress);
         if fetches.last.len() == MOST_FETCHES {
             fetches.last.pop_front();
         }
@@ -93,6 +110,7 @@ impl History {
             ranges: ranges as u64,
             ranges_done: 0,
             bytes: 0,
+            files: 0,
         };
         fetches.last.push_back(fetch);
     }
@@ -100,9 +118,9 @@ impl History {
     /// The last fetch has ended, with what went wrong.
     pub(crate) fn end(&self, failure: Option<String>, progress: &Progress, clock: &dyn Clock) {
         let mut fetches = self.fetches.lock();
-        let bytes_before = fetches.bytes_before;
+        let before = fetches.before;
         if let Some(fetch) = fetches.last.back_mut() {
-            fetch.update(progress, bytes_before);
+            fetch.update(progress, before);
             fetch.ended = Some((clock.wall_micros(), failure));
         }
     }
@@ -110,9 +128,9 @@ impl History {
     /// The fetches, the oldest first, the last one as far as it is.
     pub(crate) fn list(&self, progress: &Progress) -> Vec<Fetch> {
         let mut fetches = self.fetches.lock();
-        let bytes_before = fetches.bytes_before;
+        let before = fetches.before;
         if let Some(fetch) = fetches.last.back_mut().filter(|fetch| fetch.ended.is_none()) {
-            fetch.update(progress, bytes_before);
+            fetch.update(progress, before);
         }
         fetches.last.iter().cloned().collect()
     }
@@ -144,6 +162,7 @@ mod tests {
         progress.bytes.store(1_000, Relaxed);
         history.begin(Purpose::Join, peers.clone(), 3, &progress, &clock);
         progress.bytes.store(1_500, Relaxed);
+        progress.files.store(2, Relaxed);
         progress.ranges_done.store(1, Relaxed);
         let one = Fetch {
             number: 1,
@@ -154,6 +173,7 @@ mod tests {
             ranges: 3,
             ranges_done: 1,
             bytes: 500,
+            files: 2,
         };
         assert_eq!(history.list(&progress).first(), Some(&one));
         history.end(Some("no".into()), &progress, &clock);
@@ -161,7 +181,8 @@ mod tests {
         progress.bytes.store(1_507, Relaxed);
         let told = history.list(&progress);
         assert_eq!(told[0], Fetch { ended: Some((20, Some("no".into()))), ..one });
-        assert_eq!((told[1].number, told[1].bytes, told[1].ended.clone()), (2, 7, None));
+        let Fetch { number, bytes, files, ended, .. } = &told[1];
+        assert_eq!((*number, *bytes, *files, ended.clone()), (2, 7, 0, None));
         for _ in 0..MOST_FETCHES {
             history.begin(Purpose::Move, Vec::new(), 1, &progress, &clock);
         }

@@ -24,6 +24,7 @@ use crate::ring::MemberIndex;
 use dodona_types::read_command::{PartitionRange, RangeBound};
 use dodona_types::token::TokenRange;
 use dodona_types::{TableId, Token};
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 
 /// What has been fetched so far, for operators.
@@ -118,6 +119,21 @@ pub struct Rebuild {
     pub from: Option<String>,
     /// Not from replicas in the node's own data centre.
     pub not_from_own: bool,
+    /// Only what lies in these ranges; all if there are none.
+    pub ranges: Vec<TokenRange>,
+    /// Only from members at these addresses; from any if there are none.
+    pub sources: Vec<IpAddr>,
+}
+
+impl Rebuild {
+    /// What is wanted of a range of the ring.
+    fn parts_of(&self, range: &TokenRange) -> Vec<PartitionRange> {
+        if self.ranges.is_empty() {
+            return parts(range);
+        }
+        let wanted = self.ranges.iter().flat_map(|wanted| range.intersection(wanted));
+        wanted.flat_map(|range| parts(&range)).collect()
+    }
 }
 
 /// What this node holds and others as well, and from whom it can be fetched.
@@ -132,14 +148,16 @@ pub fn held_by_others(placement: &Placement, rebuild: &Rebuild) -> Result<Vec<Mi
     {
         return Err(ClusterError::Invalid(format!("there is no data centre `{from}`")));
     }
+    check_sources(placement, rebuild)?;
     let mut wanted = Vec::new();
     for table in placement.schema.tables() {
         if rebuild.keyspace.as_deref().is_some_and(|keyspace| keyspace != &*table.keyspace) {
             continue;
         }
         for range in placement.ring.ranges() {
+            let wanted_parts = rebuild.parts_of(&range);
             let mut holders = placement.replicas(table.id, range.end)?;
-            if holders.len() < 2 || !holders.contains(&placement.local) {
+            if wanted_parts.is_empty() || holders.len() < 2 || !holders.contains(&placement.local) {
                 continue;
             }
             holders.retain(|index| {
@@ -147,6 +165,8 @@ pub fn held_by_others(placement: &Placement, rebuild: &Rebuild) -> Result<Vec<Mi
                 *index != placement.local
                     && rebuild.from.as_ref().is_none_or(|from| from == data_center)
                     && !(rebuild.not_from_own && data_center == own)
+                    && (rebuild.sources.is_empty()
+                        || rebuild.sources.contains(&members[*index].internode.ip()))
             });
             if holders.is_empty() {
                 return Err(ClusterError::Invalid(format!(
@@ -156,7 +176,7 @@ pub fn held_by_others(placement: &Placement, rebuild: &Rebuild) -> Result<Vec<Mi
             }
             let needed = holders.len().div_ceil(2);
             let of = |range| Missing { table: table.id, range, holders: holders.clone(), leaving: 0, needed };
-            wanted.extend(parts(&range).into_iter().map(of));
+            wanted.extend(wanted_parts.into_iter().map(of));
         }
     }
     if wanted.is_empty() {
@@ -165,6 +185,25 @@ pub fn held_by_others(placement: &Placement, rebuild: &Rebuild) -> Result<Vec<Mi
         ));
     }
     Ok(wanted)
+}
+
+/// Refuses sources that are no other members.
+fn check_sources(placement: &Placement, rebuild: &Rebuild) -> Result<(), ClusterError> {
+    let members = placement.ring.members();
+    for source in &rebuild.sources {
+        let index = members.iter().position(|member| member.internode.ip() == *source);
+        if index == Some(placement.local) {
+            return Err(ClusterError::Invalid(
+                "This host was specified as a source for rebuilding. Sources for a rebuild can only be other nodes in \
+                 the cluster."
+                    .into(),
+            ));
+        }
+        if index.is_none() {
+            return Err(ClusterError::Invalid(format!("Unknown host specified {source}")));
+        }
+    }
+    Ok(())
 }
 
 /// The parts of a range of the ring that do not wrap.

@@ -91,6 +91,7 @@ pub(super) fn refill_streaming(fill: &Fill<'_>) -> Result<(), CqlError> {
             let mut values = vec![
                 ("id", uuid(timeuuid(fill, fetch.began_micros, fetch.number))),
                 ("bytes_received", count(fetch.bytes)),
+                ("files_received", count(fetch.files)),
                 ("duration_millis", bigint((until - fetch.began_micros).max(0) / 1_000)),
                 ("follower", boolean(false)),
                 ("last_updated_at", last.clone()),

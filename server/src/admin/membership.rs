@@ -5,9 +5,12 @@ use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
 use dodona_cluster::liveness::Liveness;
+use dodona_cluster::ring::{Member, Status};
 use dodona_cluster::streaming::Rebuild;
 use dodona_types::Token;
-use serde_json::json;
+use dodona_types::token::TokenRange;
+use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -98,18 +101,89 @@ pub(super) async fn resume_bootstrap(State(shared): State<Arc<Shared>>) -> Answe
 
 /// Fetches what this node holds from others that hold it as well.
 pub(super) async fn rebuild((State(shared), Query(target)): Request) -> Answer {
+    let ranges = target.tokens.as_deref().map_or_else(|| Ok(Vec::new()), ranges_of)?;
+    if !ranges.is_empty() && target.keyspace.is_none() {
+        return Err(Failed::Refused("Cannot specify tokens without keyspace.".into()));
+    }
+    let sources = target.sources.as_deref().map_or_else(|| Ok(Vec::new()), addresses_of)?;
     let rebuild = Rebuild {
         keyspace: target.keyspace,
         from: target.data_center,
         not_from_own: target.not_from_own.unwrap_or(false),
+        ranges,
+        sources,
     };
     let node = Arc::clone(&shared.node);
     on_event_loop(&shared, async move { node.rebuild(&rebuild).await }).await??;
     Ok(Json(json!({})))
 }
 
+/// The members that are being removed.
+fn removed(shared: &Shared) -> Vec<Member> {
+    let placement = shared.node.placement();
+    let is_removed = |member: &&Member| matches!(member.status, Status::Removing);
+    placement.ring.members().iter().filter(is_removed).cloned().collect()
+}
+
+/// Which members are being removed.
+pub(super) async fn removal(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let of = |member: &Member| json!({ "address": member.internode.ip().to_string(), "host": member.host.to_string() });
+    Json(json!({ "removed": removed(&shared).iter().map(of).collect::<Vec<_>>() }))
+}
+
+/// Takes the members out of the cluster at once that are being removed, whatever others have not fetched yet.
+pub(super) async fn force_removal(State(shared): State<Arc<Shared>>) -> Answer {
+    let removed = removed(&shared);
+    if removed.is_empty() {
+        return Err(Failed::Refused("No nodes to force removal on, call 'removenode' first".into()));
+    }
+    for member in removed {
+        let node = Arc::clone(&shared.node);
+        on_event_loop(&shared, async move { node.assassinate(member.host).await }).await??;
+    }
+    Ok(Json(json!({})))
+}
+
+/// Ranges of tokens as Cassandra's nodetool takes them: `(start,end],(start,end]`.
+fn ranges_of(text: &str) -> Result<Vec<TokenRange>, Failed> {
+    let refused = || Failed::Refused(format!("`{text}` are no ranges of tokens: (start,end],(start,end]"));
+    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let inner = compact.strip_prefix('(').and_then(|rest| rest.strip_suffix(']')).ok_or_else(refused)?;
+    inner
+        .split("],(")
+        .map(|range| {
+            let (start, end) = range.split_once(',').ok_or_else(refused)?;
+            let token = |text: &str| text.parse().map(Token).map_err(|_| refused());
+            Ok(TokenRange { start: token(start)?, end: token(end)? })
+        })
+        .collect()
+}
+
+fn addresses_of(text: &str) -> Result<Vec<IpAddr>, Failed> {
+    let address = |one: &str| {
+        one.trim().parse().map_err(|_| Failed::Refused(format!("Unknown host specified {}", one.trim())))
+    };
+    text.split(',').map(address).collect()
+}
+
 async fn take_out(shared: Arc<Shared>, host: Uuid) -> Answer {
     let node = Arc::clone(&shared.node);
     on_event_loop(&shared, async move { node.take_out(host).await }).await??;
     Ok(Json(json!({})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_tokens_are_read_as_cassandra_writes_them() {
+        let range = |start, end| TokenRange { start: Token(start), end: Token(end) };
+        let read = |text| ranges_of(text).ok();
+        assert_eq!(read("(-5,7]"), Some(vec![range(-5, 7)]));
+        assert_eq!(read("(1, 2], (9,-9]"), Some(vec![range(1, 2), range(9, -9)]));
+        for text in ["", "1,2", "(1,2)", "[1,2]", "(1]", "(1,2],", "(1,2](3,4]", "(a,2]"] {
+            assert!(read(text).is_none(), "{text}");
+        }
+    }
 }

@@ -100,6 +100,7 @@ fn api() -> Router<Arc<Shared>> {
         .route("/reloadssl", post(operations::reload_certificates))
         .route("/decommission", post(membership::decommission))
         .route("/removenode", post(membership::remove_node))
+        .route("/removal", get(membership::removal).post(membership::force_removal))
         .route("/assassinate", post(membership::assassinate))
         .route("/abortdecommission", post(membership::stay))
         .route("/move", post(membership::move_to))
@@ -181,6 +182,10 @@ struct Target {
     data_center: Option<String>,
     /// Nothing is to come from the node's own data centre.
     not_from_own: Option<bool>,
+    /// Ranges of tokens: `(start,end],(start,end]`.
+    tokens: Option<String>,
+    /// Addresses of members, set apart by commas.
+    sources: Option<String>,
 }
 
 impl Target {
