@@ -82,7 +82,7 @@ impl Engine {
         let directory = directory_of(table);
         disk.create_dir_all(&directory).during("creating", &directory)?;
         // The same file may come from several nodes at a time.
-        let path = temporary_path_of(table, SstableId(self.env.random.uuid_v7(self.env.clock.wall_micros())));
+        let path = temporary_path_of(table, SstableId::of_now(&self.env));
         let writer = Some(disk.create(&path).during("creating", &path)?);
         Ok(Incoming { disk, path, id, writer, written: 0, bytes })
     }

@@ -18,6 +18,7 @@ pub use reader::Sstable;
 pub use statistics::{FileSummary, Statistics, Summary};
 pub use writer::{SstableWriter, WriterOptions};
 
+use dodona_env::Env;
 use dodona_types::TableId;
 use uuid::Uuid;
 
@@ -26,6 +27,12 @@ use uuid::Uuid;
 pub struct SstableId(pub Uuid);
 
 impl SstableId {
+    /// The id of a file that is begun now.
+    #[must_use]
+    pub(crate) fn of_now(env: &Env) -> Self {
+        Self(env.random.uuid_v7(env.clock.wall_micros()))
+    }
+
     /// Seconds since the epoch at which the file was begun.
     #[must_use]
     pub fn written_at_seconds(self) -> i64 {

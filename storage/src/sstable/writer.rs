@@ -80,7 +80,7 @@ impl SstableWriter {
     /// The operating system's.
     pub fn create(env: &Env, options: WriterOptions, statistics: Statistics) -> Result<Self> {
         let (disk, mutants) = (Arc::clone(&env.disk), env.mutants.clone());
-        let id = SstableId(env.random.uuid_v7(env.clock.wall_micros()));
+        let id = SstableId::of_now(env);
         let directory = super::directory_of(statistics.origin.table);
         disk.create_dir_all(&directory).during("creating", &directory)?;
         let path = temporary_path_of(statistics.origin.table, id);
