@@ -28,6 +28,10 @@ impl Tally {
     pub fn acknowledged(&self) -> u64 {
         self.inner.lock().values().map(|(acknowledged, _)| acknowledged.unsigned_abs()).sum()
     }
+
+    fn of(&self, key: u8) -> (i64, i64) {
+        self.inner.lock().get(&key).copied().unwrap_or_default()
+    }
 }
 
 /// A client on a node.
@@ -60,20 +64,21 @@ impl Client {
         }
     }
 
-    /// Judges each counter, once it can be read: no less than what was acknowledged, no more than
-    /// what was tried.
+    /// Judges each counter, once it can be read: no less than what was acknowledged before, no more than
+    /// what was tried by then. Other clients may still wait for the end of a change.
     ///
     /// # Errors
     /// A counter that is out of these bounds.
     pub async fn judge(&self) -> Result<(), String> {
         for key in 0..KEYS {
+            let (acknowledged, _) = self.tally.of(key);
             let found = loop {
                 match self.read(key).await {
                     Ok(found) => break found,
                     Err(_) => dodona_env::clock::sleep(Duration::from_millis(100)).await,
                 }
             };
-            let (acknowledged, tried) = self.tally.inner.lock().get(&key).copied().unwrap_or_default();
+            let (_, tried) = self.tally.of(key);
             if !(acknowledged..=tried).contains(&found) {
                 return Err(format!(
                     "counter {key} is {found}; {acknowledged} were acknowledged, {tried} tried"
