@@ -2,7 +2,7 @@
 
 use super::tls::{ENDED, InternodeTls, explain};
 use super::traffic::Traffic;
-use super::wire::{Reading, Writing, broke, read_first_message, write_message};
+use super::wire::{Reading, Writing, broke, read_first_message, split, write_message};
 use crate::error::ClusterError;
 use crate::message::{Body, VERSION};
 use dodona_env::Env;
@@ -102,7 +102,7 @@ impl Link {
         &self,
         peer: SocketAddr,
     ) -> Result<(Reading, Writing, Introduction), ClusterError> {
-        let (mut reader, mut writer) = tokio::io::split(self.connect(peer).await?);
+        let (mut reader, mut writer) = split(self.connect(peer).await?);
         write_message(&mut writer, self.introduction.encode()).await?;
         let theirs = Introduction::decode(&read_first_message(&mut reader).await?.body)?;
         Ok((reader, writer, theirs))
@@ -132,7 +132,7 @@ impl Link {
             Some(tls) => tls.accept(stream).await.map_err(broke)?,
             None => stream,
         };
-        let (mut reader, mut writer) = tokio::io::split(stream);
+        let (mut reader, mut writer) = split(stream);
         let theirs = Introduction::decode(&read_first_message(&mut reader).await?.body);
         let peer = theirs.and_then(|theirs| self.admit(theirs));
         let answer = peer

@@ -263,6 +263,7 @@ async fn run_connection(
 
 async fn read_answers(reader: &mut Reading, waiting: &Waiting) {
     while let Ok((message, _)) = read_message(reader).await {
+        tokio::task::consume_budget().await;
         if let Some(answer) = waiting.lock().remove(&message.id) {
             // The one who asked may have given up.
             let _ = answer.send(message);
@@ -327,13 +328,16 @@ async fn serve_peer(
     tasks.spawn_local(async move { write_queue(&mut writer, &mut to_write, |_, _| {}).await });
     let counts = if peer.is_of_this_cluster { link.traffic.from(peer.host) } else { Arc::default() };
     loop {
+        // Others have their turn however much has arrived.
+        tokio::task::consume_budget().await;
         let (message, bytes) = read_message(&mut reader).await?;
         let Message { id, patience_micros, members, notes, body } = message;
         let trace = notes.map(|_| Trace::new(&link.env.clock));
         counts.received.add(1, bytes);
         let peer = Peer { members, ..peer };
         let (handler, answers, counts) = (Arc::clone(&handler), answers.clone(), Arc::clone(&counts));
-        tasks.spawn_local(async move {
+        // Most requests are answered from memory.
+        tasks.begin_local(async move {
             // Nobody waits for what comes later.
             let patience = Duration::from_micros(patience_micros);
             let handled = handler.handle(peer, body);

@@ -4,7 +4,7 @@ use super::tls::{SPEAKS_TLS, explain};
 use crate::error::ClusterError;
 use crate::message::{Body, MAX_FRAME_BYTES, Message, PREFIX_BYTES};
 use dodona_env::net::Stream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
 /// Frames are gathered into one write up to about so many bytes.
@@ -12,10 +12,19 @@ const WRITE_BYTES: usize = 256 << 10;
 /// The longest first frame: nobody knows yet who sends it. No beginning of TLS is the length of one.
 const FIRST_FRAME_BYTES: usize = 64 << 10;
 
+/// Small messages that have arrived together are read at once, up to so many bytes.
+const READ_BYTES: usize = 16 << 10;
+
 /// The side of a connection that is read.
-pub(super) type Reading = ReadHalf<Box<dyn Stream>>;
+pub(super) type Reading = BufReader<ReadHalf<Box<dyn Stream>>>;
 /// The side of a connection that is written.
 pub(super) type Writing = WriteHalf<Box<dyn Stream>>;
+
+/// Both sides of a connection.
+pub(super) fn split(stream: Box<dyn Stream>) -> (Reading, Writing) {
+    let (reader, writer) = tokio::io::split(stream);
+    (BufReader::with_capacity(READ_BYTES, reader), writer)
+}
 
 /// What a broken connection says.
 pub(super) fn broke(error: std::io::Error) -> ClusterError {
@@ -89,6 +98,11 @@ async fn read_behind(
     let (length, crc) = Message::prefix(prefix)?;
     if length > most {
         return Err(ClusterError::Peer(format!("a frame of {length} bytes before it is known whose")));
+    }
+    if let Some(frame) = reader.buffer().get(..length) {
+        let message = Message::decode(frame, crc)?;
+        reader.consume(length);
+        return Ok((message, PREFIX_BYTES + length));
     }
     let mut bytes = Vec::with_capacity(length.min(64 << 10));
     let read = reader.take(length as u64).read_to_end(&mut bytes).await.map_err(broke)?;
