@@ -1,5 +1,6 @@
 """Overload: three nodes together on one core, RF 3, writes at QUORUM. What they sustain is found first, then ten times
-that is offered for a minute, over ten times as many connections with deep pipelines, and then a light load again.
+that is offered for a minute, over ten times as many connections with deep pipelines, and then a light load again. Beside the
+overload there is a client that has one request under way at each node.
 
     python3 benches/overload.py target/release/dodona [SECONDS]
 
@@ -23,6 +24,7 @@ BOUND_MB = (2 * 64 + 256 + 256) * 9 // 8
 MODERATE = ("--connections", "2", "--depth", "32")
 # 20 connections x 512 to each node: 160 times as many requests at once as saturate it, about a second's work.
 DEEP = ("--connections", "20", "--depth", "512")
+SINGLE = ("--connections", "1", "--depth", "1")
 
 
 def address(node):
@@ -99,9 +101,14 @@ def measure(binary, nodes, seconds):
     watcher = Watcher(binary, nodes)
     idle_mb = max(map(resident_mb, nodes))
     watcher.start()
+    single = []
+    beside = threading.Timer(seconds / 4, lambda: single.append(load(binary, seconds / 4, SINGLE)))
+    beside.start()
     over = load(binary, seconds, DEEP, 10 * peak[0])
     show("overload, 3 x 20 x 512", over, f"{10 * peak[0]:.0f}")
     after = recovery(binary, before, light)
+    beside.join()
+    show("one at a time beside it", single[0])
     watcher.over.set()
     watcher.join()
     show("light, afterwards", load(binary, 10, MODERATE, light), f"{light:.0f}")

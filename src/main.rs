@@ -9,6 +9,12 @@ use dodona::nodetool::{self, NodetoolArgs};
 use dodona::shell::{self, ShellArgs};
 use dodona::start::{self, StartArgs};
 use std::process::ExitCode;
+use tikv_jemallocator::Jemalloc;
+
+/// A request allocates and frees some kilobytes many times over; glibc's allocator takes twice as long for that once its
+/// heap has aged (`docs/BENCHMARKS.md`).
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// A distributed wide-column database, compatible with Apache Cassandra.
 #[derive(Debug, Parser)]
