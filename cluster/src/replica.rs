@@ -264,6 +264,7 @@ impl Replica {
 }
 
 impl Handler for Replica {
+    /// What is not asked for all the time is boxed: the future has room for the largest of what is not.
     fn handle(self: Arc<Self>, _: Peer, body: Body) -> BoxFuture<'static, Body> {
         Box::pin(async move {
             let answer = match body {
@@ -290,27 +291,27 @@ impl Handler for Replica {
                     Err(error) => Err(error.into()),
                 },
                 Body::Truncate(table) => match Uuid::from_slice(&table) {
-                    Ok(table) => self.truncate(TableId(table)).await.map(|()| Body::Mutated),
+                    Ok(table) => Box::pin(self.truncate(TableId(table))).await.map(|()| Body::Mutated),
                     Err(error) => return Body::Failed(error.to_string()),
                 },
                 // As a read, but apart from those that clients wait for.
-                Body::Stream(request) => self.stream(&request, Part::All).await.map(Body::Streamed),
+                Body::Stream(request) => Box::pin(self.stream(&request, Part::All)).await.map(Body::Streamed),
                 Body::StreamAside(request) => match request.split_first_chunk() {
                     Some((repair, request)) => {
                         let part = Part::Aside(Uuid::from_bytes(*repair));
-                        self.stream(request, part).await.map(Body::Streamed)
+                        Box::pin(self.stream(request, part)).await.map(Body::Streamed)
                     }
                     None => return Body::Failed("a request without the id of a repair".into()),
                 },
                 Body::StreamApart(request) => match request.split_first() {
                     Some((repaired @ (0 | 1), request)) => {
                         let part = if *repaired == 1 { Part::Repaired } else { Part::Unrepaired };
-                        self.stream_apart(request, part).await.map(Body::Streamed)
+                        Box::pin(self.stream_apart(request, part)).await.map(Body::Streamed)
                     }
                     _ => return Body::Failed("a request without what is asked for".into()),
                 },
                 Body::Session(request) => {
-                    return match self.on_session(&request).await {
+                    return match Box::pin(self.on_session(&request)).await {
                         Ok(answer) => Body::Streamed(stream_sessions::answer(answer.as_deref())),
                         Err(error) => Body::Failed(error.to_string()),
                     };
@@ -319,7 +320,7 @@ impl Handler for Replica {
                     let answer = match Request::decode(&request) {
                         Ok(request) => {
                             let step = request.step;
-                            let answer = self.paxos(request).await;
+                            let answer = Box::pin(self.paxos(request)).await;
                             note(|| match &answer {
                                 Ok(Answer::Promised { .. }) => format!("Paxos {step:?}: promised"),
                                 Ok(Answer::Accepted) => format!("Paxos {step:?}: accepted"),

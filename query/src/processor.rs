@@ -277,7 +277,8 @@ impl Processor {
         tried.map(|tried| tried.warned(guard.into_warnings()))
     }
 
-    /// Executes a statement. Rows go to `sink`.
+    /// Executes a statement. Rows go to `sink`. What is asked for less often than single rows is boxed: the future has room
+    /// for the largest of what is not.
     ///
     /// # Errors
     /// The statement is refused, or fails.
@@ -308,17 +309,17 @@ impl Processor {
             Plan::Batch(plan) if plan.is_conditional() => {
                 guard.write_level(parameters.consistency)?;
                 let binding = self.bind(statement, parameters, &guard)?;
-                plan.execute_conditional(&self.host, &binding, parameters).await
+                Box::pin(plan.execute_conditional(&self.host, &binding, parameters)).await
             }
             Plan::Batch(plan) => {
                 guard.write_level(parameters.consistency)?;
                 let binding = self.bind(statement, parameters, &guard)?;
-                let lists = plan.read_lists(&self.host, &binding, parameters).await?;
+                let lists = Box::pin(plan.read_lists(&self.host, &binding, parameters)).await?;
                 let mutations = plan.mutations(&binding, parameters, &lists)?;
                 let updates = plan.counts(&binding)?;
                 batch::partitions::note(&self.host, plan.kind(), &mutations, &updates);
-                counting::count(&self.host, updates, parameters).await?;
-                batch::write(&self.host, plan.kind(), &mutations, parameters).await
+                Box::pin(counting::count(&self.host, updates, parameters)).await?;
+                Box::pin(batch::write(&self.host, plan.kind(), &mutations, parameters)).await
             }
             Plan::Explain(plan) => {
                 plan.execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters, sink)
@@ -331,7 +332,7 @@ impl Processor {
                 Ok(Outcome::of(StatementResult::SetKeyspace(Arc::clone(keyspace))))
             }
             Plan::Schema(plan) => {
-                let outcome = schema::execute(&self.host, guard.rails, plan, sink).await?;
+                let outcome = Box::pin(schema::execute(&self.host, guard.rails, plan, sink)).await?;
                 // Whoever asks once this statement has answered must see the change.
                 self.refresh_system_tables()?;
                 Ok(outcome)

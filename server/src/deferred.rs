@@ -138,10 +138,10 @@ impl Deferred<'_> {
         let mut out = BytesMut::new();
         let outcome = match Request::decode(&work.header, &work.body) {
             Ok((_, Request::AuthResponse(response))) => {
-                self.log_in(response.token, &mut out).await;
+                Box::pin(self.log_in(response.token, &mut out)).await;
                 return out;
             }
-            Ok((_, Request::Batch(batch))) => self.batch(&batch, work).await,
+            Ok((_, Request::Batch(batch))) => Box::pin(self.batch(&batch, work)).await,
             Ok((_, request)) => self.statement(&request, work, &mut out).await,
             Err(error) => {
                 // It has been decoded before.

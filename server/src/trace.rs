@@ -83,7 +83,7 @@ pub(crate) async fn around<T, E: AsRef<CqlError>>(
     }
     let session = Finished { tracing, about: about(), micros: tracing.trace.elapsed_micros() };
     if worker.shared.node.schema().table("system_traces", "sessions").is_some()
-        && let Err(error) = session.record(worker, client).await
+        && let Err(error) = Box::pin(session.record(worker, client)).await
     {
         tracing::warn!(%error, "a trace could not be recorded");
     }

@@ -92,7 +92,7 @@ impl Coordinator {
     ) -> Result<Page, ClusterError> {
         let placement = self.placement.load_full();
         let PartitionSelection::Key(key) = &command.partitions else {
-            return self.read_range(&placement, command, consistency, max_bytes).await;
+            return Box::pin(self.read_range(&placement, command, consistency, max_bytes)).await;
         };
         let planner = self.planner(&placement);
         let plan = planner.read(command.table, key.token(), consistency, &self.latencies)?;
@@ -193,7 +193,7 @@ impl Coordinator {
         }
         if !one_is_enough && table.repairs && !self.env.mutants.has("read-repair-skips") {
             note(|| "Bringing replicas what they lack");
-            self.repair(plan, command, &merged, &answers).await?;
+            Box::pin(self.repair(plan, command, &merged, &answers)).await?;
         }
         Ok(merged)
     }

@@ -16,50 +16,67 @@ fn mutated(done: Result<(), ClusterError>) -> Body {
 
 impl Handler for Node {
     fn handle(self: Arc<Self>, from: Peer, body: Body) -> BoxFuture<'static, Body> {
-        Box::pin(async move {
-            match body {
-                Body::Metadata(request) => Body::MetadataAnswer(encode(&self.answer(&request).await)),
-                _ if !from.is_of_this_cluster => Body::Failed("this is another cluster".into()),
-                // Whoever was chosen by them may not be a replica any more, or not the only one.
-                _ if from.members != 0
-                    && from.members < self.placement.load().version
-                    && !self.env.mutants.has("members-are-not-fenced") =>
-                {
-                    Body::Stale(self.placement.load().version.to_le_bytes().to_vec())
-                }
-                Body::Gossip(message) => Body::Gossiped(self.gossiper.answer(&message)),
-                Body::Count(request) => mutated(self.coordinator.count_for_peer(&request).await),
-                Body::KeepBatch(bytes) => {
-                    let kept = bytes
-                        .split_at_checked(16)
-                        .and_then(|(id, batch)| Some((Uuid::from_slice(id).ok()?, batch)));
-                    match kept {
-                        Some((id, batch)) => mutated(self.batches.keep(id, batch).await),
-                        None => Body::Failed("a batch without an id".into()),
-                    }
-                }
-                Body::ForgetBatch(id) => match Uuid::from_slice(&id) {
-                    Ok(id) => mutated(self.batches.forget(id).await),
-                    Err(error) => Body::Failed(error.to_string()),
-                },
-                Body::VoidHints(table) => match Uuid::from_slice(&table) {
-                    Ok(table) => mutated(self.hints.void(TableId(table)).await),
-                    Err(error) => Body::Failed(error.to_string()),
-                },
-                Body::Repair(request) => match serde_json::from_slice(&request) {
-                    Ok(request) => {
-                        let answer = self.repairs.answer(from.host, request);
-                        Body::RepairAnswer(serde_json::to_vec(&answer).unwrap_or_default())
-                    }
-                    Err(error) => Body::Failed(format!("a request about a repair: {error}")),
-                },
-                body => Arc::clone(&self.replica).handle(from, body).await,
+        match body {
+            Body::Metadata(request) => {
+                Box::pin(async move { Body::MetadataAnswer(encode(&self.answer(&request).await)) })
             }
-        })
+            _ if !from.is_of_this_cluster => at_once(Body::Failed("this is another cluster".into())),
+            // Whoever was chosen by them may not be a replica any more, or not the only one.
+            _ if from.members != 0
+                && from.members < self.placement.load().version
+                && !self.env.mutants.has("members-are-not-fenced") =>
+            {
+                at_once(Body::Stale(self.placement.load().version.to_le_bytes().to_vec()))
+            }
+            Body::Gossip(message) => at_once(Body::Gossiped(self.gossiper.answer(&message))),
+            Body::Repair(request) => at_once(match serde_json::from_slice(&request) {
+                Ok(request) => {
+                    let answer = self.repairs.answer(from.host, request);
+                    Body::RepairAnswer(serde_json::to_vec(&answer).unwrap_or_default())
+                }
+                Err(error) => Body::Failed(format!("a request about a repair: {error}")),
+            }),
+            Body::Count(request) => {
+                Box::pin(async move { mutated(self.coordinator.count_for_peer(&request).await) })
+            }
+            Body::KeepBatch(_) | Body::ForgetBatch(_) | Body::VoidHints(_) => {
+                Box::pin(async move { self.keep(&body).await })
+            }
+            body => Arc::clone(&self.replica).handle(from, body),
+        }
     }
 }
 
+/// An answer that nothing has to be waited for.
+fn at_once(answer: Body) -> BoxFuture<'static, Body> {
+    Box::pin(std::future::ready(answer))
+}
+
 impl Node {
+    /// Does what others ask of its batch log and its hints.
+    async fn keep(&self, body: &Body) -> Body {
+        match body {
+            Body::KeepBatch(bytes) => {
+                let kept = bytes
+                    .split_at_checked(16)
+                    .and_then(|(id, batch)| Some((Uuid::from_slice(id).ok()?, batch)));
+                match kept {
+                    Some((id, batch)) => mutated(self.batches.keep(id, batch).await),
+                    None => Body::Failed("a batch without an id".into()),
+                }
+            }
+            Body::ForgetBatch(id) => match Uuid::from_slice(id) {
+                Ok(id) => mutated(self.batches.forget(id).await),
+                Err(error) => Body::Failed(error.to_string()),
+            },
+            Body::VoidHints(table) => match Uuid::from_slice(table) {
+                Ok(table) => mutated(self.hints.void(TableId(table)).await),
+                Err(error) => Body::Failed(error.to_string()),
+            },
+            _ => Body::Failed("not a request to a batch log or hints".into()),
+        }
+    }
+
     async fn answer(self: &Arc<Self>, request: &[u8]) -> Answer {
         let request: Request = match decode(request) {
             Ok(request) => request,

@@ -127,7 +127,7 @@ impl ModificationPlan {
     ) -> Result<Outcome, CqlError> {
         self.judge(binding, parameters)?;
         if self.is_conditional() {
-            return conditional::execute(host, &[(self, binding)], false, parameters).await;
+            return Box::pin(conditional::execute(host, &[(self, binding)], false, parameters)).await;
         }
         check_write_consistency(parameters)?;
         if self.is_counter() {
@@ -136,10 +136,14 @@ impl ModificationPlan {
         if self.counts() {
             let mut updates = counting::Updates::new();
             self.collect_counts(binding, &mut updates)?;
-            counting::count(host, updates, parameters).await?;
+            Box::pin(counting::count(host, updates, parameters)).await?;
             return Ok(Outcome::of(StatementResult::Void { safe_at: None }));
         }
-        let lists = self.read_lists(host, binding, parameters).await?;
+        let lists = if self.reads_first {
+            Box::pin(self.read_lists(host, binding, parameters)).await?
+        } else {
+            Vec::new()
+        };
         let mut mutations = Vec::new();
         self.mutations(binding, parameters.timestamp_micros, &lists, &mut mutations)?;
         if !mutations.is_empty() {

@@ -321,7 +321,7 @@ impl SelectPlan {
         while let Some(command) = commands.pop_front() {
             let now_seconds = command.now_seconds;
             let page = if consistency.is_serial() {
-                coordinator.serial_read(command.clone(), consistency, CHUNK_BYTES).await?
+                Box::pin(coordinator.serial_read(command.clone(), consistency, CHUNK_BYTES)).await?
             } else {
                 coordinator.read_page(command.clone(), consistency, CHUNK_BYTES).await?
             };
