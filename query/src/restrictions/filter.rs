@@ -41,8 +41,9 @@ impl<'r> Filter<'r> {
             let values = match &condition.operands {
                 Operands::One(expression) => {
                     let value = expression.evaluate(binding)?;
-                    if value == Val::Null && condition.column.cql_type == CqlType::Counter {
-                        // As Cassandra says it of filters as well.
+                    let is_counter = condition.column.cql_type == CqlType::Counter;
+                    if value == Val::Null && is_counter && expression.marker_index().is_none() {
+                        // As Cassandra says it of filters as well, if null is written there.
                         return invalid("Invalid null value for counter increment/decrement");
                     }
                     smallvec![supported(value, what, name)?]

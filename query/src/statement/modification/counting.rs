@@ -77,6 +77,7 @@ fn delta_of(operation: &Operation, binding: &Binding<'_>) -> Result<Option<i64>,
     let Change::Count { delta, negative } = &operation.change else { return Ok(None) };
     match delta.evaluate(binding)? {
         Val::Unset => Ok(None),
+        Val::Null if delta.marker_index().is_some() => invalid("Invalid null value for counter increment"),
         Val::Null => invalid("Invalid null value for counter increment/decrement"),
         Val::Bytes(bytes) => {
             let value = bytes.as_ref().try_into().map_or(0, i64::from_be_bytes);
