@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 /// How blocking work is run.
@@ -87,16 +86,6 @@ impl Tasks {
     pub fn spawn_local(&self, task: impl Future<Output = ()> + 'static) {
         tokio::task::spawn_local(task);
     }
-
-    /// Begins a task at once, in the caller's turn: one that waits for nothing costs no turn of its own. One that has to
-    /// wait goes on as with [`Self::spawn_local`].
-    pub fn begin_local(&self, task: impl Future<Output = ()> + 'static) {
-        let mut task = Box::pin(task);
-        // Nobody has to wake it: what waits is polled again first.
-        if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            tokio::task::spawn_local(task);
-        }
-    }
 }
 
 /// Does work when a simulated disk gets to it. As on a pool, it is done even if nobody waits for it any more.
@@ -124,38 +113,5 @@ async fn in_its_time<T: Send + 'static>(
 async fn wait(time: Duration) {
     if !time.is_zero() {
         crate::clock::sleep(time).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::RefCell;
-    use std::rc::Rc;
-    use tokio::sync::oneshot;
-
-    #[test]
-    fn a_task_that_waits_for_nothing_is_done_at_once_and_one_that_waits_goes_on_later() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, async {
-            let (tasks, done) = (Tasks::pool(), Rc::new(RefCell::new(Vec::new())));
-            let note = |what: &'static str| {
-                let done = Rc::clone(&done);
-                move || done.borrow_mut().push(what)
-            };
-            let ((go, gone), (noted, waited)) = (oneshot::channel::<()>(), (note("at once"), note("later")));
-            tasks.begin_local(async move { noted() });
-            assert_eq!(*done.borrow(), ["at once"]);
-            tasks.begin_local(async move {
-                gone.await.unwrap();
-                waited();
-            });
-            go.send(()).unwrap();
-            assert_eq!(done.borrow().len(), 1, "it goes on in a turn of its own");
-            while done.borrow().len() < 2 {
-                tokio::task::yield_now().await;
-            }
-            assert_eq!(*done.borrow(), ["at once", "later"]);
-        });
     }
 }

@@ -117,7 +117,7 @@ impl<'a> Asking<'a> {
         let (latencies, clock) = (Arc::clone(&coordinator.latencies), Arc::clone(&coordinator.env.clock));
         let (timeout, max_bytes, members) = (coordinator.timeouts.read, self.max_bytes, self.plan.members);
         let (command, replies, trace) = (self.command.clone(), self.replies.clone(), trace::current());
-        let asked = async move {
+        coordinator.env.tasks.spawn_local(async move {
             let said = if target.local {
                 let said = match want {
                     Want::Data => local.read(command, max_bytes).await.map(Got::Data),
@@ -137,12 +137,7 @@ impl<'a> Asking<'a> {
             };
             // The coordinator may have enough answers already.
             let _ = replies.send((place, said));
-        };
-        if target.local {
-            coordinator.env.tasks.begin_local(asked);
-        } else {
-            coordinator.env.tasks.spawn_local(asked);
-        }
+        });
     }
 
     /// Asks a replica that was not asked yet; for data, if none have come.

@@ -167,7 +167,7 @@ impl Coordinator {
         }
         let Ok(applied) = applied else { return };
         let engine = Arc::clone(&self.engine);
-        self.env.tasks.begin_local(async move {
+        self.env.tasks.spawn_local(async move {
             let said = match applied {
                 Ok(position) => engine.wait_safe(position).await,
                 Err(error) => Err(error),

@@ -336,8 +336,7 @@ async fn serve_peer(
         counts.received.add(1, bytes);
         let peer = Peer { members, ..peer };
         let (handler, answers, counts) = (Arc::clone(&handler), answers.clone(), Arc::clone(&counts));
-        // Most requests are answered from memory.
-        tasks.begin_local(async move {
+        tasks.spawn_local(async move {
             // Nobody waits for what comes later.
             let patience = Duration::from_micros(patience_micros);
             let handled = handler.handle(peer, body);
