@@ -11,8 +11,8 @@ use dodona::start::{self, StartArgs};
 use std::process::ExitCode;
 use tikv_jemallocator::Jemalloc;
 
-/// A request allocates and frees some kilobytes many times over; glibc's allocator takes twice as long for that once its
-/// heap has aged (`docs/BENCHMARKS.md`).
+/// A request allocates and frees some kilobytes many times over. With glibc's allocator three nodes did a quarter less once its
+/// heap had aged for a minute (`docs/BENCHMARKS.md`).
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

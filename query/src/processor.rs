@@ -314,12 +314,15 @@ impl Processor {
             Plan::Batch(plan) => {
                 guard.write_level(parameters.consistency)?;
                 let binding = self.bind(statement, parameters, &guard)?;
-                let lists = Box::pin(plan.read_lists(&self.host, &binding, parameters)).await?;
-                let mutations = plan.mutations(&binding, parameters, &lists)?;
-                let updates = plan.counts(&binding)?;
-                batch::partitions::note(&self.host, plan.kind(), &mutations, &updates);
-                Box::pin(counting::count(&self.host, updates, parameters)).await?;
-                Box::pin(batch::write(&self.host, plan.kind(), &mutations, parameters)).await
+                Box::pin(async {
+                    let lists = plan.read_lists(&self.host, &binding, parameters).await?;
+                    let mutations = plan.mutations(&binding, parameters, &lists)?;
+                    let updates = plan.counts(&binding)?;
+                    batch::partitions::note(&self.host, plan.kind(), &mutations, &updates);
+                    counting::count(&self.host, updates, parameters).await?;
+                    batch::write(&self.host, plan.kind(), &mutations, parameters).await
+                })
+                .await
             }
             Plan::Explain(plan) => {
                 plan.execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters, sink)

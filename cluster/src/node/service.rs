@@ -39,9 +39,27 @@ impl Handler for Node {
             Body::Count(request) => {
                 Box::pin(async move { mutated(self.coordinator.count_for_peer(&request).await) })
             }
-            Body::KeepBatch(_) | Body::ForgetBatch(_) | Body::VoidHints(_) => {
-                Box::pin(async move { self.keep(&body).await })
-            }
+            Body::KeepBatch(bytes) => Box::pin(async move {
+                let kept = bytes
+                    .split_at_checked(16)
+                    .and_then(|(id, batch)| Some((Uuid::from_slice(id).ok()?, batch)));
+                match kept {
+                    Some((id, batch)) => mutated(self.batches.keep(id, batch).await),
+                    None => Body::Failed("a batch without an id".into()),
+                }
+            }),
+            Body::ForgetBatch(id) => Box::pin(async move {
+                match Uuid::from_slice(&id) {
+                    Ok(id) => mutated(self.batches.forget(id).await),
+                    Err(error) => Body::Failed(error.to_string()),
+                }
+            }),
+            Body::VoidHints(table) => Box::pin(async move {
+                match Uuid::from_slice(&table) {
+                    Ok(table) => mutated(self.hints.void(TableId(table)).await),
+                    Err(error) => Body::Failed(error.to_string()),
+                }
+            }),
             body => Arc::clone(&self.replica).handle(from, body),
         }
     }
@@ -53,30 +71,6 @@ fn at_once(answer: Body) -> BoxFuture<'static, Body> {
 }
 
 impl Node {
-    /// Does what others ask of its batch log and its hints.
-    async fn keep(&self, body: &Body) -> Body {
-        match body {
-            Body::KeepBatch(bytes) => {
-                let kept = bytes
-                    .split_at_checked(16)
-                    .and_then(|(id, batch)| Some((Uuid::from_slice(id).ok()?, batch)));
-                match kept {
-                    Some((id, batch)) => mutated(self.batches.keep(id, batch).await),
-                    None => Body::Failed("a batch without an id".into()),
-                }
-            }
-            Body::ForgetBatch(id) => match Uuid::from_slice(id) {
-                Ok(id) => mutated(self.batches.forget(id).await),
-                Err(error) => Body::Failed(error.to_string()),
-            },
-            Body::VoidHints(table) => match Uuid::from_slice(table) {
-                Ok(table) => mutated(self.hints.void(TableId(table)).await),
-                Err(error) => Body::Failed(error.to_string()),
-            },
-            _ => Body::Failed("not a request to a batch log or hints".into()),
-        }
-    }
-
     async fn answer(self: &Arc<Self>, request: &[u8]) -> Answer {
         let request: Request = match decode(request) {
             Ok(request) => request,

@@ -139,11 +139,7 @@ impl ModificationPlan {
             Box::pin(counting::count(host, updates, parameters)).await?;
             return Ok(Outcome::of(StatementResult::Void { safe_at: None }));
         }
-        let lists = if self.reads_first {
-            Box::pin(self.read_lists(host, binding, parameters)).await?
-        } else {
-            Vec::new()
-        };
+        let lists = self.read_lists(host, binding, parameters).await?;
         let mut mutations = Vec::new();
         self.mutations(binding, parameters.timestamp_micros, &lists, &mut mutations)?;
         if !mutations.is_empty() {
@@ -193,7 +189,8 @@ impl ModificationPlan {
         for key in self.partition_keys(binding)? {
             let Some(wanted) = self.wanted_lists(&key, binding)? else { break };
             let (node, now) = (&host.node, binding.now_seconds);
-            lists.push(ExistingLists::read(node, &self.table, &wanted, parameters.consistency, now).await?);
+            let read = ExistingLists::read(node, &self.table, &wanted, parameters.consistency, now);
+            lists.push(Box::pin(read).await?);
         }
         Ok(lists)
     }
