@@ -32,7 +32,7 @@ pub trait Disk: Send + Sync {
     /// The operating system's.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Makes `to` a second name of the file `from`.
+    /// Makes `to` a second name of the file `from`. It is an error if there is a file of that name.
     ///
     /// # Errors
     /// The operating system's.

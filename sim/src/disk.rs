@@ -390,6 +390,9 @@ impl Disk for SimDisk {
     fn hard_link(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.alive()?;
         let id = *state.names.get(from).ok_or_else(|| not_found(from))?;
+        if state.names.contains_key(to) {
+            return Err(io::Error::new(ErrorKind::AlreadyExists, to.to_owned()));
+        }
         state.change(NameChange::Link(to.to_owned(), id));
         Ok(())
     }
@@ -558,6 +561,22 @@ impl DiskReader for Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_taken_is_not_given_to_another_file() {
+        let disk = SimDisk::new(Random::from_seed(1)).next_life();
+        for name in ["one", "other"] {
+            disk.create(name).unwrap().append(name.as_bytes()).unwrap();
+        }
+        let taken = [disk.create("other").map(drop), disk.hard_link("one", "other")];
+        for refused in taken {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        }
+        assert_eq!(disk.read("other").unwrap(), b"other");
+        disk.hard_link("one", "second name").unwrap();
+        disk.rename("second name", "other").unwrap();
+        assert_eq!(disk.read("other").unwrap(), b"one");
+    }
 
     #[test]
     fn synced_bytes_and_names_survive_a_power_cut_and_others_may_not() {

@@ -147,6 +147,7 @@ impl TableView {
     fn sort_sstables(&mut self) {
         self.sstables
             .sort_by_key(|sstable| (std::cmp::Reverse(sstable.summary().max_timestamp), sstable.id()));
+        debug_assert!(self.sstables.is_sorted_by(|one, next| one.id() != next.id()), "a file counts once");
     }
 }
 

@@ -6,6 +6,7 @@ use crate::error::{IoContext, Result};
 use crate::sstable::{self, SstableId};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::TableStore;
+use dodona_env::Disk;
 use dodona_types::TableId;
 
 /// The directory of all tables' backups.
@@ -55,7 +56,7 @@ impl Engine {
         let forgotten = usize::from(self.env.mutants.has("backup-forgets-a-file"));
         for file in files.iter().skip(forgotten) {
             let link = path_of(table, *file);
-            disk.hard_link(&sstable::path_of(table, *file), &link).during("linking", &link)?;
+            link_unless_there(disk.as_ref(), &sstable::path_of(table, *file), &link)?;
         }
         if self.env.mutants.has("backup-no-dir-sync") {
             return Ok(());
@@ -75,5 +76,14 @@ impl Engine {
                 _ => {}
             }
         }
+    }
+}
+
+/// Links a file of a table. A link that is there is of the same file: one that an earlier try has left, or of a time before
+/// the file went and came again from another node.
+pub(super) fn link_unless_there(disk: &dyn Disk, file: &str, link: &str) -> Result<()> {
+    match disk.hard_link(file, link) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked.during("linking", link),
     }
 }

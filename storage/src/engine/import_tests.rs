@@ -25,7 +25,7 @@ fn open_with(directory: &Path, host: u128, tables: Vec<TableSettings>) -> Engine
 }
 
 /// An engine whose one table has this number for its column.
-fn open(directory: &Path, host: u128, column_id: u32) -> Engine {
+pub(super) fn open(directory: &Path, host: u128, column_id: u32) -> Engine {
     open_with(directory, host, vec![TableSettings { columns: vec![column(column_id)], ..settings() }])
 }
 

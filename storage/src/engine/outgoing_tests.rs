@@ -1,11 +1,12 @@
 //! Ranges that go from one engine to another in files, as far as they can.
 
 use super::arrivals::Arrivals;
+use super::import_tests;
 use super::outgoing::{Pinned, WholeFile};
-use crate::engine_tests::{Model, Step, TABLE, apply, check, key, open, settings, steps};
+use crate::engine_tests::{Model, Step, TABLE, apply, check, key, open, steps};
 use crate::reconcile::Answer;
 use crate::repair_state::{Part, RepairState};
-use crate::{Engine, EngineSettings, StorageError};
+use crate::{Engine, StorageError};
 use dodona_types::read_command::{PartitionRange, PartitionSelection, RangeBound, ReadCommand};
 use dodona_types::token::TokenRange;
 use dodona_types::{MutationView, Token};
@@ -242,18 +243,52 @@ fn nothing_counts_of_a_file_that_is_damaged_on_its_way_and_nothing_is_left_of_it
     assert_eq!(left.unwrap(), Vec::<String>::new());
 }
 
+/// Two holders have the same file if one of them has it from the other one.
+#[test]
+fn a_file_that_comes_twice_is_two_files() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [from, to] = [0, 1].map(|at| import_tests::open(directories[at].path(), at as u128, 3));
+    let mut model = Model::default();
+    put(&from, &mut model, 1);
+    let pinned = from.pin(TABLE, &[TokenRange::FULL], 0).unwrap();
+    let file = pinned.files().next().unwrap();
+    let mut both = [(); 2].map(|()| to.begin_arrivals(TABLE, RepairState::Unrepaired).unwrap());
+    for arrivals in &mut both {
+        receive(&pinned, &to, arrivals, file).unwrap();
+    }
+    for arrivals in &mut both {
+        to.finish_arrivals(arrivals).unwrap();
+    }
+    let files = to.files(TABLE).unwrap();
+    assert_eq!(files.len(), 2);
+    assert_ne!(files[0], files[1]);
+    to.compact_all(TABLE, None).unwrap();
+    assert_eq!(to.files(TABLE).unwrap().len(), 1);
+    check(&to, &model);
+}
+
+#[test]
+fn a_file_that_comes_again_after_it_went_is_backed_up_as_it_was() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [from, to] = directories.each_ref().map(|directory| open(directory.path()));
+    let mut model = Model::default();
+    put(&from, &mut model, 1);
+    to.set_backs_up(true);
+    for _ in 0..2 {
+        to.truncate(TABLE).unwrap();
+        to.maintain_memtables().unwrap();
+        assert_eq!(fetch_in_files(&from, &to, &TokenRange::FULL, || {}), 1);
+        check(&to, &model);
+        let backups = directories[1].path().join(format!("backups/{TABLE}"));
+        assert_eq!(super::operations_tests::count(&backups), 1);
+    }
+}
+
 #[test]
 fn a_file_of_a_foreign_shape_is_written_anew() {
-    use crate::sstable::statistics::StoredColumn;
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let open_with = |at: usize, id| {
-        let (name, cql_type, role) = ("v".into(), "tinyint".into(), "regular".into());
-        let column = StoredColumn { id, name, cql_type, role, ..StoredColumn::default() };
-        let table = crate::TableSettings { columns: vec![column], ..settings() };
-        let env = dodona_env::os::env(directories[at].path()).unwrap();
-        Engine::open(env, EngineSettings::default(), Uuid::from_u128(at as u128), vec![table]).unwrap().0
-    };
-    let (from, to) = (open_with(0, 3), open_with(1, 4));
+    let from = import_tests::open(directories[0].path(), 1, 3);
+    let to = import_tests::open(directories[1].path(), 2, 4);
     put(&from, &mut Model::default(), 1);
     assert_eq!(fetch_in_files(&from, &to, &TokenRange::FULL, || {}), 1);
     assert_ne!(one_by_one(&to), one_by_one(&from));

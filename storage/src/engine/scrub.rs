@@ -1,6 +1,7 @@
 //! Rebuilds damaged files of what can be read of them, and says what others have to give back.
 
 use super::Engine;
+use super::backup::link_unless_there;
 use crate::compaction::Choice;
 use crate::error::{IoContext, Result, StorageError};
 use crate::manifest::Edit;
@@ -192,11 +193,7 @@ pub(super) fn keep_damaged(disk: &dyn Disk, sstable: &Sstable, table: TableId, k
     let directory = format!("snapshots/{keep}/{table}");
     disk.create_dir_all(&directory).during("creating", &directory)?;
     let link = format!("{directory}/{}.sst", sstable.id().0);
-    match disk.hard_link(sstable.path(), &link) {
-        // An earlier try has ended here.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        linked => linked.during("linking", &link)?,
-    }
+    link_unless_there(disk, sstable.path(), &link)?;
     disk.sync_dir(&directory).during("syncing", &directory)?;
     Ok(directory)
 }

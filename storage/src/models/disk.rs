@@ -122,9 +122,12 @@ impl DiskReader for Reader {
 impl Disk for ModelDisk {
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskWriter>> {
         let file = Shared::default();
-        if self.0.lock().files.insert(path.to_owned(), Arc::clone(&file)).is_some() {
+        let mut state = self.0.lock();
+        if state.files.contains_key(path) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, path.to_owned()));
         }
+        state.files.insert(path.to_owned(), Arc::clone(&file));
+        drop(state);
         Ok(Arc::new(Writer { disk: self.clone(), path: path.to_owned(), file, position: Mutex::new(0) }))
     }
 
@@ -146,7 +149,11 @@ impl Disk for ModelDisk {
 
     fn hard_link(&self, from: &str, to: &str) -> io::Result<()> {
         let file = self.file(from)?;
-        self.0.lock().files.insert(to.to_owned(), file);
+        let mut state = self.0.lock();
+        if state.files.contains_key(to) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, to.to_owned()));
+        }
+        state.files.insert(to.to_owned(), file);
         Ok(())
     }
 
