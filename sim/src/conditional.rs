@@ -249,6 +249,24 @@ impl Client {
         }
     }
 
+    /// Looks at the hints of this node: those that wait for longer than the table keeps tombstones are not delivered.
+    pub async fn watch_hints(&self, gc_grace: Duration) {
+        // A hint is as old as the clock's second says.
+        let grace = gc_grace.saturating_sub(Duration::from_secs(1));
+        loop {
+            let oldest = self.node.hints.pending().into_values().map(|pending| pending.oldest_seconds).min();
+            if let Some(oldest) = oldest {
+                let waits = self.node.env.clock.wall_seconds().saturating_sub(oldest).saturating_add(1);
+                let waits = Duration::from_secs(waits.try_into().unwrap_or_default());
+                let now = turmoil::sim_elapsed().unwrap_or_default();
+                if waits >= grace {
+                    self.told.deliveries.lock().excuse_expired(self.index, now, waits, grace);
+                }
+            }
+            dodona_env::clock::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Judges what this node holds, once no hints wait: whatever was committed, by whichever data centre.
     ///
     /// # Errors

@@ -214,6 +214,9 @@ impl Host {
         };
         let (swaps, shared) = (client("conditional"), Arc::clone(&self.shared));
         self.shared.rows.watch(&node, async move { swaps.run(|| *shared.healed.lock()).await });
+        let watcher = client("hints");
+        let gc_grace = Duration::from_secs(SHORT_GRACE.into());
+        node.env.tasks.spawn_local(async move { watcher.watch_hints(gc_grace).await });
         let counter = |label: &str| counting::Client {
             node: Arc::clone(&node),
             random: random.split(label),

@@ -1,5 +1,5 @@
 //! A write that a replica missed comes to it by a hint, without any read of it: unless its coordinator
-//! lost power before the hint was on disk.
+//! lost power before the hint was on disk, or the hint waited for longer than its table keeps tombstones.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -41,6 +41,17 @@ impl Deliveries {
     pub fn excuse(&mut self, node: usize, now: Duration) {
         let of_node = self.writes.iter_mut().filter(|write| write.coordinator == node);
         for write in of_node.filter(|write| write.begun + UNTIL_KEPT > now) {
+            write.is_excused = true;
+        }
+    }
+
+    /// Hints of a node wait, the oldest of them for so long: those that are as old as `grace` are not delivered any more.
+    pub fn excuse_expired(&mut self, node: usize, now: Duration, oldest: Duration, grace: Duration) {
+        let of_node = self.writes.iter_mut().filter(|write| write.coordinator == node);
+        for write in of_node.filter(|write| {
+            let age = now.saturating_sub(write.begun);
+            grace <= age && age <= oldest + UNTIL_KEPT
+        }) {
             write.is_excused = true;
         }
     }
@@ -92,10 +103,25 @@ mod tests {
         deliveries.acknowledge(1);
         assert!(deliveries.judge(7, 2, &BTreeSet::new()).is_err());
         assert!(deliveries.judge(7, 2, &BTreeSet::from([1])).is_ok());
+        let grace = Duration::from_secs(5);
+        deliveries.excuse_expired(0, Duration::from_secs(5), grace, grace);
+        deliveries.excuse_expired(0, Duration::from_secs(11), grace, grace);
+        deliveries.excuse_expired(1, Duration::from_secs(7), grace, grace);
+        assert!(deliveries.judge(7, 2, &BTreeSet::new()).is_err(), "its hint was none of those");
         deliveries.excuse(0, Duration::from_secs(9));
         deliveries.excuse(1, Duration::from_secs(2));
         assert!(deliveries.judge(7, 2, &BTreeSet::new()).is_err(), "the hint was on disk by then");
         deliveries.excuse(0, Duration::from_secs(2));
+        assert!(deliveries.judge(7, 2, &BTreeSet::new()).is_ok());
+    }
+
+    #[test]
+    fn a_write_whose_hint_has_expired_need_not_come() {
+        let mut deliveries = Deliveries::default();
+        deliveries.begin(1, 7, 0, Duration::from_secs(1));
+        deliveries.acknowledge(1);
+        let grace = Duration::from_secs(5);
+        deliveries.excuse_expired(0, Duration::from_secs(7), grace, grace);
         assert!(deliveries.judge(7, 2, &BTreeSet::new()).is_ok());
     }
 }
