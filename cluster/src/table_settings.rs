@@ -115,9 +115,8 @@ pub fn compression(options: &Options) -> Result<Compression, String> {
                 .map(Compression::Zstd)
                 .map_err(|_| "Invalid value for compression_level of ZstdCompressor".into())
         }
-        other @ ("SnappyCompressor" | "DeflateCompressor") => {
-            Err(format!("{other} is not supported yet: use LZ4Compressor or ZstdCompressor"))
-        }
+        "SnappyCompressor" => Ok(Compression::Snappy),
+        "DeflateCompressor" => Ok(Compression::Deflate),
         _ => Err(format!("Could not create Compression for type {class}")),
     }
 }

@@ -47,10 +47,10 @@ pub(super) fn normalise(options: &[(String, String)]) -> Result<Options, CqlErro
         let full = if simple.contains('.') { simple.to_owned() } else { format!("{PACKAGE}{simple}") };
         return config(format!("Could not create Compression for type {full}"));
     };
-    check_options(simple, &options)?;
     if let Some(unknown) = options.keys().find(|name| !known.contains(&name.as_str())) {
         return config(format!("Unknown compression options {unknown}"));
     }
+    check_options(simple, &options)?;
     options.insert("class".into(), format!("{PACKAGE}{simple}"));
     options.insert(CHUNK_LENGTH.into(), chunk_length.to_string());
     if let Some(ratio) = ratio {
@@ -82,6 +82,9 @@ fn min_ratio(text: Option<&str>) -> Result<Option<String>, CqlError> {
     if ratio == 0.0 {
         return Ok(None);
     }
+    if ratio < 0.0 {
+        return config(format!("Invalid negative {MIN_RATIO}"));
+    }
     if ratio.is_nan() || ratio < 1.0 {
         return config(format!("{MIN_RATIO} can either be 0 or greater than or equal to 1"));
     }
@@ -95,6 +98,13 @@ fn check_options(class: &str, options: &Options) -> Result<(), CqlError> {
     {
         return config(format!(
             "Invalid compressor type '{kind}' specified for LZ4 parameter 'lz4_compressor_type'. Valid options are [high, fast]."
+        ));
+    }
+    if let Some(level) = options.get("lz4_high_compressor_level")
+        && !level.parse().is_ok_and(|level: i32| (1..=17).contains(&level))
+    {
+        return config(format!(
+            "Invalid value [{level}] for parameter 'lz4_high_compressor_level'. Value must be between 1 and 17."
         ));
     }
     if let Some(level) = options.get("compression_level").filter(|_| class == "ZstdCompressor") {
