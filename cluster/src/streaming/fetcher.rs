@@ -142,8 +142,10 @@ impl Fetcher<'_> {
             match fetched {
                 Ok(true) => come.extend(ranges.into_iter().map(|range| (range, holder))),
                 Ok(false) => {}
+                // A column of a file may have had another type: rows are taken all the same.
                 Err(
-                    error @ (ClusterError::Peer(_) | ClusterError::Storage(StorageError::Corrupt { .. })),
+                    error @ (ClusterError::Peer(_)
+                    | ClusterError::Storage(StorageError::Corrupt { .. } | StorageError::Refused(_))),
                 ) => {
                     tracing::warn!(
                         keyspace = %table.keyspace, table = %table.name, %peer, %error,

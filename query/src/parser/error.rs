@@ -32,6 +32,28 @@ impl Parser<'_> {
         self.error_here(&format!("no viable alternative at input '{}'", shown(&self.token)))
     }
 
+    /// What began with a token, the last or the one before it, does not go on with the current one.
+    pub(super) fn unexpected_after(&self, start: &Token<'_>) -> SyntaxError {
+        if self.token.kind == TokenKind::End {
+            return self.unexpected();
+        }
+        let text = self.lexer.text();
+        let (line, column) = self.token.position.line_and_column(text);
+        let mut rest = Lexer::new(&text[start.end()..]);
+        // Cassandra shows one token more.
+        let shown_to = start.end() + rest.next_token().end();
+        let from = snippet_start(text, start.position.offset());
+        let before = if from == 0 { "" } else { "..." };
+        let after = if text[shown_to..].trim().is_empty() { "" } else { "..." };
+        SyntaxError(format!(
+            "line {line}:{column} no viable alternative at input '{}' ({before}{}[{}]{}{after})",
+            shown(&self.token),
+            limited(&text[from..start.position.offset()]),
+            limited(start.text),
+            limited(&text[start.end()..shown_to]),
+        ))
+    }
+
     /// Something definite must stand here, not the current token.
     pub(super) fn expecting(&self, expected: &str) -> SyntaxError {
         self.error_here(&format!("mismatched input '{}' expecting {expected}", shown(&self.token)))

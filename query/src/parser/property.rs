@@ -35,26 +35,30 @@ impl Parser<'_> {
 
     /// `name = value`.
     pub(super) fn property(&mut self, properties: &mut Properties) -> Parsed<()> {
-        let position = self.position();
+        let (start, position) = (self.token, self.position());
         let name = self.name()?;
-        self.expect_symbol("=")?;
+        if !self.is_symbol("=") {
+            return Err(self.unexpected_after(&start));
+        }
+        self.advance();
         let value = if self.is_symbol("{") {
             PropertyValue::Map(self.property_map()?)
         } else {
-            self.property_text()?
+            self.property_text()?.ok_or_else(|| self.unexpected_after(&start))?
         };
         properties.add(Property { name, value, position })
     }
 
-    fn property_text(&mut self) -> Parsed<PropertyValue> {
+    /// A constant or a word; none of what is neither.
+    fn property_text(&mut self) -> Parsed<Option<PropertyValue>> {
         if let Some(Term { kind: TermKind::Literal(_, text), .. }) = self.literal()? {
-            return Ok(PropertyValue::Text(text));
+            return Ok(Some(PropertyValue::Text(text)));
         }
         // A word of CQL may stand for itself, any other word not.
         if matches!(self.token.kind, TokenKind::Keyword(_)) && is_name(&self.token) {
-            return Ok(PropertyValue::Text(self.name()?));
+            return Ok(Some(PropertyValue::Text(self.name()?)));
         }
-        Err(self.unexpected())
+        Ok(None)
     }
 
     /// `{constant: constant, ..}`, as texts.

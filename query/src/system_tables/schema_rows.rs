@@ -157,9 +157,6 @@ fn put_params(params: &TableParams, values: &mut Vec<(&str, Vec<u8>)>) -> Result
     if !params.incremental_backups {
         values.push(("incremental_backups", boolean(false)));
     }
-    if params.cdc {
-        values.push(("cdc", boolean(true)));
-    }
     if params.memtable != "default" {
         values.push(("memtable", text(&params.memtable)));
     }

@@ -88,10 +88,14 @@ fn growth(options: &Options) -> Result<f64, String> {
         return Ok(0.333);
     };
     let (digits, unit) = text.strip_suffix('%').map_or((text.as_str(), 1.0), |digits| (digits, 100.0));
-    let value: f64 = digits
-        .trim()
-        .parse()
-        .map_err(|_| format!("{name} is not a valid number between 0 and 1: For input string: \"{text}\""))?;
+    let value: f64 = digits.trim().parse().map_err(|_| {
+        let found = if digits.trim().is_empty() {
+            "empty String".to_owned()
+        } else {
+            format!("For input string: \"{text}\"")
+        };
+        format!("{name} is not a valid number between 0 and 1: {found}")
+    })?;
     let value = value / unit;
     if (0.0..=1.0).contains(&value) {
         Ok(value)

@@ -1,6 +1,7 @@
 //! ALTER TABLE.
 
 use super::compact::drop_compact_storage;
+use super::compatible;
 use super::properties::Properties;
 use super::table::{check_table, column_type, has_multi_cell_fields};
 use super::{Planner, Work, check_modifiable};
@@ -124,7 +125,7 @@ fn check_dropped(table: &Table, name: &str, cql_type: &CqlType, kind: ColumnKind
     let Some(DroppedColumn { column: dropped, .. }) = table.dropped_columns.get(name) else {
         return Ok(());
     };
-    if !is_serialization_compatible(cql_type, &dropped.cql_type) {
+    if !compatible::holds_values_of(cql_type, &dropped.cql_type) {
         return invalid(format!(
             "Cannot re-add previously dropped column '{name}' of type {cql_type}, incompatible with previous type {}",
             dropped.cql_type
@@ -140,16 +141,10 @@ fn check_dropped(table: &Table, name: &str, cql_type: &CqlType, kind: ColumnKind
             kind_name(dropped.kind)
         ));
     }
-    if table.is_counter() {
+    if dropped.cql_type.is_counter() {
         return invalid(format!("Cannot re-add previously dropped counter column {name}"));
     }
     Ok(())
-}
-
-/// True if values of the old type are laid out as those of the new (Cassandra
-/// `isSerializationCompatibleWith`). User-defined types have become tuples.
-fn is_serialization_compatible(new: &CqlType, old: &CqlType) -> bool {
-    expand_user_types(new) == expand_user_types(old)
 }
 
 /// The type with every user-defined type in it as the tuple of its fields, as a dropped column

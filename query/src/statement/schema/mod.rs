@@ -6,6 +6,7 @@
 
 mod alter_table;
 mod compact;
+mod compatible;
 mod compression;
 mod describe;
 mod keyspace;

@@ -11,6 +11,7 @@ use dodona_types::value::format_double;
 const MAX_TTL_SECONDS: i32 = 630_720_000;
 /// The smallest chance of a false positive that Cassandra's filters reach.
 const MIN_FILTER_CHANCE: f64 = 6.71e-5;
+const DEFAULT_FILTER_CHANCE: f64 = 0.01;
 /// Configurations of memtables by the names that Cassandra's `cassandra.yaml` gives them. Dodona
 /// has one kind of memtable.
 const MEMTABLES: [&str; 3] = ["default", "skiplist", "trie"];
@@ -136,7 +137,8 @@ impl<'a> Properties<'a> {
             params.allow_auto_snapshot = value;
         }
         if let Some(value) = self.double("bloom_filter_fp_chance")? {
-            params.bloom_filter_fp_chance = value;
+            // To Cassandra this is the default of the compaction.
+            params.bloom_filter_fp_chance = if value == -1.0 { DEFAULT_FILTER_CHANCE } else { value };
         }
         if let Some(options) = self.map("caching")? {
             params.caching = caching(options)?;
@@ -221,7 +223,8 @@ impl<'a> Properties<'a> {
         if params.max_index_interval < params.min_index_interval {
             return config(format!(
                 "max_index_interval must be greater than or equal to min_index_interval ({}) (got {})",
-                params.min_index_interval, params.max_index_interval
+                params.min_index_interval,
+                self.integer("max_index_interval")?.map_or(params.max_index_interval.into(), i64::from)
             ));
         }
         compaction_bounds(&params.compaction)
@@ -229,7 +232,7 @@ impl<'a> Properties<'a> {
 }
 
 fn caching(options: &[(String, String)]) -> Result<Options, CqlError> {
-    let mut caching = TableParams::default().caching;
+    let mut caching = Options::from(["keys", "rows_per_partition"].map(|name| (name.into(), "NONE".into())));
     let unknown: Vec<&str> =
         options.iter().map(|(name, _)| name.as_str()).filter(|name| !caching.contains_key(*name)).collect();
     if !unknown.is_empty() {
@@ -246,12 +249,14 @@ fn caching(options: &[(String, String)]) -> Result<Options, CqlError> {
                 "Invalid value '{value}' for caching sub-option 'keys': only 'ALL' and 'NONE' are allowed"
             ));
         }
-        if !is_word && !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number: Option<i32> =
+            value.parse().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
+        if !is_word && number.is_none() {
             return config(format!(
                 "Invalid value '{value}' for caching sub-option 'rows_per_partition': only 'ALL', 'NONE', and integer values are allowed"
             ));
         }
-        caching.insert(name.clone(), upper);
+        caching.insert(name.clone(), if number == Some(0) { "NONE".into() } else { upper });
     }
     Ok(caching)
 }
@@ -299,7 +304,8 @@ fn compaction_bounds(options: &Options) -> Result<(), CqlError> {
     }
     let threshold = |name: &str, default: i64| match options.get(name) {
         None => Ok(default),
-        Some(text) => text.parse::<i64>().or_else(|_| {
+        // Cassandra takes the sign for no part of a number.
+        Some(text) => text.parse::<u32>().map(i64::from).or_else(|_| {
             config(format!("Invalid value {text} for '{name}' compaction sub-option - must be an integer"))
         }),
     };

@@ -39,7 +39,7 @@ fn simple(text: &str, upper: &str) -> Result<Option<String>, CqlError> {
         return Ok(Some(format!("{}p", four_places(percentile))));
     }
     let millis = upper.strip_suffix("MS").and_then(number);
-    Ok(millis.map(|millis| format!("{}ms", four_places(millis))))
+    Ok(millis.map(|millis| format!("{}ms", millis.trunc())))
 }
 
 /// `MIN(a,b)` or `MAX(a,b)`: one is a percentile, the other a time.
@@ -62,7 +62,8 @@ fn hybrid(text: &str, upper: &str) -> Result<Option<String>, CqlError> {
             if first.ends_with('p') { "PERCENTILE" } else { "FIXED" }
         )));
     }
-    Ok(Some(format!("{function}({first},{second})")))
+    let (percentile, time) = if first.ends_with('p') { (first, second) } else { (second, first) };
+    Ok(Some(format!("{function}({percentile},{time})")))
 }
 
 /// The number with at most four decimal places.
@@ -82,7 +83,9 @@ mod tests {
             ("50.5PERCENTILE", "50.5p"),
             ("99.99999P", "100p"),
             ("10Ms", "10ms"),
+            ("10.9ms", "10ms"),
             ("MAX(90p, 10ms)", "MAX(90p,10ms)"),
+            ("min(10ms,90p)", "MIN(90p,10ms)"),
             ("always", "ALWAYS"),
             ("none", "NEVER"),
         ] {

@@ -245,9 +245,15 @@ fn check_key_column(column: &Column) -> Result<(), CqlError> {
     Ok(())
 }
 
-/// The clustering order must name the clustering columns from the first on, in their order.
 /// Checks that the clustering order names the clustering columns, in their order.
 fn check_order(create: &CreateTable, key: &PrimaryKey) -> Result<(), CqlError> {
+    let mut names = BTreeSet::new();
+    if let Some((twice, _)) = create.clustering_order.iter().find(|(column, _)| !names.insert(column)) {
+        return invalid(format!(
+            "Duplicate column '{twice}' in CLUSTERING ORDER BY clause for table '{}'",
+            create.table.name
+        ));
+    }
     let is_other = |column: &&str| !key.clustering.iter().any(|clustering| clustering == column);
     let ordered = create.clustering_order.iter().map(|(column, _)| column.as_str());
     let others: Vec<&str> = ordered.filter(is_other).collect();
