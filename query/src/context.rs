@@ -174,14 +174,12 @@ pub(crate) fn resolve_type(
     }
     let inner = |raw: &RawType| resolve_type(raw, keyspace, types, depth + 1);
     let element = |raw: &RawType, what: &RawType| {
+        if matches!(raw, RawType::UserDefined(_)) {
+            return invalid(format!("Non-frozen UDTs are not allowed inside collections: {what}"));
+        }
         let ty = inner(raw)?;
         if ty.is_multi_cell() {
-            return invalid(match ty {
-                CqlType::UserDefined { .. } => {
-                    format!("Non-frozen UDTs are not allowed inside collections: {what}")
-                }
-                _ => format!("Non-frozen collections are not allowed inside collections: {what}"),
-            });
+            return invalid(format!("Non-frozen collections are not allowed inside collections: {what}"));
         }
         if ty == CqlType::Counter {
             return invalid(format!("Counters are not allowed inside collections: {what}"));
@@ -253,6 +251,9 @@ pub(crate) fn resolve_type(
 
 /// The type of a marshal class. One of nobody knows what is refused: its values have no order.
 fn custom_type(class: &str) -> Result<CqlType, CqlError> {
+    if class.is_empty() {
+        return Ok(CqlType::Blob);
+    }
     let ty = CqlType::parse_class_name(class).map_err(|error| CqlError::Syntax(error.to_string()))?;
     if ty.any(&mut |inner| matches!(inner, CqlType::Custom(_)) && !inner.is_empty_type()) {
         let package = if class.contains('.') { "" } else { "org.apache.cassandra.db.marshal." };

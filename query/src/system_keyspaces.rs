@@ -45,11 +45,12 @@ const DURABLE: [&str; 5] =
     ["batches", "compaction_history", "paxos", "paxos_repair_history", "prepared_statements"];
 
 fn kind_of(keyspace: &str) -> Option<Kind> {
-    // Most names are not the server's.
-    if !keyspace.starts_with("system") {
+    // Most names are not the server's. Names that differ in case alone are taken for them, as in Cassandra.
+    if !keyspace.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("system")) {
         return None;
     }
-    DEFINITIONS.iter().find(|definition| definition.name == keyspace).map(|definition| definition.kind)
+    let named = |definition: &&Definition| definition.name.eq_ignore_ascii_case(keyspace);
+    DEFINITIONS.iter().find(named).map(|definition| definition.kind)
 }
 
 /// True if the server made the keyspace.

@@ -53,6 +53,7 @@ impl Planner<'_> {
         if is_local_system_keyspace(&alter.name) {
             check_modifiable(&alter.name, "ALTER", String::new)?;
         }
+        check_name(&alter.name)?;
         let Some(old) = self.schema.keyspace(&alter.name) else {
             if alter.if_exists {
                 return Ok(Work::default());
@@ -83,6 +84,7 @@ impl Planner<'_> {
 
     pub(super) fn drop_keyspace(&self, drop: &DropKeyspace) -> Result<Work, CqlError> {
         check_modifiable(&drop.name, "DROP", || format!("keyspace {}", drop.name))?;
+        check_name(&drop.name)?;
         match self.schema.keyspace(&drop.name) {
             Some(keyspace) => {
                 let name = &keyspace.name;

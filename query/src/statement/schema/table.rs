@@ -20,10 +20,10 @@ const MAX_TABLE_NAME_CHARS: usize = 222;
 
 impl Planner<'_> {
     pub(super) fn create_table(&self, create: &CreateTable) -> Result<Work, CqlError> {
-        check_duplicates(create, create.table.keyspace.as_deref())?;
+        check_duplicates(create)?;
         let name = &create.table.name;
         let keyspace_name = self.keyspace_of(&create.table)?;
-        let key = primary_key(create, &keyspace_name)?;
+        let key = primary_key(create)?;
         check_modifiable(&keyspace_name, "CREATE", || format!("all tables in {keyspace_name}"))?;
         let properties = Properties::new(&create.properties);
         let mut params = TableParams::default();
@@ -91,7 +91,7 @@ pub(crate) fn builtin_table(
     let properties = Properties::new(&create.properties);
     properties.put_into(&mut params)?;
     properties.check_table(&params)?;
-    let key = primary_key(create, &keyspace.name)?;
+    let key = primary_key(create)?;
     let columns = columns_of(create, key, keyspace)?;
     table_of(create, keyspace, id, columns, params)
 }
@@ -134,31 +134,32 @@ fn check_values(columns: &[Column], params: &TableParams) -> Result<(), CqlError
     check_counters(columns, params)
 }
 
-fn check_duplicates(create: &CreateTable, keyspace: Option<&str>) -> Result<(), CqlError> {
+fn check_duplicates(create: &CreateTable) -> Result<(), CqlError> {
     let mut names = BTreeSet::new();
     match create.columns.iter().find(|column| !names.insert(&column.name)) {
         Some(column) => invalid(format!(
-            "Duplicate column '{}' declaration for table '{}{}'",
+            "Duplicate column '{}' declaration for table '{}'",
             column.name,
-            keyspace.map_or(String::new(), |keyspace| format!("{keyspace}.")),
-            create.table.name
+            written_name(create)
         )),
         None => Ok(()),
     }
 }
 
+/// The table as the statement has it.
+fn written_name(create: &CreateTable) -> String {
+    let keyspace = create.table.keyspace.as_ref();
+    format!("{}{}", keyspace.map_or(String::new(), |keyspace| format!("{keyspace}.")), create.table.name)
+}
+
 /// The only primary key.
-fn primary_key<'a>(create: &'a CreateTable, keyspace: &str) -> Result<&'a PrimaryKey, CqlError> {
-    let table = &create.table.name;
-    match create.primary_keys.as_slice() {
-        [key] => Ok(key),
-        [] => {
-            invalid(format!("No PRIMARY KEY specifed for table '{keyspace}.{table}' (exactly one required)"))
-        }
-        _ => invalid(format!(
-            "Multiple PRIMARY KEY specified for table '{keyspace}.{table}' (exactly one required)"
-        )),
-    }
+fn primary_key(create: &CreateTable) -> Result<&PrimaryKey, CqlError> {
+    let problem = match create.primary_keys.as_slice() {
+        [key] => return Ok(key),
+        [] => "No PRIMARY KEY specifed",
+        _ => "Multiple PRIMARY KEY specified",
+    };
+    invalid(format!("{problem} for table '{}' (exactly one required)", written_name(create)))
 }
 
 /// The type of a column to be, checked for what no column may have.
