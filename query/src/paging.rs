@@ -129,7 +129,10 @@ pub(crate) fn resume(commands: Vec<ReadCommand>, state: &PagingState) -> Vec<Rea
     if state.in_partition && state.partition_rows_left > 0 {
         let mut within = current.clone();
         within.partitions = PartitionSelection::Key(key.clone());
-        within.limits.per_partition = within.limits.per_partition.min(state.partition_rows_left);
+        // Without a limit, what is read is filtered, and counted behind that.
+        if within.limits.per_partition < u64::MAX {
+            within.limits.per_partition = within.limits.per_partition.min(state.partition_rows_left);
+        }
         if let Some(clustering) = &state.clustering {
             within.clustering = behind(&within.clustering, clustering, within.reversed);
         }
