@@ -34,24 +34,10 @@ impl Parser<'_> {
 
     /// What began with a token, the last or the one before it, does not go on with the current one.
     pub(super) fn unexpected_after(&self, start: &Token<'_>) -> SyntaxError {
-        if self.token.kind == TokenKind::End {
-            return self.unexpected();
-        }
-        let text = self.lexer.text();
-        let (line, column) = self.token.position.line_and_column(text);
-        let mut rest = Lexer::new(&text[start.end()..]);
+        let message = format!("no viable alternative at input '{}'", shown(&self.token));
         // Cassandra shows one token more.
-        let shown_to = start.end() + rest.next_token().end();
-        let from = snippet_start(text, start.position.offset());
-        let before = if from == 0 { "" } else { "..." };
-        let after = if text[shown_to..].trim().is_empty() { "" } else { "..." };
-        SyntaxError(format!(
-            "line {line}:{column} no viable alternative at input '{}' ({before}{}[{}]{}{after})",
-            shown(&self.token),
-            limited(&text[from..start.position.offset()]),
-            limited(start.text),
-            limited(&text[start.end()..shown_to]),
-        ))
+        let next = Lexer::new(&self.lexer.text()[start.end()..]).next_token().end();
+        self.error_showing(&message, start, start.end() + next)
     }
 
     /// Something definite must stand here, not the current token.
@@ -61,12 +47,17 @@ impl Parser<'_> {
 
     /// An error at the current token. The end of the text has no place, as in Cassandra.
     pub(super) fn error_here(&self, message: &str) -> SyntaxError {
+        self.error_showing(message, &self.token, 0)
+    }
+
+    /// An error at the current token that marks a token, and shows the text up to an offset behind that.
+    fn error_showing(&self, message: &str, marked: &Token<'_>, up_to: usize) -> SyntaxError {
         if self.token.kind == TokenKind::End {
             return SyntaxError(format!("line 0:-1 {message}"));
         }
         let text = self.lexer.text();
         let (line, column) = self.token.position.line_and_column(text);
-        SyntaxError(format!("line {line}:{column} {message} ({})", snippet(text, &self.token)))
+        SyntaxError(format!("line {line}:{column} {message} ({})", snippet(text, marked, up_to)))
     }
 }
 
@@ -86,8 +77,8 @@ fn limited(text: &str) -> String {
     }
 }
 
-/// The text around a token, for example `...from p where k = 1 [or]...`.
-fn snippet(text: &str, at: &Token<'_>) -> String {
+/// The text around a token, and behind it up to an offset, for example `...from p where k = 1 [or]...`.
+fn snippet(text: &str, at: &Token<'_>, up_to: usize) -> String {
     let start = at.position.offset();
     let from = snippet_start(text, start);
     let before = if from == 0 { "" } else { "..." };
@@ -100,8 +91,10 @@ fn snippet(text: &str, at: &Token<'_>) -> String {
         }
         _ => at.text,
     };
-    let after = if text[(start + shown.len()).min(text.len())..].trim().is_empty() { "" } else { "..." };
-    format!("{before}{}[{}]{after}", limited(&text[from..start]), limited(shown))
+    let end = (start + shown.len()).min(text.len());
+    let (behind, rest) = text[end..].split_at(up_to.saturating_sub(end));
+    let after = if rest.trim().is_empty() { "" } else { "..." };
+    format!("{before}{}[{}]{}{after}", limited(&text[from..start]), limited(shown), limited(behind))
 }
 
 /// Where the tokens start that are shown before the one at `end`.

@@ -29,8 +29,6 @@ const DEFLATE: u8 = 4;
 /// Blocks are at most this long before compression: one row may fill a block of its own.
 const MAX_BLOCK_BYTES: usize = dodona_types::limits::MAX_MUTATION_BYTES + (64 << 10);
 
-const OTHER_LENGTH: &str = "the block has another length than it says";
-
 impl Compression {
     /// Appends the compressed block, or the block as it is where that gains less than an eighth.
     /// Returns the code to store with it.
@@ -97,31 +95,31 @@ pub fn decompress(
     if uncompressed_bytes > MAX_BLOCK_BYTES.max(payload.len()) {
         return Err(damaged("the block claims to be larger than any"));
     }
-    let block =
-        match code {
-            RAW => payload.to_vec(),
-            LZ4 => lz4_flex::block::decompress(payload, uncompressed_bytes)
-                .map_err(|error| damaged(&format!("LZ4: {error}")))?,
-            ZSTD => zstd::bulk::decompress(payload, uncompressed_bytes)
-                .map_err(|error| damaged(&format!("Zstandard: {error}")))?,
-            SNAPPY => match snap::raw::decompress_len(payload) {
-                Ok(length) if length == uncompressed_bytes => snap::raw::Decoder::new()
-                    .decompress_vec(payload)
-                    .map_err(|error| damaged(&format!("Snappy: {error}")))?,
-                Ok(_) => return Err(damaged(OTHER_LENGTH)),
-                Err(error) => return Err(damaged(&format!("Snappy: {error}"))),
-            },
-            DEFLATE => {
-                let mut block = Vec::with_capacity(uncompressed_bytes);
-                // One byte more tells that there is more.
-                let mut decoder = ZlibDecoder::new(payload).take(uncompressed_bytes as u64 + 1);
-                decoder.read_to_end(&mut block).map_err(|error| damaged(&format!("Deflate: {error}")))?;
-                block
-            }
-            _ => return Err(damaged("unknown compression")),
-        };
+    let block = match code {
+        RAW => payload.to_vec(),
+        LZ4 => lz4_flex::block::decompress(payload, uncompressed_bytes)
+            .map_err(|error| damaged(&format!("LZ4: {error}")))?,
+        ZSTD => zstd::bulk::decompress(payload, uncompressed_bytes)
+            .map_err(|error| damaged(&format!("Zstandard: {error}")))?,
+        SNAPPY => {
+            let mut block = vec![0; uncompressed_bytes];
+            let length = snap::raw::Decoder::new()
+                .decompress(payload, &mut block)
+                .map_err(|error| damaged(&format!("Snappy: {error}")))?;
+            block.truncate(length);
+            block
+        }
+        DEFLATE => {
+            let mut block = Vec::with_capacity(uncompressed_bytes);
+            // One byte more tells that there is more.
+            let mut decoder = ZlibDecoder::new(payload).take(uncompressed_bytes as u64 + 1);
+            decoder.read_to_end(&mut block).map_err(|error| damaged(&format!("Deflate: {error}")))?;
+            block
+        }
+        _ => return Err(damaged("unknown compression")),
+    };
     if block.len() != uncompressed_bytes {
-        return Err(damaged(OTHER_LENGTH));
+        return Err(damaged("the block has another length than it says"));
     }
     Ok(block.into())
 }

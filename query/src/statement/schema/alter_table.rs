@@ -1,7 +1,7 @@
 //! ALTER TABLE.
 
 use super::compact::drop_compact_storage;
-use super::compatible;
+use super::compatible::{expand_user_types, holds_values_of};
 use super::properties::Properties;
 use super::table::{check_table, column_type, has_multi_cell_fields};
 use super::{Planner, Work, check_modifiable};
@@ -125,7 +125,7 @@ fn check_dropped(table: &Table, name: &str, cql_type: &CqlType, kind: ColumnKind
     let Some(DroppedColumn { column: dropped, .. }) = table.dropped_columns.get(name) else {
         return Ok(());
     };
-    if !compatible::holds_values_of(cql_type, &dropped.cql_type) {
+    if !holds_values_of(cql_type, &dropped.cql_type) {
         return invalid(format!(
             "Cannot re-add previously dropped column '{name}' of type {cql_type}, incompatible with previous type {}",
             dropped.cql_type
@@ -145,24 +145,6 @@ fn check_dropped(table: &Table, name: &str, cql_type: &CqlType, kind: ColumnKind
         return invalid(format!("Cannot re-add previously dropped counter column {name}"));
     }
     Ok(())
-}
-
-/// The type with every user-defined type in it as the tuple of its fields, as a dropped column
-/// keeps it: the type may be dropped too.
-pub(super) fn expand_user_types(cql_type: &CqlType) -> CqlType {
-    match cql_type {
-        CqlType::UserDefined { definition, .. } => {
-            CqlType::Tuple(definition.fields.iter().map(|(_, ty)| expand_user_types(ty).freeze()).collect())
-        }
-        CqlType::List { element, frozen } => CqlType::list(expand_user_types(element), *frozen),
-        CqlType::Set { element, frozen } => CqlType::set(expand_user_types(element), *frozen),
-        CqlType::Map { key, value, frozen } => {
-            CqlType::map(expand_user_types(key), expand_user_types(value), *frozen)
-        }
-        CqlType::Tuple(fields) => CqlType::Tuple(fields.iter().map(expand_user_types).collect()),
-        CqlType::Vector { element, dimensions } => CqlType::vector(expand_user_types(element), *dimensions),
-        other => other.clone(),
-    }
 }
 
 fn drop_column(table: &mut Table, name: &str, if_exists: bool, at_micros: i64) -> Result<(), CqlError> {

@@ -3,7 +3,7 @@
 use dodona_types::CqlType;
 
 /// True if a column may come back with a type, whose values were of the old one (Cassandra
-/// `isSerializationCompatibleWith`).
+/// `isSerializationCompatibleWith`). The old one is as [`expand_user_types`] gives it.
 pub(super) fn holds_values_of(new: &CqlType, old: &CqlType) -> bool {
     new == old || (is_laid_out_alike(new, old) && reads_values_of(new, old))
 }
@@ -42,23 +42,29 @@ fn is_ordered_alike(new: &CqlType, old: &CqlType) -> bool {
         | (CqlType::Set { element: new, .. }, CqlType::Set { element: old, .. }) => {
             is_ordered_alike(new, old)
         }
-        _ => match (fields_of(new), fields_of(old)) {
-            (Some(new), Some(old)) => {
-                old.len() <= new.len() && new.iter().zip(&old).all(|(new, old)| is_ordered_alike(new, old))
-            }
-            _ => false,
-        },
+        (CqlType::Tuple(new), CqlType::Tuple(old)) => {
+            old.len() <= new.len() && new.iter().zip(old.iter()).all(|(new, old)| is_ordered_alike(new, old))
+        }
+        (CqlType::UserDefined { .. }, CqlType::Tuple(_)) => is_ordered_alike(&expand_user_types(new), old),
+        _ => false,
     }
 }
 
-/// The types of what a tuple or a user-defined type consists of.
-fn fields_of(of: &CqlType) -> Option<Vec<CqlType>> {
-    match of {
-        CqlType::Tuple(fields) => Some(fields.to_vec()),
+/// The type with every user-defined type in it as the tuple of its fields, as a dropped column
+/// keeps it: the type may be dropped too.
+pub(super) fn expand_user_types(cql_type: &CqlType) -> CqlType {
+    match cql_type {
         CqlType::UserDefined { definition, .. } => {
-            Some(definition.fields.iter().map(|(_, field)| field.freeze()).collect())
+            CqlType::Tuple(definition.fields.iter().map(|(_, ty)| expand_user_types(ty).freeze()).collect())
         }
-        _ => None,
+        CqlType::List { element, frozen } => CqlType::list(expand_user_types(element), *frozen),
+        CqlType::Set { element, frozen } => CqlType::set(expand_user_types(element), *frozen),
+        CqlType::Map { key, value, frozen } => {
+            CqlType::map(expand_user_types(key), expand_user_types(value), *frozen)
+        }
+        CqlType::Tuple(fields) => CqlType::Tuple(fields.iter().map(expand_user_types).collect()),
+        CqlType::Vector { element, dimensions } => CqlType::vector(expand_user_types(element), *dimensions),
+        other => other.clone(),
     }
 }
 
