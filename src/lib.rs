@@ -6,7 +6,8 @@ pub mod cluster;
 pub mod dataset;
 pub mod nodetool;
 mod output;
+mod recent_log;
 pub mod shell;
 pub mod start;
 
-pub use dodona_server::{Running, Settings, StartError};
+pub use dodona_server::{Process, Running, Settings, StartError};

@@ -5,17 +5,21 @@
     reason = "the outermost layer of the binary: it reads the settings and makes the real environment"
 )]
 
+use crate::recent_log::RecentLog;
 use clap::{Args, ValueEnum};
 use dodona_env::os;
 use dodona_server::settings::{AuthenticatorKind, CommitLogSync, LogFormat};
-use dodona_server::{Running, Settings};
+use dodona_server::{Process, Running, Settings};
 use rustix::process::{Resource, Rlimit};
 use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 use thiserror::Error;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
 /// The file of settings that is read if it is there.
 const SETTINGS_FILE: &str = "dodona.toml";
@@ -233,7 +237,8 @@ impl StartArgs {
 pub fn run(args: &StartArgs) -> Result<(), RunError> {
     let began = Instant::now();
     let mut settings = args.settings()?;
-    start_log(&settings)?;
+    let log = Arc::new(RecentLog::default());
+    start_log(&settings, &log)?;
     let memory = if args.memory { Some(MemoryDirectory::new()?) } else { None };
     if let Some(directory) = &memory {
         settings.data.clone_from(&directory.0);
@@ -243,7 +248,8 @@ pub fn run(args: &StartArgs) -> Result<(), RunError> {
     allow_open_files();
     let data = settings.data.display().to_string();
     let env = os::env(&settings.data).map_err(|error| RunError::File(data.clone(), error))?;
-    let running = dodona_server::start(env, settings)?;
+    let process = Process { properties: properties(), log: Some(log) };
+    let running = dodona_server::start(env, settings, process)?;
     let place = if memory.is_some() { "memory; nothing is kept" } else { &data };
     banner(&running, place, began);
     Ok(running.run_until_signal()?)
@@ -259,20 +265,32 @@ fn allow_open_files() {
     }
 }
 
-fn start_log(settings: &Settings) -> Result<(), RunError> {
+/// What the process is and runs on; of Java's names those that say something of any program.
+fn properties() -> Vec<(String, String)> {
+    let mut properties = vec![
+        ("dodona.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("dodona.pid".to_owned(), std::process::id().to_string()),
+        ("os.name".to_owned(), std::env::consts::OS.to_owned()),
+        ("os.arch".to_owned(), std::env::consts::ARCH.to_owned()),
+    ];
+    let executable = std::env::current_exe().map(|path| path.display().to_string());
+    properties.extend(executable.ok().map(|path| ("dodona.executable".to_owned(), path)));
+    properties.extend(std::env::var("HOME").ok().map(|home| ("user.home".to_owned(), home)));
+    properties
+}
+
+fn start_log(settings: &Settings, recent: &Arc<RecentLog>) -> Result<(), RunError> {
     // What agrees on the metadata log tells of every step, and of every beat that a member that is down
     // misses; a filter that names it goes before.
     let directives = format!("openraft=error,{}", settings.log_level);
     let filter = EnvFilter::builder().parse(directives).map_err(RunError::LogLevel)?;
-    let log = tracing_subscriber::fmt()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    // Fails only if the embedding program has its own log.
-    let _ = match settings.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
+    // Fails only if the embedding program has its own log.
+    let _ = registry().with(filter).with(lines).with(Arc::clone(recent).layer()).try_init();
     Ok(())
 }
 

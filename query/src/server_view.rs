@@ -14,8 +14,25 @@ pub trait ServerView: Send + Sync {
     fn requests(&self) -> PoolView;
     /// Each of them.
     fn running(&self) -> Vec<RunningView>;
+    /// What the process is and runs on, by names.
+    fn properties(&self) -> Vec<(String, String)>;
+    /// The last lines of the log, the oldest first.
+    fn log(&self) -> Vec<LogLine>;
     /// How many statements clients had executed: those that were only sent, and those prepared before.
     fn executed(&self) -> (u64, u64);
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// Milliseconds since the epoch.
+    pub at_millis: i64,
+    /// `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`.
+    pub level: &'static str,
+    /// The module that wrote it.
+    pub logger: String,
+    /// What it says, with its fields.
+    pub message: String,
 }
 
 /// A request of a client that waits for other nodes or the disk.

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Answer, TestNode, local};
 use dodona_query::Processor;
-use dodona_query::system_tables::{ClientView, PoolView, RunningView, ServerView};
+use dodona_query::system_tables::{ClientView, LogLine, PoolView, RunningView, ServerView};
 use dodona_types::value::wire_to_literal;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -201,11 +201,18 @@ fn virtual_keyspaces_are_described_apart() {
                 "'system_views' 'max_sstable_size'",
                 "'system_views' 'pending_hints'",
                 "'system_views' 'queries'",
+                "'system_views' 'repair_jobs'",
+                "'system_views' 'repair_participates'",
+                "'system_views' 'repair_sessions'",
+                "'system_views' 'repair_validations'",
+                "'system_views' 'repairs'",
                 "'system_views' 'rows_per_read'",
                 "'system_views' 'settings'",
                 "'system_views' 'snapshots'",
                 "'system_views' 'sstable_tasks'",
                 "'system_views' 'streaming'",
+                "'system_views' 'system_logs'",
+                "'system_views' 'system_properties'",
                 "'system_views' 'thread_pools'",
                 "'system_views' 'tombstones_per_read'",
                 "'system_virtual_schema' 'columns'",
@@ -244,6 +251,20 @@ impl ServerView for View {
             task: task.into(),
         };
         vec![view("1-1", Some(Duration::from_micros(9)), "QUERY SELECT"), view("1-2", None, "BATCH")]
+    }
+
+    fn properties(&self) -> Vec<(String, String)> {
+        vec![("os.name".into(), "a system".into())]
+    }
+
+    fn log(&self) -> Vec<LogLine> {
+        let line = |at_millis, level, message: &str| LogLine {
+            at_millis,
+            level,
+            logger: "dodona".into(),
+            message: message.into(),
+        };
+        vec![line(5, "INFO", "one"), line(5, "WARN", "two"), line(6, "INFO", "three")]
     }
 
     fn executed(&self) -> (u64, u64) {
@@ -290,6 +311,14 @@ fn the_server_is_asked_for_its_clients_and_settings() {
         assert!(queries[1].starts_with("'1-2' 'BATCH' ") && !queries[1].ends_with(" 0"), "{queries:?}");
         let waits = "SELECT running_micros FROM system_views.queries WHERE thread_id = '1-2'";
         assert_eq!(node.select(waits).await, ["0"]);
+        let properties = node.select("SELECT name, value FROM system_views.system_properties").await;
+        assert_eq!(properties, ["'os.name' 'a system'"]);
+        let log = "SELECT order_in_millisecond, level, logger, message FROM system_views.system_logs WHERE timestamp = ";
+        assert_eq!(
+            node.select(&format!("{log} 5")).await,
+            ["0 'INFO' 'dodona' 'one'", "1 'WARN' 'dodona' 'two'"]
+        );
+        assert_eq!(node.select(&format!("{log} 6")).await, ["0 'INFO' 'dodona' 'three'"]);
     });
 }
 

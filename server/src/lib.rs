@@ -29,6 +29,7 @@ mod load;
 mod metrics;
 mod outbound;
 mod point_in_time;
+mod process;
 mod record;
 mod registry;
 mod repair_history;
@@ -44,5 +45,7 @@ mod trace;
 mod trace_share;
 mod worker;
 
+pub use dodona_query::system_tables::LogLine;
+pub use process::{Log, Process};
 pub use settings::Settings;
 pub use startup::{Running, StartError, start};

@@ -1,9 +1,10 @@
 //! The clients of all threads, as `system_views.clients` shows them.
 
 use crate::metrics::Metrics;
+use crate::process::Process;
 use crate::record::Record;
 use crate::settings::Settings;
-use dodona_query::system_tables::{ClientView, PoolView, RunningView, ServerView};
+use dodona_query::system_tables::{ClientView, LogLine, PoolView, RunningView, ServerView};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ pub(crate) struct View {
     pub(crate) registry: Arc<Registry>,
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
+    pub(crate) process: Process,
 }
 
 impl ServerView for View {
@@ -68,6 +70,14 @@ impl ServerView for View {
 
     fn executed(&self) -> (u64, u64) {
         (self.metrics.sum(|core| core.regular.get()), self.metrics.sum(|core| core.prepared.get()))
+    }
+
+    fn properties(&self) -> Vec<(String, String)> {
+        self.process.properties.clone()
+    }
+
+    fn log(&self) -> Vec<LogLine> {
+        self.process.log.as_ref().map_or_else(Vec::new, |log| log.lines())
     }
 
     fn settings(&self) -> Vec<(String, Option<String>)> {

@@ -56,6 +56,7 @@ async fn write(shared: &Shared, event: &Event) -> Result<(), CqlError> {
     match &event.step {
         Step::Began => record.began().await,
         Step::RangesBegan(ranges) => record.ranges_began(ranges).await,
+        Step::RangesHashed(_) => Ok(()),
         Step::RangesEnded(ranges, ended) => record.ranges_ended(ranges, ended).await,
         Step::Ended(ended) => record.ended(ended).await,
     }

@@ -12,6 +12,7 @@ use crate::errands;
 use crate::events::{self, MAX_EVENTS};
 use crate::load;
 use crate::metrics::Metrics;
+use crate::process::Process;
 use crate::registry::{Registry, View};
 use crate::repair_history;
 use crate::settings::{Settings, SettingsError};
@@ -105,18 +106,18 @@ struct Started {
     shared: Arc<Shared>,
 }
 
-/// Starts a server in `env` and returns once clients can connect.
+/// Starts a server in `env` and returns once clients can connect. They may know of the process what it tells of itself.
 ///
 /// # Errors
 /// Why it cannot start, and what to do about it.
-pub fn start(env: Env, settings: Settings) -> Result<Running, StartError> {
+pub fn start(env: Env, settings: Settings, process: Process) -> Result<Running, StartError> {
     settings.check()?;
     let cores = match settings.cores {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         cores => cores,
     };
     let (report, reported) = blocking::sync_channel(1);
-    let thread = spawn(0, move || first_thread(env, settings, cores, &report))?;
+    let thread = spawn(0, move || first_thread(env, (settings, process), cores, &report))?;
     match reported.recv() {
         Ok(Ok(Started { native, admin, shared })) => Ok(Running { native, admin, shared, thread }),
         Ok(Err(error)) => Err(error),
@@ -135,13 +136,16 @@ fn runtime() -> io::Result<Runtime> {
 
 type Report = blocking::SyncSender<Result<Started, StartError>>;
 
-fn first_thread(env: Env, settings: Settings, cores: usize, report: &Report) {
+/// What a server is told.
+type Asked = (Settings, Process);
+
+fn first_thread(env: Env, asked: Asked, cores: usize, report: &Report) {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return drop(report.send(Err(StartError::Thread(error)))),
     };
     LocalSet::new().block_on(&runtime, async {
-        match open(env, settings, cores).await {
+        match open(env, asked, cores).await {
             Ok(opened) => opened.serve(report).await,
             // Whoever started it waits for the report.
             Err(error) => drop(report.send(Err(error))),
@@ -162,7 +166,7 @@ struct Opened {
     others: mpsc::Receiver<()>,
 }
 
-async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, StartError> {
+async fn open(env: Env, (settings, process): Asked, cores: usize) -> Result<Opened, StartError> {
     let (clients, native) = listen(&env, settings.native(), "clients", "--port").await?;
     let admin = SocketAddr::new(settings.admin_listen, settings.admin_port);
     let (operators, admin) = listen(&env, admin, "administration", "--admin-port").await?;
@@ -192,6 +196,7 @@ async fn open(env: Env, settings: Settings, cores: usize) -> Result<Opened, Star
         registry: Arc::clone(&registry),
         settings: settings.clone(),
         metrics: metrics.clone(),
+        process,
     }));
     let authenticator = Authenticator::new(settings.authenticator);
     let (errands, inbox) = errands::channel();

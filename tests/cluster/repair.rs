@@ -3,6 +3,87 @@
 use crate::nodes::*;
 use std::process::Command;
 
+/// The rows of a view, each one's columns set apart by blanks.
+fn rows(node: &Node, select: &str) -> Vec<Vec<String>> {
+    let text = node.cql(select);
+    let rows = text.lines().skip_while(|line| !line.starts_with("---") && !line.contains("-+-")).skip(1);
+    let rows = rows.take_while(|line| !line.trim().is_empty());
+    rows.map(|line| line.split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+#[test]
+fn views_tell_of_repairs_what_leads_to_what() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut nodes, seed) = three(directory.path());
+    nodes[0].cql(SCHEMA);
+    nodes[0].fill("ALL", 300);
+    nodes[0].nodetool(&["repair", "--full", "-seq", "ks.t"]);
+    nodes[0].nodetool(&["repair", "ks.t"]);
+    nodes[0].nodetool(&["repair", "--preview", "--full", "ks.t"]);
+    let led = rows(
+        &nodes[0],
+        "SELECT type, status, completed, keyspace_name, table_names, options_parallelism, options_incremental, \
+         options_preview_kind, command_id, failure_cause, id FROM system_views.repairs",
+    );
+    let told = |kind: &str| {
+        led.iter().find(|row| row[0] == kind).unwrap_or_else(|| panic!("{led:?}"))[1..10].to_vec()
+    };
+    assert_eq!(told("full"), ["success", "True", "ks", "['t']", "SEQUENTIAL", "False", "NONE", "1", "null"]);
+    assert_eq!(
+        told("incremental"),
+        ["success", "True", "ks", "['t']", "PARALLEL", "True", "NONE", "2", "null"]
+    );
+    assert_eq!(
+        told("preview full"),
+        ["success", "True", "ks", "['t']", "PARALLEL", "False", "ALL", "3", "null"]
+    );
+    // Three orders of the replicas: a repair has three sessions, each with a job for which each of the three hashes.
+    let sessions = rows(&nodes[0], "SELECT id, repair_id, jobs FROM system_views.repair_sessions");
+    assert_eq!(sessions.len(), 9, "{sessions:?}");
+    for [id, repair, jobs] in sessions.iter().map(|row| <&[String; 3]>::try_from(&row[..]).unwrap()) {
+        let of = rows(&nodes[0], &format!("SELECT sessions FROM system_views.repairs WHERE id = {repair}"));
+        assert!(of[0][0].contains(id), "{of:?}");
+        let job = jobs.trim_matches(['{', '}']);
+        let of =
+            format!("SELECT session_id, repair_id, status FROM system_views.repair_jobs WHERE id = {job}");
+        assert_eq!(rows(&nodes[0], &of), [[id.as_str(), repair.as_str(), "success"]]);
+        for node in &nodes {
+            let hashed = rows(
+                node,
+                "SELECT session_id, repair_id, status, initiator, id FROM system_views.repair_validations",
+            );
+            let hashed = hashed.iter().find(|row| row[0] == *id).unwrap_or_else(|| panic!("{hashed:?}"));
+            let leader = format!("/127.0.0.1:{}", nodes[0].place.internode);
+            assert_eq!(hashed[1..4], [repair.clone(), "success".to_owned(), leader]);
+            let part = format!(
+                "SELECT completed, tables, validations FROM system_views.repair_participates WHERE id = {repair}"
+            );
+            let part = rows(node, &part);
+            assert_eq!(part[0][..2], ["True", "{'ks.t'}"]);
+            assert!(part[0][2].contains(&hashed[4]), "{part:?}");
+        }
+    }
+    let full = led.iter().find(|row| row[0] == "full").unwrap().last().unwrap();
+    for node in &nodes {
+        let hashed =
+            "SELECT repair_id, partitions_processed, bytes_read FROM system_views.repair_validations";
+        let hashed = rows(node, hashed);
+        let of_full = hashed.iter().filter(|row| row[0] == *full);
+        let of_full: Vec<[u64; 2]> =
+            of_full.map(|row| [row[1].parse().unwrap(), row[2].parse().unwrap()]).collect();
+        assert_eq!(of_full.iter().map(|[partitions, _]| partitions).sum::<u64>(), 300, "{hashed:?}");
+        assert!(of_full.iter().map(|[_, bytes]| bytes).sum::<u64>() > 300 * 10, "{hashed:?}");
+    }
+    // One that fails says why.
+    let lost = nodes.pop().unwrap().kill();
+    let refused = nodes[0].run("nodetool", &["repair", "--full", "ks.t"]);
+    let refused = String::from_utf8(refused.stderr).unwrap();
+    let failed = rows(&nodes[0], "SELECT command_id, status, failure_cause FROM system_views.repairs");
+    let failed = failed.iter().find(|row| row[0] == "4").unwrap_or_else(|| panic!("{failed:?}"));
+    assert!(failed[1] == "failure" && refused.contains(&failed[2]), "{failed:?}: {refused}");
+    lost.start(seed);
+}
+
 /// What a node says of its part of `ks.t`.
 fn statistic(node: &Node, name: &str) -> String {
     let text = node.nodetool(&["tablestats", "ks.t"]);

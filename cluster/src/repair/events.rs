@@ -20,9 +20,13 @@ pub struct Led {
     pub ranges: Vec<TokenRange>,
 }
 
-/// Ranges of a repair that the same replicas hold.
+/// Ranges of a repair that the same replicas hold: what Cassandra calls a session.
 #[derive(Clone, Debug)]
 pub struct LedRanges {
+    /// Their id, a timeuuid.
+    pub id: Uuid,
+    /// The id of their comparison and of what comes of it.
+    pub job: Uuid,
     /// Each with an id of its own, a timeuuid.
     pub ranges: Vec<(Uuid, TokenRange)>,
     /// The other replicas, by their addresses for nodes.
@@ -36,6 +40,8 @@ pub enum Step {
     Began,
     /// Some of its ranges are repaired from now on.
     RangesBegan(Arc<LedRanges>),
+    /// All replicas have hashed them; from now on each fetches what it lacks.
+    RangesHashed(Arc<LedRanges>),
     /// They are repaired, or why not.
     RangesEnded(Arc<LedRanges>, Result<(), String>),
     /// All of it has ended, or why it failed.

@@ -37,6 +37,9 @@ pub enum Work {
         /// What of the table is hashed.
         #[serde(default, skip_serializing_if = "is_all")]
         part: Part,
+        /// The repair and its session that this belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<(Uuid, Uuid)>,
     },
     /// Fetch from others what it lacks.
     Fetch {
@@ -135,12 +138,24 @@ mod tests {
     #[test]
     fn requests_and_answers_have_these_forms() {
         let table = Uuid::from_u128(7);
-        let hash = Work::Hash { table, ranges: vec![((-5, i64::MAX), 4)], now_seconds: 9, part: Part::All };
+        let ranges = vec![((-5, i64::MAX), 4)];
+        let hash = Work::Hash { table, ranges, now_seconds: 9, part: Part::All, session: None };
         let request = Request::Begin(Uuid::from_u128(1), hash);
         let json = serde_json::to_string(&request).unwrap();
         let expected = r#"{"Begin":["00000000-0000-0000-0000-000000000001",{"Hash":{"table":"00000000-0000-0000-0000-000000000007","ranges":[[[-5,9223372036854775807],4]],"now_seconds":9}}]}"#;
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_str::<Request>(&json).unwrap(), request);
+        let of_session = Work::Hash {
+            table,
+            ranges: Vec::new(),
+            now_seconds: 9,
+            part: Part::All,
+            session: Some((Uuid::from_u128(1), Uuid::from_u128(2))),
+        };
+        let json = serde_json::to_string(&of_session).unwrap();
+        let expected = r#"{"Hash":{"table":"00000000-0000-0000-0000-000000000007","ranges":[],"now_seconds":9,"session":["00000000-0000-0000-0000-000000000001","00000000-0000-0000-0000-000000000002"]}}"#;
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_str::<Work>(&json).unwrap(), of_session);
         let fetch =
             Work::Fetch { table, from: vec![(table, vec![(1, 2)])], repair: Some(Uuid::from_u128(3)) };
         let json = serde_json::to_string(&fetch).unwrap();

@@ -3,7 +3,7 @@
 //! One replica leads ([`session`]) what is asked for ([`options`], `ranges`): it has each of them hash what it holds, partition by partition, into
 //! [`tree`]s, compares these, and has each fetch from the others the parts in which they differ
 //! ([`plan`]). What each does on its own goes on in the background ([`worker`]) while the leader asks
-//! how far it is (`job`), by [`message`]s. [`events`] tell of that; [`history`] keeps what was repaired when, [`schedule`] says what is due,
+//! how far it is (`job`), by [`message`]s. [`events`] tell of that, [`known`] keeps the last of it for operators; [`history`] keeps what was repaired when, [`schedule`] says what is due,
 //! and [`automatic`] has it done. What a damaged file has lost is fetched by [`healing`].
 //! [`incremental`] repairs only what is not repaired yet, in [`sessions`] that operators see; `aside` is a
 //! replica's part of that.
@@ -15,6 +15,7 @@ pub mod healing;
 pub mod history;
 pub mod incremental;
 mod job;
+pub mod known;
 pub mod message;
 pub mod options;
 pub mod plan;

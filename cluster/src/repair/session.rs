@@ -102,13 +102,18 @@ impl Repairs {
         Ballot::new(self.env.clock.wall_micros(), self.env.random.next_u64()).to_timeuuid()
     }
 
-    /// Tells whoever keeps a record of repairs. A preview leaves none.
+    /// Notes it, and tells whoever keeps a record of repairs. A preview leaves none.
     fn tell(&self, led: &Arc<Led>, step: Step) {
+        let event = Event { led: Arc::clone(led), step, at_millis: self.now_millis() };
+        self.known.note(&event);
         if !led.options.preview {
-            let at_millis = self.env.clock.wall_micros() / 1_000;
             // Nobody may be listening.
-            let _ = self.events.send(Event { led: Arc::clone(led), step, at_millis });
+            let _ = self.events.send(event);
         }
+    }
+
+    pub(super) fn now_millis(&self) -> i64 {
+        self.env.clock.wall_micros() / 1_000
     }
 
     /// Notes that ranges are as if a repair of them had begun at this second.
@@ -173,11 +178,13 @@ impl Repairs {
         for group in groups {
             let others = group.members.iter().filter(|member| member.host != own);
             let ranges = Arc::new(LedRanges {
+                id: self.timeuuid(),
+                job: self.env.random.uuid_v4(),
                 ranges: group.ranges.iter().map(|range| (self.timeuuid(), *range)).collect(),
                 others: others.map(|member| member.internode).collect(),
             });
             self.tell(led, Step::RangesBegan(Arc::clone(&ranges)));
-            let repaired = self.repair_group(placement, led.table, group, &led.options, part).await;
+            let repaired = self.repair_group(placement, led, group, &ranges, part).await;
             self.tell(led, Step::RangesEnded(ranges, told(&repaired)));
             outcome.add(repaired?);
         }
@@ -187,11 +194,12 @@ impl Repairs {
     async fn repair_group(
         self: &Arc<Self>,
         placement: &Placement,
-        table: TableId,
+        led: &Arc<Led>,
         Group { members, ranges }: &Group<'_>,
-        options: &Options,
+        led_ranges: &Arc<LedRanges>,
         part: Part,
     ) -> Result<Outcome, ClusterError> {
+        let (table, options) = (led.table, &led.options);
         let mut outcome = Outcome { ranges: ranges.len(), ..Outcome::default() };
         let empty = self.empty_trees(placement, table, ranges)?;
         let asked: Vec<(Range, usize)> =
@@ -199,7 +207,8 @@ impl Repairs {
         let now_seconds = self.env.clock.wall_seconds();
         let jobs: Vec<Job> = members.iter().map(|member| Job::new(self, member)).collect();
         let hash = |job: &Job| {
-            let work = Work::Hash { table: table.0, ranges: asked.clone(), now_seconds, part };
+            let session = Some((led.id, led_ranges.id));
+            let work = Work::Hash { table: table.0, ranges: asked.clone(), now_seconds, part, session };
             job.clone().run(work)
         };
         let compare = async {
@@ -220,7 +229,9 @@ impl Repairs {
         };
         let trees = reminding(&jobs, compare).await;
         join_all(jobs.iter().map(Job::forget)).await;
-        let Some(trees) = trees? else { return Ok(outcome) };
+        let trees = trees?;
+        self.tell(led, Step::RangesHashed(Arc::clone(led_ranges)));
+        let Some(trees) = trees else { return Ok(outcome) };
         outcome.differing = differing(&trees).count();
         if options.preview {
             return Ok(outcome);

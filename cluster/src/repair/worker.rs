@@ -2,6 +2,7 @@
 
 use super::events::Event;
 use super::history::History;
+use super::known::{Known, Validation};
 use super::message::{Answer, Range, Request, Work, empty_trees, of_message};
 use super::sessions::{Session, SessionState, Sessions};
 use super::tree::HashTree;
@@ -52,6 +53,8 @@ pub struct Repairs {
     pub history: History,
     /// The incremental ones that it takes part in.
     pub sessions: Sessions,
+    /// The last ones that it has led, and what it has hashed for them and others.
+    pub known: Known,
     pub(super) events: broadcast::Sender<Event>,
     /// Held while the node leads some: what is asked for at once is done at once, and the rest afterwards.
     pub(super) leads: tokio::sync::Mutex<()>,
@@ -100,7 +103,7 @@ impl Repairs {
         let history = History::open(Arc::clone(&env.disk));
         let hashes = Semaphore::new(engine.settings().concurrent_compactors.max(1));
         let (leads, jobs) = (tokio::sync::Mutex::default(), Mutex::default());
-        let (sessions, events) = (Sessions::default(), broadcast::channel(EVENTS).0);
+        let (sessions, known, events) = (Sessions::default(), Known::default(), broadcast::channel(EVENTS).0);
         Self {
             env,
             engine,
@@ -111,6 +114,7 @@ impl Repairs {
             placement,
             history,
             sessions,
+            known,
             events,
             leads,
             jobs,
@@ -144,6 +148,15 @@ impl Repairs {
                         participants: participants.clone(),
                         state: SessionState::Preparing,
                         updated_at: self.env.clock.wall_seconds(),
+                    });
+                }
+                if let Work::Hash { table, ranges, part, session, .. } = &work {
+                    let ranges = ranges.iter().map(|(range, _)| of_message(*range)).collect();
+                    let of = Validation::new(id, TableId(*table), ranges, leader, self.now_millis());
+                    self.known.begin_validation(Validation {
+                        is_incremental: matches!(part, Part::Aside(_)),
+                        session: *session,
+                        ..of
                     });
                 }
                 self.env.tasks.spawn_local(Arc::clone(self).work(id, work));
@@ -222,7 +235,10 @@ impl Repairs {
                 if let Part::Aside(repair) = part {
                     self.note(*repair, SessionState::Repairing);
                 }
-                self.hash(id, table, empty_trees(ranges), (*part, *now_seconds)).await
+                let hashed = self.hash(id, table, empty_trees(ranges), (*part, *now_seconds)).await;
+                let failure = hashed.as_ref().err().map(ToString::to_string);
+                self.known.end_validation(id, failure, self.now_millis());
+                hashed
             }
             Work::Fetch { from, repair: None, .. } => self.fetch(id, table, from).await,
             Work::Fetch { from, repair: Some(repair), .. } => {
@@ -285,6 +301,8 @@ impl Repairs {
                     };
                     let (hashed, next) = on_engine(&self.env.tasks, &self.engine, hash).await?;
                     let bytes: usize = hashed.iter().map(|partition| partition.bytes).sum();
+                    let partitions = hashed.len() as u64;
+                    self.known.advance_validation(id, partitions, bytes as u64, self.now_millis());
                     hashed.into_iter().for_each(|partition| tree.add(partition));
                     let Some(next) = next else { break };
                     rest.start = next;

@@ -9,6 +9,7 @@ use dodona_cluster::gossip::endpoints::Endpoint;
 use dodona_cluster::ring::Member;
 use dodona_cluster::streaming::history::Purpose;
 use dodona_types::value::parse_timestamp;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What gossip knows of the members, under the names that Cassandra has for it.
@@ -87,7 +88,7 @@ pub(super) fn refill_streaming(fill: &Fill<'_>) -> Result<(), CqlError> {
                 Some((_, None)) => ("success", "status_success_timestamp", 100.0),
                 Some((_, Some(_))) => ("failure", "status_failure_timestamp", 100.0),
             };
-            let peers: Vec<String> = fetch.peers.iter().map(|peer| format!("/{peer}")).collect();
+            let peers: Vec<String> = fetch.peers.iter().map(with_slash).collect();
             let mut values = vec![
                 ("id", uuid(timeuuid(fill, fetch.began_micros, fetch.number))),
                 ("bytes_received", count(fetch.bytes)),
@@ -121,6 +122,11 @@ const fn operation(purpose: Purpose) -> &'static str {
         Purpose::Remove => "Restore replica count",
         Purpose::Rebuild => "Rebuild",
     }
+}
+
+/// An address as Cassandra writes one of which it has no name.
+pub(super) fn with_slash(address: &SocketAddr) -> String {
+    format!("/{address}")
 }
 
 /// Requests that go to other members.

@@ -9,6 +9,7 @@ mod cluster_view;
 mod engine_view;
 mod estimates;
 mod node_rows;
+mod repair_view;
 mod rows;
 mod schema_rows;
 mod server_view;
@@ -29,7 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub use crate::server_view::{ClientView, PoolView, RunningView, ServerView};
+pub use crate::server_view::{ClientView, LogLine, PoolView, RunningView, ServerView};
 pub use crate::system_keyspaces::{
     is_local_system_keyspace, is_system_keyspace, is_virtual_keyspace, is_volatile,
 };
@@ -152,6 +153,13 @@ pub(crate) fn refill_on_read(
         ("system_views", "clients") => server_view::refill_clients(&fill),
         ("system_views", "queries") => server_view::refill_queries(&fill),
         ("system_views", "settings") => server_view::refill_settings(&fill),
+        ("system_views", "system_logs") => server_view::refill_log(&fill),
+        ("system_views", "system_properties") => server_view::refill_properties(&fill),
+        ("system_views", "repairs") => repair_view::refill_repairs(&fill),
+        ("system_views", "repair_sessions") => repair_view::refill_sessions(&fill),
+        ("system_views", "repair_jobs") => repair_view::refill_jobs(&fill),
+        ("system_views", "repair_participates") => repair_view::refill_participates(&fill),
+        ("system_views", "repair_validations") => repair_view::refill_validations(&fill),
         ("system_views", view) => table_view::refill(&fill, view),
         ("system", "size_estimates" | "table_estimates") => estimates::refill(&fill),
         _ => Ok(()),

@@ -1,4 +1,5 @@
-//! The content of `system_views.clients`, `queries` and `settings`: what the server above knows.
+//! The content of `system_views.clients`, `queries`, `settings`, `system_logs` and `system_properties`: what the server
+//! above knows.
 
 use super::Fill;
 use super::rows::{bigint, boolean, inet, int, text, text_map};
@@ -66,6 +67,38 @@ pub(super) fn refill_settings(fill: &Fill<'_>) -> Result<(), CqlError> {
             let mut values = vec![("name", text(name))];
             values.extend(value.as_deref().map(|value| ("value", text(value))));
             rows.put(&values)
+        })
+    })
+}
+
+pub(super) fn refill_properties(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let Some(server) = fill.host.server_view.get() else {
+        return Ok(());
+    };
+    fill.replace("system_views", "system_properties", |rows| {
+        let properties = server.properties();
+        properties
+            .iter()
+            .try_for_each(|(name, value)| rows.put(&[("name", text(name)), ("value", text(value))]))
+    })
+}
+
+pub(super) fn refill_log(fill: &Fill<'_>) -> Result<(), CqlError> {
+    let Some(server) = fill.host.server_view.get() else {
+        return Ok(());
+    };
+    fill.replace("system_views", "system_logs", |rows| {
+        let (mut last_millis, mut order) = (None, 0);
+        server.log().iter().try_for_each(|line| {
+            order = if last_millis == Some(line.at_millis) { order + 1 } else { 0 };
+            last_millis = Some(line.at_millis);
+            rows.put(&[
+                ("timestamp", bigint(line.at_millis)),
+                ("order_in_millisecond", int(order)),
+                ("level", text(line.level)),
+                ("logger", text(&line.logger)),
+                ("message", text(&line.message)),
+            ])
         })
     })
 }

@@ -53,9 +53,13 @@ fn guardrails_are_a_section_and_the_server_shows_them_as_cassandra_does() {
     assert!(refused.to_string().starts_with("guardrails: The warn threshold 9"), "{refused}");
     let error = Settings::parse("[guardrails]\ndrop_compact_storage = true\n").unwrap_err().to_string();
     assert!(error.starts_with("line 2: there is no setting `drop_compact_storage`"), "{error}");
-    let shown =
-        View { registry: std::sync::Arc::default(), settings, metrics: crate::metrics::Metrics::default() }
-            .settings();
+    let shown = View {
+        registry: std::sync::Arc::default(),
+        settings,
+        metrics: crate::metrics::Metrics::default(),
+        process: crate::Process::default(),
+    }
+    .settings();
     assert!(shown.contains(&("drop_compact_storage_enabled".into(), Some("true".into()))));
     assert!(shown.is_sorted() && !shown.iter().any(|(name, _)| name == "guardrails"));
 }

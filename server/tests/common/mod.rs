@@ -16,7 +16,7 @@ use dodona_protocol::{
     Compression, Encoding, EnvelopeRules, ErrorCode, Header, Request, RequestExtras, Response, SegmentFormat,
     SegmentReader, Value, Version,
 };
-use dodona_server::{Running, Settings};
+use dodona_server::{Process, Running, Settings};
 use dodona_types::Consistency;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -55,7 +55,8 @@ impl Server {
             ..Settings::default()
         };
         change(&mut settings);
-        let running = dodona_server::start(os::env(directory.path()).unwrap(), settings).unwrap();
+        let running =
+            dodona_server::start(os::env(directory.path()).unwrap(), settings, Process::default()).unwrap();
         Self { native: running.native, admin: running.admin, running: Some(running), directory }
     }
 
