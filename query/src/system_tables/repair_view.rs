@@ -8,7 +8,7 @@ use super::{Fill, uuid};
 use crate::error::CqlError;
 use dodona_cluster::repair::Options;
 use dodona_cluster::repair::known::{Ending, LedRepair, LedSession, Validation};
-use dodona_cluster::repair::sessions::Session;
+use dodona_cluster::repair::sessions::{Session, SessionState};
 use dodona_types::token::TokenRange;
 use dodona_types::value::elements_to_wire;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,16 +28,20 @@ pub(super) fn refill_repairs(fill: &Fill<'_>) -> Result<(), CqlError> {
             let mut row = Progress {
                 began_millis: *began_millis,
                 steps: vec![
-                    ("setup", Some(*began_millis)),
-                    ("start", Some(*began_millis)),
-                    ("repair_start", first),
-                    ("repair_complete", ended.as_ref().filter(|_| is_repaired).map(|ended| ended.at_millis)),
+                    ("state_setup_timestamp", Some(*began_millis)),
+                    ("state_start_timestamp", Some(*began_millis)),
+                    ("state_repair_start_timestamp", first),
+                    (
+                        "state_repair_complete_timestamp",
+                        ended.as_ref().filter(|_| is_repaired).map(|ended| ended.at_millis),
+                    ),
                 ],
                 ended: ended.as_ref(),
                 updated_millis: None,
             }
             .values(fill, true);
             let options = &led.options;
+            let (kind, preview_kind) = kind(options);
             let hosts = options.hosts.iter().map(|host| address(fill, *host));
             // In the order of their time.
             let ids = sessions.iter().map(|session| session.ranges.id);
@@ -49,7 +53,7 @@ pub(super) fn refill_repairs(fill: &Fill<'_>) -> Result<(), CqlError> {
                 ("id", uuid(led.id)),
                 ("command_id", int(*command)),
                 ("keyspace_name", text(&table.keyspace)),
-                ("type", text(kind(options))),
+                ("type", text(kind)),
                 ("sessions", uuids(ids)?),
                 ("options_parallelism", text(if options.sequential { "SEQUENTIAL" } else { "PARALLEL" })),
                 ("options_primary_range", boolean(options.primary)),
@@ -59,7 +63,7 @@ pub(super) fn refill_repairs(fill: &Fill<'_>) -> Result<(), CqlError> {
                 ("options_subrange_repair", boolean(options.range.is_some())),
                 ("options_pull_repair", boolean(options.pull)),
                 ("options_force_repair", boolean(options.force)),
-                ("options_preview_kind", text(preview_kind(options))),
+                ("options_preview_kind", text(preview_kind)),
                 ("options_optimise_streams", boolean(false)),
                 ("options_ignore_unreplicated_keyspaces", boolean(false)),
                 ("options_column_families", texts([&*table.name])?),
@@ -79,7 +83,10 @@ pub(super) fn refill_repairs(fill: &Fill<'_>) -> Result<(), CqlError> {
 
 pub(super) fn refill_sessions(fill: &Fill<'_>) -> Result<(), CqlError> {
     of_sessions(fill, "repair_sessions", |session| {
-        let steps = vec![("start", Some(session.began_millis)), ("jobs_start", Some(session.began_millis))];
+        let steps = vec![
+            ("state_start_timestamp", Some(session.began_millis)),
+            ("state_jobs_start_timestamp", Some(session.began_millis)),
+        ];
         let id = ("id", uuid(session.ranges.id));
         Ok((steps, vec![id, ("jobs", uuids([session.ranges.job])?)]))
     })
@@ -88,17 +95,17 @@ pub(super) fn refill_sessions(fill: &Fill<'_>) -> Result<(), CqlError> {
 pub(super) fn refill_jobs(fill: &Fill<'_>) -> Result<(), CqlError> {
     of_sessions(fill, "repair_jobs", |session| {
         let steps = vec![
-            ("start", Some(session.began_millis)),
-            ("validation_start", Some(session.began_millis)),
-            ("validation_complete", session.hashed_millis),
-            ("stream_start", session.hashed_millis),
+            ("state_start_timestamp", Some(session.began_millis)),
+            ("state_validation_start_timestamp", Some(session.began_millis)),
+            ("state_validation_complete_timestamp", session.hashed_millis),
+            ("state_stream_start_timestamp", session.hashed_millis),
         ];
         let LedSession { ranges, .. } = session;
         Ok((steps, vec![("id", uuid(ranges.job)), ("session_id", uuid(ranges.id))]))
     })
 }
 
-/// When it came to which step, in order.
+/// When it came to which step, in order, by the columns for that.
 type Steps = Vec<(&'static str, Option<i64>)>;
 
 /// Puts a row for each session of each repair that the node leads or has led.
@@ -143,8 +150,8 @@ pub(super) fn refill_validations(fill: &Fill<'_>) -> Result<(), CqlError> {
             let mut row = Progress {
                 began_millis: validation.began_millis,
                 steps: vec![
-                    ("accept", Some(validation.began_millis)),
-                    ("start", Some(validation.began_millis)),
+                    ("state_accept_timestamp", Some(validation.began_millis)),
+                    ("state_start_timestamp", Some(validation.began_millis)),
                 ],
                 ended: validation.ended.as_ref(),
                 updated_millis: Some(validation.updated_millis),
@@ -219,7 +226,8 @@ fn participated(validations: &[Validation], session: Option<&Session>) -> Option
         None => Some(last),
         Some(session) if !session.state.is_over() => None,
         Some(session) => {
-            let failed = (session.state.name() == "FAILED").then(|| "the repair was given up".to_owned());
+            let failed =
+                (session.state == SessionState::Failed).then(|| "the repair was given up".to_owned());
             let at_millis = (session.updated_at * 1_000).max(last.at_millis);
             Some(Ending { at_millis, failure: last.failure.or(failed) })
         }
@@ -244,14 +252,20 @@ impl Progress<'_> {
             ("state_init_timestamp", bigint(self.began_millis)),
         ];
         let mut status = "init";
-        for (step, at) in &self.steps {
+        for (column, at) in &self.steps {
             let Some(at) = *at else { continue };
-            (status, updated) = (step, updated.max(at));
-            values.push((timestamp_column(step), bigint(at)));
+            let step = column.strip_prefix("state_").and_then(|step| step.strip_suffix("_timestamp"));
+            (status, updated) = (step.unwrap_or(column), updated.max(at));
+            values.push((*column, bigint(at)));
         }
         if let Some(Ending { at_millis, failure }) = self.ended {
-            (status, updated) = (if failure.is_none() { "success" } else { "failure" }, *at_millis);
-            values.push((timestamp_column(status), bigint(*at_millis)));
+            let column;
+            (status, column) = match failure {
+                None => ("success", "state_success_timestamp"),
+                Some(_) => ("failure", "state_failure_timestamp"),
+            };
+            updated = *at_millis;
+            values.push((column, bigint(*at_millis)));
             values.extend(failure.as_deref().map(|failure| ("failure_cause", text(failure))));
         }
         if has_status {
@@ -266,41 +280,14 @@ impl Progress<'_> {
     }
 }
 
-/// The column that has the time of a step.
-fn timestamp_column(step: &str) -> &'static str {
-    match step {
-        "accept" => "state_accept_timestamp",
-        "failure" => "state_failure_timestamp",
-        "jobs_start" => "state_jobs_start_timestamp",
-        "repair_complete" => "state_repair_complete_timestamp",
-        "repair_start" => "state_repair_start_timestamp",
-        "setup" => "state_setup_timestamp",
-        "start" => "state_start_timestamp",
-        "stream_start" => "state_stream_start_timestamp",
-        "success" => "state_success_timestamp",
-        "validation_complete" => "state_validation_complete_timestamp",
-        "validation_start" => "state_validation_start_timestamp",
-        _ => "state_init_timestamp",
-    }
-}
-
-/// The kind of a repair, by Cassandra's names.
-const fn kind(options: &Options) -> &'static str {
+/// The kind of a repair and of its preview, by Cassandra's names.
+const fn kind(options: &Options) -> (&'static str, &'static str) {
     match options {
-        Options { preview: true, validate: true, .. } => "preview repaired",
-        Options { preview: true, incremental: true, .. } => "preview unrepaired",
-        Options { preview: true, .. } => "preview full",
-        Options { incremental: true, .. } => "incremental",
-        _ => "full",
-    }
-}
-
-const fn preview_kind(options: &Options) -> &'static str {
-    match options {
-        Options { preview: true, validate: true, .. } => "REPAIRED",
-        Options { preview: true, incremental: true, .. } => "UNREPAIRED",
-        Options { preview: true, .. } => "ALL",
-        _ => "NONE",
+        Options { preview: true, validate: true, .. } => ("preview repaired", "REPAIRED"),
+        Options { preview: true, incremental: true, .. } => ("preview unrepaired", "UNREPAIRED"),
+        Options { preview: true, .. } => ("preview full", "ALL"),
+        Options { incremental: true, .. } => ("incremental", "NONE"),
+        _ => ("full", "NONE"),
     }
 }
 
