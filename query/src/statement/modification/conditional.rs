@@ -19,7 +19,7 @@ use dodona_cluster::coordinator::conditional::Decision;
 use dodona_cluster::{ClusterError, Page};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::schema::{Column, ColumnKind, Table, name_order};
-use dodona_types::{CqlType, MutationBuilder, PartitionKey};
+use dodona_types::{CqlType, HiddenCells, MutationBuilder, PartitionKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -267,15 +267,27 @@ impl<'a> Request<'a> {
         let partition = PartitionSelection::Key(PartitionKey::new(self.key.clone().into()));
         // With conditions on the static row alone, no row is named.
         ReadCommand::everything(self.table.id, self.table.epoch, partition, now_seconds)
-            .hiding(self.table.hidden_cells())
+            .hiding(self.hidden_cells())
             .of_rows_or_first(names.into_iter().cloned().collect())
+    }
+
+    /// What the read does not see: regular columns too where no statement is about rows. The only rows
+    /// are then those with a row marker, and the first of them is read, as in Cassandra.
+    fn hidden_cells(&self) -> HiddenCells {
+        let hidden = self.table.hidden_cells();
+        if self.parts.iter().any(|(plan, _)| plan.changes_rows()) {
+            return hidden;
+        }
+        let is_regular = |column: &&Column| column.kind == ColumnKind::Regular;
+        let regular = self.table.columns.iter().filter(is_regular).map(|column| (column.id, i64::MAX));
+        let dropped = hidden.columns().iter().copied();
+        HiddenCells::new(dropped.chain(regular).collect::<BTreeMap<_, _>>().into_iter().collect())
     }
 
     fn current(&self, page: &Page) -> Result<Current, CqlError> {
         let mut collector = Collector {
             values: RowValues::new(&self.table, &self.wanted),
             columns: self.wanted.len(),
-            only_marked: !self.parts.iter().any(|(plan, _)| plan.changes_rows()),
             current: Current::default(),
             error: None,
         };

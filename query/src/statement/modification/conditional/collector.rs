@@ -9,8 +9,6 @@ use std::ops::ControlFlow;
 pub(super) struct Collector<'a> {
     pub(super) values: RowValues<'a>,
     pub(super) columns: usize,
-    /// No regular column matters, so that only rows with a marker are seen, as in Cassandra.
-    pub(super) only_marked: bool,
     pub(super) current: Current,
     pub(super) error: Option<CqlError>,
 }
@@ -44,9 +42,6 @@ impl RowVisitor for Collector<'_> {
     }
 
     fn row(&mut self, clustering: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
-        if self.only_marked && !row.has_live_marker() {
-            return ControlFlow::Continue(());
-        }
         let entered = self.values.enter_row(Some((clustering, row)));
         self.note(entered)?;
         let values = self.snapshot();
