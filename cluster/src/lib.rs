@@ -6,7 +6,7 @@
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`paxos`] orders conditional writes,
-//!   [`counter`] counts; [`snapshots`] are taken before a table is emptied; [`hints`] keep what replicas missed, [`batch_log`] what
+//!   [`counter`] counts; [`disk_usage`] is known of replicas; [`snapshots`] are taken before a table is emptied; [`hints`] keep what replicas missed, [`batch_log`] what
 //!   is to happen as a whole; [`gossip`] tells who is alive;
 //!   [`transport`] carries them between nodes as [`message`]s.
 //!
@@ -19,6 +19,7 @@ mod cleanup;
 pub mod coordinator;
 mod copied;
 pub mod counter;
+pub mod disk_usage;
 pub mod error;
 pub mod gossip;
 pub mod heartbeat;
@@ -46,6 +47,7 @@ pub mod timestamp;
 pub mod trace;
 pub mod transport;
 
+pub use dodona_storage::sstable::partition_bounds::PartitionBounds;
 pub use dodona_storage::{EngineSettings, Page};
 pub use error::ClusterError;
 pub use node::{Node, NodeInfo, NodeSettings};

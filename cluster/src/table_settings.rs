@@ -42,6 +42,7 @@ pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, Cl
             block_bytes,
             long_block_bytes,
             filter_false_positives: params.bloom_filter_fp_chance,
+            watch: None,
         },
         compaction: CompactionSettings::from_options(&params.compaction).map_err(ClusterError::Invalid)?,
         flush_period: (flush_period > 0).then(|| Duration::from_millis(flush_period.into())),

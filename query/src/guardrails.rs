@@ -1,12 +1,16 @@
 //! What statements may ask for: what is allowed at all, and bounds, above which clients are warned or
 //! refused (Cassandra `Guardrails`, with the keys and defaults of `cassandra.yaml`).
 
+mod disks;
 mod guard;
 mod schema;
 
+pub(crate) use disks::Disks;
 pub(crate) use guard::Guard;
 pub(crate) use schema::{admit, drops_tables, judge};
 
+use dodona_cluster::PartitionBounds;
+use dodona_cluster::disk_usage::DiskUsageBounds;
 use dodona_types::Consistency;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +78,20 @@ pub struct Guardrails {
     pub maximum_timestamp_warn_threshold: i64,
     /// The same: beyond it statements are refused.
     pub maximum_timestamp_fail_threshold: i64,
+    /// Bytes of a partition in a file, before compression. Beyond it the log warns of it.
+    pub partition_size_warn_threshold: i64,
+    /// The same: beyond it the log has an error. Nothing is refused: the data is there.
+    pub partition_size_fail_threshold: i64,
+    /// Tombstones of a partition in a file. Beyond it the log warns of it.
+    pub partition_tombstones_warn_threshold: i64,
+    /// The same: beyond it the log has an error. Nothing is refused: the data is there.
+    pub partition_tombstones_fail_threshold: i64,
+    /// Hundredths of the disk that data and memtables take. Beyond it clients that write are warned.
+    pub data_disk_usage_percentage_warn_threshold: i64,
+    /// The same: beyond it writes that the node is a replica of are refused.
+    pub data_disk_usage_percentage_fail_threshold: i64,
+    /// Bytes that the disk counts as at most for that.
+    pub data_disk_usage_max_disk_size: i64,
     /// Properties of tables of which clients are warned.
     pub table_properties_warned: Vec<String>,
     /// Properties of tables that are ignored, with a warning.
@@ -153,6 +171,13 @@ impl Default for Guardrails {
             minimum_timestamp_fail_threshold: -1,
             maximum_timestamp_warn_threshold: -1,
             maximum_timestamp_fail_threshold: -1,
+            partition_size_warn_threshold: -1,
+            partition_size_fail_threshold: -1,
+            partition_tombstones_warn_threshold: -1,
+            partition_tombstones_fail_threshold: -1,
+            data_disk_usage_percentage_warn_threshold: -1,
+            data_disk_usage_percentage_fail_threshold: -1,
+            data_disk_usage_max_disk_size: -1,
             table_properties_warned: Vec::new(),
             table_properties_ignored: Vec::new(),
             table_properties_disallowed: Vec::new(),
@@ -206,14 +231,47 @@ impl Guardrails {
                 ));
             }
         }
+        for (key, percent) in [
+            ("warn", self.data_disk_usage_percentage_warn_threshold),
+            ("fail", self.data_disk_usage_percentage_fail_threshold),
+        ] {
+            if percent > 100 {
+                return Err(format!(
+                    "Invalid value {percent} for data_disk_usage_percentage_{key}_threshold: maximum allowed value is 100"
+                ));
+            }
+        }
         if self.default_keyspace_rf == 0 {
             return Err("default_keyspace_rf must be 1 or more".into());
         }
         Ok(())
     }
 
+    /// Above how much of one partition in a file the log tells of it.
+    #[must_use]
+    pub fn partition_bounds(&self) -> PartitionBounds {
+        let bound = |threshold: i64| u64::try_from(threshold).unwrap_or(u64::MAX);
+        PartitionBounds {
+            warn_bytes: bound(self.partition_size_warn_threshold),
+            fail_bytes: bound(self.partition_size_fail_threshold),
+            warn_tombstones: bound(self.partition_tombstones_warn_threshold),
+            fail_tombstones: bound(self.partition_tombstones_fail_threshold),
+        }
+    }
+
+    /// From where on the node's disk is stuffed or full.
+    #[must_use]
+    pub fn disk_usage_bounds(&self) -> DiskUsageBounds {
+        let bound = |threshold: i64| u64::try_from(threshold).ok();
+        DiskUsageBounds {
+            warn_percent: bound(self.data_disk_usage_percentage_warn_threshold),
+            fail_percent: bound(self.data_disk_usage_percentage_fail_threshold),
+            max_disk_bytes: bound(self.data_disk_usage_max_disk_size),
+        }
+    }
+
     /// All bounds by their names: of warnings, of refusals, and whether they are bounds from below.
-    const fn thresholds(&self) -> [(&'static str, i64, i64, bool); 15] {
+    const fn thresholds(&self) -> [(&'static str, i64, i64, bool); 18] {
         [
             ("keyspaces", self.keyspaces_warn_threshold, self.keyspaces_fail_threshold, false),
             ("tables", self.tables_warn_threshold, self.tables_fail_threshold, false),
@@ -283,6 +341,19 @@ impl Guardrails {
                 "maximum_timestamp",
                 self.maximum_timestamp_warn_threshold,
                 self.maximum_timestamp_fail_threshold,
+                false,
+            ),
+            ("partition_size", self.partition_size_warn_threshold, self.partition_size_fail_threshold, false),
+            (
+                "partition_tombstones",
+                self.partition_tombstones_warn_threshold,
+                self.partition_tombstones_fail_threshold,
+                false,
+            ),
+            (
+                "data_disk_usage_percentage",
+                self.data_disk_usage_percentage_warn_threshold,
+                self.data_disk_usage_percentage_fail_threshold,
                 false,
             ),
         ]

@@ -2,7 +2,7 @@
 
 use crate::batch_bounds::BatchBounds;
 use crate::batch_partitions::BatchPartitions;
-use crate::guardrails::Guardrails;
+use crate::guardrails::{Disks, Guard, Guardrails};
 use crate::server_view::ServerView;
 use crate::session::Session;
 use dodona_cluster::Node;
@@ -22,6 +22,7 @@ pub(crate) struct Host {
     /// What statements may ask for, if it is not the usual.
     pub(crate) guardrails: OnceLock<Guardrails>,
     usual_guardrails: Guardrails,
+    disks: Disks,
     /// Seconds since the epoch.
     pub(crate) started_at_seconds: i64,
 }
@@ -35,9 +36,15 @@ impl Host {
             batch_partitions: BatchPartitions::default(),
             guardrails: OnceLock::new(),
             usual_guardrails: Guardrails::default(),
+            disks: Disks::new(Arc::clone(&node)),
             started_at_seconds: node.env.clock.wall_seconds(),
             node,
         }
+    }
+
+    /// What statements of the server itself may ask for.
+    pub(crate) const fn usual_guardrails(&self) -> &Guardrails {
+        &self.usual_guardrails
     }
 
     /// What statements of a session may ask for.
@@ -45,9 +52,19 @@ impl Host {
         if session.is_of_server() { self.usual_guardrails() } else { self.guardrails() }
     }
 
-    /// What statements of the server itself may ask for.
-    pub(crate) const fn usual_guardrails(&self) -> &Guardrails {
-        &self.usual_guardrails
+    /// Judges a statement of a session.
+    pub(crate) fn guard_of(&self, session: &Session) -> Guard<'_> {
+        if session.is_of_server() { self.guard_of_server() } else { self.guard() }
+    }
+
+    /// Judges a statement of a client.
+    pub(crate) fn guard(&self) -> Guard<'_> {
+        Guard::new(self.guardrails(), &self.disks)
+    }
+
+    /// Judges a statement of the server itself.
+    pub(crate) const fn guard_of_server(&self) -> Guard<'_> {
+        Guard::without_disks(&self.usual_guardrails)
     }
 
     /// What statements of clients may ask for.

@@ -1,5 +1,6 @@
 //! What a statement gives back.
 
+use crate::guardrails::Guard;
 use dodona_types::CqlType;
 use std::sync::Arc;
 
@@ -114,10 +115,10 @@ pub enum TryExecute {
 }
 
 impl TryExecute {
-    /// The same with these warnings before those of what is done.
-    pub(crate) fn warned(self, warnings: Vec<String>) -> Self {
+    /// The same with the warnings of a guard before those of what is done. What is not done is judged again.
+    pub(crate) fn warned(self, guard: Guard<'_>) -> Self {
         match self {
-            Self::Done(outcome) => Self::Done(outcome.warned(warnings)),
+            Self::Done(outcome) => Self::Done(outcome.warned(guard.into_warnings())),
             Self::NotHere => Self::NotHere,
         }
     }

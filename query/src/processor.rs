@@ -247,7 +247,7 @@ impl Processor {
         scratch: &mut Scratch,
         sink: &mut dyn RowSink,
     ) -> Result<TryExecute, CqlError> {
-        let guard = Guard::new(self.host.guardrails_of(session));
+        let guard = self.host.guard_of(session);
         let tried = match &statement.plan {
             Plan::Modification(plan) => {
                 plan.try_execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters, scratch)
@@ -274,7 +274,7 @@ impl Processor {
             }
             _ => Ok(TryExecute::NotHere),
         };
-        tried.map(|tried| tried.warned(guard.into_warnings()))
+        tried.map(|tried| tried.warned(guard))
     }
 
     /// Executes a statement. Rows go to `sink`. What is asked for less often than single rows is boxed: the future has room
@@ -289,7 +289,7 @@ impl Processor {
         parameters: &Parameters<'_>,
         sink: &mut dyn RowSink,
     ) -> Result<Outcome, CqlError> {
-        let guard = Guard::new(self.host.guardrails_of(session));
+        let guard = self.host.guard_of(session);
         let outcome = match &statement.plan {
             Plan::Modification(plan) => {
                 plan.execute(&self.host, &self.bind(statement, parameters, &guard)?, parameters).await
@@ -357,11 +357,11 @@ impl Processor {
         if batch::reads_first(entries)? || batch::is_conditional(entries)? || batch::has_counts(entries)? {
             return Ok(TryExecute::NotHere);
         }
-        let guard = Guard::new(self.host.guardrails());
+        let guard = self.host.guard();
         guard.write_level(parameters.consistency)?;
         let mutations = batch::mutations(&self.host, &guard, kind, entries, parameters, &[])?;
         let tried = self.try_write(kind, &mutations, parameters)?;
-        Ok(tried.warned(guard.into_warnings()))
+        Ok(tried.warned(guard))
     }
 
     /// Writes a batch at once, where that needs no waiting.
@@ -388,7 +388,7 @@ impl Processor {
         entries: &[BatchEntry<'_>],
         parameters: &Parameters<'_>,
     ) -> Result<Outcome, CqlError> {
-        let guard = Guard::new(self.host.guardrails());
+        let guard = self.host.guard();
         guard.write_level(parameters.consistency)?;
         if batch::is_conditional(entries)? {
             let outcome = batch::execute_conditional(&self.host, &guard, entries, parameters).await?;
@@ -408,7 +408,7 @@ impl Processor {
     /// # Errors
     /// A statement is none that only writes, or the write fails.
     pub async fn write_of_server(&self, entries: &[BatchEntry<'_>]) -> Result<(), CqlError> {
-        let guard = Guard::new(self.host.usual_guardrails());
+        let guard = self.host.guard_of_server();
         let parameters = Parameters { consistency: Consistency::LocalOne, ..Parameters::new() };
         let mutations = batch::mutations(&self.host, &guard, BatchKind::Unlogged, entries, &parameters, &[])?;
         Ok(self.host.node.coordinator.write(&mutations, parameters.consistency).await?)

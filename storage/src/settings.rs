@@ -1,5 +1,6 @@
 //! What the engine is told when it opens: plain data.
 
+use crate::sstable::partition_bounds::PartitionBounds;
 use std::time::Duration;
 
 /// When a write counts as safe.
@@ -65,6 +66,8 @@ pub struct EngineSettings {
     pub tombstone_warn_threshold: u64,
     /// Tombstones above which a read of a client fails.
     pub tombstone_failure_threshold: u64,
+    /// Above how much of one partition in a file the log tells of it.
+    pub partition_bounds: PartitionBounds,
 }
 
 /// The least memory that an engine works with.
@@ -95,6 +98,7 @@ impl Default for EngineSettings {
             archive: ArchiveSettings::default(),
             tombstone_warn_threshold: 1_000,
             tombstone_failure_threshold: 100_000,
+            partition_bounds: PartitionBounds::NONE,
         }
     }
 }

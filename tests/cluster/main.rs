@@ -7,6 +7,7 @@
 
 mod data;
 mod explain;
+mod guardrails;
 mod members;
 mod nodes;
 mod repair;

@@ -21,6 +21,7 @@
 //! anti-entropy protocols" (2008).
 
 pub mod digest;
+pub mod disk_usages;
 pub mod endpoints;
 pub mod failure_detector;
 pub mod generation;

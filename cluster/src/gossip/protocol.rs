@@ -1,11 +1,12 @@
 //! Gossip as a state machine: ticks and messages in, messages and events out.
 
 use super::digest::{Digest, MAX_DIGEST_BYTES};
+use super::disk_usages::DiskUsages;
 use super::endpoints::{Endpoint, Endpoints, Event, Now};
 use super::live::LiveMembers;
 use super::mark::Mark;
 use super::message::{Content, Message};
-use super::state::{Delta, Generation, Key, Version};
+use super::state::{Delta, EndpointState, Generation, Key, Version};
 use dodona_env::Random;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub struct Gossip {
     settings: GossipSettings,
     endpoints: Endpoints,
     live: Arc<LiveMembers>,
+    disk_usages: Arc<DiskUsages>,
     events: Vec<Event>,
     has_stopped: bool,
 }
@@ -55,13 +57,20 @@ impl Gossip {
         settings.seeds.retain(|seed| *seed != settings.address);
         let live = Arc::new(LiveMembers::new(settings.host));
         let endpoints = Endpoints::new(settings.host, generation);
-        Self { settings, endpoints, live, events: Vec::new(), has_stopped: false }
+        let disk_usages = Arc::default();
+        Self { settings, endpoints, live, disk_usages, events: Vec::new(), has_stopped: false }
     }
 
     /// Who is alive, for the rest of the node.
     #[must_use]
     pub fn live(&self) -> Arc<LiveMembers> {
         Arc::clone(&self.live)
+    }
+
+    /// Whose disk is stuffed or full, for the rest of the node.
+    #[must_use]
+    pub fn disk_usages(&self) -> Arc<DiskUsages> {
+        Arc::clone(&self.disk_usages)
     }
 
     /// Takes what has become known since the last time.
@@ -72,7 +81,11 @@ impl Gossip {
     /// Changes what this node tells of itself. False if the value is too long
     /// ([`super::state::MAX_VALUE_BYTES`]).
     pub fn set(&mut self, key: Key, value: String) -> bool {
-        self.endpoints.set(key, value)
+        let is_told = self.endpoints.set(key, value);
+        if key == Key::DISK_USAGE {
+            self.publish_disk_usages();
+        }
+        is_told
     }
 
     /// These are the members, by host id and address, whatever gossip says: what is known of others
@@ -80,6 +93,7 @@ impl Gossip {
     pub fn set_members(&mut self, members: &[(Uuid, SocketAddr)], now: Now) {
         self.endpoints.set_members(members, now.mono);
         self.publish();
+        self.publish_disk_usages();
     }
 
     /// The member is removed for good: it stays out for a minute even if [`Self::set_members`] names
@@ -216,7 +230,20 @@ impl Gossip {
             let live = self.endpoints.others().filter(|endpoint| endpoint.alive);
             self.live.publish(live.map(|endpoint| endpoint.host).collect());
         }
+        if events
+            .iter()
+            .any(|event| matches!(event, Event::Changed(_, Key::DISK_USAGE) | Event::Restarted(_)))
+        {
+            self.publish_disk_usages();
+        }
         self.events.extend(events);
+    }
+
+    fn publish_disk_usages(&self) {
+        let usage = |host, state: &EndpointState| Some((host, state.value(Key::DISK_USAGE)?.parse().ok()?));
+        let others = self.endpoints.others().filter_map(|it| usage(it.host, it.state.as_ref()?));
+        let own = usage(self.settings.host, self.endpoints.own());
+        self.disk_usages.publish(others.chain(own));
     }
 }
 

@@ -47,9 +47,11 @@ impl Key {
     pub const TOKENS: Self = Self(11);
     /// How far its data directory is ([`super::mark::Mark`]).
     pub const DISK: Self = Self(12);
+    /// How full its disk is ([`super::disk_usages::DiskUsage`]).
+    pub const DISK_USAGE: Self = Self(13);
 
-    /// The names of the numbers, as `nodetool gossipinfo` shows them (Cassandra `ApplicationState`, but for the last).
-    const NAMES: [&str; 13] = [
+    /// The names of the numbers, as `nodetool gossipinfo` shows them (Cassandra `ApplicationState`, but for `DISK`).
+    const NAMES: [&str; 14] = [
         "STATUS_WITH_PORT",
         "LOAD",
         "SCHEMA",
@@ -63,6 +65,7 @@ impl Key {
         "RPC_READY",
         "TOKENS",
         "DISK",
+        "DISK_USAGE",
     ];
 }
 

@@ -1,5 +1,6 @@
 //! Runs gossip on a node's clock, randomness and connections.
 
+use super::disk_usages::DiskUsages;
 use super::endpoints::{Endpoint, Event, Now};
 use super::generation::{self, Lives};
 use super::live::LiveMembers;
@@ -31,6 +32,7 @@ pub struct Gossiper {
     gossip: Mutex<Gossip>,
     lives: Lives,
     live: Arc<LiveMembers>,
+    disk_usages: Arc<DiskUsages>,
     events: broadcast::Sender<Event>,
 }
 
@@ -45,6 +47,7 @@ impl Gossiper {
         Ok(Arc::new(Self {
             random: env.random.split("gossip"),
             live: gossip.live(),
+            disk_usages: gossip.disk_usages(),
             gossip: Mutex::new(gossip),
             lives,
             events: broadcast::channel(EVENTS).0,
@@ -57,6 +60,12 @@ impl Gossiper {
     #[must_use]
     pub fn live(&self) -> Arc<LiveMembers> {
         Arc::clone(&self.live)
+    }
+
+    /// Whose disk is stuffed or full.
+    #[must_use]
+    pub fn disk_usages(&self) -> &DiskUsages {
+        &self.disk_usages
     }
 
     /// The present life of this node.

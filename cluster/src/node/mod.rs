@@ -4,6 +4,7 @@
 //! what goes on without being asked for, `service` what it answers to other nodes, `takeover` how it comes
 //! to hold what it is to hold, `told` what it tells of itself by gossip.
 
+mod disk;
 mod opening;
 mod service;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! What a node is told, and what it tells of itself.
 
 use crate::coordinator::Timeouts;
+use crate::disk_usage::DiskUsageBounds;
 use crate::identity::Identity;
 use crate::ring::{Member, Status, even_tokens};
 use crate::snapshots::{AutoSnapshot, Describe};
@@ -53,6 +54,8 @@ pub struct NodeSettings {
     pub check_data_resurrection: bool,
     /// Snapshots before tables are truncated or dropped.
     pub auto_snapshot: AutoSnapshot,
+    /// From where on its disk is stuffed or full.
+    pub disk_usage: DiskUsageBounds,
     /// What is restored of archived commit logs.
     pub restore: RestoreSettings,
     /// How connections between nodes are encrypted, if they are: all of a cluster's nodes alike.
@@ -81,6 +84,7 @@ impl Default for NodeSettings {
             automatic_repair_incremental: false,
             check_data_resurrection: true,
             auto_snapshot: AutoSnapshot { enabled: true, ttl: None },
+            disk_usage: DiskUsageBounds::default(),
             restore: RestoreSettings::default(),
             internode_tls: None,
         }

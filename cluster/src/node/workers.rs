@@ -52,6 +52,7 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(&self.repairs).heal_when_damaged());
         self.env.tasks.spawn_local(Arc::clone(&self.repairs).forget_when_old());
         self.env.tasks.spawn_local(Arc::clone(self).clear_snapshots());
+        self.env.tasks.spawn_local(Arc::clone(self).watch_disk());
         self.env.tasks.spawn_local(heartbeat::beat(self.env.clone()));
         if self.settings.automatic_repair {
             let incremental = self.settings.automatic_repair_incremental;

@@ -1,10 +1,12 @@
 //! Judges one execution, and gathers what its client is warned of.
 
-use super::Guardrails;
+use super::{Disks, Guardrails};
 use crate::error::{CqlError, invalid};
+use dodona_cluster::gossip::disk_usages::DiskUsage;
 use dodona_types::Consistency;
-use dodona_types::schema::Column;
+use dodona_types::schema::{Column, Table};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Bytes that Cassandra counts for a cell beside its path and value.
 const CELL_BYTES: usize = 20;
@@ -12,23 +14,46 @@ const CELL_BYTES: usize = 20;
 /// What one execution is judged by.
 pub(crate) struct Guard<'a> {
     pub(crate) rails: &'a Guardrails,
+    disks: Option<&'a Disks>,
     warnings: Mutex<Vec<String>>,
+    /// Disks of replicas are stuffed.
+    disks_are_stuffed: AtomicBool,
 }
 
 impl<'a> Guard<'a> {
-    pub(crate) const fn new(rails: &'a Guardrails) -> Self {
-        Self { rails, warnings: Mutex::new(Vec::new()) }
+    pub(crate) const fn new(rails: &'a Guardrails, disks: &'a Disks) -> Self {
+        Self {
+            rails,
+            disks: Some(disks),
+            warnings: Mutex::new(Vec::new()),
+            disks_are_stuffed: AtomicBool::new(false),
+        }
     }
 
-    /// What the client is warned of.
+    /// For what full disks do not hold up: changes of the schema, and statements of the server itself.
+    pub(crate) const fn without_disks(rails: &'a Guardrails) -> Self {
+        Self {
+            rails,
+            disks: None,
+            warnings: Mutex::new(Vec::new()),
+            disks_are_stuffed: AtomicBool::new(false),
+        }
+    }
+
+    /// What the client is warned of, which the log has as well.
     pub(crate) fn into_warnings(self) -> Vec<String> {
-        self.warnings.into_inner()
+        if self.disks_are_stuffed.load(Relaxed) && self.disks.is_some_and(Disks::warns) {
+            self.warn("replica_disk_usage", "Replica disk usage exceeds warning threshold");
+        }
+        let warnings = self.warnings.into_inner();
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        warnings
     }
 
     pub(crate) fn warn(&self, rail: &str, message: &str) {
-        let warning = format!("Guardrail {rail} violated: {message}");
-        tracing::warn!("{warning}");
-        self.warnings.lock().push(warning);
+        self.warnings.lock().push(format!("Guardrail {rail} violated: {message}"));
     }
 
     /// Refuses what is not allowed.
@@ -247,6 +272,21 @@ impl<'a> Guard<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Judges the disks of those that a partition is written to. Clients are warned of stuffed ones now and then.
+    #[inline]
+    pub(crate) fn disks(&self, table: &Table, key: &[u8]) -> Result<(), CqlError> {
+        match self.disks.map_or(DiskUsage::Spacious, |disks| disks.of(table, key)) {
+            DiskUsage::Full => invalid(
+                "Guardrail replica_disk_usage violated: Write request failed because disk usage exceeds failure threshold",
+            ),
+            DiskUsage::Stuffed => {
+                self.disks_are_stuffed.store(true, Relaxed);
+                Ok(())
+            }
+            DiskUsage::Spacious => Ok(()),
+        }
     }
 
     fn refuse_or_warn(&self, rail: &str, is_failure: bool, message: &str) -> Result<(), CqlError> {

@@ -277,6 +277,7 @@ impl ModificationPlan {
         lists: &ExistingLists,
         builder: &mut MutationBuilder,
     ) -> Result<(), CqlError> {
+        binding.guard.disks(&self.table, key)?;
         builder.begin(self.table.id, self.table.epoch, key);
         self.fill(binding, times, lists, builder)
     }

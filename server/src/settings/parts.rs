@@ -108,6 +108,7 @@ impl Settings {
                 ttl: (self.auto_snapshot_ttl_seconds > 0)
                     .then(|| Duration::from_secs(self.auto_snapshot_ttl_seconds)),
             },
+            disk_usage: self.guardrails.disk_usage_bounds(),
             internode_tls: None,
         }
     }
@@ -157,6 +158,7 @@ impl Settings {
             block_cache_bytes: self.block_cache_bytes.unwrap_or(within.block_cache_bytes),
             tombstone_warn_threshold: self.tombstone_warn_threshold,
             tombstone_failure_threshold: self.tombstone_failure_threshold,
+            partition_bounds: self.guardrails.partition_bounds(),
             commit_log_bytes: self.commit_log_bytes,
             compaction_bytes_per_second: self.compaction_bytes_per_second,
             concurrent_compactors: self.concurrent_compactors,

@@ -91,6 +91,7 @@ pub fn settings_of(table: TableId, setup: TableSetup) -> TableSettings {
             block_bytes: 160,
             long_block_bytes: 640,
             filter_false_positives: 0.1,
+            watch: None,
         },
         ..TableSettings::new(table, &format!("sim.t{}", table.0.as_u128()), compaction)
     }

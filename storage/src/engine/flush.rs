@@ -10,9 +10,10 @@ use crate::memtable::source::MemtableSource;
 use crate::purge::Purge;
 use crate::scan::MergedScan;
 use crate::source::Source;
-use crate::sstable::{self, Sstable, SstableId};
+use crate::sstable::partition_bounds::{PartitionBounds, PartitionWatch};
+use crate::sstable::{self, Sstable, SstableId, WriterOptions};
 use crate::sync::atomic::Ordering::Relaxed;
-use crate::table::{TableStore, TableView};
+use crate::table::{TableSettings, TableStore, TableView};
 use dodona_types::TableId;
 use dodona_types::read_command::RangeBound;
 use std::sync::Arc;
@@ -194,6 +195,13 @@ impl Engine {
         }
     }
 
+    /// Looks at the partitions of a user's table, if any can be too large.
+    fn watch(&self, settings: &TableSettings) -> Option<PartitionWatch> {
+        let bounds = self.settings.partition_bounds;
+        let is_watched = settings.limits_tombstones && bounds != PartitionBounds::NONE;
+        is_watched.then(|| PartitionWatch { table: settings.name.clone(), bounds })
+    }
+
     pub(super) fn job_output(
         &self,
         store: &TableStore,
@@ -204,7 +212,7 @@ impl Engine {
         JobOutput {
             table: settings.id,
             columns: settings.columns.clone(),
-            options: settings.writer.clone(),
+            options: WriterOptions { watch: self.watch(&settings), ..settings.writer.clone() },
             split,
             host: self.host,
             log_intervals,

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::compaction::progress::Running;
-use crate::error::Result;
+use crate::error::{IoContext, Result};
 use crate::metrics::{Distribution, Operation, PerRead, Summary};
 use crate::read::sources_of_range;
 use crate::repair_state::RepairState;
@@ -84,6 +84,25 @@ impl Engine {
     #[must_use]
     pub fn memtable_bytes(&self) -> u64 {
         self.memtable_bytes.load(Relaxed).max(0).cast_unsigned() as u64
+    }
+
+    /// Bytes of the files of all tables, and of those that snapshots alone still have. Waits for the disk.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn data_bytes(&self) -> Result<u64> {
+        let tables = self.tables.load();
+        let files = tables.values().flat_map(|store| store.view.load().sstables.clone());
+        let files: u64 = files.map(|sstable| sstable.file_bytes()).sum();
+        Ok(files + self.snapshots()?.iter().map(|snapshot| snapshot.own_bytes).sum::<u64>())
+    }
+
+    /// Bytes that the disk has free. Waits for it.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn available_bytes(&self) -> Result<u64> {
+        self.env.disk.available_bytes().during("looking at the space of", "the data directory")
     }
 
     /// Bytes of the commit log.

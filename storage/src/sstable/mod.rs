@@ -8,6 +8,7 @@ pub mod compression;
 pub mod cursor;
 pub mod filter;
 pub mod format;
+pub mod partition_bounds;
 pub mod reader;
 pub mod salvage;
 pub mod statistics;

@@ -5,6 +5,7 @@ use super::block_size::BlockSize;
 use super::compression::Compression;
 use super::filter::Filter;
 use super::format::{self, BlockHandle, Footer};
+use super::partition_bounds::PartitionWatch;
 use super::statistics::Statistics;
 use super::{SstableId, path_of, temporary_path_of};
 use crate::error::{IoContext, Result, StorageError};
@@ -31,6 +32,8 @@ pub struct WriterOptions {
     pub long_block_bytes: usize,
     /// Probability that the filter errs.
     pub filter_false_positives: f64,
+    /// Tells of partitions that are too large, if any can be.
+    pub watch: Option<PartitionWatch>,
 }
 
 impl Default for WriterOptions {
@@ -41,6 +44,7 @@ impl Default for WriterOptions {
             block_bytes: 4 << 10,
             long_block_bytes: 16 << 10,
             filter_false_positives: 0.01,
+            watch: None,
         }
     }
 }
@@ -67,6 +71,10 @@ pub struct SstableWriter {
     statistics: Statistics,
     /// Bytes of the present partition before compression.
     partition_bytes: u64,
+    /// The key of the present partition, if it is looked at.
+    partition_key: Vec<u8>,
+    /// Tombstones of the partitions before it.
+    tombstones_before: u64,
     prefix: Vec<u8>,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -104,6 +112,8 @@ impl SstableWriter {
             tokens: Vec::new(),
             statistics,
             partition_bytes: 0,
+            partition_key: Vec::new(),
+            tombstones_before: 0,
             prefix: Vec::new(),
             key: Vec::new(),
             value: Vec::new(),
@@ -122,6 +132,11 @@ impl SstableWriter {
     /// # Errors
     /// The operating system's.
     pub fn partition(&mut self, key: KeyRef<'_>, deletion: Deletion) -> Result<()> {
+        self.look_at_partition();
+        if self.options.watch.is_some() {
+            self.partition_key.clear();
+            self.partition_key.extend_from_slice(key.bytes);
+        }
         self.prefix.clear();
         format::put_partition_prefix(&mut self.prefix, key);
         self.tokens.push(key.token);
@@ -135,6 +150,15 @@ impl SstableWriter {
             self.push(format::KIND_PARTITION, &[])?;
         }
         Ok(())
+    }
+
+    /// Tells of the partition that has ended, if it is too large.
+    fn look_at_partition(&mut self) {
+        let tombstones = self.statistics.summary.tombstones;
+        if let (Some(watch), true) = (&self.options.watch, self.statistics.summary.partitions > 0) {
+            watch.look(&self.partition_key, self.partition_bytes, tombstones - self.tombstones_before);
+        }
+        self.tombstones_before = tombstones;
     }
 
     /// Adds the partition's static row, before its other rows.
@@ -266,6 +290,7 @@ impl SstableWriter {
             self.abandon();
             return Ok(None);
         }
+        self.look_at_partition();
         if !self.data.is_empty() {
             self.end_data_block()?;
         }

@@ -230,6 +230,7 @@ impl<'a> Request<'a> {
             if plan.only_partition(binding)? != key {
                 return invalid("Batch with conditions cannot span multiple partitions");
             }
+            binding.guard.disks(&plan.table, &key)?;
             plan.check_clustering_in()?;
             let row = plan.target(binding)?;
             if plan.reads_first {

@@ -39,6 +39,7 @@ impl ModificationPlan {
             return Ok(());
         }
         for key in keys {
+            binding.guard.disks(&self.table, &key)?;
             let update = updates.entry((self.table.id, key.clone())).or_insert_with(|| CounterUpdate {
                 table: self.table.id,
                 epoch: self.table.epoch,
