@@ -147,6 +147,11 @@ impl SelectPlan {
         self.selection.aggregates.is_empty() && self.group_by.is_empty() && self.sort.is_empty()
     }
 
+    /// True if the result comes in pages: what is sorted, and aggregates of all rows, come as a whole.
+    fn pages(&self) -> bool {
+        self.sort.is_empty() && (self.selection.aggregates.is_empty() || !self.group_by.is_empty())
+    }
+
     /// The commands that read what is asked for, without regard to paging.
     fn commands(&self, binding: &Binding<'_>, limits: ReadLimits) -> Result<Vec<ReadCommand>, CqlError> {
         // What is wrong with the partition key is said first.
@@ -207,7 +212,7 @@ impl SelectPlan {
             Some(bytes) => Some(PagingState::decode(bytes, statement)?),
             None => None,
         };
-        let page_rows = if self.streams() { parameters.page_size.map(u64::from) } else { None };
+        let page_rows = if self.pages() { parameters.page_size.map(u64::from) } else { None };
         let rows_left = state.as_ref().map_or(limits.rows, |state| state.rows_left);
         // What storage counts are rows; with a filter or an aggregate they are not the result's.
         let mut read_limits = ReadLimits::NONE;

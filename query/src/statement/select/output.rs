@@ -131,9 +131,9 @@ impl<'a> Output<'a> {
         self.done
     }
 
-    /// Rows that the present partition may still give.
+    /// Rows that the present partition may still give. A group that is being worked out takes as many as there are.
     pub(super) const fn partition_rows_left(&self) -> u64 {
-        self.partition_left
+        if self.group.is_some() { u64::MAX } else { self.partition_left }
     }
 
     /// Ends the result. Returns where the next page begins, if there is one.
@@ -175,7 +175,7 @@ impl<'a> Output<'a> {
         }
         if !self.shape.selection.aggregates.is_empty() || !self.shape.group_by.is_empty() {
             self.rows_in_partition += 1;
-            self.aggregate()?;
+            self.aggregate(clustering)?;
             return Ok(if self.done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
         }
         if self.partition_left == 0 {

@@ -26,7 +26,8 @@ impl<'a> Output<'a> {
         })
     }
 
-    pub(super) fn aggregate(&mut self) -> Result<(), CqlError> {
+    /// Adds the present row to its group. A page ends in front of a group that has no room on it.
+    pub(super) fn aggregate(&mut self, clustering: Option<&[u8]>) -> Result<(), CqlError> {
         let items = self.shape.group_by.iter();
         let key = items
             .map(|(item, _)| item.value(&self.values, &[], self.binding))
@@ -42,6 +43,11 @@ impl<'a> Output<'a> {
                 // Groups of this partition are not wanted any more.
                 return Ok(());
             }
+            if self.pages_groups() && self.page_is_full() {
+                self.more = true;
+                self.done = true;
+                return Ok(());
+            }
             self.partition_left -= 1;
             self.group = Some(Box::new(self.new_group(key)));
         }
@@ -50,7 +56,14 @@ impl<'a> Output<'a> {
                 aggregate.take(state, &self.values, self.binding)?;
             }
         }
+        if self.pages_groups() {
+            self.note_position(clustering);
+        }
         Ok(())
+    }
+
+    const fn pages_groups(&self) -> bool {
+        self.page_left < u64::MAX && !self.shape.group_by.is_empty()
     }
 
     pub(super) fn end_group(&mut self) -> Result<(), CqlError> {
@@ -73,6 +86,12 @@ impl<'a> Output<'a> {
         }
         self.give_values(&row)?;
         self.rows_left -= 1;
+        if self.pages_groups() {
+            self.page_left -= 1;
+        }
+        if let Some(last) = &mut self.last {
+            last.rows_left = self.rows_left;
+        }
         if self.rows_left == 0 {
             self.done = true;
         }
