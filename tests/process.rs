@@ -194,3 +194,13 @@ fn a_damaged_file_is_named_by_verify_and_rebuilt_by_scrub() {
     assert!((150..200).contains(&left), "{left} of 200 rows are left");
     assert!(node.nodetool(&["listsnapshots"]).contains("pre-scrub-"));
 }
+
+/// What the allocator keeps would count where the data of a process is limited.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_allocator_keeps_no_address_space() {
+    let output =
+        Command::new(BINARY).arg("--version").env("_RJEM_MALLOC_CONF", "stats_print:true").output().unwrap();
+    let settings = String::from_utf8(output.stderr).unwrap();
+    assert!(settings.contains("opt.retain: false"), "{settings}");
+}
