@@ -27,8 +27,10 @@ pub(crate) struct Accumulator {
     best: Option<Vec<u8>>,
     whole: BigInt,
     real: f64,
-    /// What rounding took from `real` (Kahan-Neumaier summation).
+    /// What rounding has added to `real`.
     lost: f64,
+    /// The same sum without regard to rounding.
+    plain: f64,
     exact: Option<Decimal>,
 }
 
@@ -79,27 +81,30 @@ impl Accumulator {
         });
     }
 
-    /// Adds to a sum of doubles. Where it leaves their range it goes on exactly, for the average.
+    /// Adds to a sum of doubles, by Kahan's summation, as Cassandra does. Where it leaves their range it goes on
+    /// exactly, for the average.
     fn add_real(&mut self, n: f64) {
-        let sum = self.real + n;
-        if n.is_finite() && !sum.is_finite() {
-            let exact = |n: f64| Number::Real(n).exact();
-            let before = self.exact.take().or_else(|| exact(self.real));
-            self.exact = before.zip(exact(n)).map(|(sum, n)| decimal::add(&sum, &n));
-        } else {
-            self.exact = None;
-        }
-        let lost = if self.real.abs() >= n.abs() { (self.real - sum) + n } else { (n - sum) + self.real };
-        if lost.is_finite() {
-            self.lost += lost;
-        }
+        self.plain += n;
+        let part = n - self.lost;
+        let sum = self.real + part;
+        let exact = |n: f64| Number::Real(n).exact();
+        let overflows = sum.is_infinite() && n.is_finite();
+        let before = self.exact.take().or_else(|| if overflows { exact(self.real) } else { None });
+        self.exact = before.zip(exact(n)).map(|(sum, n)| decimal::add(&sum, &n));
+        self.lost = (sum - self.real) - part;
         self.real = sum;
+    }
+
+    /// The sum of doubles. Cassandra adds what rounding added once more, where Kahan takes it away.
+    fn real_sum(&self) -> f64 {
+        let sum = self.real + self.lost;
+        if sum.is_nan() && self.plain.is_infinite() { self.plain } else { sum }
     }
 
     /// The result, for values of a type.
     pub(crate) fn finish(self, kind: AggregateKind, ty: &CqlType) -> Result<Option<Vec<u8>>, CqlError> {
         let count = self.numbers;
-        let real = if self.real.is_finite() { self.real + self.lost } else { self.real };
+        let real = self.real_sum();
         let zero = || Decimal::new(BigInt::ZERO, 0);
         let total = match (ty, kind) {
             (_, AggregateKind::CountRows | AggregateKind::Count) => {

@@ -67,14 +67,19 @@ impl Restrictions {
         }
         binding.guard.combinations("partition key", keys.len())?;
         if !self.token.is_empty() {
-            let range = self.partition_range(binding)?;
-            keys.retain(|key| range.as_ref().is_some_and(|range| range_has(range, Token::of_key(key))));
+            let range = self.token_range(binding)?;
+            keys.retain(|key| range_has(&range, Token::of_key(key)));
         }
         Ok(keys)
     }
 
-    /// The range of partitions, where keys are not given.
+    /// The range of partitions, where keys are not given; none if it begins behind its end.
     pub(crate) fn partition_range(&self, binding: &Binding<'_>) -> Result<Option<PartitionRange>, CqlError> {
+        let range = self.token_range(binding)?;
+        Ok(Some(range).filter(|range| !is_reversed(range)))
+    }
+
+    fn token_range(&self, binding: &Binding<'_>) -> Result<PartitionRange, CqlError> {
         let mut range = PartitionRange::all();
         for (operator, expression) in &self.token {
             let bytes = match expression.evaluate(binding)? {
@@ -98,8 +103,7 @@ impl Restrictions {
                 _ => tighten_end(&mut range, token, true),
             }
         }
-        let empty = matches!((&range.start, &range.end), (RangeBound::Token(start, _), RangeBound::Token(end, _)) if start > end);
-        Ok((!empty).then_some(range))
+        Ok(range)
     }
 
     /// The rows of each partition.
@@ -230,6 +234,8 @@ fn tighten_end(range: &mut PartitionRange, token: Token, inclusive: bool) {
     }
 }
 
+/// True if a token lies between the bounds. As in Cassandra, a range of tokens beside partition keys goes round the ring where
+/// it begins behind its end.
 fn range_has(range: &PartitionRange, token: Token) -> bool {
     let after_start = match &range.start {
         RangeBound::Token(start, inclusive) => token > *start || (*inclusive && token == *start),
@@ -239,5 +245,10 @@ fn range_has(range: &PartitionRange, token: Token) -> bool {
         RangeBound::Token(end, inclusive) => token < *end || (*inclusive && token == *end),
         _ => true,
     };
-    after_start && before_end
+    if is_reversed(range) { after_start || before_end } else { after_start && before_end }
+}
+
+/// True if the range begins behind its end.
+fn is_reversed(range: &PartitionRange) -> bool {
+    matches!((&range.start, &range.end), (RangeBound::Token(start, _), RangeBound::Token(end, _)) if start > end)
 }
