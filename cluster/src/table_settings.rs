@@ -35,6 +35,7 @@ pub fn table_settings(table: &Table, volatile: bool) -> Result<TableSettings, Cl
         name: format!("{}.{}", table.keyspace, table.name),
         columns: columns.collect(),
         dropped_columns: dropped.collect(),
+        dropped_cells: table.dropped_cells(),
         shape: (!table.is_counter()).then(|| Arc::new(row_shape(table))),
         gc_grace_seconds: params.gc_grace_seconds,
         writer: WriterOptions {

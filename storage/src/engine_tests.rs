@@ -11,8 +11,8 @@ use dodona_types::mutation::live_cell;
 use dodona_types::read_command::{ClusteringSelection, PartitionRange, PartitionSelection, ReadCommand};
 use dodona_types::row::RowHeader;
 use dodona_types::{
-    ClusteringSlice, ColumnId, Deletion, KeyRef, LiveRow, Liveness, MutationBuilder, PartitionKey,
-    RowVisitor, TableId,
+    ClusteringSlice, ColumnId, Deletion, HiddenCells, KeyRef, LiveRow, Liveness, MutationBuilder,
+    PartitionKey, RowVisitor, TableId,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -263,4 +263,55 @@ fn truncated_rows_stay_away_after_a_restart() {
     engine.log.write().unwrap();
     drop(engine);
     check(&open(directory.path()), &after);
+}
+
+#[test]
+fn files_are_written_without_cells_from_before_the_drop_of_their_column() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let put = |key_number: u8, marker: Option<i64>, cells: &[(u32, i64)]| {
+        let mut builder = MutationBuilder::new();
+        builder.begin(TABLE, 0, &key(key_number));
+        let header = RowHeader { liveness: marker.map(Liveness::new), ..RowHeader::EMPTY };
+        builder.row(&clustering(1), 0, &header, |row| {
+            cells.iter().for_each(|(id, at)| row.push_cell(&live_cell(ColumnId(*id), *at, b"v")));
+        });
+        engine.apply(&[builder.view()]).unwrap();
+    };
+    put(1, Some(5), &[(3, 5), (4, 5)]);
+    put(2, None, &[(3, 10)]);
+    put(3, None, &[(3, 11)]);
+    engine.flush(TABLE).unwrap();
+    // All that reads see of the engine, whatever they hide.
+    let cells = || {
+        #[derive(Default)]
+        struct Cells(Vec<(u8, Vec<u32>)>);
+        impl RowVisitor for Cells {
+            fn partition(&mut self, key: KeyRef<'_>, _: Option<&LiveRow<'_>>) -> ControlFlow<()> {
+                self.0.push((key.bytes[0], Vec::new()));
+                ControlFlow::Continue(())
+            }
+            fn row(&mut self, _: &[u8], row: &LiveRow<'_>) -> ControlFlow<()> {
+                self.0.last_mut().unwrap().1.extend(row.cells().map(|cell| cell.column.0));
+                ControlFlow::Continue(())
+            }
+        }
+        let all =
+            command(PartitionSelection::Range(PartitionRange::all()), ClusteringSelection::all(), false);
+        let mut cells = Cells::default();
+        assert!(engine.read_page(&all, usize::MAX).unwrap().show(0, &mut cells).unwrap().is_continue());
+        cells.0.sort();
+        cells.0
+    };
+    assert_eq!(cells(), [(1, vec![3, 4]), (2, vec![3]), (3, vec![3])]);
+    let dropped_cells = HiddenCells::new(vec![(ColumnId(3), 10)]);
+    engine.put_table(TableSettings { dropped_cells, ..settings() }).unwrap();
+    engine.compact_all(TABLE, None).unwrap();
+    assert_eq!(cells(), [(1, vec![4]), (3, vec![3])]);
+    // What comes late, as by a hint, goes with the flush.
+    put(4, Some(9), &[(3, 9)]);
+    put(5, None, &[(3, 9)]);
+    assert_eq!(cells(), [(1, vec![4]), (3, vec![3]), (4, vec![3]), (5, vec![3])]);
+    engine.flush(TABLE).unwrap();
+    assert_eq!(cells(), [(1, vec![4]), (3, vec![3]), (4, vec![])]);
 }

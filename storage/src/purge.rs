@@ -3,10 +3,12 @@
 //! One goes only if it is past gc_grace **and** its timestamp is below the least timestamp of
 //! every other source that may hold the partition: tables outside the compaction, of any age
 //! (hints, repair and streaming put old timestamps into new tables), and memtables.
+//!
+//! Cells from before their column was dropped go at once: whatever else there is, no read will see them.
 
 use dodona_types::codec::DecodeError;
 use dodona_types::row::{RowBuilder, RowView};
-use dodona_types::{CellKind, Deletion, RowItem};
+use dodona_types::{CellKind, Deletion, HiddenCells, RowItem};
 
 /// What may go from one partition.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +37,16 @@ impl Purge {
         }
     }
 
-    /// Appends what must stay of a row. False if nothing does.
+    /// Appends what must stay of a row, without `dropped` cells. False if nothing does.
     ///
     /// # Errors
     /// The row is malformed.
-    pub fn row(&self, row: &RowView<'_>, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
+    pub fn row(
+        &self,
+        row: &RowView<'_>,
+        dropped: &HiddenCells,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, DecodeError> {
         let mut header = row.header;
         header.deletion = self.deletion(header.deletion);
         header.liveness = header
@@ -50,7 +57,10 @@ impl Purge {
         for item in row.items() {
             let item = item?;
             let goes = match item {
-                RowItem::ColumnDeletion(_, deletion) => self.deletion(deletion).is_none(),
+                RowItem::ColumnDeletion(column, deletion) => {
+                    self.deletion(deletion).is_none() || dropped.hides_at(column, deletion.timestamp_micros)
+                }
+                RowItem::Cell(cell) if dropped.hides(&cell) => true,
                 RowItem::Cell(cell) => match cell.kind {
                     CellKind::Live | CellKind::Counter => false,
                     CellKind::Expiring { expires_at_seconds: at, .. }

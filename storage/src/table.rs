@@ -15,7 +15,7 @@ use crate::sync::ArcSwap;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use dodona_env::Clock;
-use dodona_types::TableId;
+use dodona_types::{HiddenCells, TableId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct TableSettings {
     pub columns: Vec<StoredColumn>,
     /// Columns that were dropped.
     pub dropped_columns: Vec<DroppedColumn>,
+    /// Cells from before those drops: no read sees them, and whoever writes files leaves them out.
+    pub dropped_cells: HiddenCells,
     /// What its rows can have; none if that is not known or they are counters: reads by name then look
     /// into every file.
     pub shape: Option<Arc<RowShape>>,
@@ -59,6 +61,7 @@ impl TableSettings {
             name: name.into(),
             columns: Vec::new(),
             dropped_columns: Vec::new(),
+            dropped_cells: HiddenCells::NONE,
             shape: None,
             gc_grace_seconds: 864_000,
             writer: WriterOptions::default(),

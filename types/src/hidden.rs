@@ -33,11 +33,17 @@ impl HiddenCells {
     /// True if reads do not see the cell.
     #[must_use]
     pub fn hides(&self, cell: &Cell<'_>) -> bool {
+        self.hides_at(cell.column, cell.timestamp_micros)
+    }
+
+    /// True if reads do not see what was written to a column at this timestamp.
+    #[must_use]
+    pub fn hides_at(&self, column: ColumnId, timestamp_micros: i64) -> bool {
         !self.0.is_empty()
             && self
                 .0
-                .binary_search_by_key(&cell.column, |(column, _)| *column)
-                .is_ok_and(|place| cell.timestamp_micros <= self.0[place].1)
+                .binary_search_by_key(&column, |(column, _)| *column)
+                .is_ok_and(|place| timestamp_micros <= self.0[place].1)
     }
 }
 

@@ -200,6 +200,13 @@ impl Table {
         HiddenCells::new(hidden.collect())
     }
 
+    /// Cells that no read will ever see, whether their columns are added again or not: those from before the drops.
+    #[must_use]
+    pub fn dropped_cells(&self) -> HiddenCells {
+        let dropped = self.dropped_columns.values();
+        HiddenCells::new(dropped.map(|dropped| (dropped.column.id, dropped.dropped_at_micros)).collect())
+    }
+
     /// Puts the columns into the order that [`Self::columns`] promises.
     pub fn sort_columns(&mut self) {
         self.columns.sort_by(|a, b| {

@@ -13,7 +13,7 @@ use crate::trace::note;
 use dodona_storage::reconcile::{Answer, Assembly, DigestRules, MergedAnswers};
 use dodona_storage::{Engine, Page, StorageError};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
-use dodona_types::{Consistency, RowVisitor};
+use dodona_types::{Consistency, HiddenCells, RowVisitor};
 
 /// What came of a try to read at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl Coordinator {
             ignores_values: self.env.mutants.has("digest-ignores-values"),
             ..DigestRules::new(command.now_seconds, table.gc_grace_seconds)
         };
-        let one_is_enough = agree(&asking.got, rules)?
+        let one_is_enough = agree(&asking.got, rules, &command.hidden)?
             || self.env.mutants.has("read-first-answer-only")
             || (others == Want::Digest && self.env.mutants.has("read-stops-at-first-answer-of-mismatch"));
         if !one_is_enough {
@@ -200,7 +200,7 @@ impl Coordinator {
 }
 
 /// True if all answers say the same, as far as digests tell.
-fn agree(got: &[(usize, Got)], rules: DigestRules) -> Result<bool, ClusterError> {
+fn agree(got: &[(usize, Got)], rules: DigestRules, hidden: &HiddenCells) -> Result<bool, ClusterError> {
     if got.len() < 2 {
         return Ok(true);
     }
@@ -210,7 +210,7 @@ fn agree(got: &[(usize, Got)], rules: DigestRules) -> Result<bool, ClusterError>
             Got::Digest(digest) => digest.clone(),
             Got::Data(bytes) => {
                 let answer = Answer::parse(bytes).map_err(StorageError::from)?;
-                answer.digest(rules)?.finish().to_vec()
+                answer.digest(rules, hidden)?.finish().to_vec()
             }
         };
         if *first.get_or_insert_with(|| digest.clone()) != digest {

@@ -288,7 +288,8 @@ impl Repairs {
         for tree in trees.iter_mut().skip(usize::from(skips)) {
             for range in parts(&tree.range()) {
                 let partitions = PartitionSelection::Range(range.clone());
-                let mut command = ReadCommand::everything(table.id, table.epoch, partitions, now_seconds);
+                let mut command = ReadCommand::everything(table.id, table.epoch, partitions, now_seconds)
+                    .hiding(table.dropped_cells());
                 let mut rest = range;
                 loop {
                     self.check_wanted(id)?;

@@ -17,7 +17,7 @@ impl World {
         let now = self.now();
         let expected = self.model.answer(query, PARTITIONS, now);
         if query.page_rows > 0 {
-            let seen = reads::read_in_pages(self.engine()?, self.table(), query, now);
+            let seen = reads::read_in_pages(self.engine()?, self.table(), query, &self.dropped_cells(), now);
             let seen = self.take("a read in pages", seen)?;
             self.compare(query, "in pages", seen.as_ref(), &expected)?;
             return Ok(());
@@ -27,7 +27,7 @@ impl World {
             if way == Way::Replica && has_limits {
                 continue;
             }
-            let seen = reads::read(self.engine()?, self.table(), query, now, way);
+            let seen = reads::read(self.engine()?, self.table(), query, &self.dropped_cells(), now, way);
             let seen = self.take("a read", seen)?.flatten();
             self.compare(query, &format!("{way:?}"), seen.as_ref(), &expected)?;
         }
@@ -86,7 +86,7 @@ impl World {
         let now = self.now();
         for query in queries {
             let expected = self.model.answer(query, PARTITIONS, now);
-            match reads::read(self.engine()?, self.table(), query, now, Way::Page) {
+            match reads::read(self.engine()?, self.table(), query, &self.dropped_cells(), now, Way::Page) {
                 Err(StorageError::Corrupt { path: named, .. }) if named == path => {}
                 seen => {
                     let seen = self.take("a read of a damaged file", seen)?.flatten();
@@ -173,7 +173,7 @@ impl World {
         }
         let now = self.now();
         let all = Query::all(None, false);
-        let seen = reads::read(self.engine()?, self.table(), &all, now, Way::Page);
+        let seen = reads::read(self.engine()?, self.table(), &all, &self.dropped_cells(), now, Way::Page);
         let seen = self.take("a read behind a scrub", seen)?.flatten().unwrap_or_default();
         if lost == 0 {
             let expected = self.model.answer(&all, PARTITIONS, now);

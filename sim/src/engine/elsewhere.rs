@@ -92,7 +92,8 @@ impl World {
             ever.facts.iter().for_each(|fact| model.add(ever.number, ever.partition, fact.clone()));
         }
         let all = Query::all(None, false);
-        let seen = reads::read(engine, self.table(), &all, now, Way::Page)
+        model.dropped.clone_from(&self.model.dropped);
+        let seen = reads::read(engine, self.table(), &all, &self.dropped_cells(), now, Way::Page)
             .map_err(|error| Stop::Violation(format!("{what}: {error}")))?;
         let expected = model.answer(&all, PARTITIONS, now);
         self.compare(&all, what, seen.as_ref(), &expected)
@@ -115,7 +116,7 @@ impl World {
             ..RestoreSettings::default()
         };
         let wrong = |error: StorageError| Stop::Violation(format!("a restored log: {error}"));
-        let table = settings_of(self.table(), self.table_setup);
+        let table = self.table_settings();
         let (engine, _) = self.other_engine(table.clone(), ARCHIVE, &files)?;
         engine.restore(&settings, &|_| true).map_err(wrong)?;
         let archived = numbers_in(&engine, JOURNAL, self.now()).map_err(wrong)?;
@@ -152,7 +153,7 @@ impl World {
         }
         self.promise_flushed();
         let files = self.files_in(&format!("backups/{}", self.table()), ".sst")?;
-        let table = settings_of(self.table(), self.table_setup);
+        let table = self.table_settings();
         let (engine, _) = self.other_engine(table, "taken", &files)?;
         let wrong = |error: StorageError| Stop::Violation(format!("restored backups: {error}"));
         let options = ImportOptions { verify: true, within: None, copy: true };

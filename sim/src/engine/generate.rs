@@ -43,6 +43,13 @@ pub fn history(seed: u64) -> History {
     let count = 20 + generator.random.below(140);
     let steps = (0..count).map(|_| generator.step());
     let mut steps: Vec<Step> = steps.filter(|step| setup.inner_journal || !refuses(step)).collect();
+    let drops = Random::from_seed(seed).split("drops");
+    if drops.below(3) == 0 {
+        for _ in 0..=drops.below(3) {
+            let at = drops.below(steps.len() as u64 + 1) as usize;
+            steps.insert(at, Step::DropColumn(drops.below(u64::from(COLUMNS) + 1) as u8));
+        }
+    }
     if goes_elsewhere {
         generator.random = elsewhere;
         for _ in 0..3 + steps.len() / 12 {

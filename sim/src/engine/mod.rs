@@ -58,6 +58,7 @@ pub const MUTANTS: &[&str] = &[
     "backup-forgets-a-file",
     "backup-no-dir-sync",
     "import-keeps-column-numbers",
+    "purge-takes-what-is-newer-than-a-drop",
 ];
 
 /// Runs the history of a seed.
@@ -205,6 +206,7 @@ async fn apply(world: &mut World, step: &Step) -> Result<(), Stop> {
         Step::Truncate => empty(world)?,
         Step::Snapshot(_) => world.snapshot()?,
         Step::Alter(setup) => world.alter(*setup)?,
+        Step::DropColumn(column) => world.drop_column(*column)?,
         Step::Recreate => world.recreate()?,
         Step::LimitSpace(bytes) => world.limit_space(*bytes),
         Step::FailSync(after) => world.fail_sync(*after),

@@ -1,6 +1,7 @@
 //! The judge's model: every change ever made, from which each answer is worked out anew. It shares
 //! no code with the engine.
 
+use super::generate::COLUMNS;
 use super::step::{Place, Query};
 use dodona_types::PartitionKey;
 use std::cmp::Reverse;
@@ -96,7 +97,12 @@ impl Ever {
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     facts: Vec<(u64, u8, Fact)>,
+    /// Up to which timestamp nothing is seen of a column that was dropped and came back.
+    pub dropped: DroppedColumns,
 }
+
+/// Timestamps of drops, by the number of the column; [`COLUMNS`] is the one of many cells.
+pub type DroppedColumns = BTreeMap<u8, i64>;
 
 /// The raw key of a partition.
 #[must_use]
@@ -144,6 +150,14 @@ impl Model {
         self.facts.iter().filter(move |(_, of, _)| *of == partition).map(|(_, _, fact)| fact)
     }
 
+    fn dropped(&self, place: Place) -> i64 {
+        let column = match place {
+            Place::Column(column) => column,
+            Place::Element(_) => COLUMNS,
+        };
+        self.dropped.get(&column).copied().unwrap_or(i64::MIN)
+    }
+
     fn live_cells(&self, partition: u8, row: Option<u8>, covered: i64, now: i64) -> Vec<(Place, u8)> {
         let emptied = self
             .of(partition)
@@ -156,7 +170,7 @@ impl Model {
         let mut cells: BTreeMap<Place, CellFact> = BTreeMap::new();
         for fact in self.of(partition) {
             let Fact::Cell(of, place, cell) = fact else { continue };
-            if *of == row {
+            if *of == row && cell.timestamp > self.dropped(*place) {
                 let best = cells.entry(*place).or_insert(*cell);
                 if cell.rank() > best.rank() {
                     *best = *cell;

@@ -11,7 +11,8 @@ use dodona_types::read_command::{
 };
 use dodona_types::row::RowHeader;
 use dodona_types::{
-    ClusteringSlice, ColumnId, KeyRef, LiveRow, Liveness, MutationBuilder, PartitionKey, RowVisitor, TableId,
+    ClusteringSlice, ColumnId, HiddenCells, KeyRef, LiveRow, Liveness, MutationBuilder, PartitionKey,
+    RowVisitor, TableId,
 };
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -44,7 +45,7 @@ pub fn slice(start: u8, end: u8) -> ClusteringSlice {
 
 /// The read command of a query.
 #[must_use]
-pub fn command(table: TableId, query: &Query, now_seconds: i64) -> ReadCommand {
+pub fn command(table: TableId, query: &Query, hidden: HiddenCells, now_seconds: i64) -> ReadCommand {
     let limit = |limit: u8| if limit == 0 { u64::MAX } else { u64::from(limit) };
     ReadCommand {
         table,
@@ -62,7 +63,7 @@ pub fn command(table: TableId, query: &Query, now_seconds: i64) -> ReadCommand {
             ClusteringSelection::all()
         },
         reversed: query.reversed,
-        hidden: dodona_types::HiddenCells::NONE,
+        hidden,
         now_seconds,
         limits: ReadLimits { rows: limit(query.limits.0), per_partition: limit(query.limits.1) },
     }
@@ -128,10 +129,11 @@ pub fn read(
     engine: &Engine,
     table: TableId,
     query: &Query,
+    hidden: &HiddenCells,
     now_seconds: i64,
     way: Way,
 ) -> Result<Option<Vec<SeenPartition>>, StorageError> {
-    let command = command(table, query, now_seconds);
+    let command = command(table, query, hidden.clone(), now_seconds);
     match way {
         Way::Page => show(&engine.read_page(&command, usize::MAX)?, now_seconds).map(Some),
         Way::Memory => {
@@ -163,13 +165,14 @@ pub fn read_in_pages(
     engine: &Engine,
     table: TableId,
     query: &Query,
+    hidden: &HiddenCells,
     now_seconds: i64,
 ) -> Result<Vec<SeenPartition>, StorageError> {
     let mut slices = if query.slices.is_empty() { vec![(0, ROWS * 2)] } else { query.slices.clone() };
     let mut all: Vec<SeenPartition> = Vec::new();
     loop {
         let page = Query { slices: slices.clone(), limits: (query.page_rows, 0), ..query.clone() };
-        let seen = read(engine, table, &page, now_seconds, Way::Page)?.unwrap_or_default();
+        let seen = read(engine, table, &page, hidden, now_seconds, Way::Page)?.unwrap_or_default();
         let Some((partition, statics, rows)) = seen.into_iter().next() else { return Ok(all) };
         let (count, last) = (rows.len(), rows.last().map(|row| row.0));
         match all.first_mut() {
@@ -215,7 +218,7 @@ pub(super) fn numbers_in(engine: &Engine, table: TableId, now: i64) -> Result<BT
             ControlFlow::Continue(())
         }
     }
-    let mut command = command(table, &Query::all(None, false), now);
+    let mut command = command(table, &Query::all(None, false), HiddenCells::NONE, now);
     command.partitions = PartitionSelection::Key(PartitionKey::new(journal_key().to_vec().into()));
     let mut numbers = Numbers(BTreeSet::new());
     let _ = engine.read_page(&command, usize::MAX)?.show(now, &mut numbers)?;

@@ -169,6 +169,8 @@ pub enum Step {
     Snapshot(u8),
     /// The table's settings change.
     Alter(TableSetup),
+    /// A column is dropped, and added again: the one of this number, or the one of many cells.
+    DropColumn(u8),
     /// The table is dropped, and another created.
     Recreate,
     /// So many bytes can still be written; `None` for as many as one likes.

@@ -1,6 +1,7 @@
 //! The engine, its simulated disk and clock, and the model beside them.
 
 use super::changes::{facts_of, put_change};
+use super::generate::COLUMNS;
 use super::model::{Ever, Model, key_of};
 use super::reads;
 use super::step::{End, Setup, StrategyKind, TableSetup, When, Write};
@@ -12,7 +13,7 @@ use dodona_env::program::NoPrograms;
 use dodona_env::{Clock, Env, Mutants, Random, Tasks};
 use dodona_storage::settings::ArchiveSettings;
 use dodona_storage::{Compaction, Engine, EngineSettings, StorageError, SyncMode, TableSettings};
-use dodona_types::{MutationBuilder, TableId};
+use dodona_types::{ColumnId, HiddenCells, MutationBuilder, TableId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -157,7 +158,7 @@ impl World {
             random: self.random.split(&format!("life {}", self.lives)),
             ..self.env(self.life_disk.clone())
         };
-        let tables = vec![Self::journal_settings(), settings_of(self.table, self.table_setup)];
+        let tables = vec![Self::journal_settings(), self.table_settings()];
         let opened = Engine::open(env, self.engine_settings(), Uuid::from_u128(5), tables);
         let (engine, recovered) = opened.map_err(|error| format!("the engine does not start: {error}"))?;
         self.trace.note(&format!("life {} {recovered:?}", self.lives));
@@ -431,8 +432,31 @@ impl World {
     pub fn alter(&mut self, setup: TableSetup) -> Result<(), Stop> {
         self.table_setup = setup;
         self.note_gc();
-        let put = self.engine()?.put_table(settings_of(self.table, setup));
+        let put = self.engine()?.put_table(self.table_settings());
         self.take("a change of the schema", put).map(drop)
+    }
+
+    /// The table's settings.
+    pub(super) fn table_settings(&self) -> TableSettings {
+        TableSettings { dropped_cells: self.dropped_cells(), ..settings_of(self.table, self.table_setup) }
+    }
+
+    /// Cells of columns from before their drops.
+    pub(super) fn dropped_cells(&self) -> HiddenCells {
+        let number = |column: u8| if column == COLUMNS { reads::MAP.0 } else { column.into() };
+        let both = |column: u32| [ColumnId(column), ColumnId(reads::STATIC_BASE + column)];
+        let cells = |(column, at): (&u8, &i64)| both(number(*column)).map(|column| (column, *at));
+        HiddenCells::new(self.model.dropped.iter().flat_map(cells).collect())
+    }
+
+    /// Drops a column, and adds it again: nothing that was written before is seen any more.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn drop_column(&mut self, column: u8) -> Result<(), Stop> {
+        self.model.dropped.insert(column, self.latest_timestamp);
+        let put = self.engine()?.put_table(self.table_settings());
+        self.take("the drop of a column", put).map(drop)
     }
 
     /// Drops the table, and creates another.
@@ -449,9 +473,10 @@ impl World {
             self.table = TableId(Uuid::from_u128(self.table.0.as_u128() + 1));
             self.forget();
             self.ever.clear();
+            self.model.dropped.clear();
         }
         if dropped?.is_some() {
-            let put = self.engine()?.put_table(settings_of(self.table, self.table_setup));
+            let put = self.engine()?.put_table(self.table_settings());
             self.take("a new table", put)?;
         }
         Ok(())

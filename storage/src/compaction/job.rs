@@ -11,7 +11,7 @@ use crate::sstable::{SstableId, SstableWriter, WriterOptions};
 use dodona_env::Env;
 use dodona_types::row::RowView;
 use dodona_types::token::TokenRange;
-use dodona_types::{ClusteringSlice, Deletion, KeyRef, PartitionKey, TableId};
+use dodona_types::{ClusteringSlice, Deletion, HiddenCells, KeyRef, PartitionKey, TableId};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -24,6 +24,8 @@ pub struct JobOutput {
     pub table: TableId,
     /// Its columns.
     pub columns: Vec<StoredColumn>,
+    /// Cells that are left out: those of columns from before their drops.
+    pub dropped_cells: HiddenCells,
     /// How files are written.
     pub options: WriterOptions,
     /// Where files are split, between partitions.
@@ -196,7 +198,7 @@ impl MergeJob {
                     (mapping.row(&RowView::parse(row)?, &mut self.spare)?, self.spare.as_slice())
                 }
             };
-            if left && purge.row(&RowView::parse(row)?, &mut self.row)? {
+            if left && purge.row(&RowView::parse(row)?, &self.output.dropped_cells, &mut self.row)? {
                 writer.begin()?.static_row(&self.row)?;
             }
         }
@@ -242,7 +244,7 @@ impl MergeJob {
                             (mapping.row(&RowView::parse(row)?, &mut self.spare)?, self.spare.as_slice())
                         }
                     };
-                    if left && purge.row(&RowView::parse(row)?, &mut self.row)? {
+                    if left && purge.row(&RowView::parse(row)?, &self.output.dropped_cells, &mut self.row)? {
                         writer.begin()?.row(clustering, &self.row)?;
                     }
                 }

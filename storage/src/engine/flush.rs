@@ -14,8 +14,8 @@ use crate::sstable::partition_bounds::{PartitionBounds, PartitionWatch};
 use crate::sstable::{self, Sstable, SstableId, WriterOptions};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::{TableSettings, TableStore, TableView};
-use dodona_types::TableId;
 use dodona_types::read_command::RangeBound;
+use dodona_types::{HiddenCells, TableId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -202,6 +202,15 @@ impl Engine {
         is_watched.then(|| PartitionWatch { table: settings.name.clone(), bounds })
     }
 
+    /// The cells that are left out of files.
+    fn dropped_cells(&self, settings: &TableSettings) -> HiddenCells {
+        if self.env.mutants.has("purge-takes-what-is-newer-than-a-drop") {
+            let columns = settings.dropped_cells.columns().iter();
+            return HiddenCells::new(columns.map(|(column, _)| (*column, i64::MAX)).collect());
+        }
+        settings.dropped_cells.clone()
+    }
+
     pub(super) fn job_output(
         &self,
         store: &TableStore,
@@ -212,6 +221,7 @@ impl Engine {
         JobOutput {
             table: settings.id,
             columns: settings.columns.clone(),
+            dropped_cells: self.dropped_cells(&settings),
             options: WriterOptions { watch: self.watch(&settings), ..settings.writer.clone() },
             split,
             host: self.host,

@@ -22,7 +22,7 @@ use dodona_types::codec::{DecodeError, Reader, put_length_prefixed};
 use dodona_types::mutation::Fragment;
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::row::RowView;
-use dodona_types::{ClusteringSlice, Deletion, LiveRow, MutationBuilder, MutationView};
+use dodona_types::{ClusteringSlice, Deletion, HiddenCells, LiveRow, MutationBuilder, MutationView};
 
 /// An answer may have so many times the bytes that count in its digest.
 const WALKED_FOR_COUNTED: usize = 4;
@@ -121,8 +121,8 @@ impl<'a> Answer<'a> {
     ///
     /// # Errors
     /// A row is malformed.
-    pub fn digest(&self, rules: DigestRules) -> Result<Digest> {
-        let mut digest = Digest::new(rules);
+    pub fn digest(&self, rules: DigestRules, hidden: &HiddenCells) -> Result<Digest> {
+        let mut digest = Digest::new(rules, hidden.clone());
         for part in &self.parts {
             digest.partition(part.mutation.key.bytes);
             for fragment in part.mutation.fragments() {
@@ -219,7 +219,7 @@ impl<'a> Answering<'a> {
             tombstones: Tombstones::new(reading.tombstones),
             builder: MutationBuilder::new(),
             out: vec![0],
-            digest: Digest::new(reading.rules),
+            digest: Digest::new(reading.rules, command.hidden.clone()),
             walked_bytes: 0,
             rows_left: command.limits.rows,
         }

@@ -5,13 +5,14 @@
 //! a compaction may leave out at the command's time (tombstones and expired cells past gc_grace)
 //! does not count either, or else a replica that has compacted would differ from one that has not
 //! for as long as that lasts. Such a tombstone still stands in the answers themselves, so that it is
-//! brought to a replica that holds something which it deletes.
+//! brought to a replica that holds something which it deletes. Nor do cells count that the command hides: whoever
+//! writes files leaves those of dropped columns out.
 
 use crate::error::Result;
 use dodona_types::codec::{put_length_prefixed, put_varint, put_zigzag};
 use dodona_types::mutation::Fragment;
 use dodona_types::row::RowView;
-use dodona_types::{Cell, CellKind, Deletion, RowItem};
+use dodona_types::{Cell, CellKind, Deletion, HiddenCells, RowItem};
 use twox_hash::XxHash3_128;
 
 /// Bytes of a digest.
@@ -52,6 +53,7 @@ impl DigestRules {
 /// holds the same.
 pub struct Digest {
     rules: DigestRules,
+    hidden: HiddenCells,
     hasher: XxHash3_128,
     scratch: Vec<u8>,
     bytes: usize,
@@ -60,10 +62,10 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// A digest of nothing.
+    /// A digest of nothing; cells that are `hidden` will not count.
     #[must_use]
-    pub fn new(rules: DigestRules) -> Self {
-        Self { rules, hasher: XxHash3_128::new(), scratch: Vec::new(), bytes: 0, key: None }
+    pub fn new(rules: DigestRules, hidden: HiddenCells) -> Self {
+        Self { rules, hidden, hasher: XxHash3_128::new(), scratch: Vec::new(), bytes: 0, key: None }
     }
 
     /// Bytes that count so far.
@@ -164,7 +166,7 @@ impl Digest {
             match item? {
                 RowItem::ColumnDeletion(column, own) if own > deletion => {
                     of_column = Some((column, own));
-                    if rules.counts(own) {
+                    if rules.counts(own) && !self.hidden.hides_at(column, own.timestamp_micros) {
                         out.push(3);
                         put_varint(out, u64::from(column.0));
                         put_deletion(out, own);
@@ -175,7 +177,7 @@ impl Digest {
                     let covers = |deletion: Deletion| deletion.covers(cell.timestamp_micros);
                     let covered = covers(deletion)
                         || of_column.is_some_and(|(column, own)| column == cell.column && covers(own));
-                    if covered || !rules.counts_cell(&cell) {
+                    if covered || !rules.counts_cell(&cell) || self.hidden.hides(&cell) {
                         continue;
                     }
                     if rules.ignores_values {

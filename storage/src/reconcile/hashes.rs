@@ -46,7 +46,7 @@ pub fn hash_partitions(
             break;
         };
         walked.partition(&mut scan)?;
-        let digest = std::mem::replace(&mut walked.digest, Digest::new(rules));
+        let digest = std::mem::replace(&mut walked.digest, Digest::new(rules, command.hidden.clone()));
         if digest.bytes() > 0 {
             let bytes = digest.bytes();
             each(Hashed { token: key.token(), digest: u128::from_le_bytes(digest.finish()), bytes });

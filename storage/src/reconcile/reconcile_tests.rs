@@ -220,7 +220,7 @@ proptest! {
             let alone = digest(&one, &command(Some(partition), false, (0, 0), 0), usize::MAX);
             let found = hashed.iter().find(|one| one.token == dodona_types::Token::of_key(&[partition]));
 
-            let empty = super::digest::Digest::new(rules()).finish();
+            let empty = super::digest::Digest::new(rules(), HiddenCells::NONE).finish();
             prop_assert_eq!(found.map_or(empty, |one| one.digest.to_le_bytes()), alone);
         }
     }
@@ -236,9 +236,33 @@ proptest! {
         prop_assert_eq!(digest(&one, &command, max_bytes), digest(&many, &command, max_bytes));
         let reading = Reading { max_bytes, ..Reading::unbounded(rules()) };
         let Found { answer, digest: own, .. } = read_answer(&many, &command, reading).unwrap();
-        let of_answer = Answer::parse(&answer).unwrap().digest(rules()).unwrap();
+        let of_answer = Answer::parse(&answer).unwrap().digest(rules(), &HiddenCells::NONE).unwrap();
         prop_assert_eq!((of_answer.finish(), of_answer.bytes()), (own.finish(), own.bytes()));
         prop_assert!(Answer::parse(&answer[..answer.len() - 1]).is_err() || answer.len() <= 1);
+    }
+
+    #[test]
+    fn digests_are_the_same_with_and_without_what_is_hidden(
+        steps in steps(), partition in prop::option::of(0u8..3), reversed: bool,
+        limits in (0u64..6, 0u64..4), kind in 0u8..3, dropped_at in 0i64..14,
+    ) {
+        let is_seen = |step: &&Step| {
+            !(matches!(step.2, Write::Put { .. } | Write::DeleteCell { .. }) && step.1 <= dropped_at)
+        };
+        let all: Vec<Vec<u8>> = steps.iter().map(mutation).collect();
+        let seen: Vec<Vec<u8>> = steps.iter().filter(is_seen).map(mutation).collect();
+        let hidden = HiddenCells::new(vec![(ColumnId(1), dropped_at)]);
+        let command = ReadCommand { hidden, ..command(partition, reversed, limits, kind) };
+        let (all, seen) = (table(all.iter(), 2), table(seen.iter(), 1));
+        prop_assert_eq!(digest(&all, &command, usize::MAX), digest(&seen, &command, usize::MAX));
+        let hashes = |view: &TableView| {
+            let mut hashes = Vec::new();
+            let all = PartitionSelection::Range(PartitionRange::all());
+            let command = ReadCommand::everything(TABLE, 1, all, NOW).hiding(command.hidden.clone());
+            hash_partitions(view, &command, rules(), usize::MAX, &mut |hash| hashes.push(hash)).unwrap();
+            hashes
+        };
+        prop_assert_eq!(hashes(&all), hashes(&seen));
     }
 }
 
