@@ -216,9 +216,10 @@ impl ColumnCondition {
         let found = self.find(current, binding)?;
         let found = found.as_deref();
         match &self.comparand {
-            // What is not set is in no collection.
+            // What is not set is in no collection; of a frozen one it is refused, as in Cassandra.
             Comparand::One(expression)
                 if matches!(self.operator, Operator::Contains | Operator::ContainsKey)
+                    && self.column.cql_type.is_multi_cell()
                     && expression.evaluate(binding)? == Val::Unset =>
             {
                 Ok(false)
