@@ -33,7 +33,7 @@ def address(node):
 
 def seen_up(binary, node):
     """How many nodes a node sees up; 0 if it does not answer within 10 s."""
-    command = [binary, "nodetool", "-h", address(node), "status"]
+    command = ["taskset", "-c", "1", binary, "nodetool", "-h", address(node), "status"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.count("\nUN  ")
     except subprocess.TimeoutExpired:
