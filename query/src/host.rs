@@ -59,12 +59,12 @@ impl Host {
 
     /// Judges a statement of a client.
     pub(crate) fn guard(&self) -> Guard<'_> {
-        Guard::new(self.guardrails(), &self.disks)
+        Guard::new(self.guardrails(), Some(&self.disks))
     }
 
     /// Judges a statement of the server itself.
     pub(crate) const fn guard_of_server(&self) -> Guard<'_> {
-        Guard::without_disks(&self.usual_guardrails)
+        Guard::new(&self.usual_guardrails, None)
     }
 
     /// What statements of clients may ask for.

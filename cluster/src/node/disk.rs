@@ -5,6 +5,7 @@ use super::Node;
 use crate::disk_usage::DiskUsageBounds;
 use crate::gossip::disk_usages::DiskUsage;
 use crate::gossip::state::Key;
+use crate::on_engine::on_engine;
 use dodona_types::{TableId, Token};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,16 +39,14 @@ impl Node {
         }
         let mut before = DiskUsage::Spacious;
         loop {
-            let engine = Arc::clone(&self.engine);
-            match self.env.tasks.blocking(move || bounds.look(&engine)).await {
-                Ok(Ok((usage, percent))) => {
+            match on_engine(&self.env.tasks, &self.engine, move |engine| bounds.look(engine)).await {
+                Ok((usage, percent)) => {
                     if usage != before {
                         tell(usage, percent, &bounds);
                         before = usage;
                     }
                     self.gossiper.set(Key::DISK_USAGE, usage.to_string());
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "how full the disk is cannot be seen"),
                 Err(error) => tracing::warn!(%error, "how full the disk is cannot be seen"),
             }
             dodona_env::clock::sleep(PERIOD).await;

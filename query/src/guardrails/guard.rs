@@ -21,23 +21,9 @@ pub(crate) struct Guard<'a> {
 }
 
 impl<'a> Guard<'a> {
-    pub(crate) const fn new(rails: &'a Guardrails, disks: &'a Disks) -> Self {
-        Self {
-            rails,
-            disks: Some(disks),
-            warnings: Mutex::new(Vec::new()),
-            disks_are_stuffed: AtomicBool::new(false),
-        }
-    }
-
-    /// For what full disks do not hold up: changes of the schema, and statements of the server itself.
-    pub(crate) const fn without_disks(rails: &'a Guardrails) -> Self {
-        Self {
-            rails,
-            disks: None,
-            warnings: Mutex::new(Vec::new()),
-            disks_are_stuffed: AtomicBool::new(false),
-        }
+    /// Without disks for what full ones do not hold up: changes of the schema, and statements of the server itself.
+    pub(crate) const fn new(rails: &'a Guardrails, disks: Option<&'a Disks>) -> Self {
+        Self { rails, disks, warnings: Mutex::new(Vec::new()), disks_are_stuffed: AtomicBool::new(false) }
     }
 
     /// What the client is warned of, which the log has as well.

@@ -224,13 +224,13 @@ impl<'a> Request<'a> {
             return invalid("Batch with conditions cannot span multiple tables");
         }
         let key = first.only_partition(binding)?;
+        binding.guard.disks(&table, &key)?;
         let (mut rows, mut list_rows) = (BTreeSet::new(), BTreeSet::new());
         let mut kinds: BTreeMap<Option<Vec<u8>>, &Conditions> = BTreeMap::new();
         for (plan, binding) in parts {
             if plan.only_partition(binding)? != key {
                 return invalid("Batch with conditions cannot span multiple partitions");
             }
-            binding.guard.disks(&plan.table, &key)?;
             plan.check_clustering_in()?;
             let row = plan.target(binding)?;
             if plan.reads_first {
@@ -279,8 +279,7 @@ impl<'a> Request<'a> {
         if self.parts.iter().any(|(plan, _)| plan.changes_rows()) {
             return hidden;
         }
-        let is_regular = |column: &&Column| column.kind == ColumnKind::Regular;
-        let regular = self.table.columns.iter().filter(is_regular).map(|column| (column.id, i64::MAX));
+        let regular = self.table.columns_of(ColumnKind::Regular).map(|column| (column.id, i64::MAX));
         let dropped = hidden.columns().iter().copied();
         HiddenCells::new(dropped.chain(regular).collect::<BTreeMap<_, _>>().into_iter().collect())
     }

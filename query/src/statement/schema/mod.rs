@@ -109,7 +109,7 @@ async fn change(
     for _ in 0..MAX_ATTEMPTS {
         let schema = host.node.schema();
         let planner = Planner { host, schema: &schema, default_keyspace };
-        let guard = Guard::without_disks(rails);
+        let guard = Guard::new(rails, None);
         let statement = &*guardrails::admit(&guard, statement)?;
         let mut work = planner.work_out(statement)?;
         guardrails::judge(&guard, &schema, statement, &work.changes)?;
