@@ -280,7 +280,7 @@ impl LiveRead<'_> {
             Some(row) => Some(LiveRow { row: RowView::parse(row)?, now_seconds: *now_seconds, hidden }),
             None => None,
         };
-        let static_row = static_row.filter(LiveRow::is_live);
+        let static_row = static_row.as_ref().filter(|row| row.is_live());
         let mut rows = PartitionRows {
             key,
             static_row,
@@ -292,7 +292,7 @@ impl LiveRead<'_> {
             return Ok(flow);
         }
         if !rows.entered && static_row.is_some() {
-            if self.visitor.partition(key, static_row.as_ref()).is_break() {
+            if self.visitor.partition(key, static_row).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             rows.entered = true;
@@ -344,7 +344,7 @@ impl LiveRead<'_> {
     ) -> ControlFlow<()> {
         if !rows.entered {
             rows.entered = true;
-            self.visitor.partition(rows.key, rows.static_row.as_ref())?;
+            self.visitor.partition(rows.key, rows.static_row)?;
         }
         rows.left -= 1;
         self.rows_left -= 1;
@@ -354,7 +354,7 @@ impl LiveRead<'_> {
 
 struct PartitionRows<'a> {
     key: KeyRef<'a>,
-    static_row: Option<LiveRow<'a>>,
+    static_row: Option<&'a LiveRow<'a>>,
     entered: bool,
     left: u64,
 }
@@ -375,6 +375,7 @@ impl<'a> Slices<'a> {
 impl<'a> Iterator for Slices<'a> {
     type Item = Cow<'a, ClusteringSlice>;
 
+    #[inline]
     fn next(&mut self) -> Option<Cow<'a, ClusteringSlice>> {
         let count = match self.selection {
             ClusteringSelection::Slices(slices) => slices.len(),

@@ -290,11 +290,9 @@ impl MergedScan {
     }
 
     /// The row of the first source that stands on what is shown, with its position.
+    #[inline]
     fn first_row(&self) -> (&[u8], &[u8]) {
-        match self.to_advance.first().and_then(|index| self.sources[*index].item()) {
-            Some(Item::Row(position, row)) => (position, row),
-            _ => (&[], &[]),
-        }
+        self.to_advance.first().map_or((&[], &[]), |index| self.sources[*index].row())
     }
 
     /// Merges the rows at the present position. `None` if nothing is left of them.

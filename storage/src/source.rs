@@ -97,6 +97,19 @@ impl Source {
         }
     }
 
+    /// The row that [`Self::is_on_row`] has just found it to stand on: its clustering and its encoding.
+    #[inline]
+    #[must_use]
+    pub fn row(&self) -> (&[u8], &[u8]) {
+        match self {
+            Self::Memtable(source) => match source.item() {
+                Some(Item::Row(clustering, row)) => (clustering, row),
+                _ => (&[], &[]),
+            },
+            Self::Sstable(source) => source.row(),
+        }
+    }
+
     /// The row or marker it stands on, if there is one left in the slice.
     #[must_use]
     pub fn item(&self) -> Option<Item<'_>> {

@@ -164,7 +164,7 @@ impl<'a> RowView<'a> {
     ///
     /// # Errors
     /// The header is malformed.
-    #[inline]
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;

@@ -4,7 +4,7 @@ use super::Split;
 use super::shadow::Shadow;
 use crate::error::Result;
 use crate::mapping::Mapping;
-use crate::purge::Purge;
+use crate::purge::{Purge, PurgeRule};
 use crate::scan::{Merged, MergedScan};
 use crate::sstable::statistics::{Statistics, StoredColumn};
 use crate::sstable::{SstableId, SstableWriter, WriterOptions};
@@ -14,9 +14,6 @@ use dodona_types::token::TokenRange;
 use dodona_types::{ClusteringSlice, Deletion, HiddenCells, KeyRef, PartitionKey, TableId};
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// What may be purged of a partition.
-pub type PurgeRule = Box<dyn Fn(KeyRef<'_>) -> Purge + Send>;
 
 /// What a job writes.
 pub struct JobOutput {
@@ -145,12 +142,8 @@ impl MergeJob {
         keep.iter().any(|range| range.contains(key.token))
     }
 
-    fn purge_of_partition(&self) -> Purge {
-        self.scan.key().map_or(Purge::NOTHING, |key| (self.purge)(key))
-    }
-
     /// The partition's deletion, if it must be written.
-    fn partition_deletion(&self, purge: &Purge) -> Deletion {
+    fn partition_deletion(&self, purge: &Purge<'_>) -> Deletion {
         let deletion = self.scan.deletion();
         let newer = self.shadow.as_ref().map_or(Deletion::NONE, Shadow::deletion);
         if newer.timestamp_micros > deletion.timestamp_micros {
@@ -175,7 +168,7 @@ impl MergeJob {
         if let Some(shadow) = &mut self.shadow {
             shadow.partition(key.as_ref())?;
         }
-        let purge = self.purge_of_partition();
+        let purge = self.purge.of(key.as_ref());
         let deletion = self.partition_deletion(&purge);
         let mut writer = PartitionWriter {
             job: &mut self.writer,
@@ -212,10 +205,10 @@ impl MergeJob {
 
     /// Copies rows and markers. True at the end of the partition.
     fn copy_items(&mut self, stop_at: u64) -> Result<bool> {
-        let purge = self.purge_of_partition();
         let Some(key) = self.key.clone() else {
             return Ok(true);
         };
+        let purge = self.purge.of(key.as_ref());
         let deletion = self.partition_deletion(&purge);
         let mut writer = PartitionWriter {
             job: &mut self.writer,

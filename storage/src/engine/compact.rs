@@ -1,13 +1,13 @@
 //! Executes what compaction strategies choose, in steps; several at once on different files.
 
 use super::Engine;
-use crate::compaction::job::{MergeJob, PurgeRule};
+use crate::compaction::job::MergeJob;
 use crate::compaction::progress::{Progress, Running};
 use crate::compaction::shadow::Shadow;
 use crate::compaction::{Candidate, Choice, OverlappingTombstones, Purpose, Situation};
 use crate::error::{Result, StorageError};
 use crate::manifest::{Edit, union_of};
-use crate::purge::Purge;
+use crate::purge::PurgeRule;
 use crate::repair_state::{RepairState, RepairStates, Set};
 use crate::scan::MergedScan;
 use crate::source::Source;
@@ -437,7 +437,7 @@ impl Engine {
         if store.settings.load().compaction.only_purge_repaired {
             let view = store.view.load();
             if inputs.iter().any(|id| view.repair_of(*id).set() != Set::Repaired) {
-                return Box::new(|_| Purge::NOTHING);
+                return PurgeRule::nothing();
             }
         }
         let store = Arc::clone(store);
@@ -447,10 +447,10 @@ impl Engine {
         // Late timestamps come with young files: their age says nothing.
         let ignore_younger = mutants.has("purge-looks-at-older-tables-only");
         let newest = inputs.iter().max().copied();
-        Box::new(move |key| {
+        PurgeRule::new(deleted_before_seconds, move |key| {
             // Both are looked at anew for each partition: writes and flushes go on meanwhile.
             if store.arriving.is_any() {
-                return Purge::NOTHING;
+                return i64::MIN;
             }
             let view = store.view.load();
             let in_files = view
@@ -466,8 +466,7 @@ impl Engine {
                 .filter(|memtable| !ignore_memtables && memtable.get(key).is_some())
                 .map(|memtable| memtable.min_timestamp());
             let oldest = in_files.chain(in_memory).min().unwrap_or(i64::MAX);
-            let older_than_micros = if ignore_others { i64::MAX } else { oldest };
-            Purge { deleted_before_seconds, older_than_micros }
+            if ignore_others { i64::MAX } else { oldest }
         })
     }
 

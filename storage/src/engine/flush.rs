@@ -2,12 +2,12 @@
 
 use super::Engine;
 use crate::compaction::Split;
-use crate::compaction::job::{JobOutput, MergeJob, PurgeRule};
+use crate::compaction::job::{JobOutput, MergeJob};
 use crate::error::{Result, StorageError};
 use crate::manifest::Edit;
 use crate::memtable::Memtable;
 use crate::memtable::source::MemtableSource;
-use crate::purge::Purge;
+use crate::purge::PurgeRule;
 use crate::scan::MergedScan;
 use crate::source::Source;
 use crate::sstable::partition_bounds::{PartitionBounds, PartitionWatch};
@@ -171,7 +171,7 @@ impl Engine {
         let mut source = Source::Memtable(MemtableSource::new(Arc::clone(memtable)));
         source.seek(&RangeBound::Unbounded)?;
         let output = self.job_output(store, split, log_intervals);
-        let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
+        let nothing = PurgeRule::nothing();
         let job = MergeJob::new(self.env.clone(), MergedScan::new(vec![source]), output, nothing);
         self.run_job(store, job, |_| Ok(()))
     }

@@ -7,12 +7,12 @@
 
 use super::Engine;
 use super::cleanup::lies_within;
-use crate::compaction::job::{MergeJob, PurgeRule};
+use crate::compaction::job::MergeJob;
 use crate::error::{IoContext, Result, StorageError};
 use crate::manifest::Edit;
 use crate::mapping::Mapping;
 use crate::memtable::Memtable;
-use crate::purge::Purge;
+use crate::purge::PurgeRule;
 use crate::reconcile::{self, DigestRules, Reading};
 use crate::scan::MergedScan;
 use crate::source::Source;
@@ -231,7 +231,7 @@ impl Engine {
         source.seek(&RangeBound::Unbounded)?;
         let split = store.settings.load().compaction.split_of_flush(store.flush_bytes.load(Relaxed));
         let output = self.job_output(store, split, Vec::new());
-        let nothing: PurgeRule = Box::new(|_| Purge::NOTHING);
+        let nothing = PurgeRule::nothing();
         let scan = MergedScan::new(vec![source]);
         let mut job = MergeJob::new(self.env.clone(), scan, output, nothing);
         if !self.env.mutants.has("import-keeps-column-numbers") {

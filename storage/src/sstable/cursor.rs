@@ -401,6 +401,20 @@ impl SstableSource {
         is_in.then(|| self.entries.value().first() != Some(&VALUE_MARKER))
     }
 
+    /// The row that [`Self::is_on_row`] has just found it to stand on.
+    #[inline]
+    pub(crate) fn row(&self) -> (&[u8], &[u8]) {
+        if self.reversed {
+            return match self.item() {
+                Some(Item::Row(clustering, row)) => (clustering, row),
+                _ => (&[], &[]),
+            };
+        }
+        let key = self.entries.cursor.key().unwrap_or_default();
+        let clustering = key.get(self.prefix.len() + 1..).unwrap_or_default();
+        (clustering, self.entries.value().get(1..).unwrap_or_default())
+    }
+
     pub(crate) fn item(&self) -> Option<Item<'_>> {
         if !self.on_partition {
             return None;
