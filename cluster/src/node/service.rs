@@ -78,6 +78,10 @@ impl Node {
         };
         match request {
             Request::Who => Answer::Cluster(self.info.identity.cluster, self.info.cluster_name.clone()),
+            // What it knows of the members is of when it left.
+            Request::Join(..) | Request::Replace(..) if self.has_left() => {
+                Answer::Failed("the node has left its cluster: another seed is to take members in".into())
+            }
             Request::Join(member, tokens) => self.take_in(*member, tokens).await,
             Request::Replace(member, replaced) => self.take_in_place_of(*member, &replaced).await,
             Request::Fetch => self.take_over(),
