@@ -127,6 +127,21 @@ impl Shared {
         *self.replaced.lock() = self.full.lock()[node].take().map(|host| (node, host));
     }
 
+    /// What each node that runs knows of the members.
+    fn statuses(&self) -> String {
+        let known = (0..NODES.len()).filter_map(|index| {
+            let node = self.runs(index)?;
+            let metadata = node.metadata().metadata();
+            let members: Vec<String> = metadata
+                .members
+                .values()
+                .map(|member| format!("{} is {:?}", member.internode.ip(), member.status))
+                .collect();
+            Some(format!("{} knows of version {}: {}", NODES[index], metadata.version, members.join(", ")))
+        });
+        known.collect::<Vec<_>>().join("; ")
+    }
+
     fn runs(&self, node: usize) -> Option<Arc<Node>> {
         self.running.lock()[node].upgrade().filter(|node| !node.has_left())
     }
@@ -268,7 +283,10 @@ fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared:
     let all_done = || shared.done.lock().iter().all(|done| *done);
     if !comes_to_its_end(sim, &shared.rows, 240_000, all_done) {
         let done = *shared.done.lock();
-        shared.rows.broken(format!("no progress after everything was healed: done are {done:?}"));
+        let (phases, statuses) = (*shared.phases.lock(), shared.statuses());
+        shared.rows.broken(format!(
+            "no progress after everything was healed: done are {done:?}, in phases {phases:?}; {statuses}"
+        ));
     }
     counts
 }
@@ -453,7 +471,7 @@ impl Host {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
         self.shared.phases.lock()[self.machine.index] = 1;
-        while !(self.is_settled(node) && self.all_are_at(1)) {
+        while !(self.is_settled(node) && self.all_know_what(node) && self.all_are_at(1)) {
             let _ = node.settle().await;
             if node.has_left() {
                 return;
@@ -548,6 +566,14 @@ impl Host {
             self.shared.full.lock()[self.machine.index] = None;
         }
         is_asked
+    }
+
+    /// True if no node that runs has yet to hear of something that this one knows, or the other way round: what one has begun
+    /// before it lost power may be news to itself.
+    fn all_know_what(&self, node: &Node) -> bool {
+        let version = node.metadata().metadata().version;
+        let mut others = (0..NODES.len()).filter_map(|index| self.shared.runs(index));
+        others.all(|other| other.metadata().metadata().version == version)
     }
 
     /// True if nobody joins, moves or leaves.
