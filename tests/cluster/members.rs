@@ -4,7 +4,7 @@ use crate::nodes::*;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The host id of a member, as another one shows it.
 fn host_of(node: &Node, place: &Place) -> String {
@@ -65,14 +65,14 @@ fn a_seed_that_has_left_leaves_it_to_others_who_joins() {
     let left = nodes.pop().unwrap();
     left.nodetool(&["decommission"]);
     // What it knows of the members may be old: its word is not the last.
+    let waiting = Place::new(directory.path(), "waiting");
+    let mut waits = waiting.spawn(left.place.internode, &["--replace", "127.0.0.9"]);
     let place = Place::new(directory.path(), "new");
-    let mut new = place.spawn(left.place.internode, &["--replace", "127.0.0.9"]);
-    std::thread::sleep(Duration::from_secs(3));
-    assert!(new.process.try_wait().unwrap().is_none(), "{}", place.log());
-    drop(new);
     let seeds = format!("127.0.0.1:{seed}");
     let refused = place.refused(left.place.internode, &["--seeds", &seeds, "--replace", "127.0.0.9"]);
     assert!(refused.contains(&format!("127.0.0.1:{seed} does not take this node in")), "{refused}");
+    // It began before, and has nobody else to ask.
+    assert!(waits.process.try_wait().unwrap().is_none(), "{}", waiting.log());
     let new = place.start_with(left.place.internode, &["--seeds", &seeds]);
     until("all see three", || nodes.iter().chain([&new]).all(|node| node.sees_up() == 3));
 }
