@@ -209,6 +209,11 @@ impl Node {
         let number = metadata.number_of(leaver);
         if let Some(number) = number.filter(|_| !moves) {
             while self.metadata.votes(number).await {
+                // Who stays goes on voting.
+                let member = self.metadata.metadata().member(leaver).map(|member| member.status);
+                if member == Some(Status::Normal) {
+                    return self.still_leaves(leaver);
+                }
                 dodona_env::clock::sleep(PAUSE).await;
             }
         }
