@@ -2,7 +2,6 @@
 //! in another way.
 
 use crate::error::ClusterError;
-use crate::metadata::{Change, MetadataLog, Outcome};
 use crate::node::Node;
 use crate::on_engine::on_engine;
 use dodona_storage::Engine;
@@ -36,13 +35,8 @@ impl Node {
                 on_engine(&self.env.tasks, &self.engine, move |engine| engine.files_to_clean_up(table))
                     .await?;
             // These files have nothing that a later owner of theirs was given: nobody knew of one.
-            let change = Change::Confirm { epoch: placement.schema.epoch, members: placement.version };
-            match self.metadata.append(change).await? {
-                Outcome::Applied(_) => {}
-                Outcome::Conflict => continue,
-                Outcome::Busy(reason) | Outcome::Refused(reason) => {
-                    return Err(ClusterError::Invalid(reason));
-                }
+            if !self.is_newest(placement.schema.epoch, placement.version).await? {
+                continue;
             }
             let clean_up = move |engine: &Engine| engine.clean_up(table, &files, &held);
             return on_engine(&self.env.tasks, &self.engine, clean_up).await;

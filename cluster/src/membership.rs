@@ -13,7 +13,7 @@ use crate::liveness::Liveness;
 use crate::metadata::log::ask;
 use crate::metadata::message::{Answer, Request};
 use crate::metadata::store::Store;
-use crate::metadata::{Change, MetadataLog, Outcome};
+use crate::metadata::{Change, Metadata, MetadataLog, Outcome};
 use crate::node::{Node, NodeSettings};
 use crate::ring::{Member, Status, is_given_up};
 use crate::transport::{Introduction, Link, Peers};
@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const GIVE_UP: Duration = Duration::from_secs(15);
 /// The pause before another try.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a member that leaves tries again to go, while it votes on the metadata log.
+const UNTIL_OTHERS_VOTE: Duration = Duration::from_millis(500);
 /// Copies that tokens are balanced for, as `allocate_tokens_for_local_replication_factor` has it.
 const REPLICATION_FACTOR: usize = 3;
 /// Tries to choose tokens while other members change.
@@ -125,6 +127,25 @@ async fn join(
     Err(ClusterError::Invalid("there is no seed to join by but this node itself".into()))
 }
 
+/// The member that is to be replaced, named by its host id or address. Else why it is not clear which.
+fn meant<'a>(metadata: &'a Metadata, replaced: &str) -> Result<&'a Member, String> {
+    let mut meant = metadata.members.values().filter(|other| other.is_called(replaced));
+    match (meant.next(), meant.next()) {
+        (Some(other), None) => Ok(other),
+        (Some(_), Some(_)) => Err(format!(
+            "several members have the address {replaced}: name the one to replace by its host id"
+        )),
+        (None, _) => {
+            let of = |member: &Member| format!("{} at {}", member.host, member.internode);
+            let hosts: Vec<String> = metadata.members.values().map(of).collect();
+            Err(format!(
+                "{replaced}, which it is to replace, is not a member: those are {}",
+                hosts.join(", ")
+            ))
+        }
+    }
+}
+
 impl Node {
     /// Takes a new member in, with tokens that balance the ring.
     pub(crate) async fn take_in(&self, member: Member, tokens: usize) -> Answer {
@@ -160,24 +181,15 @@ impl Node {
             }
             return Answer::Refused(format!("{} is a member already", member.host));
         }
-        let mut meant = metadata.members.values().filter(|other| other.is_called(replaced));
-        let other = match (meant.next(), meant.next()) {
-            (Some(other), None) => other,
-            (Some(_), Some(_)) => {
-                return Answer::Refused(format!(
-                    "several members have the address {replaced}: name the one to replace by its host id"
-                ));
-            }
-            (None, _) => {
-                let hosts: Vec<String> = metadata
-                    .members
-                    .values()
-                    .map(|member| format!("{} at {}", member.host, member.internode))
-                    .collect();
-                return Answer::Refused(format!(
-                    "{replaced}, which it is to replace, is not a member: those are {}",
-                    hosts.join(", ")
-                ));
+        let other = match meant(&metadata, replaced) {
+            Ok(other) => other,
+            // The new node gives up then: it has to be so.
+            Err(reason) => {
+                return match self.is_newest(metadata.schema.epoch, metadata.members_version).await {
+                    Ok(true) => Answer::Refused(reason),
+                    Ok(false) => Answer::Failed("this member has not heard of all the others".into()),
+                    Err(error) => Answer::Failed(format!("{reason}; and that may be old: {error}")),
+                };
             }
         };
         if self.gossiper.live().is_alive(other.host) {
@@ -231,6 +243,7 @@ impl Node {
 
     /// Brings a member that joins or leaves to the end of it, from wherever it stands, or until it stands at `end`.
     async fn complete(&self, host: Uuid, end: Status) -> Result<(), ClusterError> {
+        let _attending = self.attend(host);
         loop {
             let metadata = self.metadata.metadata();
             let Some(member) = metadata.member(host) else { return Ok(()) };
@@ -250,15 +263,32 @@ impl Node {
                 | Status::Moved
                 | Status::Normal => {}
             }
-            match self.change_members(Change::Advance { host, from }).await {
-                Ok(()) => {}
-                // Somebody else may have made the step.
-                Err(error)
-                    if self.metadata.metadata().member(host).map(|member| member.status) == Some(from) =>
-                {
+            let error = match self.metadata.append(Change::Advance { host, from }).await {
+                Ok(Outcome::Applied(_)) => {
+                    self.catch_up()?;
+                    continue;
+                }
+                // Others are to vote in its place first.
+                Ok(Outcome::Busy(reason)) => {
+                    tracing::info!(reason, "it does not go yet");
+                    dodona_env::clock::sleep(UNTIL_OTHERS_VOTE).await;
+                    None
+                }
+                Ok(Outcome::Conflict) => None,
+                Ok(Outcome::Refused(reason)) => Some(ClusterError::Invalid(reason)),
+                Err(error) => Some(error),
+            };
+            // Somebody else may have made the step, or this node before it lost power; or it is given up.
+            let known = self.metadata.metadata();
+            let status = known.member(host).map(|member| member.status);
+            if status == Some(Status::Normal) && from.next() != status {
+                return self.still_leaves(host);
+            }
+            if let Some(error) = error.filter(|_| status == Some(from)) {
+                if self.is_newest(known.schema.epoch, known.members_version).await? {
                     return Err(error);
                 }
-                Err(_) => {}
+                dodona_env::clock::sleep(PAUSE).await;
             }
         }
     }
@@ -297,6 +327,7 @@ impl Node {
     /// # Errors
     /// It is no member, or the only one; another change is under way; the log has no quorum.
     pub async fn take_out(&self, host: Uuid) -> Result<(), ClusterError> {
+        let _attending = self.attend(host);
         let metadata = self.metadata.metadata();
         let member = metadata.member(host);
         let member = member.ok_or_else(|| ClusterError::Invalid(format!("{host} is not a member")))?;
@@ -324,6 +355,7 @@ impl Node {
     /// As [`Self::take_out`].
     pub async fn hand_over(&self) -> Result<(), ClusterError> {
         let host = self.info.identity.host;
+        let _attending = self.attend(host);
         if self.metadata.metadata().member(host).is_some_and(|member| member.status == Status::Normal) {
             self.change_members(Change::Leave(host)).await?;
         }
@@ -336,6 +368,7 @@ impl Node {
     /// One of the tokens is taken; another change is under way; the log has no quorum.
     pub async fn move_to(&self, tokens: Vec<Token>) -> Result<(), ClusterError> {
         let host = self.info.identity.host;
+        let _attending = self.attend(host);
         self.change_members(Change::Move { host, tokens }).await?;
         self.complete(host, Status::Normal).await
     }

@@ -282,6 +282,7 @@ impl Opened {
         tasks.spawn_local(cluster_events::follow_schema(Arc::clone(&shared)));
         tasks.spawn_local(cluster_events::follow_members(Arc::clone(&shared)));
         tasks.spawn_local(repair_history::keep(Arc::clone(&shared)));
+        tasks.spawn_local(admin::go_on(Arc::clone(&shared)));
         shared.node.gossiper.set(Key::RPC_READY, "true");
         tasks.spawn_local(load::publish(Arc::clone(&shared)));
         shared.phase.send_replace(Phase::Serving);

@@ -25,6 +25,8 @@ pub mod disk;
 pub mod engine;
 pub mod faults;
 pub mod invariants;
+#[cfg(test)]
+mod lagging_tests;
 pub mod log;
 #[cfg(test)]
 mod lost_tests;
@@ -155,17 +157,25 @@ pub fn run(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Verdict {
     }
 }
 
+/// Runs a seed.
+///
+/// # Errors
+/// The promise that was broken.
+pub fn run_once(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Result<Verdict, String> {
+    let verdict = run(scenario, seed, mutant);
+    match &verdict.violation {
+        Some(violation) => Err(format!("seed {seed}: {violation}")),
+        None => Ok(verdict),
+    }
+}
+
 /// Runs a seed twice, and compares the traces.
 ///
 /// # Errors
 /// The promise that was broken, or that the two runs differ.
 pub fn run_twice(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Result<Verdict, String> {
-    let run = || run(scenario, seed, mutant);
-    let first = run();
-    if let Some(violation) = &first.violation {
-        return Err(format!("seed {seed}: {violation}"));
-    }
-    let second = run();
+    let first = run_once(scenario, seed, mutant)?;
+    let second = run(scenario, seed, mutant);
     if first != second {
         return Err(format!("seed {seed} is not deterministic: {first:?} and {second:?}"));
     }

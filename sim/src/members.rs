@@ -449,6 +449,13 @@ impl Host {
                     *shared.moved.lock() += u64::from(moved.is_ok());
                 });
             }
+            // As a server does, of what it hears of only once it runs again.
+            if let Some(host) = node.unattended() {
+                self.shared.trace.note(&format!("{} goes on with {host}", self.machine.index));
+                self.begin(node, &begun, move |node, _| async move {
+                    let _ = node.take_out(host).await;
+                });
+            }
             if node.has_left() {
                 return;
             }

@@ -78,6 +78,35 @@ fn a_seed_that_has_left_leaves_it_to_others_who_joins() {
 }
 
 #[test]
+fn a_removal_goes_on_without_who_began_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let places = ["one", "two", "three", "four"].map(|name| Place::new(directory.path(), name));
+    let (mut nodes, seed) = start_all(&places);
+    nodes[0].cql(SCHEMA);
+    nodes[0].fill("ALL", 100);
+    // It waits for the third one to fetch what the fourth one held.
+    let [lost, away] = [(); 2].map(|()| nodes.pop().unwrap().kill());
+    let host = host_of(&nodes[0], &lost);
+    let down = |node: &Node| node.nodetool(&["status", "system_traces"]).matches("\nDN  ").count();
+    until_within(UNTIL_DEAD, "both are seen to be down", || nodes.iter().all(|node| down(node) == 2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| nodes[0].run("nodetool", &["removenode", &host]));
+        until("it is being removed", || nodes[1].nodetool(&["status", "ks"]).contains("\nDL  "));
+        // Of the nodes, the one that was asked.
+        let killed = Command::new("kill").args(["-9", &nodes[0].process.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    });
+    let asked = nodes.remove(0).kill();
+    nodes.extend([asked.start(seed), away.start(seed)]);
+    let knows = |node: &Node| node.nodetool(&["status", "ks"]).contains(&host);
+    until_within(UNTIL_DEAD, "it is gone", || nodes.iter().all(|node| node.sees_up() == 3 && !knows(node)));
+    for node in &nodes {
+        let count = node.cql("CONSISTENCY ONE; SELECT count(*) FROM ks.t");
+        assert!(count.lines().any(|line| line.trim() == "100"), "{count}");
+    }
+}
+
+#[test]
 fn a_node_moves_and_one_that_leaves_can_stay() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("dodona.toml");

@@ -99,19 +99,6 @@ impl ReplicatedLog {
         number.is_some_and(|number| self.store.takes_part(number))
     }
 
-    /// True if the member of this number votes, as far as others know: one that was voted out is not
-    /// told so.
-    pub async fn votes(&self, number: u64) -> bool {
-        let metadata = self.store.metadata();
-        for (_, address) in self.others(&metadata).filter(|(other, _)| *other != number) {
-            if let Ok(Answer::Votes(false)) = ask(&self.peers, address, &Request::Votes(number), ANSWER).await
-            {
-                return false;
-            }
-        }
-        metadata.number_of(self.host) == Some(number) || self.store.applied_voters().contains(&number)
-    }
-
     /// Raft, which is started on this thread if it does not run, and again if the disk had been full.
     async fn raft(&self) -> Result<Raft, ClusterError> {
         let mut present = self.raft.lock().await;
@@ -296,7 +283,6 @@ impl ReplicatedLog {
                 Ok(Err(leader)) => Answer::NotLeader(leader),
                 Err(error) => Answer::Failed(error.to_string()),
             },
-            Request::Votes(number) => Answer::Votes(self.store.applied_voters().contains(&number)),
             Request::Pull(version) => {
                 let metadata = self.store.metadata();
                 if metadata.version > version {

@@ -27,8 +27,6 @@ pub enum Request {
     Pull(u64),
     /// Answer once at least this version is applied.
     Reach(u64),
-    /// Does the member of this number vote?
-    Votes(u64),
     /// Which cluster is this?
     Who,
     /// Fetch what this member is to hold by the change that is under way, and say whether it has.
@@ -61,8 +59,6 @@ pub enum Answer {
     /// To [`Request::Pull`] and [`Request::Reach`]: this version is applied. To [`Request::Fetch`]: and
     /// everything is fetched.
     Version(u64),
-    /// To [`Request::Votes`].
-    Votes(bool),
     /// To [`Request::Who`]: the cluster's id and name.
     Cluster(Uuid, String),
     /// To [`Request::Known`]: as far as this.

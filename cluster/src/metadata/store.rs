@@ -6,10 +6,10 @@
 //! schema, then changes of it.
 
 use super::schema_change::{self, SchemaChange};
-use super::state::{Metadata, Outcome};
+use super::state::{Change, Metadata, Outcome};
 use super::types::{Entry, LogId, SnapshotMeta, StoredMembership, Vote};
 use crate::error::ClusterError;
-use crate::ring::Member;
+use crate::ring::{Member, Status};
 use dodona_env::Disk;
 use dodona_env::{Mutants, watch};
 use dodona_storage::StorageError;
@@ -318,6 +318,17 @@ impl Base {
         self.metadata.members.len() == 1 && self.voters.voter_ids().count() <= 1
     }
 
+    /// True if a change takes a member away that votes: the others might not be enough to agree on anything, not even on
+    /// others who vote.
+    fn takes_a_voter(&self, change: &Change) -> bool {
+        let Change::Advance { host, from: Status::Leaving | Status::Removing | Status::Departing } = change
+        else {
+            return false;
+        };
+        let number = self.metadata.number_of(*host);
+        number.is_some_and(|number| self.voters.voter_ids().any(|voter| voter == number))
+    }
+
     /// Has the only member be where `here` says.
     fn relocate(&mut self, here: &Member) {
         let is_there = |member: &Member| (member.internode, member.native) == (here.internode, here.native);
@@ -375,6 +386,9 @@ fn apply_entry(base: &mut Base, entry: &Entry) -> Outcome {
         }
         // It is in what another member has told already.
         EntryPayload::Normal(_) if entry.log_id().index <= base.metadata.version => {}
+        EntryPayload::Normal(change) if base.takes_a_voter(change) => {
+            return Outcome::Busy(format!("{change}: but it votes on the metadata log"));
+        }
         EntryPayload::Normal(change) => match base.metadata.apply(change, entry.log_id().index) {
             Ok(metadata) => base.metadata = Arc::new(metadata),
             Err(outcome) => return outcome,
@@ -453,4 +467,52 @@ fn read_schema(records: &[(u64, &[u8])]) -> Result<Schema, ClusterError> {
         schema = schema_change::apply(&schema, entry.expected_epoch, &entry.changes)?;
     }
     Ok(schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn member(number: u8) -> Member {
+        Member {
+            host: Uuid::from_u128(number.into()),
+            status: Status::Normal,
+            data_center: "dc1".into(),
+            rack: "r1".into(),
+            internode: SocketAddr::from(([127, 0, 0, number], 7000)),
+            native: SocketAddr::from(([127, 0, 0, number], 9042)),
+            tokens: vec![dodona_types::Token(number.into())],
+            other_tokens: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_member_goes_once_it_does_not_vote_any_more() {
+        let members = [1, 2, 3, 4].map(member);
+        let mut base = base_of(Metadata::of_members(members, Schema::default()), &[1, 2, 3], true);
+        let mut apply = |payload| {
+            let index = base.applied.map_or(1, |applied| applied.index) + 1;
+            apply_entry(&mut base, &Entry::new(LogId::new_term_index(1, index), payload))
+        };
+        let change = EntryPayload::Normal;
+        let vote = |groups: &[&[u64]]| {
+            let groups = groups.iter().map(|group| group.iter().copied().collect()).collect();
+            EntryPayload::Membership(Membership::new_with_defaults(groups, []))
+        };
+        let host = Uuid::from_u128(3);
+        let goes = |from| change(Change::Advance { host, from });
+        assert!(matches!(apply(change(Change::Leave(host))), Outcome::Applied(_)));
+        assert!(matches!(apply(goes(Status::Leaving)), Outcome::Busy(_)));
+        // Until both groups have agreed, either may be asked.
+        apply(vote(&[&[1, 2, 3], &[1, 2, 4]]));
+        assert!(matches!(apply(goes(Status::Leaving)), Outcome::Busy(_)));
+        apply(vote(&[&[1, 2, 4]]));
+        assert!(matches!(apply(goes(Status::Leaving)), Outcome::Applied(_)));
+        // A change of who votes may have been under way.
+        apply(vote(&[&[1, 2, 3]]));
+        assert!(matches!(apply(goes(Status::Departing)), Outcome::Busy(_)));
+        apply(vote(&[&[1, 2, 4]]));
+        assert!(matches!(apply(goes(Status::Departing)), Outcome::Applied(_)));
+    }
 }

@@ -1,9 +1,10 @@
 //! A node: starts from an environment and settings, and holds what requests need.
 //!
 //! [`settings`] is what it is told, `opening` what it finds or begins in its data directory, `workers`
-//! what goes on without being asked for, `service` what it answers to other nodes, `takeover` how it comes
-//! to hold what it is to hold, `told` what it tells of itself by gossip.
+//! what goes on without being asked for, `service` what it answers to other nodes, `changes` which changes of members
+//! it is at, `takeover` how it comes to hold what it is to hold, `told` what it tells of itself by gossip.
 
+mod changes;
 mod disk;
 mod opening;
 mod service;
@@ -13,6 +14,7 @@ mod told;
 mod traffic;
 mod workers;
 
+pub use changes::Attending;
 pub use settings::{Builtin, NodeInfo, NodeSettings};
 pub use told::RELEASE_VERSION;
 
@@ -44,6 +46,7 @@ use crate::table_settings::table_settings;
 use crate::timestamp::Timestamps;
 use crate::transport::{Introduction, Link, Peers};
 use arc_swap::ArcSwap;
+use changes::Changes;
 use dodona_env::{Env, watch};
 use dodona_storage::compaction::throttle::Throttle;
 use dodona_storage::{DirectoryLock, Engine, Recovered};
@@ -98,6 +101,7 @@ pub struct Node {
     /// What was fetched from others.
     pub streaming: Progress,
     pub(crate) takeover: Takeover,
+    changes: Arc<Changes>,
     /// What was fetched of the change of members that is under way.
     notes: Arc<Notes>,
     /// Repairs of what it holds.
@@ -203,6 +207,7 @@ impl Node {
             snapshots,
             streaming: Progress::default(),
             takeover: Takeover::default(),
+            changes: Arc::default(),
             notes: Arc::new(notes),
             repairs: Arc::new(repairs),
             settings,
@@ -316,6 +321,19 @@ impl Node {
         };
         if tokio::time::timeout(patience, all_seen).await.is_err() {
             tracing::info!("not all members are seen: clients are served all the same");
+        }
+    }
+
+    /// True if nobody can have acted by anything later than this of the members and the schema, as a majority of those says
+    /// who vote on the metadata log. False if this node is behind.
+    ///
+    /// # Errors
+    /// The log has no quorum.
+    pub(crate) async fn is_newest(&self, epoch: u64, members: u64) -> Result<bool, ClusterError> {
+        match self.metadata.append(Change::Confirm { epoch, members }).await? {
+            Outcome::Applied(_) => Ok(true),
+            Outcome::Conflict => Ok(false),
+            Outcome::Busy(reason) | Outcome::Refused(reason) => Err(ClusterError::Invalid(reason)),
         }
     }
 

@@ -184,8 +184,7 @@ impl Node {
         }
     }
 
-    /// Has every member fetch what it takes over from one that leaves or moves, and waits for the votes of one
-    /// that leaves to have gone to others.
+    /// Has every member fetch what it takes over from one that leaves or moves.
     ///
     /// # Errors
     /// The leaving was given up; or this node does not take its part.
@@ -206,17 +205,6 @@ impl Node {
         if host != leaver || moves {
             self.fetch_until_done().await?;
         }
-        let number = metadata.number_of(leaver);
-        if let Some(number) = number.filter(|_| !moves) {
-            while self.metadata.votes(number).await {
-                // Who stays goes on voting.
-                let member = self.metadata.metadata().member(leaver).map(|member| member.status);
-                if member == Some(Status::Normal) {
-                    return self.still_leaves(leaver);
-                }
-                dodona_env::clock::sleep(PAUSE).await;
-            }
-        }
         Ok(())
     }
 
@@ -235,7 +223,9 @@ impl Node {
         false
     }
 
-    fn still_leaves(&self, leaver: Uuid) -> Result<(), ClusterError> {
+    /// # Errors
+    /// It does not.
+    pub(crate) fn still_leaves(&self, leaver: Uuid) -> Result<(), ClusterError> {
         let metadata = self.metadata.metadata();
         let status = metadata.member(leaver).map(|member| member.status);
         let leaves = matches!(status, Some(Status::Leaving | Status::Removing | Status::Moving));

@@ -12,7 +12,13 @@ use dodona_types::token::TokenRange;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How often it is looked for what nobody is at.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+/// The pause before another try.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 type Request = (State<Arc<Shared>>, Query<Target>);
 
@@ -20,9 +26,10 @@ type Request = (State<Arc<Shared>>, Query<Target>);
 /// which no member would listen to their requests. Then it serves operators alone, until it is stopped.
 pub(super) async fn decommission(State(shared): State<Arc<Shared>>) -> Answer {
     let node = Arc::clone(&shared.node);
+    let host = node.info.identity.host;
+    let _attending = node.attend(host);
     on_event_loop(&shared, async move { node.hand_over().await }).await??;
     operations::send_clients_away(&shared).await;
-    let host = shared.node.info.identity.host;
     drop(take_out(Arc::clone(&shared), host).await?);
     operations::drain(State(shared)).await
 }
@@ -116,6 +123,29 @@ pub(super) async fn rebuild((State(shared), Query(target)): Request) -> Answer {
     let node = Arc::clone(&shared.node);
     on_event_loop(&shared, async move { node.rebuild(&rebuild).await }).await??;
     Ok(Json(json!({})))
+}
+
+/// Goes on with what a member has begun and nobody is at, as after a loss of power or an error on the way.
+pub(crate) async fn go_on(shared: Arc<Shared>) {
+    let node = Arc::clone(&shared.node);
+    while !node.has_left() {
+        dodona_env::clock::sleep(LOOK_PERIOD).await;
+        let Some(host) = node.unattended() else { continue };
+        let moves = || {
+            let placement = node.placement();
+            matches!(placement.ring.members()[placement.local].status, Status::Moving | Status::Moved)
+        };
+        tracing::info!(%host, "what a member has begun is brought to its end");
+        let done = if host == node.info.identity.host && !moves() {
+            decommission(State(Arc::clone(&shared))).await
+        } else {
+            take_out(Arc::clone(&shared), host).await
+        };
+        if let Err(error) = done {
+            tracing::info!(%host, ?error, "that has to wait");
+            dodona_env::clock::sleep(TRY_AGAIN).await;
+        }
+    }
 }
 
 /// The members that are being removed.

@@ -19,6 +19,8 @@ mod snapshots;
 mod statistics;
 mod tables;
 
+pub(crate) use membership::go_on;
+
 use crate::shared::{Phase, Shared};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -200,6 +202,7 @@ impl Target {
 }
 
 /// Why a request of an operator failed.
+#[derive(Debug)]
 enum Failed {
     NotFound(String),
     Refused(String),
