@@ -6,6 +6,7 @@
 //! Every step is found in the log again after a crash of any party.
 
 use crate::allocation::tokens_for;
+use crate::clock_offset::refuse_wrong_clock;
 use crate::copied::refuse_copy;
 use crate::error::ClusterError;
 use crate::identity::Identity;
@@ -45,7 +46,7 @@ const TRIES: usize = 20;
 /// member that runs. Waits for seeds that do not answer.
 ///
 /// # Errors
-/// The cluster has another name, or does not take the node in; the disk fails.
+/// The cluster has another name, or does not take the node in; the node's clock is off; the disk fails.
 pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterError> {
     let _lock = DirectoryLock::take(env)?;
     let known = Identity::read(&*env.disk)?;
@@ -83,6 +84,7 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
             settings.cluster_name
         )));
     }
+    refuse_wrong_clock(&*env.clock, &peers, &seeds, settings.max_clock_offset).await?;
     Identity { host, cluster }.write(&*env.disk)?;
     join(env, settings, &peers, host, &seeds).await
 }

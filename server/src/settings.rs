@@ -136,6 +136,8 @@ pub struct Settings {
     /// Refuse to start a member that was down for longer than `gc_grace_seconds` of a table: what others have deleted
     /// meanwhile would come back.
     pub check_data_resurrection: bool,
+    /// Refuse to start while the clock is further from those of most other nodes that answer; 0 for any.
+    pub max_clock_offset_seconds: u64,
     /// Take a snapshot of a table before it is truncated or dropped, unless the table's option
     /// `allow_auto_snapshot` is false. Its name begins with `truncated-` or `dropped-`.
     pub auto_snapshot: bool,
@@ -240,6 +242,7 @@ impl Default for Settings {
             automatic_repair: true,
             automatic_repair_incremental: false,
             check_data_resurrection: true,
+            max_clock_offset_seconds: NodeSettings::default().max_clock_offset.as_secs(),
             auto_snapshot: true,
             auto_snapshot_ttl_seconds: 0,
             incremental_backups: false,

@@ -186,6 +186,7 @@ async fn open(env: Env, (settings, process): Asked, cores: usize) -> Result<Open
     let node = Node::start(env, node_settings, system_tables::builtin()).map_err(failed)?;
     node.restore().await?;
     node.refuse_old_data().await?;
+    node.refuse_wrong_clock().await?;
     node.spawn_workers();
     let processor = Processor::new(Arc::clone(&node));
     processor.set_batch_bounds(settings.batch_bounds());

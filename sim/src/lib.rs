@@ -46,6 +46,8 @@ pub mod single;
 pub mod trace;
 pub mod truncating;
 pub mod world;
+#[cfg(test)]
+mod wrong_clock_tests;
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq, Eq)]

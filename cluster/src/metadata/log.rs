@@ -301,7 +301,12 @@ impl ReplicatedLog {
                 }
                 return Box::pin(self.handle(*request)).await;
             }
-            Request::Who | Request::Known(_) | Request::Fetch | Request::Join(..) | Request::Replace(..) => {
+            Request::Who
+            | Request::Time
+            | Request::Known(_)
+            | Request::Fetch
+            | Request::Join(..)
+            | Request::Replace(..) => {
                 return None;
             }
         };

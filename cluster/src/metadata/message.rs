@@ -29,6 +29,8 @@ pub enum Request {
     Reach(u64),
     /// Which cluster is this?
     Who,
+    /// What time is it?
+    Time,
     /// Fetch what this member is to hold by the change that is under way, and say whether it has.
     Fetch,
     /// Take a new member in, whose tokens are yet to be chosen.
@@ -61,6 +63,8 @@ pub enum Answer {
     Version(u64),
     /// To [`Request::Who`]: the cluster's id and name.
     Cluster(Uuid, String),
+    /// To [`Request::Time`]: microseconds since the epoch.
+    Time(i64),
     /// To [`Request::Known`]: as far as this.
     Known(Mark),
     /// To [`Request::Join`]: the metadata with the new member.

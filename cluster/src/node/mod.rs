@@ -56,7 +56,7 @@ use opening::{check_place, identity, open_store};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use takeover::Takeover;
 use told::{gossiper, tell_of};
@@ -102,6 +102,8 @@ pub struct Node {
     pub streaming: Progress,
     pub(crate) takeover: Takeover,
     changes: Arc<Changes>,
+    /// The furthest that another member's clock was off, in microseconds.
+    pub(crate) clock_offset: AtomicU64,
     /// What was fetched of the change of members that is under way.
     notes: Arc<Notes>,
     /// Repairs of what it holds.
@@ -208,6 +210,7 @@ impl Node {
             streaming: Progress::default(),
             takeover: Takeover::default(),
             changes: Arc::default(),
+            clock_offset: AtomicU64::default(),
             notes: Arc::new(notes),
             repairs: Arc::new(repairs),
             settings,

@@ -78,6 +78,7 @@ impl Node {
         };
         match request {
             Request::Who => Answer::Cluster(self.info.identity.cluster, self.info.cluster_name.clone()),
+            Request::Time => Answer::Time(self.env.clock.wall_micros()),
             // What it knows of the members is of when it left.
             Request::Join(..) | Request::Replace(..) if self.has_left() => {
                 Answer::Failed("the node has left its cluster: another seed is to take members in".into())

@@ -13,6 +13,7 @@ use dodona_types::{TableId, Token};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Settings of a node: plain data.
@@ -52,6 +53,8 @@ pub struct NodeSettings {
     pub automatic_repair_incremental: bool,
     /// A member that was down for longer than tombstones are kept does not start.
     pub check_data_resurrection: bool,
+    /// A node whose clock is further from those of most others does not start; zero for any.
+    pub max_clock_offset: Duration,
     /// Snapshots before tables are truncated or dropped.
     pub auto_snapshot: AutoSnapshot,
     /// From where on its disk is stuffed or full.
@@ -83,6 +86,7 @@ impl Default for NodeSettings {
             automatic_repair: true,
             automatic_repair_incremental: false,
             check_data_resurrection: true,
+            max_clock_offset: Duration::from_secs(60),
             auto_snapshot: AutoSnapshot { enabled: true, ttl: None },
             disk_usage: DiskUsageBounds::default(),
             restore: RestoreSettings::default(),

@@ -54,6 +54,7 @@ impl Node {
         self.env.tasks.spawn_local(Arc::clone(self).clear_snapshots());
         self.env.tasks.spawn_local(Arc::clone(self).watch_disk());
         self.env.tasks.spawn_local(heartbeat::beat(self.env.clone()));
+        self.env.tasks.spawn_local(Arc::clone(self).compare_clocks());
         if self.settings.automatic_repair {
             let incremental = self.settings.automatic_repair_incremental;
             self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due(incremental));

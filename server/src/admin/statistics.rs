@@ -31,6 +31,11 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> String {
         ("dodona_index_bytes", "Bytes of filters and indexes of open files.", engine.index_bytes()),
         ("dodona_block_cache_hits", "Blocks found in the cache.", hits),
         ("dodona_block_cache_misses", "Blocks not found in the cache.", misses),
+        (
+            "dodona_clock_offset_microseconds",
+            "The furthest that the clock of another member is off from this node's.",
+            shared.node.clock_offset_micros(),
+        ),
         ("dodona_prepared_statements", "Prepared statements kept.", prepared as u64),
         ("dodona_prepared_statements_evicted", "Prepared statements forgotten for lack of room.", evicted),
     ];

@@ -102,6 +102,7 @@ impl Settings {
             automatic_repair: self.automatic_repair,
             automatic_repair_incremental: self.automatic_repair_incremental,
             check_data_resurrection: self.check_data_resurrection,
+            max_clock_offset: Duration::from_secs(self.max_clock_offset_seconds),
             restore: self.restore().unwrap_or_default(),
             auto_snapshot: AutoSnapshot {
                 enabled: self.auto_snapshot,
