@@ -4,21 +4,19 @@
 //! all the while, and some writes reach one replica alone. What is repaired goes on as such with whoever fetches it: in the
 //! end such a repair makes all replicas the same.
 
+mod faults;
+mod shared;
+
 use crate::Verdict;
 use crate::clock::SimClock;
-use crate::conditional::{self, Told};
-use crate::disk::{Image, SimDisk};
-use crate::faults::Counts;
-use crate::invariants::equal::Holdings;
+use crate::conditional;
 use crate::machine::{Machine, disks, elapsed_micros, machines};
 use crate::model::Action;
-use crate::net::{comes_to_its_end, heal, network, step};
-use crate::quorum::{self, Rows};
-use crate::trace::Trace;
+use crate::net::network;
+use crate::quorum;
 use crate::world::{
     PARTITIONS, ROWS, TABLE, TIMEOUTS, builtin, create_table, mutation, simple, small_engine,
 };
-use dodona_cluster::gossip::mark::Mark;
 use dodona_cluster::repair::Options;
 use dodona_cluster::ring::Status;
 use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
@@ -26,19 +24,16 @@ use dodona_env::Random;
 use dodona_storage::{StorageError, SyncMode};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::{Consistency, MutationView, PartitionKey, Token};
-use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use faults::drive;
+use shared::Shared;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// The first begins the cluster; the others join it.
 const NODES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
 const PORT: u16 = 7000;
-/// Milliseconds with faults.
-const LASTS: u32 = 25_000;
 /// How often a member moves, where nobody joins or leaves: at one of so many of its clients' steps.
 const MOVES: f64 = 0.03;
 /// How often a member that leaves thinks better of it, to leave again before long.
@@ -50,130 +45,6 @@ const REPAIRS: f64 = 0.02;
 const LONE_PARTITIONS: u64 = 24;
 /// Tombstones outlast the run: no repair brings what a replica has missed.
 const GRACE_SECONDS: u32 = 86_400;
-
-/// What all hosts share: the simulation has one thread.
-struct Shared {
-    rows: Arc<Rows>,
-    trace: Trace,
-    told: Arc<Told>,
-    /// No faults any more: everything must be reachable and right.
-    healed: Mutex<bool>,
-    /// Nodes that have seen everything to be right, or have left.
-    done: Mutex<[bool; NODES.len()]>,
-    /// The node that is to leave next.
-    leaver: Mutex<Option<usize>>,
-    /// Host ids of nodes that are full members.
-    full: Mutex<[Option<Uuid>; NODES.len()]>,
-    /// Nodes that run.
-    running: Mutex<[Weak<Node>; NODES.len()]>,
-    /// The node whose disk was lost, and the host id that it had.
-    replaced: Mutex<Option<(usize, Uuid)>>,
-    /// The node whose disk was put back to what it had been, until it has noticed.
-    old: Mutex<Option<usize>>,
-    /// Members that came and went.
-    joined: Mutex<u64>,
-    left: Mutex<u64>,
-    moved: Mutex<u64>,
-    repaired: Mutex<u64>,
-    compared: Mutex<u64>,
-    /// How far nodes are in the end.
-    phases: Mutex<[u8; NODES.len()]>,
-    holdings: Mutex<Holdings>,
-    lives: Mutex<u64>,
-}
-
-/// A disk as it was.
-struct Old {
-    host: Uuid,
-    mark: Mark,
-    image: Image,
-}
-
-impl Shared {
-    fn new() -> Self {
-        Self {
-            rows: Arc::default(),
-            trace: Trace::default(),
-            told: Arc::new(Told::new(vec![3])),
-            healed: Mutex::default(),
-            done: Mutex::default(),
-            leaver: Mutex::default(),
-            full: Mutex::default(),
-            running: Mutex::default(),
-            replaced: Mutex::default(),
-            old: Mutex::default(),
-            joined: Mutex::default(),
-            left: Mutex::default(),
-            moved: Mutex::default(),
-            repaired: Mutex::default(),
-            compared: Mutex::default(),
-            phases: Mutex::default(),
-            holdings: Mutex::default(),
-            lives: Mutex::default(),
-        }
-    }
-
-    /// True if a disk can be lost: one after another, and one of three at least, or there may be too few copies left, of
-    /// data or of the metadata log.
-    fn can_be_lost(&self, node: usize) -> bool {
-        let members = self.full.lock().iter().flatten().count();
-        let is_full = self.full.lock()[node].is_some();
-        is_full && self.replaced.lock().is_none() && members > 2 && self.log_survives(node)
-    }
-
-    /// Loses the disk of a full member: it is to be replaced.
-    fn lose(&self, node: usize, disk: &SimDisk) {
-        disk.lose_all();
-        *self.replaced.lock() = self.full.lock()[node].take().map(|host| (node, host));
-    }
-
-    /// What each node that runs knows of the members.
-    fn statuses(&self) -> String {
-        let known = (0..NODES.len()).filter_map(|index| {
-            let node = self.runs(index)?;
-            let metadata = node.metadata().metadata();
-            let members: Vec<String> = metadata
-                .members
-                .values()
-                .map(|member| format!("{} is {:?}", member.internode.ip(), member.status))
-                .collect();
-            Some(format!("{} knows of version {}: {}", NODES[index], metadata.version, members.join(", ")))
-        });
-        known.collect::<Vec<_>>().join("; ")
-    }
-
-    fn runs(&self, node: usize) -> Option<Arc<Node>> {
-        self.running.lock()[node].upgrade().filter(|node| !node.has_left())
-    }
-
-    /// The disk of a full member that runs.
-    fn image(&self, node: usize, disk: &SimDisk) -> Option<Old> {
-        let (host, runs) = (self.full.lock()[node]?, self.runs(node)?);
-        self.trace.note(&format!("image of {node}"));
-        Some(Old { host, mark: runs.mark(), image: disk.image() })
-    }
-
-    /// True if another member remembers more of this one than its old disk has.
-    fn remembers_more(&self, node: usize, old: &Old) -> bool {
-        let others = (0..NODES.len()).filter(|other| *other != node).filter_map(|other| self.runs(other));
-        self.full.lock()[node] == Some(old.host)
-            && others.into_iter().any(|other| old.mark.lacks(&other.gossiper.mark_of(old.host)).is_some())
-    }
-
-    /// True if enough of those who vote on the metadata log are left without this node. Two of two voters are not, nor
-    /// while a third one comes to them.
-    fn log_survives(&self, lost: usize) -> bool {
-        let Some(host) = self.full.lock()[lost] else { return false };
-        (0..NODES.len()).filter_map(|node| self.runs(node)).all(|node| {
-            let number = node.metadata().metadata().number_of(host);
-            let survives = |voters: &BTreeSet<u64>| {
-                let left = voters.iter().filter(|voter| Some(**voter) != number).count();
-                2 * left > voters.len()
-            };
-            node.metadata().quorums().iter().all(survives)
-        })
-    }
-}
 
 /// Runs a seed.
 #[must_use]
@@ -201,94 +72,6 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     };
     drop(sim);
     verdict
-}
-
-/// Steps the simulation, breaks things, has members leave, heals, and demands convergence at the end.
-fn drive(sim: &mut turmoil::Sim<'_>, random: &Random, disks: &[SimDisk], shared: &Shared) -> Counts {
-    let mut counts = Counts::default();
-    let mut down: Option<usize> = None;
-    let mut images: [Option<Old>; NODES.len()] = Default::default();
-    let count = NODES.len() as u64;
-    for tick in 0..LASTS {
-        step(sim, &shared.rows);
-        if shared.rows.violation().is_some() {
-            return counts;
-        }
-        // The first members are there before anything breaks. A node with old data can reach others.
-        if tick < 3_000 || tick % 400 != 399 || shared.old.lock().is_some() {
-            continue;
-        }
-        match random.below(10) {
-            0 => {
-                let (a, b) = (random.below(count) as usize, random.below(count) as usize);
-                if a != b {
-                    shared.trace.note(&format!("partition {a} {b}"));
-                    counts.partitions += 1;
-                    sim.partition(NODES[a], NODES[b]);
-                }
-            }
-            1 | 2 => heal(sim, &NODES),
-            3 if down.is_none() => {
-                let node = random.below(count) as usize;
-                shared.trace.note(&format!("crash {node}"));
-                shared.told.power_cut();
-                // The machine is down before anything that runs on it is dropped.
-                disks[node].power_cut();
-                sim.crash(NODES[node]);
-                down = Some(node);
-            }
-            // Its disk is lost, and a new one takes its place.
-            7 if down.is_some() => {
-                let node = down.unwrap_or_default();
-                if shared.can_be_lost(node) {
-                    shared.trace.note(&format!("{node} is lost"));
-                    counts.lost_disks += 1;
-                    shared.lose(node, &disks[node]);
-                }
-            }
-            8 => {
-                let node = random.below(count) as usize;
-                images[node] = shared.image(node, &disks[node]).or_else(|| images[node].take());
-            }
-            // Its disk is put back to what it was. It has to notice, and is replaced.
-            9 if down.is_some() => {
-                let node = down.unwrap_or_default();
-                let known = images[node].take().filter(|old| shared.remembers_more(node, old));
-                if let Some(old) = known.filter(|_| shared.can_be_lost(node)) {
-                    shared.trace.note(&format!("{node} has old data"));
-                    counts.old_disks += 1;
-                    disks[node].put_back(old.image);
-                    *shared.old.lock() = Some(node);
-                    heal(sim, &NODES);
-                    sim.bounce(NODES[node]);
-                    counts.restarts += 1;
-                    down = None;
-                }
-            }
-            4 => *shared.leaver.lock() = Some(1 + random.below(count - 1) as usize),
-            _ => {
-                if let Some(node) = down.take() {
-                    sim.bounce(NODES[node]);
-                    counts.restarts += 1;
-                }
-            }
-        }
-    }
-    if let Some(node) = down {
-        sim.bounce(NODES[node]);
-        counts.restarts += 1;
-    }
-    heal(sim, &NODES);
-    *shared.healed.lock() = true;
-    let all_done = || shared.done.lock().iter().all(|done| *done);
-    if !comes_to_its_end(sim, &shared.rows, 240_000, all_done) {
-        let done = *shared.done.lock();
-        let (phases, statuses) = (*shared.phases.lock(), shared.statuses());
-        shared.rows.broken(format!(
-            "no progress after everything was healed: done are {done:?}, in phases {phases:?}; {statuses}"
-        ));
-    }
-    counts
 }
 
 #[derive(Clone)]

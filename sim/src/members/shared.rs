@@ -1,0 +1,138 @@
+//! What all hosts share, and what is known of the members by it.
+
+use super::NODES;
+use crate::conditional::Told;
+use crate::disk::{Image, SimDisk};
+use crate::invariants::equal::Holdings;
+use crate::quorum::Rows;
+use crate::trace::Trace;
+use dodona_cluster::Node;
+use dodona_cluster::gossip::mark::Mark;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use uuid::Uuid;
+
+/// What all hosts share: the simulation has one thread.
+pub(super) struct Shared {
+    pub(super) rows: Arc<Rows>,
+    pub(super) trace: Trace,
+    pub(super) told: Arc<Told>,
+    /// No faults any more: everything must be reachable and right.
+    pub(super) healed: Mutex<bool>,
+    /// Nodes that have seen everything to be right, or have left.
+    pub(super) done: Mutex<[bool; NODES.len()]>,
+    /// The node that is to leave next.
+    pub(super) leaver: Mutex<Option<usize>>,
+    /// Host ids of nodes that are full members.
+    pub(super) full: Mutex<[Option<Uuid>; NODES.len()]>,
+    /// Nodes that run.
+    pub(super) running: Mutex<[Weak<Node>; NODES.len()]>,
+    /// The node whose disk was lost, and the host id that it had.
+    pub(super) replaced: Mutex<Option<(usize, Uuid)>>,
+    /// The node whose disk was put back to what it had been, until it has noticed.
+    pub(super) old: Mutex<Option<usize>>,
+    /// Members that came and went.
+    pub(super) joined: Mutex<u64>,
+    pub(super) left: Mutex<u64>,
+    pub(super) moved: Mutex<u64>,
+    pub(super) repaired: Mutex<u64>,
+    pub(super) compared: Mutex<u64>,
+    /// How far nodes are in the end.
+    pub(super) phases: Mutex<[u8; NODES.len()]>,
+    pub(super) holdings: Mutex<Holdings>,
+    pub(super) lives: Mutex<u64>,
+}
+
+/// A disk as it was.
+pub(super) struct Old {
+    pub(super) host: Uuid,
+    pub(super) mark: Mark,
+    pub(super) image: Image,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self {
+            rows: Arc::default(),
+            trace: Trace::default(),
+            told: Arc::new(Told::new(vec![3])),
+            healed: Mutex::default(),
+            done: Mutex::default(),
+            leaver: Mutex::default(),
+            full: Mutex::default(),
+            running: Mutex::default(),
+            replaced: Mutex::default(),
+            old: Mutex::default(),
+            joined: Mutex::default(),
+            left: Mutex::default(),
+            moved: Mutex::default(),
+            repaired: Mutex::default(),
+            compared: Mutex::default(),
+            phases: Mutex::default(),
+            holdings: Mutex::default(),
+            lives: Mutex::default(),
+        }
+    }
+
+    /// True if a disk can be lost: one after another, and one of three at least, or there may be too few copies left, of
+    /// data or of the metadata log.
+    pub(super) fn can_be_lost(&self, node: usize) -> bool {
+        let members = self.full.lock().iter().flatten().count();
+        let is_full = self.full.lock()[node].is_some();
+        is_full && self.replaced.lock().is_none() && members > 2 && self.log_survives(node)
+    }
+
+    /// Loses the disk of a full member: it is to be replaced.
+    pub(super) fn lose(&self, node: usize, disk: &SimDisk) {
+        disk.lose_all();
+        *self.replaced.lock() = self.full.lock()[node].take().map(|host| (node, host));
+    }
+
+    /// What each node that runs knows of the members.
+    pub(super) fn statuses(&self) -> String {
+        let known = (0..NODES.len()).filter_map(|index| {
+            let node = self.runs(index)?;
+            let metadata = node.metadata().metadata();
+            let members: Vec<String> = metadata
+                .members
+                .values()
+                .map(|member| format!("{} is {:?}", member.internode.ip(), member.status))
+                .collect();
+            Some(format!("{} knows of version {}: {}", NODES[index], metadata.version, members.join(", ")))
+        });
+        known.collect::<Vec<_>>().join("; ")
+    }
+
+    pub(super) fn runs(&self, node: usize) -> Option<Arc<Node>> {
+        self.running.lock()[node].upgrade().filter(|node| !node.has_left())
+    }
+
+    /// The disk of a full member that runs.
+    pub(super) fn image(&self, node: usize, disk: &SimDisk) -> Option<Old> {
+        let (host, runs) = (self.full.lock()[node]?, self.runs(node)?);
+        self.trace.note(&format!("image of {node}"));
+        Some(Old { host, mark: runs.mark(), image: disk.image() })
+    }
+
+    /// True if another member remembers more of this one than its old disk has.
+    pub(super) fn remembers_more(&self, node: usize, old: &Old) -> bool {
+        let others = (0..NODES.len()).filter(|other| *other != node).filter_map(|other| self.runs(other));
+        self.full.lock()[node] == Some(old.host)
+            && others.into_iter().any(|other| old.mark.lacks(&other.gossiper.mark_of(old.host)).is_some())
+    }
+
+    /// True if enough of those who vote on the metadata log are left without this node. Two of two voters are not, nor
+    /// while a third one comes to them.
+    pub(super) fn log_survives(&self, lost: usize) -> bool {
+        let Some(host) = self.full.lock()[lost] else { return false };
+        (0..NODES.len()).filter_map(|node| self.runs(node)).all(|node| {
+            let number = node.metadata().metadata().number_of(host);
+            let survives = |voters: &BTreeSet<u64>| {
+                let left = voters.iter().filter(|voter| Some(**voter) != number).count();
+                2 * left > voters.len()
+            };
+            node.metadata().quorums().iter().all(survives)
+        })
+    }
+}
