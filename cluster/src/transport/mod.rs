@@ -1,6 +1,8 @@
 //! Carries messages between nodes: connections to each peer, opened when they are needed, dropped
 //! when a request on one is not answered in time, and opened again.
 //!
+//! Where a peer is not reached, there is a pause before the next try, longer each time.
+//!
 //! A peer has a connection for each `Lane`, so that what keeps the cluster together never waits
 //! behind data, nor small requests behind large ones. The first frame on a connection, in both
 //! directions, says who speaks ([`Introduction`]): only members of the same cluster are listened to,
@@ -40,6 +42,9 @@ use wire::{Reading, Writing, read_message, write_queue};
 const QUEUE_MESSAGES: usize = 4_096;
 /// Messages of more bytes have a lane of their own.
 const LARGE_BYTES: usize = 64 << 10;
+/// The pause before another try to connect where one has failed, and the longest: each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Peers that have not said yet who they are; others wait for their turn in the operating system.
 const MAX_STRANGERS: usize = 256;
 /// How long to wait after the operating system had no room for another connection.
@@ -80,12 +85,21 @@ struct Connection {
     counts: Arc<Outbound>,
 }
 
+/// Until when nobody connects again, and how long that pause is.
+#[derive(Clone, Copy)]
+struct Pause {
+    until: Duration,
+    lasts: Duration,
+}
+
 /// Connections to peers.
 pub struct Peers {
     link: Link,
     complaints: Arc<Complaints>,
     next_id: AtomicU64,
     connections: Mutex<HashMap<(SocketAddr, Lane), Connection>>,
+    /// Where the last try to connect has failed.
+    pauses: Arc<Mutex<HashMap<(SocketAddr, Lane), Pause>>>,
 }
 
 impl Peers {
@@ -93,7 +107,8 @@ impl Peers {
     #[must_use]
     pub fn new(link: Link) -> Self {
         let complaints = Arc::new(Complaints::new(Arc::clone(&link.env.clock)));
-        Self { link, complaints, next_id: AtomicU64::new(1), connections: Mutex::default() }
+        let (connections, pauses) = (Mutex::default(), Arc::default());
+        Self { link, complaints, next_id: AtomicU64::new(1), connections, pauses }
     }
 
     /// How this node connects to others.
@@ -141,7 +156,7 @@ impl Peers {
         let id = self.next_id.fetch_add(1, Relaxed);
         let patience_micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
         let lane = Lane::of(&body);
-        let connection = self.connection(peer, lane);
+        let connection = self.connection(peer, lane)?;
         let (answer, answered) = oneshot::channel();
         connection.waiting.lock().insert(id, answer);
         let sent = connection.queue.try_send(Message { id, patience_micros, members, notes, body });
@@ -170,35 +185,48 @@ impl Peers {
         result
     }
 
-    fn connection(&self, peer: SocketAddr, lane: Lane) -> Connection {
+    fn connection(&self, peer: SocketAddr, lane: Lane) -> Result<Connection, ClusterError> {
         let mut connections = self.connections.lock();
         let present = connections.get(&(peer, lane));
         if let Some(connection) = present.filter(|connection| !connection.queue.is_closed()) {
-            return connection.clone();
+            return Ok(connection.clone());
+        }
+        let counts = self.link.traffic.to(peer);
+        let pause = self.pauses.lock().get(&(peer, lane)).copied();
+        if pause.is_some_and(|pause| self.link.env.clock.mono() < pause.until) {
+            counts.failed.fetch_add(1, Relaxed);
+            return Err(ClusterError::Peer(format!("{peer} is not reached, as a moment ago")));
         }
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
-        let counts = self.link.traffic.to(peer);
         let connection = Connection { queue, waiting: Waiting::default(), counts: Arc::clone(&counts) };
         connections.insert((peer, lane), connection.clone());
         let waiting = Arc::clone(&connection.waiting);
         let (link, complaints) = (self.link.clone(), Arc::clone(&self.complaints));
+        let pauses = Arc::clone(&self.pauses);
         self.link.env.tasks.spawn_local(async move {
             counts.attempts.fetch_add(1, Relaxed);
             match open(&link, peer).await {
                 Ok((reader, writer)) => {
+                    pauses.lock().remove(&(peer, lane));
                     counts.connected.fetch_add(1, Relaxed);
                     counts.open.fetch_add(1, Relaxed);
                     run_connection(&link.env, reader, writer, messages, &waiting, &counts).await;
                     counts.open.fetch_sub(1, Relaxed);
                 }
-                Err(error @ ClusterError::Tls(_)) if complaints.is_due(peer) => {
-                    tracing::warn!(%peer, %error, "a peer is not spoken with");
+                Err(error) => {
+                    let lasts = pause.map_or(FIRST_PAUSE, |pause| (2 * pause.lasts).min(LONGEST_PAUSE));
+                    let until = link.env.clock.mono() + lasts;
+                    pauses.lock().insert((peer, lane), Pause { until, lasts });
+                    if matches!(error, ClusterError::Tls(_)) && complaints.is_due(peer) {
+                        tracing::warn!(%peer, %error, "a peer is not spoken with");
+                    } else {
+                        tracing::debug!(%peer, %error, "a peer is not reached");
+                    }
                 }
-                Err(error) => tracing::debug!(%peer, %error, "a peer is not reached"),
             }
             waiting.lock().clear();
         });
-        connection
+        Ok(connection)
     }
 
     /// Requests to a peer that wait to be written.

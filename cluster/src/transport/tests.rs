@@ -49,3 +49,47 @@ fn a_connection_that_the_peer_closed_is_opened_again_before_anything_is_asked_on
         assert_eq!((read(&counts.refused), read(&counts.failed)), (0, 0));
     });
 }
+
+#[test]
+fn a_peer_that_is_not_reached_is_tried_again_less_and_less_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = dodona_env::os::env(folder.path()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let peers = Peers::new(link(&env, 1));
+        let began = env.clock.mono();
+        let mut asked = 0;
+        while env.clock.mono() - began < Duration::from_millis(300) {
+            assert!(peers.ask(address, Body::Mutated, PATIENCE).await.is_err());
+            asked += 1;
+            tokio::task::yield_now().await;
+        }
+        // 10, 20, 40, 80 and 160 ms behind the first.
+        let counts = peers.link().traffic.outbound(address).unwrap();
+        let attempts = counts.attempts.load(Relaxed);
+        assert!((2..=6).contains(&attempts) && asked > 100, "{attempts} of {asked}");
+        assert_eq!((counts.failed.load(Relaxed), counts.connected.load(Relaxed)), (asked, 0));
+        // Once it is there it is reached within the longest pause, and what failed before is forgotten.
+        let listener = env.net.listen(address).await.unwrap();
+        let there = link(&env, 2);
+        env.tasks.spawn_local(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (mut reader, mut writer, _) = there.meet(stream).await.unwrap();
+            let (Message { id, .. }, _) = read_message(&mut reader).await.unwrap();
+            let (answers, mut queue) = mpsc::channel(1);
+            let answer = Message { id, patience_micros: 0, members: 0, notes: None, body: Body::Mutated };
+            answers.send(answer).await.unwrap();
+            write_queue(&mut writer, &mut queue, |_, _| {}).await;
+        });
+        let reached = async {
+            while peers.ask(address, Body::Mutated, PATIENCE).await.is_err() {
+                dodona_env::clock::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(2 * LONGEST_PAUSE, reached).await.expect("it is reached");
+        assert!(peers.pauses.lock().is_empty());
+    });
+}
