@@ -5,7 +5,7 @@
 
 use crate::clock::SimClock;
 use crate::conditional;
-use crate::faults::{Counts, Faults};
+use crate::faults::{Counts, Faults, HEALED_MICROS};
 use crate::machine::{Machine, disks, elapsed_micros, machines};
 use crate::net::{comes_to_its_end, network, step};
 use crate::shape::Shape;
@@ -120,7 +120,9 @@ struct Host {
 impl Host {
     fn start(&self) -> Result<Arc<Node>, Box<dyn std::error::Error>> {
         let members = self.shape.members(|name| SocketAddr::new(turmoil::lookup(name), PORT));
-        let clock = SimClock::new(self.machine.random.below(500_000) as i64 + elapsed_micros());
+        let offset = self.machine.random.below(500_000) as i64;
+        let healed = if *self.shared.healed.lock() { HEALED_MICROS } else { 0 };
+        let clock = SimClock::new(offset + healed + elapsed_micros());
         self.shared.clocks.lock()[self.machine.index] = Some(clock.clone());
         let env = self.machine.next_life(self.machine.random.clone(), clock);
         let sync_mode = SyncMode::Group { window: Duration::from_millis(20) };

@@ -16,8 +16,9 @@ const SLOWEST_SYNC_MS: u64 = 300;
 const MOST_OFF_MICROS: i64 = 3_600_000_000;
 /// How long a node may still refuse writes when its disk has space again.
 const RECOVERY: Duration = Duration::from_secs(2);
-/// How much further all clocks are in the end.
-const PAST_MICROS: i64 = 60_000_000;
+/// How far all clocks are in the end, those of nodes that start then as well: whatever was written by a clock that was
+/// ahead is past.
+pub const HEALED_MICROS: i64 = MOST_OFF_MICROS + 60_000_000;
 
 /// How often each kind of fault was there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Counts {
     pub restarts: u64,
     /// Disks that were lost.
     pub lost_disks: u64,
+    /// Nodes among those of them that were removed, and not replaced.
+    pub removed: u64,
     /// Disks that were put back to what they had been, each of which its node noticed.
     pub old_disks: u64,
     /// Tables that were truncated.
@@ -64,6 +67,7 @@ impl Counts {
             jumps: self.jumps + other.jumps,
             restarts: self.restarts + other.restarts,
             lost_disks: self.lost_disks + other.lost_disks,
+            removed: self.removed + other.removed,
             old_disks: self.old_disks + other.old_disks,
             truncations: self.truncations + other.truncations,
             rotten: self.rotten + other.rotten,
@@ -256,8 +260,7 @@ impl<'a> Faults<'a> {
         self.disks.iter().for_each(|disk| disk.slow_down(None));
         self.heal_links(sim);
         for clock in self.shared.clocks.lock().iter().flatten() {
-            // Whatever was written by a clock that was ahead is past now.
-            clock.set(MOST_OFF_MICROS + PAST_MICROS, 0);
+            clock.set(HEALED_MICROS, 0);
         }
     }
 }

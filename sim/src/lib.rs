@@ -38,6 +38,8 @@ pub mod net;
 mod old_data_tests;
 pub mod quorum;
 pub mod reading;
+#[cfg(test)]
+mod refused_batch_tests;
 pub mod repairing;
 pub mod ring;
 pub mod shape;
@@ -107,6 +109,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("truncation-leaves-hints", Scenario::Ring),
     ("join-skips-fetch", Scenario::Members),
     ("move-skips-fetch", Scenario::Members),
+    ("removal-skips-fetch", Scenario::Members),
     ("pending-not-written", Scenario::Members),
     ("pending-not-waited-for", Scenario::Members),
     ("members-are-not-fenced", Scenario::Members),

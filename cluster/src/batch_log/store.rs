@@ -48,6 +48,23 @@ impl Store {
     /// # Errors
     /// The engine does not take it.
     pub async fn keep(&self, id: Uuid, batch: &[u8]) -> Result<(), ClusterError> {
+        let kept = self.kept(id, batch)?;
+        self.write(&[kept.view()]).await
+    }
+
+    /// Keeps batches again that are kept: they are on disk when this returns. One that the disk did not take, and whose keeping
+    /// was refused, may be found here all the same until the node loses power.
+    ///
+    /// # Errors
+    /// The engine does not take them.
+    pub async fn keep_on(&self, batches: &[(Batch, Vec<Vec<u8>>)]) -> Result<(), ClusterError> {
+        let kept = batches.iter().map(|(batch, _)| self.kept(batch.id, &batch.encode()));
+        let kept = kept.collect::<Result<Vec<_>, _>>()?;
+        let views: Vec<MutationView<'_>> = kept.iter().map(MutationBuilder::view).collect();
+        if views.is_empty() { Ok(()) } else { self.write(&views).await }
+    }
+
+    fn kept(&self, id: Uuid, batch: &[u8]) -> Result<MutationBuilder, ClusterError> {
         let (table, epoch, column) = self.layout()?;
         let timestamp_micros = self.env.clock.wall_micros();
         let mut builder = MutationBuilder::new();
@@ -56,7 +73,7 @@ impl Store {
             let path = Some(&id.as_bytes()[..]);
             row.push_cell(&Cell { column, path, timestamp_micros, kind: CellKind::Live, value: batch });
         });
-        self.write(builder.view()).await
+        Ok(builder)
     }
 
     /// Forgets a batch.
@@ -76,8 +93,8 @@ impl Store {
         Ok(self.engine.wait_safe(position).await?)
     }
 
-    async fn write(&self, view: MutationView<'_>) -> Result<(), ClusterError> {
-        let position = self.engine.apply_with_room(&[view]).await?;
+    async fn write(&self, views: &[MutationView<'_>]) -> Result<(), ClusterError> {
+        let position = self.engine.apply_with_room(views).await?;
         Ok(self.engine.wait_synced(position).await?)
     }
 

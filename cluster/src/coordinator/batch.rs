@@ -13,6 +13,9 @@ use dodona_types::{Consistency, MutationView};
 use std::sync::Arc;
 use uuid::Uuid;
 
+/// Batches whose keeping is confirmed at a time, before their writes are made again.
+const AT_ONCE: usize = 32;
+
 impl Coordinator {
     /// Writes the mutations of a logged batch, and returns once enough replicas have each. Once two
     /// members keep the batch, all of it is written in the end, whatever comes of this.
@@ -126,21 +129,26 @@ impl Coordinator {
     /// # Errors
     /// The batches cannot be read, or too few replicas take a write: the batch is kept on.
     pub async fn replay_batches(&self) -> Result<u64, ClusterError> {
-        let mut replayed = 0;
+        let (mut replayed, mut waiting) = (0, Vec::new());
         for batch in self.batches.all().await? {
             let (mut mutations, grace) = self.of_present_tables(&batch.mutations)?;
             if self.env.mutants.has("batch-replay-forgets-a-part") {
                 mutations.truncate(1);
             }
             match due(batch.written_micros, self.env.clock.wall_micros(), self.timeouts.write, grace) {
-                Due::In(_) => continue,
-                Due::Now if !mutations.is_empty() => {
-                    self.write(&mutations, Consistency::Quorum).await?;
-                    replayed += 1;
-                }
-                Due::Now | Due::Never => {}
+                Due::In(_) => {}
+                Due::Now if !mutations.is_empty() => waiting.push((batch, mutations)),
+                Due::Now | Due::Never => self.batches.forget(batch.id).await?,
             }
-            self.batches.forget(batch.id).await?;
+        }
+        for some in waiting.chunks(AT_ONCE) {
+            // Whoever has made one write of them has to find them again to make the others, whatever happens.
+            self.batches.keep_on(some).await?;
+            for (batch, mutations) in some {
+                self.write(mutations, Consistency::Quorum).await?;
+                replayed += 1;
+                self.batches.forget(batch.id).await?;
+            }
         }
         Ok(replayed)
     }

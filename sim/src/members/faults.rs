@@ -3,12 +3,14 @@
 use super::NODES;
 use super::shared::{Old, Shared};
 use crate::disk::SimDisk;
-use crate::faults::Counts;
+use crate::faults::{Counts, slow_down};
 use crate::net::{comes_to_its_end, heal, step};
 use dodona_env::Random;
 
 /// Milliseconds with faults.
 const LASTS: u32 = 25_000;
+/// How often a node that has lost its disk is removed, to join as a new one, and not replaced.
+const REMOVED: f64 = 0.4;
 
 /// Steps the simulation, breaks things, has members leave, heals, and demands convergence at the end.
 pub(super) fn drive(
@@ -21,6 +23,7 @@ pub(super) fn drive(
     let mut down: Option<usize> = None;
     let mut images: [Option<Old>; NODES.len()] = Default::default();
     let count = NODES.len() as u64;
+    let more = random.split("more");
     for tick in 0..LASTS {
         step(sim, &shared.rows);
         if shared.rows.violation().is_some() {
@@ -29,6 +32,16 @@ pub(super) fn drive(
         // The first members are there before anything breaks. A node with old data can reach others.
         if tick < 3_000 || tick % 400 != 399 || shared.old.lock().is_some() {
             continue;
+        }
+        match more.below(12) {
+            0 => cut_one_way(sim, &more, shared, &mut counts),
+            1 | 2 => {
+                let node = more.below(count) as usize;
+                let is_slow = slow_down(&disks[node], &more);
+                shared.trace.note(&format!("disk {node} slow: {is_slow}"));
+                counts.slow_disks += u64::from(is_slow);
+            }
+            _ => {}
         }
         match random.below(10) {
             0 => {
@@ -53,9 +66,11 @@ pub(super) fn drive(
             7 if down.is_some() => {
                 let node = down.unwrap_or_default();
                 if shared.can_be_lost(node) {
-                    shared.trace.note(&format!("{node} is lost"));
+                    let is_removed = shared.can_be_removed(node) && more.chance(REMOVED);
+                    shared.trace.note(&format!("{node} is lost, to be removed: {is_removed}"));
                     counts.lost_disks += 1;
-                    shared.lose(node, &disks[node]);
+                    counts.removed += u64::from(is_removed);
+                    shared.lose(node, &disks[node], is_removed);
                 }
             }
             8 => {
@@ -91,6 +106,7 @@ pub(super) fn drive(
         counts.restarts += 1;
     }
     heal(sim, &NODES);
+    disks.iter().for_each(|disk| disk.slow_down(None));
     *shared.healed.lock() = true;
     let all_done = || shared.done.lock().iter().all(|done| *done);
     if !comes_to_its_end(sim, &shared.rows, 240_000, all_done) {
@@ -101,4 +117,13 @@ pub(super) fn drive(
         ));
     }
     counts
+}
+
+fn cut_one_way(sim: &turmoil::Sim<'_>, random: &Random, shared: &Shared, counts: &mut Counts) {
+    let [from, to] = [(); 2].map(|()| random.below(NODES.len() as u64) as usize);
+    if from != to {
+        shared.trace.note(&format!("nothing comes from {from} to {to}"));
+        (counts.partitions, counts.one_way) = (counts.partitions + 1, counts.one_way + 1);
+        sim.partition_oneway(NODES[from], NODES[to]);
+    }
 }

@@ -17,6 +17,7 @@ use crate::quorum;
 use crate::world::{
     PARTITIONS, ROWS, TABLE, TIMEOUTS, builtin, create_table, mutation, simple, small_engine,
 };
+use dodona_cluster::liveness::Liveness;
 use dodona_cluster::repair::Options;
 use dodona_cluster::ring::Status;
 use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
@@ -128,7 +129,15 @@ impl Host {
         let mut settings = self.settings();
         let lost = self.shared.replaced.lock().filter(|(index, _)| *index == self.machine.index);
         settings.replace = lost.map(|(_, host)| host.to_string());
-        membership::enter(&env, &settings).await?;
+        let removed = self.shared.removed.lock().filter(|(index, _)| *index == self.machine.index);
+        while let Err(error) = membership::enter(&env, &settings).await {
+            if removed.is_none() {
+                return Err(error.into());
+            }
+            // Until it is removed, its address is taken.
+            self.shared.trace.note(&error.to_string());
+            dodona_env::clock::sleep(Duration::from_millis(200)).await;
+        }
         let node = match Node::start(env, settings, builtin()) {
             Ok(node) => node,
             // It had left, and lost power behind that.
@@ -151,6 +160,9 @@ impl Host {
         if lost.is_some() {
             *self.shared.replaced.lock() = None;
         }
+        if removed.is_some() {
+            *self.shared.removed.lock() = None;
+        }
         while create_table(&node, simple(3), GRACE_SECONDS).await.is_err()
             || node.schema().table("sim", "t").is_none()
         {
@@ -168,7 +180,7 @@ impl Host {
             Ok(()) => Ok(true),
             Err(error) if is_old => {
                 self.shared.trace.note(&error.to_string());
-                self.shared.lose(self.machine.index, &self.machine.disk);
+                self.shared.lose(self.machine.index, &self.machine.disk, false);
                 *self.shared.old.lock() = None;
                 Ok(false)
             }
@@ -239,6 +251,7 @@ impl Host {
                     let _ = node.take_out(host).await;
                 });
             }
+            self.remove_lost(node, &begun);
             if node.has_left() {
                 return;
             }
@@ -263,6 +276,7 @@ impl Host {
         self.shared.phases.lock()[self.machine.index] = 1;
         while !(self.is_settled(node) && self.all_know_what(node) && self.all_are_at(1)) {
             let _ = node.settle().await;
+            self.remove_lost(node, &begun);
             if node.has_left() {
                 return;
             }
@@ -286,6 +300,23 @@ impl Host {
             task.await;
             drop(under_way);
         });
+    }
+
+    /// Takes a node out that has lost its disk, if it is not to be replaced and nobody else is at it.
+    fn remove_lost(&self, node: &Arc<Node>, begun: &Rc<()>) {
+        let Some((_, host)) = *self.shared.removed.lock() else { return };
+        let is_member = node.metadata().metadata().member(host).is_some();
+        let nobody_is_at_it = self.shared.remover.lock().upgrade().is_none();
+        if is_member && nobody_is_at_it && !node.gossiper.live().is_alive(host) {
+            let remover = Arc::new(());
+            *self.shared.remover.lock() = Arc::downgrade(&remover);
+            let index = self.machine.index;
+            self.begin(node, begun, move |node, shared| async move {
+                let removed = node.take_out(host).await;
+                shared.trace.note(&format!("{index} removes {host}: {removed:?}"));
+                drop(remover);
+            });
+        }
     }
 
     /// Writes a row to this node alone, if it is one of its replicas, as if the others had missed it.

@@ -30,6 +30,10 @@ pub(super) struct Shared {
     pub(super) running: Mutex<[Weak<Node>; NODES.len()]>,
     /// The node whose disk was lost, and the host id that it had.
     pub(super) replaced: Mutex<Option<(usize, Uuid)>>,
+    /// The same of a node that is to be removed, and to join as a new one.
+    pub(super) removed: Mutex<Option<(usize, Uuid)>>,
+    /// Held by whoever removes it, as long as it runs.
+    pub(super) remover: Mutex<Weak<()>>,
     /// The node whose disk was put back to what it had been, until it has noticed.
     pub(super) old: Mutex<Option<usize>>,
     /// Members that came and went.
@@ -63,6 +67,8 @@ impl Shared {
             full: Mutex::default(),
             running: Mutex::default(),
             replaced: Mutex::default(),
+            removed: Mutex::default(),
+            remover: Mutex::default(),
             old: Mutex::default(),
             joined: Mutex::default(),
             left: Mutex::default(),
@@ -80,13 +86,21 @@ impl Shared {
     pub(super) fn can_be_lost(&self, node: usize) -> bool {
         let members = self.full.lock().iter().flatten().count();
         let is_full = self.full.lock()[node].is_some();
-        is_full && self.replaced.lock().is_none() && members > 2 && self.log_survives(node)
+        let is_first = self.replaced.lock().is_none() && self.removed.lock().is_none();
+        is_full && is_first && members > 2 && self.log_survives(node)
     }
 
-    /// Loses the disk of a full member: it is to be replaced.
-    pub(super) fn lose(&self, node: usize, disk: &SimDisk) {
+    /// True if a node that has lost its disk can be removed: enough others stay for all copies. The first one would begin
+    /// another cluster.
+    pub(super) fn can_be_removed(&self, node: usize) -> bool {
+        node > 0 && self.full.lock().iter().flatten().count() > 3
+    }
+
+    /// Loses the disk of a full member: it is to be replaced, or removed.
+    pub(super) fn lose(&self, node: usize, disk: &SimDisk, is_removed: bool) {
         disk.lose_all();
-        *self.replaced.lock() = self.full.lock()[node].take().map(|host| (node, host));
+        let lost = if is_removed { &self.removed } else { &self.replaced };
+        *lost.lock() = self.full.lock()[node].take().map(|host| (node, host));
     }
 
     /// What each node that runs knows of the members.
