@@ -258,7 +258,6 @@ impl Node {
             match from {
                 Status::Joining | Status::Replacing(_) => self.fetch_until_done().await?,
                 Status::Moving if self.env.mutants.has("move-skips-fetch") => {}
-                Status::Removing if self.env.mutants.has("removal-skips-fetch") => {}
                 Status::Leaving | Status::Removing | Status::Moving => self.have_others_fetch(host).await?,
                 Status::Arriving
                 | Status::Succeeding(_)

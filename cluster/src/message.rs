@@ -9,6 +9,10 @@
 //! not be done. `members` is the version of the members by which the receiver was chosen, 0 where that
 //! does not matter: who knows of a later one refuses. A request of a client that is traced asks for notes with empty
 //! ones, which come with the answer ([`crate::trace`]).
+//!
+//! The first frame each way is an introduction, or the refusal of one. It has this form and this version for good, and says which
+//! versions its sender speaks; what follows is of the newest that both speak ([`crate::transport::Introduction`]). Numbers of verbs are never
+//! used again.
 
 use crate::error::ClusterError;
 use dodona_types::codec::{DecodeError, Reader};
@@ -258,6 +262,50 @@ mod tests {
         message.encode(&mut out);
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(&hex[16..], "02008303000000000000000500000000000000070000000000000001000000cdab");
+    }
+
+    /// What a node of any other version relies on: see also the introduction.
+    #[test]
+    fn verbs_have_these_numbers() {
+        type OfBytes = fn(Vec<u8>) -> Body;
+        let verbs: [(u8, OfBytes); 26] = [
+            (1, Body::Mutate),
+            (3, Body::Read),
+            (4, Body::Found),
+            (6, Body::Paxos),
+            (7, Body::PaxosAnswer),
+            (8, Body::Count),
+            (9, Body::Gossip),
+            (10, Body::Gossiped),
+            (11, Body::Metadata),
+            (12, Body::MetadataAnswer),
+            (13, Body::Digest),
+            (14, Body::Digested),
+            (15, Body::Stream),
+            (16, Body::Streamed),
+            (17, Body::Hello),
+            (18, Body::Stale),
+            (19, Body::Truncate),
+            (20, Body::KeepBatch),
+            (21, Body::ForgetBatch),
+            (22, Body::Repair),
+            (23, Body::RepairAnswer),
+            (24, Body::TooManyTombstones),
+            (25, Body::StreamAside),
+            (26, Body::StreamApart),
+            (27, Body::VoidHints),
+            (28, Body::Session),
+        ];
+        let of_bytes = verbs.into_iter().map(|(verb, body)| (verb, body(vec![1, 2])));
+        let others = [(2, Body::Mutated), (5, Body::Failed("no".into()))];
+        for (verb, body) in of_bytes.chain(others) {
+            let message = Message { id: 1, patience_micros: 0, members: 0, notes: None, body };
+            let mut out = Vec::new();
+            message.encode(&mut out);
+            assert_eq!(out[PREFIX_BYTES + 2], verb, "{:?}", message.body);
+            let (_, crc) = Message::prefix(out[..PREFIX_BYTES].try_into().unwrap()).unwrap();
+            assert_eq!(Message::decode(&out[PREFIX_BYTES..], crc).unwrap(), message);
+        }
     }
 
     proptest! {

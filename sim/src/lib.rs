@@ -109,7 +109,6 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("truncation-leaves-hints", Scenario::Ring),
     ("join-skips-fetch", Scenario::Members),
     ("move-skips-fetch", Scenario::Members),
-    ("removal-skips-fetch", Scenario::Members),
     ("pending-not-written", Scenario::Members),
     ("pending-not-waited-for", Scenario::Members),
     ("members-are-not-fenced", Scenario::Members),

@@ -167,3 +167,62 @@ impl Link {
         opened.ok()?.ok().map(|(_, _, theirs)| theirs.host)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+
+    fn introduction() -> Introduction {
+        Introduction { cluster: Uuid::from_u128(0xc1), host: Uuid::from_u128(0x05) }
+    }
+
+    /// As a node sends it that speaks these versions.
+    fn of_versions(oldest: u16, newest: u16) -> Body {
+        let Body::Hello(mut bytes) = introduction().encode() else { panic!("it is a greeting") };
+        bytes.truncate(32);
+        bytes.extend_from_slice(&oldest.to_le_bytes());
+        bytes.extend_from_slice(&newest.to_le_bytes());
+        Body::Hello(bytes)
+    }
+
+    #[test]
+    fn an_introduction_has_these_bytes_whatever_else_is_spoken() {
+        let mut out = Vec::new();
+        let body = introduction().encode();
+        Message { id: 0, patience_micros: 0, members: 0, notes: None, body }.encode(&mut out);
+        let hex: String = out[8..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = [
+            // Version, verb; request, patience and members.
+            "0200",
+            "11",
+            "0000000000000000",
+            "0000000000000000",
+            "0000000000000000",
+            // Cluster, host, the oldest version and the newest.
+            "000000000000000000000000000000c1",
+            "00000000000000000000000000000005",
+            "0200",
+            "0200",
+        ];
+        assert_eq!(hex, expected.concat());
+    }
+
+    #[test]
+    fn a_node_that_speaks_other_versions_as_well_is_understood_and_one_that_does_not_is_told_what_to_do() {
+        for (oldest, newest) in [(2, 2), (1, 2), (2, 7), (1, 7)] {
+            assert_eq!(Introduction::decode(&of_versions(oldest, newest)).unwrap(), introduction());
+        }
+        // What a later version adds to it is passed over.
+        let Body::Hello(mut longer) = of_versions(2, 3) else { panic!("it is a greeting") };
+        longer.extend_from_slice(b"more");
+        assert_eq!(Introduction::decode(&Body::Hello(longer)).unwrap(), introduction());
+        for (oldest, newest) in [(1, 1), (3, 7)] {
+            let refused = Introduction::decode(&of_versions(oldest, newest)).unwrap_err().to_string();
+            assert!(
+                refused.contains(&format!("{oldest} to {newest}")) && refused.contains("upgrade"),
+                "{refused}"
+            );
+        }
+    }
+}

@@ -33,6 +33,7 @@ pub(super) fn drive(
         if tick < 3_000 || tick % 400 != 399 || shared.old.lock().is_some() {
             continue;
         }
+        shared.mark_images(&mut images);
         match more.below(12) {
             0 => cut_one_way(sim, &more, shared, &mut counts),
             1 | 2 => {

@@ -51,7 +51,9 @@ pub(super) struct Shared {
 /// A disk as it was.
 pub(super) struct Old {
     pub(super) host: Uuid,
-    pub(super) mark: Mark,
+    /// How far it may be at most. A slow disk has had what its node does not know to be there yet: that is told by where the
+    /// node was some time later.
+    pub(super) most: Option<Mark>,
     pub(super) image: Image,
 }
 
@@ -124,16 +126,27 @@ impl Shared {
 
     /// The disk of a full member that runs.
     pub(super) fn image(&self, node: usize, disk: &SimDisk) -> Option<Old> {
-        let (host, runs) = (self.full.lock()[node]?, self.runs(node)?);
+        let host = self.full.lock()[node].filter(|_| self.runs(node).is_some())?;
         self.trace.note(&format!("image of {node}"));
-        Some(Old { host, mark: runs.mark(), image: disk.image() })
+        Some(Old { host, most: None, image: disk.image() })
+    }
+
+    /// Notes how far images were at most that were taken one slot of faults ago: no sync takes as long.
+    pub(super) fn mark_images(&self, images: &mut [Option<Old>]) {
+        for (node, image) in images.iter_mut().enumerate() {
+            let Some(old) = image.as_mut().filter(|old| old.most.is_none()) else { continue };
+            old.most = self.runs(node).map(|node| node.mark());
+            if old.most.is_none() {
+                *image = None;
+            }
+        }
     }
 
     /// True if another member remembers more of this one than its old disk has.
     pub(super) fn remembers_more(&self, node: usize, old: &Old) -> bool {
-        let others = (0..NODES.len()).filter(|other| *other != node).filter_map(|other| self.runs(other));
-        self.full.lock()[node] == Some(old.host)
-            && others.into_iter().any(|other| old.mark.lacks(&other.gossiper.mark_of(old.host)).is_some())
+        let Some(most) = old.most.filter(|_| self.full.lock()[node] == Some(old.host)) else { return false };
+        let mut others = (0..NODES.len()).filter(|other| *other != node).filter_map(|other| self.runs(other));
+        others.any(|other| most.lacks(&other.gossiper.mark_of(old.host)).is_some())
     }
 
     /// True if enough of those who vote on the metadata log are left without this node. Two of two voters are not, nor
