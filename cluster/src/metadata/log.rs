@@ -11,6 +11,7 @@ use super::{MAX_VOTERS, MetadataLog};
 use crate::error::ClusterError;
 use crate::liveness::Liveness;
 use crate::message::Body;
+use crate::ring::Status;
 use crate::transport::Peers;
 use dodona_env::net::BoxFuture;
 use dodona_env::watch;
@@ -394,9 +395,19 @@ fn stopped(error: &impl std::fmt::Display) -> ClusterError {
     ClusterError::NoMetadataQuorum(error.to_string())
 }
 
-/// Who should vote: those who do as long as they stay, then others, on as many racks as there are.
+/// Who should vote: those who do as long as they stay, then others, on as many racks as there are. Whoever has taken another one's
+/// place does so before that one is gone.
 fn voters_of(metadata: &Metadata, voting: &BTreeSet<u64>) -> BTreeSet<u64> {
-    let stays = |number: &u64| metadata.members.get(number).is_some_and(|member| member.status.stays());
+    let is_succeeded = |host: Uuid| {
+        let mut members = metadata.members.values();
+        members.any(|member| member.status == Status::Succeeding(host))
+    };
+    let stays = |number: &u64| {
+        metadata.members.get(number).is_some_and(|member| match member.status {
+            Status::Succeeding(_) => true,
+            status => status.stays() && !is_succeeded(member.host),
+        })
+    };
     let normal: Vec<u64> = metadata.members.keys().copied().filter(stays).collect();
     // Two vote if there are but two, so that no single disk holds the only copy.
     let count = if normal.len() <= 2 { normal.len() } else { (normal.len() - 1) / 2 * 2 + 1 }.min(MAX_VOTERS);
@@ -411,4 +422,42 @@ fn voters_of(metadata: &Metadata, voting: &BTreeSet<u64>) -> BTreeSet<u64> {
         wanted.insert(*next);
     }
     wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::Member;
+    use dodona_types::schema::Schema;
+
+    fn member(number: u8, status: Status) -> Member {
+        Member {
+            host: Uuid::from_u128(number.into()),
+            status,
+            data_center: "dc1".into(),
+            rack: format!("r{number}"),
+            internode: SocketAddr::from(([127, 0, 0, number], 7000)),
+            native: SocketAddr::from(([127, 0, 0, number], 9042)),
+            tokens: Vec::new(),
+            other_tokens: Vec::new(),
+        }
+    }
+
+    fn voters(members: Vec<Member>, voting: &[u64]) -> Vec<u64> {
+        let metadata = Metadata::of_members(members, Schema::default());
+        voters_of(&metadata, &voting.iter().copied().collect()).into_iter().collect()
+    }
+
+    #[test]
+    fn who_leaves_or_is_replaced_votes_no_longer_and_who_took_its_place_does() {
+        let normal = |number| member(number, Status::Normal);
+        let third = Uuid::from_u128(3);
+        let with = |status| vec![normal(1), normal(2), normal(3), member(4, status)];
+        assert_eq!(voters(with(Status::Normal), &[1, 2, 3]), [1, 2, 3]);
+        // It could still be given up.
+        assert_eq!(voters(with(Status::Replacing(third)), &[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(voters(with(Status::Succeeding(third)), &[1, 2, 3]), [1, 2, 4]);
+        assert_eq!(voters(with(Status::Leaving), &[1, 2, 4]), [1, 2, 3]);
+        assert_eq!(voters(vec![normal(1), normal(2)], &[1]), [1, 2]);
+    }
 }

@@ -318,14 +318,15 @@ impl Base {
         self.metadata.members.len() == 1 && self.voters.voter_ids().count() <= 1
     }
 
-    /// True if a change takes a member away that votes: the others might not be enough to agree on anything, not even on
-    /// others who vote.
+    /// True if a change takes a member away that votes, or is the last step of another one that takes its place: the others
+    /// might not be enough to agree on anything, not even on others who vote.
     fn takes_a_voter(&self, change: &Change) -> bool {
-        let Change::Advance { host, from: Status::Leaving | Status::Removing | Status::Departing } = change
-        else {
-            return false;
+        let goes = match change {
+            Change::Advance { host, from: Status::Leaving | Status::Removing | Status::Departing } => host,
+            Change::Advance { from: Status::Succeeding(other), .. } => other,
+            _ => return false,
         };
-        let number = self.metadata.number_of(*host);
+        let number = self.metadata.number_of(*goes);
         number.is_some_and(|number| self.voters.voter_ids().any(|voter| voter == number))
     }
 
@@ -514,5 +515,20 @@ mod tests {
         assert!(matches!(apply(goes(Status::Departing)), Outcome::Busy(_)));
         apply(vote(&[&[1, 2, 4]]));
         assert!(matches!(apply(goes(Status::Departing)), Outcome::Applied(_)));
+        // So does one that is replaced.
+        let new = Member { status: Status::Succeeding(Uuid::from_u128(2)), ..member(5) };
+        let members = [member(1), member(2), member(4), new];
+        let mut base = base_of(Metadata::of_members(members, Schema::default()), &[1, 2, 3], true);
+        let mut apply = |payload| {
+            let index = base.applied.map_or(1, |applied| applied.index) + 1;
+            apply_entry(&mut base, &Entry::new(LogId::new_term_index(1, index), payload))
+        };
+        let succeeds = || {
+            let from = Status::Succeeding(Uuid::from_u128(2));
+            change(Change::Advance { host: Uuid::from_u128(5), from })
+        };
+        assert!(matches!(apply(succeeds()), Outcome::Busy(_)));
+        apply(vote(&[&[1, 3, 4]]));
+        assert!(matches!(apply(succeeds()), Outcome::Applied(_)));
     }
 }

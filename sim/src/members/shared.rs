@@ -48,12 +48,17 @@ pub(super) struct Shared {
     pub(super) lives: Mutex<u64>,
 }
 
+/// Slots of faults until it is known how far an image was.
+const MARKED_AT: u32 = 4;
+
 /// A disk as it was.
 pub(super) struct Old {
     pub(super) host: Uuid,
     /// How far it may be at most. A slow disk has had what its node does not know to be there yet: that is told by where the
     /// node was some time later.
     pub(super) most: Option<Mark>,
+    /// Slots of faults since then.
+    pub(super) age: u32,
     pub(super) image: Image,
 }
 
@@ -128,15 +133,19 @@ impl Shared {
     pub(super) fn image(&self, node: usize, disk: &SimDisk) -> Option<Old> {
         let host = self.full.lock()[node].filter(|_| self.runs(node).is_some())?;
         self.trace.note(&format!("image of {node}"));
-        Some(Old { host, most: None, image: disk.image() })
+        Some(Old { host, most: None, age: 0, image: disk.image() })
     }
 
-    /// Notes how far images were at most that were taken one slot of faults ago: no sync takes as long.
+    /// A slot of faults has gone by: notes how far images were at most that are old enough. No few syncs take as long.
     pub(super) fn mark_images(&self, images: &mut [Option<Old>]) {
         for (node, image) in images.iter_mut().enumerate() {
             let Some(old) = image.as_mut().filter(|old| old.most.is_none()) else { continue };
-            old.most = self.runs(node).map(|node| node.mark());
-            if old.most.is_none() {
+            let mark = self.runs(node).map(|node| node.mark());
+            old.age += 1;
+            if old.age == MARKED_AT {
+                old.most = mark;
+            }
+            if mark.is_none() {
                 *image = None;
             }
         }
@@ -150,13 +159,14 @@ impl Shared {
     }
 
     /// True if enough of those who vote on the metadata log are left without this node. Two of two voters are not, nor
-    /// while a third one comes to them.
+    /// while a third one comes to them, nor while one that was replaced or removed still votes.
     pub(super) fn log_survives(&self, lost: usize) -> bool {
         let Some(host) = self.full.lock()[lost] else { return false };
         (0..NODES.len()).filter_map(|node| self.runs(node)).all(|node| {
-            let number = node.metadata().metadata().number_of(host);
+            let members = &node.metadata().metadata().members;
+            let stays = |voter: &&u64| members.get(*voter).is_some_and(|member| member.host != host);
             let survives = |voters: &BTreeSet<u64>| {
-                let left = voters.iter().filter(|voter| Some(**voter) != number).count();
+                let left = voters.iter().filter(stays).count();
                 2 * left > voters.len()
             };
             node.metadata().quorums().iter().all(survives)
