@@ -142,10 +142,11 @@ impl<'a> Asking<'a> {
 
     /// Asks a replica that was not asked yet; for data, if none have come.
     fn ask_another(&mut self, otherwise: Want) {
-        if self.coordinator.env.mutants.has("speculation-asks-the-same") {
-            return self.ask(0, Want::Data);
-        }
         if self.next < self.plan.replicas.len() {
+            if self.coordinator.env.mutants.has("speculation-asks-the-same") {
+                self.next += 1;
+                return self.ask(0, Want::Data);
+            }
             let want = if self.has_data() { otherwise } else { Want::Data };
             self.ask(self.next, want);
         }
