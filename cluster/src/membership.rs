@@ -243,8 +243,12 @@ impl Node {
         self.complete(host, Status::Normal).await
     }
 
-    /// Brings a member that joins or leaves to the end of it, from wherever it stands, or until it stands at `end`.
-    async fn complete(&self, host: Uuid, end: Status) -> Result<(), ClusterError> {
+    /// Brings a member that joins or leaves to the end of it, from wherever it stands, or until it stands at `end`. One that has begun
+    /// nothing, or has given it up, stays as it is.
+    ///
+    /// # Errors
+    /// It is given up meanwhile; the log has no quorum.
+    pub async fn complete(&self, host: Uuid, end: Status) -> Result<(), ClusterError> {
         let _attending = self.attend(host);
         loop {
             let metadata = self.metadata.metadata();

@@ -29,8 +29,13 @@ pub(super) async fn decommission(State(shared): State<Arc<Shared>>) -> Answer {
     let host = node.info.identity.host;
     let _attending = node.attend(host);
     on_event_loop(&shared, async move { node.hand_over().await }).await??;
+    depart(shared).await
+}
+
+/// The last step of leaving, once others have what this node holds.
+async fn depart(shared: Arc<Shared>) -> Answer {
     operations::send_clients_away(&shared).await;
-    drop(take_out(Arc::clone(&shared), host).await?);
+    drop(take_out(Arc::clone(&shared), shared.node.info.identity.host).await?);
     operations::drain(State(shared)).await
 }
 
@@ -131,21 +136,28 @@ pub(crate) async fn go_on(shared: Arc<Shared>) {
     while !node.has_left() {
         dodona_env::clock::sleep(LOOK_PERIOD).await;
         let Some(host) = node.unattended() else { continue };
-        let moves = || {
-            let placement = node.placement();
-            matches!(placement.ring.members()[placement.local].status, Status::Moving | Status::Moved)
-        };
         tracing::info!(%host, "what a member has begun is brought to its end");
-        let done = if host == node.info.identity.host && !moves() {
-            decommission(State(Arc::clone(&shared))).await
-        } else {
-            take_out(Arc::clone(&shared), host).await
-        };
+        let done = finish(&shared, host).await;
         if let Err(error) = done {
             tracing::info!(%host, ?error, "that has to wait");
             dodona_env::clock::sleep(TRY_AGAIN).await;
         }
     }
+}
+
+/// Brings to its end what a member has begun, as long as it has not given that up: nothing is begun here.
+async fn finish(shared: &Arc<Shared>, host: Uuid) -> Result<(), Failed> {
+    let node = &shared.node;
+    let _attending = node.attend(host);
+    if host != node.info.identity.host {
+        return Ok(node.complete(host, Status::Normal).await?);
+    }
+    node.complete(host, Status::Departing).await?;
+    let status = node.metadata().metadata().member(host).map(|member| member.status);
+    if status == Some(Status::Departing) {
+        drop(depart(Arc::clone(shared)).await?);
+    }
+    Ok(())
 }
 
 /// The members that are being removed.

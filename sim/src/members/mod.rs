@@ -248,7 +248,7 @@ impl Host {
             if let Some(host) = node.unattended() {
                 self.shared.trace.note(&format!("{} goes on with {host}", self.machine.index));
                 self.begin(node, &begun, move |node, _| async move {
-                    let _ = node.take_out(host).await;
+                    let _ = node.complete(host, Status::Normal).await;
                 });
             }
             self.remove_lost(node, &begun);
