@@ -57,11 +57,11 @@ impl Store {
     ///
     /// # Errors
     /// The engine does not take them.
-    pub async fn keep_on(&self, batches: &[(Batch, Vec<Vec<u8>>)]) -> Result<(), ClusterError> {
-        let kept = batches.iter().map(|(batch, _)| self.kept(batch.id, &batch.encode()));
+    pub async fn keep_on(&self, batches: impl Iterator<Item = &Batch>) -> Result<(), ClusterError> {
+        let kept = batches.map(|batch| self.kept(batch.id, &batch.encode()));
         let kept = kept.collect::<Result<Vec<_>, _>>()?;
         let views: Vec<MutationView<'_>> = kept.iter().map(MutationBuilder::view).collect();
-        if views.is_empty() { Ok(()) } else { self.write(&views).await }
+        self.write(&views).await
     }
 
     fn kept(&self, id: Uuid, batch: &[u8]) -> Result<MutationBuilder, ClusterError> {

@@ -143,7 +143,7 @@ impl Coordinator {
         }
         for some in waiting.chunks(AT_ONCE) {
             // Whoever has made one write of them has to find them again to make the others, whatever happens.
-            self.batches.keep_on(some).await?;
+            self.batches.keep_on(some.iter().map(|(batch, _)| batch)).await?;
             for (batch, mutations) in some {
                 self.write(mutations, Consistency::Quorum).await?;
                 replayed += 1;

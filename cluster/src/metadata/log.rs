@@ -426,22 +426,10 @@ fn voters_of(metadata: &Metadata, voting: &BTreeSet<u64>) -> BTreeSet<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::tests::member;
     use super::*;
     use crate::ring::Member;
     use dodona_types::schema::Schema;
-
-    fn member(number: u8, status: Status) -> Member {
-        Member {
-            host: Uuid::from_u128(number.into()),
-            status,
-            data_center: "dc1".into(),
-            rack: format!("r{number}"),
-            internode: SocketAddr::from(([127, 0, 0, number], 7000)),
-            native: SocketAddr::from(([127, 0, 0, number], 9042)),
-            tokens: Vec::new(),
-            other_tokens: Vec::new(),
-        }
-    }
 
     fn voters(members: Vec<Member>, voting: &[u64]) -> Vec<u64> {
         let metadata = Metadata::of_members(members, Schema::default());

@@ -371,11 +371,11 @@ pub fn was_removed(host: Uuid) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::ring::Ring;
 
-    fn member(number: u8, status: Status) -> Member {
+    pub(in crate::metadata) fn member(number: u8, status: Status) -> Member {
         Member {
             host: Uuid::from_u128(number.into()),
             status,

@@ -472,63 +472,57 @@ fn read_schema(records: &[(u64, &[u8])]) -> Result<Schema, ClusterError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::tests::member;
     use super::*;
+    use openraft::EmptyNode;
     use uuid::Uuid;
 
-    fn member(number: u8) -> Member {
-        Member {
-            host: Uuid::from_u128(number.into()),
-            status: Status::Normal,
-            data_center: "dc1".into(),
-            rack: "r1".into(),
-            internode: SocketAddr::from(([127, 0, 0, number], 7000)),
-            native: SocketAddr::from(([127, 0, 0, number], 9042)),
-            tokens: vec![dodona_types::Token(number.into())],
-            other_tokens: Vec::new(),
-        }
+    type Payload = EntryPayload<Change, u64, EmptyNode>;
+
+    /// What comes of the next entry.
+    fn apply(base: &mut Base, payload: Payload) -> Outcome {
+        let index = base.applied.map_or(1, |applied| applied.index) + 1;
+        apply_entry(base, &Entry::new(LogId::new_term_index(1, index), payload))
+    }
+
+    fn base(members: [Member; 4]) -> Base {
+        base_of(Metadata::of_members(members, Schema::default()), &[1, 2, 3], true)
+    }
+
+    fn goes(number: u8, from: Status) -> Payload {
+        EntryPayload::Normal(Change::Advance { host: Uuid::from_u128(number.into()), from })
+    }
+
+    fn vote(groups: &[&[u64]]) -> Payload {
+        let groups = groups.iter().map(|group| group.iter().copied().collect()).collect();
+        EntryPayload::Membership(Membership::new_with_defaults(groups, []))
     }
 
     #[test]
     fn a_member_goes_once_it_does_not_vote_any_more() {
-        let members = [1, 2, 3, 4].map(member);
-        let mut base = base_of(Metadata::of_members(members, Schema::default()), &[1, 2, 3], true);
-        let mut apply = |payload| {
-            let index = base.applied.map_or(1, |applied| applied.index) + 1;
-            apply_entry(&mut base, &Entry::new(LogId::new_term_index(1, index), payload))
-        };
-        let change = EntryPayload::Normal;
-        let vote = |groups: &[&[u64]]| {
-            let groups = groups.iter().map(|group| group.iter().copied().collect()).collect();
-            EntryPayload::Membership(Membership::new_with_defaults(groups, []))
-        };
-        let host = Uuid::from_u128(3);
-        let goes = |from| change(Change::Advance { host, from });
-        assert!(matches!(apply(change(Change::Leave(host))), Outcome::Applied(_)));
-        assert!(matches!(apply(goes(Status::Leaving)), Outcome::Busy(_)));
+        let mut base = base([1, 2, 3, 4].map(|number| member(number, Status::Normal)));
+        let leaves = EntryPayload::Normal(Change::Leave(Uuid::from_u128(3)));
+        assert!(matches!(apply(&mut base, leaves), Outcome::Applied(_)));
+        assert!(matches!(apply(&mut base, goes(3, Status::Leaving)), Outcome::Busy(_)));
         // Until both groups have agreed, either may be asked.
-        apply(vote(&[&[1, 2, 3], &[1, 2, 4]]));
-        assert!(matches!(apply(goes(Status::Leaving)), Outcome::Busy(_)));
-        apply(vote(&[&[1, 2, 4]]));
-        assert!(matches!(apply(goes(Status::Leaving)), Outcome::Applied(_)));
+        apply(&mut base, vote(&[&[1, 2, 3], &[1, 2, 4]]));
+        assert!(matches!(apply(&mut base, goes(3, Status::Leaving)), Outcome::Busy(_)));
+        apply(&mut base, vote(&[&[1, 2, 4]]));
+        assert!(matches!(apply(&mut base, goes(3, Status::Leaving)), Outcome::Applied(_)));
         // A change of who votes may have been under way.
-        apply(vote(&[&[1, 2, 3]]));
-        assert!(matches!(apply(goes(Status::Departing)), Outcome::Busy(_)));
-        apply(vote(&[&[1, 2, 4]]));
-        assert!(matches!(apply(goes(Status::Departing)), Outcome::Applied(_)));
-        // So does one that is replaced.
-        let new = Member { status: Status::Succeeding(Uuid::from_u128(2)), ..member(5) };
-        let members = [member(1), member(2), member(4), new];
-        let mut base = base_of(Metadata::of_members(members, Schema::default()), &[1, 2, 3], true);
-        let mut apply = |payload| {
-            let index = base.applied.map_or(1, |applied| applied.index) + 1;
-            apply_entry(&mut base, &Entry::new(LogId::new_term_index(1, index), payload))
-        };
-        let succeeds = || {
-            let from = Status::Succeeding(Uuid::from_u128(2));
-            change(Change::Advance { host: Uuid::from_u128(5), from })
-        };
-        assert!(matches!(apply(succeeds()), Outcome::Busy(_)));
-        apply(vote(&[&[1, 3, 4]]));
-        assert!(matches!(apply(succeeds()), Outcome::Applied(_)));
+        apply(&mut base, vote(&[&[1, 2, 3]]));
+        assert!(matches!(apply(&mut base, goes(3, Status::Departing)), Outcome::Busy(_)));
+        apply(&mut base, vote(&[&[1, 2, 4]]));
+        assert!(matches!(apply(&mut base, goes(3, Status::Departing)), Outcome::Applied(_)));
+    }
+
+    #[test]
+    fn a_member_that_is_replaced_goes_once_it_does_not_vote_any_more() {
+        let succeeding = Status::Succeeding(Uuid::from_u128(2));
+        let [first, lost, third] = [1, 2, 3].map(|number| member(number, Status::Normal));
+        let mut base = base([first, lost, third, member(4, succeeding)]);
+        assert!(matches!(apply(&mut base, goes(4, succeeding)), Outcome::Busy(_)));
+        apply(&mut base, vote(&[&[1, 3, 4]]));
+        assert!(matches!(apply(&mut base, goes(4, succeeding)), Outcome::Applied(_)));
     }
 }

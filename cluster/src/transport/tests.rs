@@ -8,6 +8,17 @@ fn link(env: &Env, host: u128) -> Link {
     Link::plain(env.clone(), introduction)
 }
 
+/// Answers one request of a connection, and closes it.
+async fn answer_one(there: &Link, stream: Box<dyn Stream>) {
+    let (mut reader, mut writer, _) = there.meet(stream).await.unwrap();
+    let (Message { id, .. }, _) = read_message(&mut reader).await.unwrap();
+    let (answers, mut queue) = mpsc::channel(1);
+    let answer = Message { id, patience_micros: 0, members: 0, notes: None, body: Body::Mutated };
+    answers.send(answer).await.unwrap();
+    drop(answers);
+    write_queue(&mut writer, &mut queue, |_, _| {}).await;
+}
+
 #[test]
 fn a_connection_that_the_peer_closed_is_opened_again_before_anything_is_asked_on_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -20,13 +31,7 @@ fn a_connection_that_the_peer_closed_is_opened_again_before_anything_is_asked_on
         // It answers one request on each connection.
         env.tasks.spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (mut reader, mut writer, _) = there.meet(stream).await.unwrap();
-                let (Message { id, .. }, _) = read_message(&mut reader).await.unwrap();
-                let (answers, mut queue) = mpsc::channel(1);
-                let answer = Message { id, patience_micros: 0, members: 0, notes: None, body: Body::Mutated };
-                answers.send(answer).await.unwrap();
-                drop(answers);
-                write_queue(&mut writer, &mut queue, |_, _| {}).await;
+                answer_one(&there, stream).await;
             }
         });
         let peers = Peers::new(link(&env, 1));
@@ -77,12 +82,7 @@ fn a_peer_that_is_not_reached_is_tried_again_less_and_less_often() {
         let there = link(&env, 2);
         env.tasks.spawn_local(async move {
             let (stream, _) = listener.accept().await.unwrap();
-            let (mut reader, mut writer, _) = there.meet(stream).await.unwrap();
-            let (Message { id, .. }, _) = read_message(&mut reader).await.unwrap();
-            let (answers, mut queue) = mpsc::channel(1);
-            let answer = Message { id, patience_micros: 0, members: 0, notes: None, body: Body::Mutated };
-            answers.send(answer).await.unwrap();
-            write_queue(&mut writer, &mut queue, |_, _| {}).await;
+            answer_one(&there, stream).await;
         });
         let reached = async {
             while peers.ask(address, Body::Mutated, PATIENCE).await.is_err() {
