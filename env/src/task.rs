@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How blocking work is run.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ pub trait TakesTime: Send + Sync {
 #[derive(Clone)]
 pub struct Tasks {
     blocking: Blocking,
+    panicked: watch::Sender<bool>,
 }
 
 /// The blocking work panicked or the process is shutting down.
@@ -36,20 +38,31 @@ pub struct BlockingFailed;
 impl Tasks {
     /// Blocking work goes to tokio's pool of threads.
     #[must_use]
-    pub const fn pool() -> Self {
-        Self { blocking: Blocking::Pool }
+    pub fn pool() -> Self {
+        Self::new(Blocking::Pool)
     }
 
     /// Blocking work is done at once.
     #[must_use]
-    pub const fn inline() -> Self {
-        Self { blocking: Blocking::Inline(None) }
+    pub fn inline() -> Self {
+        Self::new(Blocking::Inline(None))
     }
 
     /// Blocking work is done in the caller's turn, and awaited for as long as the disk says.
     #[must_use]
     pub fn inline_on(disk: Arc<dyn TakesTime>) -> Self {
-        Self { blocking: Blocking::Inline(Some(disk)) }
+        Self::new(Blocking::Inline(Some(disk)))
+    }
+
+    fn new(blocking: Blocking) -> Self {
+        Self { blocking, panicked: watch::Sender::new(false) }
+    }
+
+    /// Waits until a task or blocking work has panicked: what it was about to change is as it left it, so
+    /// that the node cannot be relied on.
+    pub async fn panicked(&self) {
+        // The sender lives as long as this.
+        let _ = self.panicked.subscribe().wait_for(|panicked| *panicked).await;
     }
 
     /// Runs work that may wait for a disk or use much CPU, without holding up the event loop.
@@ -64,7 +77,14 @@ impl Tasks {
         match &self.blocking {
             Blocking::Inline(None) => Ok(work()),
             Blocking::Inline(Some(disk)) => in_its_time(disk, work).await,
-            Blocking::Pool => tokio::task::spawn_blocking(work).await.map_err(|_| BlockingFailed),
+            Blocking::Pool => {
+                let guard = Guard(self.panicked.clone());
+                let guarded = move || {
+                    let _guard = guard;
+                    work()
+                };
+                tokio::task::spawn_blocking(guarded).await.map_err(|_| BlockingFailed)
+            }
         }
     }
 
@@ -84,7 +104,22 @@ impl Tasks {
 
     /// Starts a task on this thread. It ends when it returns or when its runtime does.
     pub fn spawn_local(&self, task: impl Future<Output = ()> + 'static) {
-        tokio::task::spawn_local(task);
+        let guard = Guard(self.panicked.clone());
+        tokio::task::spawn_local(async move {
+            let _guard = guard;
+            task.await;
+        });
+    }
+}
+
+/// Goes when what it guards ends, also by a panic.
+struct Guard(watch::Sender<bool>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(true);
+        }
     }
 }
 
@@ -115,3 +150,7 @@ async fn wait(time: Duration) {
         crate::clock::sleep(time).await;
     }
 }
+
+#[cfg(test)]
+#[path = "task_tests.rs"]
+mod tests;

@@ -219,7 +219,7 @@ impl Client {
         let level = [Consistency::Any, Consistency::One][self.random.below(2) as usize];
         let row = self.row(partition, number, timestamp);
         if self.node.coordinator.write(&[row], level).await.is_ok() {
-            self.known.deliveries.lock().acknowledge(number);
+            self.known.deliveries.lock().acknowledge(number, partition, self.index);
         }
     }
 

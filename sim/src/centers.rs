@@ -134,15 +134,8 @@ impl Host {
         let node = self.start()?;
         node.refuse_old_data().await?;
         node.spawn_workers();
-        let (mut failure, shared) = (node.watch_failure(), Arc::clone(&self.shared));
-        shared.rows.watch(&node, async move {
-            while failure.changed().await.is_ok() {
-                if let Some(reason) = &*failure.borrow_and_update() {
-                    return Err(format!("a node had to stop: {reason}"));
-                }
-            }
-            Ok(())
-        });
+        let shared = Arc::clone(&self.shared);
+        shared.rows.goes_on(&node);
         let definer = |random: &Random, label: &str| defining::Client {
             node: Arc::clone(&node),
             random: random.split(label),

@@ -206,7 +206,7 @@ impl Client {
         if let (Ok((_, true)), Some(first)) = (&done, first) {
             let reached = self.sure_of(commit);
             self.told.promises.lock().promise((key, ROW), first, &reached);
-            self.told.deliveries.lock().acknowledge(first.cast_unsigned());
+            self.told.deliveries.lock().acknowledge(first.cast_unsigned(), key, self.index);
         }
         self.trace.note(&format!("swap {key} {expected:?} {new} {done:?}"));
         match done {

@@ -36,6 +36,7 @@ pub mod model;
 pub mod net;
 #[cfg(test)]
 mod old_data_tests;
+mod panics;
 pub mod quorum;
 pub mod reading;
 #[cfg(test)]
@@ -152,13 +153,15 @@ pub enum Scenario {
 /// Runs a seed.
 #[must_use]
 pub fn run(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Verdict {
-    match scenario {
+    panics::watch();
+    let verdict = match scenario {
         Scenario::Single => single::run(seed, mutant),
         Scenario::Ring => ring::run(seed, mutant),
         Scenario::Members => members::run(seed, mutant),
         Scenario::Centers => centers::run(seed, mutant),
         Scenario::Repair => repairing::run(seed, mutant),
-    }
+    };
+    Verdict { violation: panics::first().or(verdict.violation), ..verdict }
 }
 
 /// Runs a seed.

@@ -40,6 +40,16 @@ impl Rows {
         node.env.tasks.spawn_local(async move { rows.judge(client.await) });
     }
 
+    /// Demands that a node does not have to stop by itself.
+    pub fn goes_on(self: &Arc<Self>, node: &Node) {
+        let mut failure = node.watch_failure();
+        self.watch(node, async move {
+            // The sender goes with the node.
+            let stopped = failure.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            stopped.map_or(Ok(()), |reason| Err(format!("a node had to stop: {reason}")))
+        });
+    }
+
     /// The first promise that was broken.
     #[must_use]
     pub fn violation(&self) -> Option<String> {

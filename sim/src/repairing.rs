@@ -41,7 +41,7 @@ const GRACE_SECONDS: u32 = 86_400;
 /// What all hosts share: the simulation has one thread.
 #[derive(Default)]
 struct Shared {
-    rows: Rows,
+    rows: Arc<Rows>,
     model: Mutex<Model>,
     trace: Trace,
     healed: Mutex<bool>,
@@ -209,6 +209,7 @@ impl Host {
         let node = Node::start(env, settings, builtin())?;
         node.refuse_old_data().await?;
         node.spawn_workers();
+        self.shared.rows.goes_on(&node);
         while create_table(&node, simple(3), GRACE_SECONDS).await.is_err()
             || node.schema().table("sim", "t").is_none()
         {

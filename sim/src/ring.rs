@@ -182,6 +182,7 @@ impl Host {
         let node = Node::start(env, settings, builtin())?;
         node.refuse_old_data().await?;
         node.spawn_workers();
+        self.shared.rows.goes_on(&node);
         // Whoever is first creates the tables, once enough of them run to agree on it.
         while create_table(&node, simple(3), SHORT_GRACE).await.is_err()
             || reading::create_table(&node, simple(2)).await.is_err()

@@ -132,8 +132,13 @@ impl<'a> Asking<'a> {
                 };
                 let asked_at = clock.mono();
                 let answer = peers.ask_for(trace, members, target.internode, body, timeout).await;
-                latencies.note(target.host, clock.mono().saturating_sub(asked_at));
-                expect(answer, want)
+                let said = expect(answer, want);
+                match said {
+                    Ok(_) => latencies.note_answer(target.host, asked_at),
+                    Err(ClusterError::Stale(_)) => {}
+                    Err(_) => latencies.note_failure(target.host, timeout),
+                }
+                said
             };
             // The coordinator may have enough answers already.
             let _ = replies.send((place, said));

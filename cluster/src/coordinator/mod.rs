@@ -125,7 +125,7 @@ impl Coordinator {
         let Others { peers, liveness, hints } = others;
         let random = env.random.split("coordinator");
         let turns = (0..TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
-        let latencies = Arc::default();
+        let latencies = Arc::new(Latencies::new(Arc::clone(&env.clock)));
         Self {
             env,
             engine,

@@ -1,3 +1,4 @@
+use super::super::latency::tests::SetClock;
 use super::*;
 use crate::ring::{Member, Ring, Status, even_tokens};
 use dodona_types::schema::{Keyspace, Options, Schema, Table, TableParams};
@@ -5,6 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) const TABLE: TableId = TableId(Uuid::from_u128(7));
+
+fn latencies() -> Latencies {
+    Latencies::new(Arc::new(SetClock::default()))
+}
 
 /// Believes that these hosts are dead.
 pub(crate) struct Dead(pub(crate) Vec<u128>);
@@ -111,8 +116,7 @@ fn those_to_come_are_written_to_and_waited_for() {
     ] {
         let plan = planner.write(TABLE, token.unwrap(), consistency).unwrap();
         assert_eq!((pending(&plan), plan.block_for), (1, before + 1), "{consistency}");
-        let latencies = Latencies::default();
-        let read = planner.read(TABLE, token.unwrap(), consistency, &latencies).unwrap();
+        let read = planner.read(TABLE, token.unwrap(), consistency, &latencies()).unwrap();
         assert_eq!((pending(&read), read.block_for), (0, before), "{consistency}");
     }
 }
@@ -120,7 +124,7 @@ fn those_to_come_are_written_to_and_waited_for() {
 #[test]
 fn reads_go_to_this_node_then_near_then_fast_ones() {
     let placement = placement(BOTH, &[]);
-    let (liveness, latencies) = (Dead(vec![1]), Latencies::default());
+    let (liveness, latencies) = (Dead(vec![1]), latencies());
     for (host, millis) in [(2, 9), (3, 5), (4, 1), (5, 3)] {
         latencies.note(Uuid::from_u128(host), std::time::Duration::from_millis(millis));
     }
@@ -149,7 +153,7 @@ fn a_read_at_each_quorum_asks_each_data_center_for_its_share_first() {
         defects: Defects::default(),
         pending: Pending::Awaited,
     };
-    let plan = planner.read(TABLE, Token(0), Consistency::EachQuorum, &Latencies::default()).unwrap();
+    let plan = planner.read(TABLE, Token(0), Consistency::EachQuorum, &latencies()).unwrap();
     let first = &plan.replicas[..plan.block_for as usize];
     assert_eq!((first.len(), first.iter().filter(|target| target.near).count()), (4, 2));
 }

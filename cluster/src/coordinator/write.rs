@@ -197,7 +197,12 @@ impl Coordinator {
             let asked_at = clock.mono();
             let body = Body::Mutate(mutation.clone());
             let asked = peers.ask_for(trace, members, target.internode, body, timeout).await;
-            latencies.note(target.host, clock.mono().saturating_sub(asked_at));
+            match asked {
+                // One that refuses a mutation may still read as fast as others.
+                Ok(_) => latencies.note_answer(target.host, asked_at),
+                Err(ClusterError::Stale(_)) => {}
+                Err(_) => latencies.note_failure(target.host, timeout),
+            }
             let said = expect_mutated(asked);
             // One that refuses may take it later: its disk is full, or it has not heard of the table yet.
             if said.is_err() && !forgets_hint {

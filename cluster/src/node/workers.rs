@@ -30,6 +30,7 @@ impl Node {
     /// Starts the workers of the node on this thread: the commit log's syncs, flushes and
     /// compactions, and the service for peers.
     pub fn spawn_workers(self: &Arc<Self>) {
+        self.env.tasks.spawn_local(Arc::clone(self).stop_at_a_panic());
         if let Some(period) = self.engine.sync_period() {
             self.env.tasks.spawn_local(Arc::clone(self).sync_log(period));
         }
@@ -62,6 +63,11 @@ impl Node {
         if let Some(internode) = self.settings.listens_to_peers() {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));
         }
+    }
+
+    async fn stop_at_a_panic(self: Arc<Self>) {
+        self.env.tasks.panicked().await;
+        self.fail("a task has panicked, and what it was about to change cannot be relied on");
     }
 
     async fn follow_metadata(self: Arc<Self>) {
@@ -254,3 +260,7 @@ impl Node {
         self.settings.seeds.is_empty() && self.placement.load().ring.members().len() == 1
     }
 }
+
+#[cfg(test)]
+#[path = "workers_tests.rs"]
+mod tests;

@@ -30,9 +30,13 @@ impl Deliveries {
         self.writes.push(Write { number, partition, coordinator, begun, is_acknowledged, is_excused });
     }
 
-    /// Notes that a write was acknowledged, at whatever level.
-    pub fn acknowledge(&mut self, number: u64) {
-        if let Some(write) = self.writes.iter_mut().rfind(|write| write.number == number) {
+    /// Notes that a write of the node `coordinator` was acknowledged, at whatever level. Others may have its number
+    /// in other partitions: ballots are as new as those that each has seen.
+    pub fn acknowledge(&mut self, number: u64, partition: u8, coordinator: usize) {
+        let is_it = |write: &&mut Write| {
+            (write.number, write.partition, write.coordinator) == (number, partition, coordinator)
+        };
+        if let Some(write) = self.writes.iter_mut().rfind(is_it) {
             write.is_acknowledged = true;
         }
     }
@@ -99,8 +103,10 @@ mod tests {
     fn a_write_that_never_came_is_found_unless_its_coordinator_lost_it() {
         let mut deliveries = Deliveries::default();
         deliveries.begin(1, 7, 0, Duration::from_secs(1));
+        deliveries.begin(1, 8, 0, Duration::from_secs(1));
+        deliveries.acknowledge(1, 8, 0);
         assert!(deliveries.judge(7, 2, &BTreeSet::new()).is_ok(), "it was not acknowledged");
-        deliveries.acknowledge(1);
+        deliveries.acknowledge(1, 7, 0);
         assert!(deliveries.judge(7, 2, &BTreeSet::new()).is_err());
         assert!(deliveries.judge(7, 2, &BTreeSet::from([1])).is_ok());
         let grace = Duration::from_secs(5);
@@ -119,7 +125,7 @@ mod tests {
     fn a_write_whose_hint_has_expired_need_not_come() {
         let mut deliveries = Deliveries::default();
         deliveries.begin(1, 7, 0, Duration::from_secs(1));
-        deliveries.acknowledge(1);
+        deliveries.acknowledge(1, 7, 0);
         let grace = Duration::from_secs(5);
         deliveries.excuse_expired(0, Duration::from_secs(7), grace, grace);
         assert!(deliveries.judge(7, 2, &BTreeSet::new()).is_ok());
