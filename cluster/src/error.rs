@@ -35,7 +35,7 @@ pub enum ClusterError {
     /// Too few members have said in time that they keep a logged batch: it may be written or not.
     #[error("Operation timed out - received only {received} responses.")]
     BatchLogTimeout {
-        /// The level asked for.
+        /// The level that keeping it asks for, whatever that of the batch is.
         consistency: Consistency,
         /// Members that keep it.
         received: u32,

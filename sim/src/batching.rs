@@ -186,6 +186,9 @@ impl Client {
         } else {
             coordinator.write(&mutations, level).await
         };
+        if matches!(written, Err(ClusterError::Unavailable { .. })) {
+            self.known.batches.lock().refuse(number);
+        }
         written.ok()?;
         // Of others a hint may have been all there was.
         if is_logged || level != Consistency::Any {

@@ -99,6 +99,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("commit-counts-one-less", Scenario::Ring),
     ("batch-ends-early", Scenario::Ring),
     ("batch-is-not-kept", Scenario::Ring),
+    ("batch-is-kept-unplanned", Scenario::Ring),
     ("batch-is-forgotten-early", Scenario::Ring),
     ("batch-replay-forgets-a-part", Scenario::Ring),
     ("hint-only-for-the-dead", Scenario::Ring),

@@ -43,8 +43,8 @@ pub(super) struct Asking<'a> {
     replies: mpsc::UnboundedSender<Reply>,
     replied: mpsc::UnboundedReceiver<Reply>,
     under_way: usize,
-    /// Nobody was asked from this place of the plan on.
-    next: usize,
+    /// Who was asked, by place in the plan.
+    asked: Vec<bool>,
     /// Digests differed: only data count.
     only_data: bool,
     gather: Gather<'a>,
@@ -69,7 +69,7 @@ impl<'a> Asking<'a> {
             replies,
             replied,
             under_way: 0,
-            next: 0,
+            asked: vec![false; plan.replicas.len()],
             only_data: false,
             gather,
             got: Vec::new(),
@@ -110,7 +110,7 @@ impl<'a> Asking<'a> {
         if replica.local {
             self.coordinator.replica.note_sources(self.command);
         }
-        self.next = self.next.max(place + 1);
+        self.asked[place] = true;
         self.under_way += 1;
         let (coordinator, target) = (self.coordinator, self.plan.replicas[place]);
         let (local, peers) = (Arc::clone(&coordinator.replica), Arc::clone(&coordinator.peers));
@@ -145,16 +145,17 @@ impl<'a> Asking<'a> {
         });
     }
 
-    /// Asks a replica that was not asked yet; for data, if none have come.
+    /// Asks a replica that was not asked yet and whose answer would count; for data, if none have come.
     fn ask_another(&mut self, otherwise: Want) {
-        if self.next < self.plan.replicas.len() {
-            if self.coordinator.env.mutants.has("speculation-asks-the-same") {
-                self.next += 1;
-                return self.ask(0, Want::Data);
-            }
-            let want = if self.has_data() { otherwise } else { Want::Data };
-            self.ask(self.next, want);
+        let replicas = &self.plan.replicas;
+        let would_help = |place: &usize| !self.asked[*place] && self.gather.lacks(&replicas[*place]);
+        let Some(place) = (0..replicas.len()).find(would_help) else { return };
+        if self.coordinator.env.mutants.has("speculation-asks-the-same") {
+            self.asked[place] = true;
+            return self.ask(0, Want::Data);
         }
+        let want = if self.has_data() { otherwise } else { Want::Data };
+        self.ask(place, want);
     }
 
     /// Waits until as many have answered as the level asks for, data among them. One that fails is

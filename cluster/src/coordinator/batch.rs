@@ -2,7 +2,7 @@
 //! `StorageProxy.mutateAtomically`, `BatchlogManager`).
 
 use super::Coordinator;
-use super::write::expect_mutated;
+use super::write::{expect_mutated, in_doubt};
 use crate::batch_log::{Batch, Due, due, keepers};
 use crate::error::ClusterError;
 use crate::message::Body;
@@ -21,20 +21,27 @@ impl Coordinator {
     /// members keep the batch, all of it is written in the end, whatever comes of this.
     ///
     /// # Errors
-    /// [`ClusterError::BatchLogTimeout`] if the batch is not kept in time; else as
-    /// [`Self::write`]: it is written later then.
+    /// [`ClusterError::Unavailable`] if too few replicas of a part, or keepers, are alive: nothing is written then.
+    /// [`ClusterError::BatchLogTimeout`] if the batch is not kept in time; else as [`Self::write`]: it is
+    /// written later then.
     pub async fn write_logged(
         &self,
         mutations: &[Vec<u8>],
         consistency: Consistency,
     ) -> Result<(), ClusterError> {
-        if mutations.len() < 2 || self.is_local(mutations, consistency)? {
+        let is_unplanned = self.env.mutants.has("batch-is-kept-unplanned");
+        if mutations.len() < 2 || (!is_unplanned && self.is_local(mutations, consistency)?) {
             return self.write(mutations, consistency).await;
         }
         let placement = self.placement.load_full();
         let members = placement.ring.members();
         let keepers = keepers(members, placement.local, &*self.liveness, &self.random);
         let keepers: Vec<Member> = keepers.into_iter().map(|index| members[index].clone()).collect();
+        let keepers = match (keepers.is_empty(), consistency) {
+            // A hint is all that ANY asks for, and is lost with this node as well.
+            (true, Consistency::Any) => vec![members[placement.local].clone()],
+            _ => keepers,
+        };
         if keepers.is_empty() {
             let (consistency, data_center) = (Consistency::One, None);
             return Err(ClusterError::Unavailable { consistency, required: 1, alive: 0, data_center });
@@ -43,7 +50,7 @@ impl Coordinator {
         let id = Ballot::new(self.timestamps.next(), self.random.next_u64()).to_timeuuid();
         let batch = Batch { id, written_micros, mutations: mutations.to_vec() };
         if !self.env.mutants.has("batch-is-not-kept") {
-            self.keep(&keepers, id, &batch.encode(), consistency).await?;
+            self.keep(&keepers, id, &batch.encode()).await?;
         }
         if self.env.mutants.has("batch-is-forgotten-early") {
             self.forget(&keepers, id);
@@ -51,7 +58,9 @@ impl Coordinator {
         if self.env.mutants.has("batch-ends-early") {
             return Ok(());
         }
-        self.write(mutations, consistency).await?;
+        // It is written later if too few are alive by now.
+        let written = self.write(mutations, consistency).await;
+        written.map_err(|error| if is_unplanned { error } else { in_doubt(error) })?;
         // At ANY a hint may be all there is of a part, and is lost with this node.
         if consistency != Consistency::Any {
             self.forget(&keepers, id);
@@ -59,25 +68,20 @@ impl Coordinator {
         Ok(())
     }
 
+    /// True if this node is the only replica of all of them. All are looked at, so that a batch is kept only if each part
+    /// of it can be written as things are.
     fn is_local(&self, mutations: &[Vec<u8>], consistency: Consistency) -> Result<bool, ClusterError> {
         let placement = self.placement.load();
         let planner = self.planner(&placement);
+        let mut is_local = true;
         for mutation in mutations {
             let view = MutationView::parse(mutation).map_err(StorageError::from)?;
-            if !planner.write(view.table, view.key.token, consistency)?.only_local() {
-                return Ok(false);
-            }
+            is_local &= planner.write(view.table, view.key.token, consistency)?.only_local();
         }
-        Ok(true)
+        Ok(is_local)
     }
 
-    async fn keep(
-        &self,
-        keepers: &[Member],
-        id: Uuid,
-        batch: &[u8],
-        consistency: Consistency,
-    ) -> Result<(), ClusterError> {
+    async fn keep(&self, keepers: &[Member], id: Uuid, batch: &[u8]) -> Result<(), ClusterError> {
         let here = self.here();
         let kept = keepers.iter().map(|keeper| async move {
             if keeper.host == here {
@@ -90,6 +94,7 @@ impl Coordinator {
         let received = kept.iter().filter(|kept| kept.is_ok()).count() as u32;
         let block_for = keepers.len() as u32;
         if received < block_for {
+            let consistency = if block_for == 1 { Consistency::One } else { Consistency::Two };
             return Err(ClusterError::BatchLogTimeout { consistency, received, block_for });
         }
         Ok(())
@@ -124,12 +129,13 @@ impl Coordinator {
         placement.ring.members()[placement.local].host
     }
 
-    /// Makes the writes of batches again that this node has kept for long enough. Returns how many.
+    /// Makes the writes of batches again that this node has kept for long enough. Returns how many. One that cannot be made
+    /// does not hold up the others.
     ///
     /// # Errors
     /// The batches cannot be read, or too few replicas take a write: the batch is kept on.
     pub async fn replay_batches(&self) -> Result<u64, ClusterError> {
-        let (mut replayed, mut waiting) = (0, Vec::new());
+        let (mut replayed, mut waiting) = (Ok(0), Vec::new());
         for batch in self.batches.all().await? {
             let (mut mutations, grace) = self.of_present_tables(&batch.mutations)?;
             if self.env.mutants.has("batch-replay-forgets-a-part") {
@@ -144,13 +150,43 @@ impl Coordinator {
         for some in waiting.chunks(AT_ONCE) {
             // Whoever has made one write of them has to find them again to make the others, whatever happens.
             self.batches.keep_on(some.iter().map(|(batch, _)| batch)).await?;
-            for (batch, mutations) in some {
-                self.write(mutations, Consistency::Quorum).await?;
-                replayed += 1;
-                self.batches.forget(batch.id).await?;
+            let made = some.iter().map(|(batch, mutations)| self.replay(batch.id, mutations));
+            for made in futures_util::future::join_all(made).await {
+                replayed = match (replayed, made) {
+                    (Ok(count), Ok(())) => Ok(count + 1),
+                    (Ok(_), Err(error)) | (Err(error), _) => Err(error),
+                };
             }
         }
-        Ok(replayed)
+        replayed
+    }
+
+    async fn replay(&self, id: Uuid, mutations: &[Vec<u8>]) -> Result<(), ClusterError> {
+        let written = self.write(mutations, Consistency::Quorum).await;
+        if matches!(written, Err(ClusterError::Unavailable { .. })) {
+            // Its other parts need not wait for that one.
+            self.write_to_the_living(mutations).await?;
+        }
+        written?;
+        self.batches.forget(id).await
+    }
+
+    /// Writes to those replicas that are alive, and leaves no hints for the others: whoever keeps a batch tries again.
+    async fn write_to_the_living(&self, mutations: &[Vec<u8>]) -> Result<(), ClusterError> {
+        let views = mutations.iter().map(|bytes| MutationView::parse(bytes)).collect::<Result<Vec<_>, _>>();
+        let views = views.map_err(StorageError::from)?;
+        let plans = {
+            let placement = self.placement.load();
+            let planner = self.planner(&placement);
+            let plan = |view: &MutationView<'_>| {
+                let mut plan = planner.replicas(view.table, view.key.token, Consistency::Any)?;
+                plan.replicas.retain(|target| target.alive);
+                plan.block_for = plan.replicas.len() as u32;
+                Ok::<_, ClusterError>(plan)
+            };
+            views.iter().map(plan).collect::<Result<Vec<_>, _>>()?
+        };
+        self.write_planned(&plans, &views).await
     }
 
     /// The mutations whose tables are there, and how long all of these keep tombstones.
@@ -167,3 +203,7 @@ impl Coordinator {
         Ok((present, grace))
     }
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -58,6 +58,16 @@ impl<'a> Gather<'a> {
         self.by_share.iter().zip(&self.plan.shares).map(|(count, share)| (*count).min(share.block_for)).sum()
     }
 
+    /// True if an answer of this replica would bring the level nearer: at EACH_QUORUM another one of its data centre is
+    /// still wanted.
+    pub(super) fn lacks(&self, target: &Target) -> bool {
+        if self.plan.shares.is_empty() {
+            return self.plan.counts(target);
+        }
+        let share = self.plan.shares.get(target.share).zip(self.by_share.get(target.share));
+        share.is_some_and(|(share, count)| *count < share.block_for)
+    }
+
     /// True once the level is reached.
     pub(super) fn is_enough(&self) -> bool {
         self.received() + self.spared >= self.plan.block_for

@@ -9,8 +9,8 @@ use uuid::Uuid;
 /// Takes mutations for members that did not take them themselves.
 pub trait HintSink: Send + Sync {
     /// Keeps a mutation for the member with this host id until that member has it, unless its table was truncated since
-    /// `era`, when its write began. Must not wait.
-    fn hint(&self, host: Uuid, mutation: &[u8], era: u64);
+    /// `era`, when its write began. Must not wait. False if it cannot be kept: too many wait, or for too long.
+    fn hint(&self, host: Uuid, mutation: &[u8], era: u64) -> bool;
 
     /// The present moment, in the order of truncations.
     fn era(&self) -> u64 {
@@ -35,7 +35,9 @@ pub trait HintSink: Send + Sync {
 pub struct NoHints;
 
 impl HintSink for NoHints {
-    fn hint(&self, _: Uuid, _: &[u8], _: u64) {}
+    fn hint(&self, _: Uuid, _: &[u8], _: u64) -> bool {
+        false
+    }
 
     fn keeps(&self) -> bool {
         false
@@ -43,11 +45,9 @@ impl HintSink for NoHints {
 }
 
 impl HintSink for Hints {
-    fn hint(&self, host: Uuid, mutation: &[u8], era: u64) {
-        if !self.is_void(mutation, era) {
-            // What is refused is counted.
-            let _ = self.write(host, mutation);
-        }
+    fn hint(&self, host: Uuid, mutation: &[u8], era: u64) -> bool {
+        // What is refused is counted. What was truncated is nowhere, as it should be.
+        self.is_void(mutation, era) || self.write(host, mutation)
     }
 
     fn era(&self) -> u64 {

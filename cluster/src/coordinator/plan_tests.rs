@@ -1,7 +1,8 @@
 use super::super::latency::tests::SetClock;
 use super::*;
 use crate::ring::{Member, Ring, Status, even_tokens};
-use dodona_types::schema::{Keyspace, Options, Schema, Table, TableParams};
+use dodona_types::schema::{Column, ColumnKind, Keyspace, Options, Schema, Table, TableParams};
+use dodona_types::{ColumnId, CqlType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,7 +54,39 @@ pub(crate) fn placement(options: &[(&str, &str)], joining: &[usize]) -> Placemen
         tables: BTreeMap::from([("t".into(), Arc::new(table))]),
         types: BTreeMap::new(),
     };
-    let schema = Schema { epoch: 1, keyspaces: BTreeMap::from([("k".into(), Arc::new(keyspace))]) };
+    let column = |id, name: &str, cql_type, kind| Column {
+        id: ColumnId(id),
+        name: name.into(),
+        cql_type,
+        kind,
+        position: 0,
+        descending: false,
+    };
+    let batches = Table {
+        id: TableId(Uuid::from_u128(8)),
+        keyspace: "system".into(),
+        name: "batches".into(),
+        columns: vec![
+            column(0, "id", CqlType::Timeuuid, ColumnKind::PartitionKey),
+            column(
+                1,
+                "mutations",
+                CqlType::List { element: Arc::new(CqlType::Blob), frozen: false },
+                ColumnKind::Regular,
+            ),
+        ],
+        next_column: 2,
+        ..(*keyspace.tables["t"]).clone()
+    };
+    let system = Keyspace {
+        name: "system".into(),
+        replication: Options::from([("class".to_owned(), "LocalStrategy".to_owned())]),
+        durable_writes: true,
+        tables: BTreeMap::from([("batches".into(), Arc::new(batches))]),
+        types: BTreeMap::new(),
+    };
+    let keyspaces = [keyspace, system].map(|keyspace| (keyspace.name.clone(), Arc::new(keyspace)));
+    let schema = Schema { epoch: 1, keyspaces: BTreeMap::from(keyspaces) };
     Placement::new(Arc::new(schema), Ring::new((0..6).map(member).collect::<Vec<_>>()), 0, 1)
 }
 

@@ -27,6 +27,8 @@ struct Word {
     mutation: usize,
     target: Target,
     said: Result<(), ClusterError>,
+    /// A hint is kept, since it did not take it.
+    hinted: bool,
 }
 
 impl Coordinator {
@@ -59,13 +61,15 @@ impl Coordinator {
     pub async fn write(&self, mutations: &[Vec<u8>], consistency: Consistency) -> Result<(), ClusterError> {
         let views = mutations.iter().map(|bytes| MutationView::parse(bytes)).collect::<Result<Vec<_>, _>>();
         let views = views.map_err(StorageError::from)?;
+        let mut is_sent = false;
         loop {
             let plans = {
                 let placement = self.placement.load();
                 let planner = self.planner(&placement);
                 let plan = |view: &MutationView<'_>| planner.write(view.table, view.key.token, consistency);
-                views.iter().map(plan).collect::<Result<Vec<_>, _>>()?
+                views.iter().map(plan).collect::<Result<Vec<_>, _>>()
             };
+            let plans = if is_sent { plans.map_err(in_doubt)? } else { plans? };
             if plans.iter().all(Plan::only_local) {
                 let position = self.engine.apply_with_room(&views).await?;
                 note(|| format!("Appended {} mutations to the commit log and the memtables", views.len()));
@@ -78,6 +82,7 @@ impl Coordinator {
                 Err(ClusterError::Stale(version)) => self.follow_members(version).await?,
                 written => return written,
             }
+            is_sent = true;
         }
     }
 
@@ -103,8 +108,8 @@ impl Coordinator {
                     let chosen = (plan.members, era);
                     self.send_mutation(chosen, index, *target, mutation.bytes(), words.clone());
                 } else {
-                    self.hints.hint(target.host, mutation.bytes(), era);
-                    if plan.consistency == Consistency::Any && self.hints.keeps() {
+                    let hinted = self.hints.hint(target.host, mutation.bytes(), era);
+                    if plan.consistency == Consistency::Any && hinted {
                         gathers[index].take(target);
                     }
                 }
@@ -114,7 +119,7 @@ impl Coordinator {
         let mut stale = None;
         let gathered = async {
             while gathers.iter().any(|gather| !gather.is_enough()) {
-                let Some(Word { mutation, target, said }) = said.recv().await else { break };
+                let Some(Word { mutation, target, said, hinted }) = said.recv().await else { break };
                 note(|| match &said {
                     Ok(()) => format!("{} has acknowledged", shown(&target)),
                     Err(error) => format!("{} failed: {error}", shown(&target)),
@@ -123,10 +128,11 @@ impl Coordinator {
                     stale = Some(version);
                     break;
                 }
-                let hinted = matches!(said, Err(ClusterError::Peer(_))) && self.hints.keeps();
                 match said {
                     Ok(()) => gathers[mutation].take(&target),
-                    Err(_) if hinted && plans[mutation].consistency == Consistency::Any => {
+                    Err(ClusterError::Peer(_))
+                        if hinted && plans[mutation].consistency == Consistency::Any =>
+                    {
                         gathers[mutation].take(&target);
                     }
                     Err(error) => gathers[mutation].fail(&target, &error),
@@ -175,7 +181,7 @@ impl Coordinator {
             let said = said.map_err(ClusterError::from);
             for (mutation, target) in here {
                 // The coordinator may have enough answers already.
-                let _ = words.send(Word { mutation, target, said: said.clone() }).await;
+                let _ = words.send(Word { mutation, target, said: said.clone(), hinted: false }).await;
             }
         });
     }
@@ -205,12 +211,21 @@ impl Coordinator {
             }
             let said = expect_mutated(asked);
             // One that refuses may take it later: its disk is full, or it has not heard of the table yet.
-            if said.is_err() && !forgets_hint {
-                hints.hint(target.host, &mutation, era);
-            }
+            let hinted = said.is_err() && !forgets_hint && hints.hint(target.host, &mutation, era);
             // The coordinator may have enough answers already.
-            let _ = words.send(Word { mutation: index, target, said }).await;
+            let _ = words.send(Word { mutation: index, target, said, hinted }).await;
         });
+    }
+}
+
+/// The error of a write of which something was sent, or is kept to be written later, where one that was not begun has
+/// `error`: that too few are alive says that nothing was written.
+pub(super) fn in_doubt(error: ClusterError) -> ClusterError {
+    match error {
+        ClusterError::Unavailable { consistency, required: block_for, .. } => {
+            ClusterError::WriteTimeout { consistency, received: 0, block_for }
+        }
+        error => error,
     }
 }
 
@@ -233,4 +248,4 @@ pub(super) fn expect_mutated(answer: Result<Body, ClusterError>) -> Result<(), C
 
 #[cfg(test)]
 #[path = "write_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -16,21 +16,26 @@ use dodona_types::row::RowHeader;
 use dodona_types::{ColumnId, MutationBuilder};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Counts the hints of each host.
+/// Counts the hints of each host, as long as there is room.
 #[derive(Default)]
-struct Kept(Mutex<BTreeMap<u128, usize>>);
+pub(crate) struct Kept(pub(crate) Mutex<BTreeMap<u128, usize>>, AtomicBool);
 
 impl HintSink for Kept {
-    fn hint(&self, host: Uuid, _: &[u8], _: u64) {
-        *self.0.lock().entry(host.as_u128()).or_default() += 1;
+    fn hint(&self, host: Uuid, _: &[u8], _: u64) -> bool {
+        let is_full = self.1.load(Ordering::Relaxed);
+        if !is_full {
+            *self.0.lock().entry(host.as_u128()).or_default() += 1;
+        }
+        !is_full
     }
 }
 
 /// Member 0 of six, each of which holds everything. Nobody listens where the others should be.
-fn coordinator(directory: &std::path::Path, dead: &[u128]) -> (Coordinator, Arc<Kept>) {
+pub(crate) fn coordinator_of(directory: &std::path::Path, dead: &[u128]) -> (Coordinator, Arc<Kept>) {
     coordinator_with(directory, dead, EngineSettings::default())
 }
 
@@ -75,14 +80,14 @@ fn coordinator_with(
     )
 }
 
-fn mutation(key: u8) -> Vec<u8> {
+pub(crate) fn mutation(key: u8) -> Vec<u8> {
     let mut builder = MutationBuilder::new();
     builder.begin(TABLE, 1, &[key]);
     builder.row(&[ROW_END], 1, &RowHeader::EMPTY, |row| row.push_cell(&live_cell(ColumnId(0), 1, b"v")));
     builder.view().bytes().to_vec()
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
@@ -91,7 +96,7 @@ fn run(test: impl Future<Output = ()>) {
 fn the_dead_get_hints_which_are_enough_for_any() {
     let directory = tempfile::tempdir().unwrap();
     run(async {
-        let (coordinator, hints) = coordinator(directory.path(), &[1, 2, 3, 4, 5]);
+        let (coordinator, hints) = coordinator_of(directory.path(), &[1, 2, 3, 4, 5]);
         let mutations = [mutation(1), mutation(2)];
         coordinator.write(&mutations, Consistency::Any).await.unwrap();
         assert_eq!(*hints.0.lock(), (1..=5).map(|host| (host, 2)).collect());
@@ -105,10 +110,30 @@ fn the_dead_get_hints_which_are_enough_for_any() {
 }
 
 #[test]
+fn a_hint_that_is_refused_is_not_enough_for_any() {
+    let directory = tempfile::tempdir().unwrap();
+    run(async {
+        let settings = EngineSettings { memtable_bytes: 1_000, ..EngineSettings::default() };
+        let (coordinator, hints) = coordinator_with(directory.path(), &[1, 2, 3], settings);
+        // Nobody flushes, so that this node does not take it either; nobody listens where 4 and 5 are.
+        for key in (0..).take_while(|_| !coordinator.engine.must_wait()) {
+            coordinator.engine.apply(&[MutationView::parse(&mutation(key)).unwrap()]).unwrap();
+        }
+        coordinator.write(&[mutation(1)], Consistency::Any).await.unwrap();
+        hints.1.store(true, Ordering::Relaxed);
+        let refused = coordinator.write(&[mutation(1)], Consistency::Any).await;
+        assert!(
+            matches!(refused, Err(ClusterError::WriteTimeout { received: 0, block_for: 1, .. })),
+            "{refused:?}"
+        );
+    });
+}
+
+#[test]
 fn those_that_do_not_answer_get_hints_and_do_not_count() {
     let directory = tempfile::tempdir().unwrap();
     run(async {
-        let (coordinator, hints) = coordinator(directory.path(), &[]);
+        let (coordinator, hints) = coordinator_of(directory.path(), &[]);
         coordinator.write(&[mutation(1)], Consistency::One).await.unwrap();
         let late = coordinator.write(&[mutation(2)], Consistency::Quorum).await;
         assert!(

@@ -111,7 +111,7 @@ impl ExistingLists {
 }
 
 fn check_consistency(consistency: Consistency) -> Result<(), CqlError> {
-    if matches!(consistency, Consistency::Any | Consistency::EachQuorum) {
+    if consistency == Consistency::Any {
         return invalid(format!(
             "Write operation require a read but consistency {consistency} is not supported on reads"
         ));

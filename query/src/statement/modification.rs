@@ -129,10 +129,10 @@ impl ModificationPlan {
         if self.is_conditional() {
             return Box::pin(conditional::execute(host, &[(self, binding)], false, parameters)).await;
         }
-        check_write_consistency(parameters)?;
         if self.is_counter() {
             self.check_counter_level(parameters)?;
         }
+        check_write_consistency(parameters)?;
         if self.counts() {
             let mut updates = counting::Updates::new();
             self.collect_counts(binding, &mut updates)?;

@@ -314,9 +314,7 @@ impl SelectPlan {
         let (commands, mut output) = self.begin(statement, binding, parameters, sink)?;
         note(|| format!("{}.{}: {}", self.table.keyspace, self.table.name, self.manner(&commands)));
         let (coordinator, consistency) = (&host.node.coordinator, parameters.consistency);
-        let is_one = commands.len() <= 1
-            && commands.iter().all(|command| matches!(command.partitions, PartitionSelection::Key(_)));
-        if consistency.is_serial() && !is_one {
+        if consistency.is_serial() && commands.len() > 1 {
             return invalid(
                 "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time",
             );
@@ -325,7 +323,9 @@ impl SelectPlan {
         let mut commands = VecDeque::from(commands);
         while let Some(command) = commands.pop_front() {
             let now_seconds = command.now_seconds;
-            let page = if consistency.is_serial() {
+            // A scan asks as many as a read by Paxos would, and agrees with nobody, as in Cassandra.
+            let is_of_one = matches!(command.partitions, PartitionSelection::Key(_));
+            let page = if consistency.is_serial() && is_of_one {
                 Box::pin(coordinator.serial_read(command.clone(), consistency, CHUNK_BYTES)).await?
             } else {
                 coordinator.read_page(command.clone(), consistency, CHUNK_BYTES).await?
@@ -383,9 +383,8 @@ fn json_column(table: &Table) -> ColumnSpec {
 }
 
 fn check_read_consistency(consistency: Consistency) -> Result<(), CqlError> {
-    match consistency {
-        Consistency::Any => invalid("ANY ConsistencyLevel is only supported for writes"),
-        Consistency::EachQuorum => invalid("EACH_QUORUM ConsistencyLevel is only supported for writes"),
-        _ => Ok(()),
+    if consistency == Consistency::Any {
+        return invalid("ANY ConsistencyLevel is only supported for writes");
     }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How far a batch, or the deletion of its rows by another batch, has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
+    /// It was never begun, or was refused because too few were alive.
     Never,
     Begun,
     Acknowledged,
@@ -34,6 +35,13 @@ impl Batches {
     pub fn begin(&mut self, number: u64, partitions: BTreeSet<u8>, is_logged: bool) {
         let (written, deleted, is_promised) = (Stage::Begun, Stage::Never, false);
         self.batches.insert(number, Batch { partitions, is_logged, written, deleted, is_promised });
+    }
+
+    /// Notes that a batch was refused since too few replicas are alive: none of it is ever written.
+    pub fn refuse(&mut self, number: u64) {
+        if let Some(batch) = self.batches.get_mut(&number) {
+            batch.written = Stage::Never;
+        }
     }
 
     /// Notes that a batch was acknowledged; `is_promised` if every read at QUORUM is to show it.
@@ -105,6 +113,9 @@ impl Batches {
             let in_partition =
                 |partition: &&u8| shown.get(*partition).is_some_and(|rows| rows.contains(number));
             let (of, there) = (batch.partitions.len(), batch.partitions.iter().filter(in_partition).count());
+            if batch.written == Stage::Never && there > 0 {
+                return Err(format!("batch {number} was refused and is in {there} of its {of} partitions"));
+            }
             if batch.is_logged && there > 0 && there < of {
                 return Err(format!("the logged batch {number} is in {there} of its {of} partitions"));
             }
@@ -142,6 +153,14 @@ mod tests {
         assert!(logged.judge(&shown(&[1])).is_err());
         assert!(logged.judge(&shown(&[])).is_ok() && logged.judge(&shown(&[1, 2])).is_ok());
         assert!(batches(false).judge(&shown(&[1])).is_ok(), "only logged ones are atomic");
+    }
+
+    #[test]
+    fn a_batch_that_was_refused_and_is_there_is_found() {
+        let mut batches = batches(true);
+        batches.refuse(1);
+        assert!(batches.judge(&shown(&[])).is_ok());
+        assert!(batches.judge(&shown(&[1, 2])).is_err());
     }
 
     #[test]

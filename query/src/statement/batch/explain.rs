@@ -39,7 +39,7 @@ impl TextBatch {
         let is_known = !self.is_conditional() && !self.reads_first();
         if self.is_conditional() {
             let parts: Vec<Part<'_>> = self.statements.iter().map(|statement| (statement, binding)).collect();
-            conditional::check(&parts, parameters)?;
+            conditional::check(host, &parts, parameters)?;
         } else {
             check_consistency(parameters)?;
             self.counts(binding)?;

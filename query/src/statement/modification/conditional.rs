@@ -19,7 +19,7 @@ use dodona_cluster::coordinator::conditional::Decision;
 use dodona_cluster::{ClusterError, Page};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use dodona_types::schema::{Column, ColumnKind, Table, name_order};
-use dodona_types::{CqlType, HiddenCells, MutationBuilder, PartitionKey};
+use dodona_types::{Consistency, CqlType, HiddenCells, MutationBuilder, PartitionKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -152,7 +152,7 @@ pub(crate) async fn execute(
     let Some((first, binding)) = parts.first() else {
         return Ok(Outcome::of(StatementResult::Void { safe_at: None }));
     };
-    check_levels(parameters)?;
+    check_levels(host, first, parameters)?;
     let request = Request::new(parts, first, binding)?;
     let command = request.command(binding.now_seconds);
     let decide = |page: &Page, timestamp_micros| request.decide(page, timestamp_micros);
@@ -177,12 +177,13 @@ pub(crate) async fn execute(
 }
 
 /// Checks statements of which at least one has an IF as [`execute`] does before it asks anybody.
-pub(crate) fn check(parts: &[Part<'_>], parameters: &Parameters<'_>) -> Result<(), CqlError> {
-    check_levels(parameters)?;
-    parts.first().map_or(Ok(()), |(first, binding)| Request::new(parts, first, binding).map(drop))
+pub(crate) fn check(host: &Host, parts: &[Part<'_>], parameters: &Parameters<'_>) -> Result<(), CqlError> {
+    let Some((first, binding)) = parts.first() else { return Ok(()) };
+    check_levels(host, first, parameters)?;
+    Request::new(parts, first, binding).map(drop)
 }
 
-fn check_levels(parameters: &Parameters<'_>) -> Result<(), CqlError> {
+fn check_levels(host: &Host, plan: &ModificationPlan, parameters: &Parameters<'_>) -> Result<(), CqlError> {
     if !parameters.serial_consistency.is_serial() {
         return invalid("Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL");
     }
@@ -191,6 +192,15 @@ fn check_levels(parameters: &Parameters<'_>) -> Result<(), CqlError> {
             "{} is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is accepted but I don't care how many replicas commit it for non-SERIAL reads\"",
             parameters.consistency
         ));
+    }
+    if parameters.consistency == Consistency::EachQuorum {
+        let schema = host.node.schema();
+        let class = schema.keyspaces.get(&plan.table.keyspace).and_then(|it| it.replication.get("class"));
+        if let Some(class) = class.filter(|class| !class.ends_with("NetworkTopologyStrategy")) {
+            return invalid(format!(
+                "consistency level EACH_QUORUM not compatible with replication strategy ({class})"
+            ));
+        }
     }
     Ok(())
 }

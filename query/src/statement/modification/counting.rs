@@ -63,6 +63,9 @@ impl ModificationPlan {
     }
 
     pub(super) fn check_counter_level(&self, parameters: &Parameters<'_>) -> Result<(), CqlError> {
+        if parameters.consistency.is_serial() {
+            return invalid("Counter operations are inherently non-serializable");
+        }
         if parameters.consistency == Consistency::Any {
             return invalid(format!(
                 "Consistency level ANY is not yet supported for counter table {}",

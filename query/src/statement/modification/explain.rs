@@ -24,11 +24,11 @@ impl ModificationPlan {
         out: &mut Explanation,
     ) -> Result<(), CqlError> {
         self.judge(binding, parameters)?;
-        if !self.is_conditional() {
-            check_write_consistency(parameters)?;
-        }
         if self.is_counter() {
             self.check_counter_level(parameters)?;
+        }
+        if !self.is_conditional() {
+            check_write_consistency(parameters)?;
         }
         let keys = self.partition_keys(binding)?;
         out.put(Line {
@@ -43,7 +43,7 @@ impl ModificationPlan {
         });
         let level = parameters.consistency;
         if self.is_conditional() {
-            conditional::check(&[(self, binding)], parameters)?;
+            conditional::check(host, &[(self, binding)], parameters)?;
             let serial = parameters.serial_consistency.name();
             out.say(
                 "Paxos",

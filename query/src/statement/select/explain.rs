@@ -48,7 +48,7 @@ impl SelectPlan {
         });
         let consistency = match parameters.consistency {
             serial @ (Consistency::Serial | Consistency::LocalSerial) => {
-                if commands.len() > 1 || !self.restrictions.has_partition_keys() {
+                if commands.len() > 1 {
                     return invalid(
                         "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time",
                     );
@@ -58,10 +58,13 @@ impl SelectPlan {
                 } else {
                     Consistency::LocalQuorum
                 };
-                out.say(
-                    "Paxos",
-                    format!("at {}: ends what is under way, then reads at {}", serial.name(), level.name()),
-                );
+                if self.restrictions.has_partition_keys() {
+                    let level = level.name();
+                    out.say(
+                        "Paxos",
+                        format!("at {}: ends what is under way, then reads at {level}", serial.name()),
+                    );
+                }
                 level
             }
             level => level,
