@@ -2,7 +2,32 @@
 
 use dodona_storage::StorageError;
 use dodona_types::Consistency;
+use std::net::IpAddr;
 use thiserror::Error;
+
+/// What kind of write an error is of: clients decide by it whether to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteKind {
+    /// One partition, or what a conditional write has chosen.
+    Simple,
+    /// A logged batch.
+    Batch,
+    /// Several partitions that happen one by one.
+    UnloggedBatch,
+    /// Counters: making it again may count twice.
+    Counter,
+}
+
+/// A replica that refused or failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Where it listens to other nodes.
+    pub replica: IpAddr,
+    /// It met too many tombstones.
+    pub too_many_tombstones: bool,
+    /// What it said.
+    pub reason: String,
+}
 
 /// An error of a coordinator.
 #[derive(Clone, Debug, Error)]
@@ -31,6 +56,8 @@ pub enum ClusterError {
         received: u32,
         /// Acknowledgements needed.
         block_for: u32,
+        /// What was written.
+        kind: WriteKind,
     },
     /// Too few members have said in time that they keep a logged batch: it may be written or not.
     #[error("Operation timed out - received only {received} responses.")]
@@ -80,7 +107,7 @@ pub enum ClusterError {
         data_present: bool,
     },
     /// Replicas refused or failed a write.
-    #[error("Operation failed - received {received} responses and {failures} failures: {reason}")]
+    #[error("Operation failed - received {received} responses and {} failures: {}", failures.len(), first(failures))]
     WriteFailure {
         /// The level asked for.
         consistency: Consistency,
@@ -89,12 +116,12 @@ pub enum ClusterError {
         /// Acknowledgements needed.
         block_for: u32,
         /// Replicas that failed.
-        failures: u32,
-        /// What the first of them said.
-        reason: String,
+        failures: Vec<Failure>,
+        /// What was written.
+        kind: WriteKind,
     },
     /// Replicas failed a read.
-    #[error("Operation failed - received {received} responses and {failures} failures: {reason}")]
+    #[error("Operation failed - received {received} responses and {} failures: {}", failures.len(), first(failures))]
     ReadFailure {
         /// The level asked for.
         consistency: Consistency,
@@ -103,11 +130,7 @@ pub enum ClusterError {
         /// Answers needed.
         block_for: u32,
         /// Replicas that failed.
-        failures: u32,
-        /// What the first of them said.
-        reason: String,
-        /// One of them met too many tombstones.
-        too_many_tombstones: bool,
+        failures: Vec<Failure>,
         /// True if the data were among the answers.
         data_present: bool,
     },
@@ -134,6 +157,10 @@ pub enum ClusterError {
     /// A peer is not spoken with because of TLS: what is wrong, and what to do.
     #[error("{0}")]
     Tls(String),
+}
+
+fn first(failures: &[Failure]) -> &str {
+    failures.first().map_or("", |failure| &failure.reason)
 }
 
 impl ClusterError {

@@ -1,6 +1,6 @@
 //! Between the protocol's words and those of the layers beneath: parameters, columns, errors.
 
-use dodona_cluster::ClusterError;
+use dodona_cluster::error::{ClusterError, Failure, WriteKind};
 use dodona_protocol::error_code::{FailureReason, FailureReasons};
 use dodona_protocol::request::BatchKind;
 use dodona_protocol::request::{QueryParameters, Values};
@@ -185,16 +185,15 @@ pub(crate) fn error_response(error: &CqlError, failing: Failing) -> ErrorRespons
 
 /// The protocol's error for an error of the coordinator.
 pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResponse {
-    let write_type = failing.write.unwrap_or(WriteType::Simple);
     let body = match error {
         ClusterError::Unavailable { consistency, required, alive, .. } => {
             ErrorBody::Unavailable { consistency: *consistency, required: int(*required), alive: int(*alive) }
         }
-        ClusterError::WriteTimeout { consistency, received, block_for } => ErrorBody::WriteTimeout {
+        ClusterError::WriteTimeout { consistency, received, block_for, kind } => ErrorBody::WriteTimeout {
             consistency: *consistency,
             received: int(*received),
             block_for: int(*block_for),
-            write_type,
+            write_type: write_type(*kind),
             contentions: None,
         },
         ClusterError::BatchLogTimeout { consistency, received, block_for } => ErrorBody::WriteTimeout {
@@ -226,30 +225,24 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
                 data_present: *data_present,
             }
         }
-        ClusterError::WriteFailure { consistency, received, block_for, failures, .. } => {
+        ClusterError::WriteFailure { consistency, received, block_for, failures, kind } => {
             ErrorBody::WriteFailure {
                 consistency: *consistency,
                 received: int(*received),
                 block_for: int(*block_for),
-                failures: reasons(*failures, failing.node, FailureReason::UNKNOWN),
-                write_type,
+                failures: reasons(failures),
+                write_type: write_type(*kind),
             }
         }
-        ClusterError::ReadFailure {
-            consistency,
-            received,
-            block_for,
-            failures,
-            too_many_tombstones,
-            data_present,
-            ..
-        } => ErrorBody::ReadFailure {
-            consistency: *consistency,
-            received: int(*received),
-            block_for: int(*block_for),
-            failures: reasons(*failures, failing.node, reason_of(*too_many_tombstones)),
-            data_present: *data_present,
-        },
+        ClusterError::ReadFailure { consistency, received, block_for, failures, data_present } => {
+            ErrorBody::ReadFailure {
+                consistency: *consistency,
+                received: int(*received),
+                block_for: int(*block_for),
+                failures: reasons(failures),
+                data_present: *data_present,
+            }
+        }
         ClusterError::SchemaConflict
         | ClusterError::NoMetadataQuorum(_)
         | ClusterError::Stale(_)
@@ -264,7 +257,7 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
 /// This node is the replica that failed.
 fn storage_error(error: &StorageError, failing: Failing) -> ErrorBody {
     let met = matches!(error, StorageError::TooManyTombstones { .. });
-    let failures = reasons(1, failing.node, reason_of(met));
+    let failures = vec![(failing.node, reason_of(met))];
     match (error, failing.write) {
         (StorageError::NoSuchTable(_) | StorageError::TooLarge(_), _) => ErrorBody::Invalid,
         (_, Some(write_type)) => ErrorBody::WriteFailure {
@@ -288,8 +281,18 @@ const fn reason_of(too_many_tombstones: bool) -> FailureReason {
     if too_many_tombstones { FailureReason::READ_TOO_MANY_TOMBSTONES } else { FailureReason::UNKNOWN }
 }
 
-fn reasons(failures: u32, node: IpAddr, reason: FailureReason) -> FailureReasons {
-    (0..failures).map(|_| (node, reason)).collect()
+/// Which replicas failed, and why.
+fn reasons(failures: &[Failure]) -> FailureReasons {
+    failures.iter().map(|failure| (failure.replica, reason_of(failure.too_many_tombstones))).collect()
+}
+
+const fn write_type(kind: WriteKind) -> WriteType {
+    match kind {
+        WriteKind::Simple => WriteType::Simple,
+        WriteKind::Batch => WriteType::Batch,
+        WriteKind::UnloggedBatch => WriteType::UnloggedBatch,
+        WriteKind::Counter => WriteType::Counter,
+    }
 }
 
 fn int(count: u32) -> i32 {
@@ -301,6 +304,9 @@ mod tests {
     use super::*;
     use dodona_protocol::ErrorCode;
     use dodona_protocol::request::ValuesBuilder;
+
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+    const THIRD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 3));
 
     const WRITE: Failing = Failing {
         consistency: Consistency::Quorum,
@@ -330,12 +336,14 @@ mod tests {
             consistency: Consistency::Quorum,
             received: 1,
             block_for: 2,
+            kind: WriteKind::Counter,
         });
         let response = error_response(&error, WRITE);
         assert_eq!(response.body.code(), ErrorCode::WriteTimeout);
+        // Whatever the request looked like.
         assert!(matches!(
             response.body,
-            ErrorBody::WriteTimeout { received: 1, block_for: 2, write_type: WriteType::UnloggedBatch, .. }
+            ErrorBody::WriteTimeout { received: 1, block_for: 2, write_type: WriteType::Counter, .. }
         ));
     }
 
@@ -352,19 +360,26 @@ mod tests {
     #[test]
     fn too_many_tombstones_are_a_read_failure_with_their_reason() {
         let read = Failing { write: None, ..WRITE };
-        let here = cluster_error(&ClusterError::too_many_tombstones(7), read);
+        let here = ClusterError::too_many_tombstones(7);
         let elsewhere = ClusterError::ReadFailure {
             consistency: Consistency::Quorum,
             received: 1,
             block_for: 2,
-            failures: 1,
-            reason: "too many".into(),
-            too_many_tombstones: true,
+            failures: [(OTHER, true), (THIRD, false)]
+                .map(|(replica, too_many_tombstones)| Failure {
+                    replica,
+                    too_many_tombstones,
+                    reason: "it says why".into(),
+                })
+                .into(),
             data_present: false,
         };
-        for response in [here, cluster_error(&elsewhere, read)] {
-            let ErrorBody::ReadFailure { failures, .. } = response.body else { panic!("{response:?}") };
-            assert_eq!(failures, [(read.node, FailureReason::READ_TOO_MANY_TOMBSTONES)]);
-        }
+        let reasons_of = |error: &ClusterError| match cluster_error(error, read).body {
+            ErrorBody::ReadFailure { failures, .. } => failures,
+            body => panic!("{body:?}"),
+        };
+        assert_eq!(reasons_of(&here), [(read.node, FailureReason::READ_TOO_MANY_TOMBSTONES)]);
+        let (met, unknown) = (FailureReason::READ_TOO_MANY_TOMBSTONES, FailureReason::UNKNOWN);
+        assert_eq!(reasons_of(&elsewhere), [(OTHER, met), (THIRD, unknown)]);
     }
 }

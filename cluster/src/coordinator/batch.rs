@@ -4,7 +4,7 @@
 use super::Coordinator;
 use super::write::{expect_mutated, in_doubt};
 use crate::batch_log::{Batch, Due, due, keepers};
-use crate::error::ClusterError;
+use crate::error::{ClusterError, WriteKind};
 use crate::message::Body;
 use crate::paxos::ballot::Ballot;
 use crate::ring::Member;
@@ -59,8 +59,8 @@ impl Coordinator {
             return Ok(());
         }
         // It is written later if too few are alive by now.
-        let written = self.write(mutations, consistency).await;
-        written.map_err(|error| if is_unplanned { error } else { in_doubt(error) })?;
+        let written = self.write_as(WriteKind::Batch, mutations, consistency).await;
+        written.map_err(|error| if is_unplanned { error } else { in_doubt(error, WriteKind::Batch) })?;
         // At ANY a hint may be all there is of a part, and is lost with this node.
         if consistency != Consistency::Any {
             self.forget(&keepers, id);
@@ -186,7 +186,7 @@ impl Coordinator {
             };
             views.iter().map(plan).collect::<Result<Vec<_>, _>>()?
         };
-        self.write_planned(&plans, &views).await
+        self.write_planned(&plans, &views, WriteKind::Batch).await
     }
 
     /// The mutations whose tables are there, and how long all of these keep tombstones.

@@ -2,9 +2,9 @@
 
 use super::Coordinator;
 use super::plan::{Plan, Target};
-use super::write::expect_mutated;
+use super::write::{expect_mutated, in_doubt};
 use crate::counter::CounterUpdate;
-use crate::error::ClusterError;
+use crate::error::{ClusterError, Failure, WriteKind};
 use crate::message::Body;
 use dodona_storage::StorageError;
 use dodona_types::{Consistency, MutationView, Token};
@@ -23,6 +23,19 @@ impl Coordinator {
                 counted => return counted,
             }
         }
+    }
+
+    /// Makes several changes at the same time. All come to their end, whatever becomes of one of them.
+    ///
+    /// # Errors
+    /// As [`Self::count`], of the first that fails.
+    pub async fn count_all(
+        &self,
+        updates: &[CounterUpdate],
+        consistency: Consistency,
+    ) -> Result<(), ClusterError> {
+        let counted = updates.iter().map(|update| self.count(update, consistency));
+        futures_util::future::join_all(counted).await.into_iter().collect()
     }
 
     async fn try_count(&self, update: &CounterUpdate, consistency: Consistency) -> Result<(), ClusterError> {
@@ -44,22 +57,24 @@ impl Coordinator {
         }
         let mut body = vec![consistency as u8];
         body.extend_from_slice(&update.encode());
+        let (asked_at, kind) = (self.env.clock.mono(), WriteKind::Counter);
         let asked = self
             .peers
             .ask_chosen(plan.members, leader.internode, Body::Count(body), self.timeouts.write)
             .await;
-        if let Err(ClusterError::Stale(version)) = asked {
-            return Err(ClusterError::Stale(version));
+        match asked {
+            Ok(_) => self.latencies.note_answer(leader.host, asked_at),
+            Err(ClusterError::Stale(version)) => return Err(ClusterError::Stale(version)),
+            // Another one leads the next time.
+            Err(_) => self.latencies.note_failure(leader.host, self.timeouts.write),
         }
         expect_mutated(asked).map_err(|error| match error {
-            ClusterError::Peer(_) => ClusterError::WriteTimeout { consistency, received: 0, block_for },
-            error => ClusterError::WriteFailure {
-                consistency,
-                received: 0,
-                block_for,
-                failures: 1,
-                reason: error.to_string(),
-            },
+            ClusterError::Peer(_) => ClusterError::WriteTimeout { consistency, received: 0, block_for, kind },
+            error => {
+                let (replica, reason) = (leader.internode.ip(), error.to_string());
+                let failures = vec![Failure { replica, too_many_tombstones: false, reason }];
+                ClusterError::WriteFailure { consistency, received: 0, block_for, failures, kind }
+            }
         })
     }
 
@@ -93,15 +108,17 @@ impl Coordinator {
         let view = MutationView::parse(&mutation).map_err(StorageError::from)?;
         let mut plan = plan.clone();
         loop {
-            match self.write_planned(std::slice::from_ref(&plan), &[view]).await {
+            match self.write_planned(std::slice::from_ref(&plan), &[view], WriteKind::Counter).await {
                 Err(ClusterError::Stale(version)) => {
                     // It is counted: what remains is to bring the sum to the replicas.
                     self.follow_members(version).await.map_err(|_| ClusterError::WriteTimeout {
                         consistency: plan.consistency,
                         received: 0,
                         block_for: plan.block_for,
+                        kind: WriteKind::Counter,
                     })?;
-                    plan = self.plan(update.table, view.key.token, plan.consistency)?;
+                    let again = self.plan(update.table, view.key.token, plan.consistency);
+                    plan = again.map_err(|error| in_doubt(error, WriteKind::Counter))?;
                 }
                 written => return written,
             }

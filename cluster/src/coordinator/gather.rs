@@ -1,7 +1,7 @@
 //! Counts answers of replicas, and turns too few of them into the error that clients are told.
 
 use super::plan::{Plan, Target};
-use crate::error::ClusterError;
+use crate::error::{ClusterError, Failure, WriteKind};
 use dodona_storage::StorageError;
 
 /// The answers to one request so far.
@@ -10,23 +10,13 @@ pub(super) struct Gather<'a> {
     received: u32,
     /// Answers from each data centre of the plan's shares.
     by_share: Vec<u32>,
-    failures: u32,
-    reason: Option<String>,
-    too_many_tombstones: bool,
+    failures: Vec<Failure>,
     spared: u32,
 }
 
 impl<'a> Gather<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
-        Self {
-            plan,
-            received: 0,
-            by_share: vec![0; plan.shares.len()],
-            failures: 0,
-            reason: None,
-            too_many_tombstones: false,
-            spared: 0,
-        }
+        Self { plan, received: 0, by_share: vec![0; plan.shares.len()], failures: Vec::new(), spared: 0 }
     }
 
     /// Takes an answer.
@@ -43,10 +33,14 @@ impl<'a> Gather<'a> {
     /// has failed.
     pub(super) fn fail(&mut self, target: &Target, error: &ClusterError) {
         if !matches!(error, ClusterError::Peer(_)) && self.plan.counts(target) {
-            self.failures += 1;
-            self.reason.get_or_insert_with(|| error.to_string());
-            let met = matches!(error, ClusterError::Storage(StorageError::TooManyTombstones { .. }));
-            self.too_many_tombstones |= met;
+            self.failures.push(Failure {
+                replica: target.internode.ip(),
+                too_many_tombstones: matches!(
+                    error,
+                    ClusterError::Storage(StorageError::TooManyTombstones { .. })
+                ),
+                reason: error.to_string(),
+            });
         }
     }
 
@@ -80,23 +74,22 @@ impl<'a> Gather<'a> {
 
     /// True once so many replicas have failed that the level cannot be reached.
     pub(super) fn is_hopeless(&self) -> bool {
-        self.failures > 0 && self.plan.block_for + self.failures > self.plan.candidates()
+        !self.failures.is_empty() && self.plan.block_for + self.failures.len() as u32 > self.plan.candidates()
     }
 
     /// The end of a write (Cassandra `AbstractWriteResponseHandler.get`).
-    pub(super) fn write_result(self) -> Result<(), ClusterError> {
+    pub(super) fn write_result(self, kind: WriteKind) -> Result<(), ClusterError> {
         if self.is_enough() {
             return Ok(());
         }
         let (hopeless, received) = (self.is_hopeless(), self.received());
-        let Self { plan: Plan { consistency, block_for, .. }, failures, reason, .. } = self;
+        let Self { plan: Plan { consistency, block_for, .. }, failures, .. } = self;
         let (consistency, block_for) = (*consistency, *block_for);
-        match reason {
-            Some(reason) if hopeless => {
-                Err(ClusterError::WriteFailure { consistency, received, block_for, failures, reason })
-            }
-            _ => Err(ClusterError::WriteTimeout { consistency, received, block_for }),
-        }
+        Err(if hopeless {
+            ClusterError::WriteFailure { consistency, received, block_for, failures, kind }
+        } else {
+            ClusterError::WriteTimeout { consistency, received, block_for, kind }
+        })
     }
 
     /// The end of a read (Cassandra `ReadCallback.awaitResults`): `data_present` says whether the
@@ -106,20 +99,12 @@ impl<'a> Gather<'a> {
             return Ok(());
         }
         let received = self.received();
-        let Self { plan: Plan { consistency, block_for, .. }, failures, reason, too_many_tombstones, .. } =
-            self;
+        let Self { plan: Plan { consistency, block_for, .. }, failures, .. } = self;
         let (consistency, block_for) = (*consistency, *block_for);
-        match reason {
-            Some(reason) => Err(ClusterError::ReadFailure {
-                consistency,
-                received,
-                block_for,
-                failures,
-                reason,
-                too_many_tombstones,
-                data_present,
-            }),
-            None => Err(ClusterError::ReadTimeout { consistency, received, block_for, data_present }),
-        }
+        Err(if failures.is_empty() {
+            ClusterError::ReadTimeout { consistency, received, block_for, data_present }
+        } else {
+            ClusterError::ReadFailure { consistency, received, block_for, failures, data_present }
+        })
     }
 }

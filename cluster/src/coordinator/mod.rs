@@ -13,6 +13,7 @@ mod gather;
 pub mod hint_sink;
 mod latency;
 pub mod plan;
+mod proposer;
 mod range;
 mod read;
 mod repair;

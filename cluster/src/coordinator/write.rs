@@ -5,7 +5,7 @@ use super::Coordinator;
 use super::gather::Gather;
 use super::plan::{Plan, Target};
 use super::tracing_notes::shown;
-use crate::error::ClusterError;
+use crate::error::{ClusterError, WriteKind};
 use crate::message::Body;
 use crate::trace::{self, note};
 use dodona_storage::StorageError;
@@ -59,6 +59,17 @@ impl Coordinator {
     /// # Errors
     /// Too few replicas are alive, answer in time, or take the write.
     pub async fn write(&self, mutations: &[Vec<u8>], consistency: Consistency) -> Result<(), ClusterError> {
+        let kind = if mutations.len() > 1 { WriteKind::UnloggedBatch } else { WriteKind::Simple };
+        self.write_as(kind, mutations, consistency).await
+    }
+
+    /// The same, as a write of a kind.
+    pub(super) async fn write_as(
+        &self,
+        kind: WriteKind,
+        mutations: &[Vec<u8>],
+        consistency: Consistency,
+    ) -> Result<(), ClusterError> {
         let views = mutations.iter().map(|bytes| MutationView::parse(bytes)).collect::<Result<Vec<_>, _>>();
         let views = views.map_err(StorageError::from)?;
         let mut is_sent = false;
@@ -69,7 +80,7 @@ impl Coordinator {
                 let plan = |view: &MutationView<'_>| planner.write(view.table, view.key.token, consistency);
                 views.iter().map(plan).collect::<Result<Vec<_>, _>>()
             };
-            let plans = if is_sent { plans.map_err(in_doubt)? } else { plans? };
+            let plans = if is_sent { plans.map_err(|error| in_doubt(error, kind))? } else { plans? };
             if plans.iter().all(Plan::only_local) {
                 let position = self.engine.apply_with_room(&views).await?;
                 note(|| format!("Appended {} mutations to the commit log and the memtables", views.len()));
@@ -77,7 +88,7 @@ impl Coordinator {
                 note(|| "The commit log has it");
                 return safe;
             }
-            match self.write_planned(&plans, &views).await {
+            match self.write_planned(&plans, &views, kind).await {
                 // Those who have it already take it again, which changes nothing.
                 Err(ClusterError::Stale(version)) => self.follow_members(version).await?,
                 written => return written,
@@ -91,6 +102,7 @@ impl Coordinator {
         &self,
         plans: &[Plan],
         mutations: &[MutationView<'_>],
+        kind: WriteKind,
     ) -> Result<(), ClusterError> {
         let (words, mut said) =
             mpsc::channel(plans.iter().map(|plan| plan.replicas.len()).sum::<usize>().max(1));
@@ -148,7 +160,7 @@ impl Coordinator {
         }
         // What is hopeless decides, whatever else is still to come.
         gathers.sort_by_key(|gather| !gather.is_hopeless());
-        gathers.into_iter().try_for_each(Gather::write_result)
+        gathers.into_iter().try_for_each(|gather| gather.write_result(kind))
     }
 
     /// Applies what this node is a replica of, as one record of the commit log. It is a replica as any other: what it does
@@ -220,10 +232,10 @@ impl Coordinator {
 
 /// The error of a write of which something was sent, or is kept to be written later, where one that was not begun has
 /// `error`: that too few are alive says that nothing was written.
-pub(super) fn in_doubt(error: ClusterError) -> ClusterError {
+pub(super) fn in_doubt(error: ClusterError, kind: WriteKind) -> ClusterError {
     match error {
         ClusterError::Unavailable { consistency, required: block_for, .. } => {
-            ClusterError::WriteTimeout { consistency, received: 0, block_for }
+            ClusterError::WriteTimeout { consistency, received: 0, block_for, kind }
         }
         error => error,
     }

@@ -207,7 +207,8 @@ impl Peers {
             counts.attempts.fetch_add(1, Relaxed);
             match open(&link, peer).await {
                 Ok((reader, writer)) => {
-                    pauses.lock().remove(&(peer, lane));
+                    // Where it is reached for one thing it is for another.
+                    pauses.lock().retain(|(address, _), _| *address != peer);
                     counts.connected.fetch_add(1, Relaxed);
                     counts.open.fetch_add(1, Relaxed);
                     run_connection(&link.env, reader, writer, messages, &waiting, &counts).await;

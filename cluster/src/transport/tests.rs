@@ -93,3 +93,31 @@ fn a_peer_that_is_not_reached_is_tried_again_less_and_less_often() {
         assert!(peers.pauses.lock().is_empty());
     });
 }
+
+#[test]
+fn a_peer_that_is_reached_for_gossip_is_tried_at_once_for_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = dodona_env::os::env(folder.path()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let peers = Peers::new(link(&env, 1));
+        // As long as pauses become.
+        while peers.pauses.lock().values().all(|pause| pause.lasts < LONGEST_PAUSE) {
+            assert!(peers.ask(address, Body::Mutated, PATIENCE).await.is_err());
+            dodona_env::clock::sleep(Duration::from_millis(1)).await;
+        }
+        let listener = env.net.listen(address).await.unwrap();
+        let there = link(&env, 2);
+        env.tasks.spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                answer_one(&there, stream).await;
+            }
+        });
+        assert!(peers.ask(address, Body::Mutated, PATIENCE).await.is_err(), "the pause is not over");
+        peers.ask(address, Body::Gossip(Vec::new()), PATIENCE).await.unwrap();
+        peers.ask(address, Body::Mutated, PATIENCE).await.unwrap();
+    });
+}

@@ -1,6 +1,6 @@
 """Three nodes and the DataStax Python driver: hosts and tokens, definitions made on all nodes at once, conditional
-statements and counters over all of them, leases, a node that is killed under load and comes back with all it missed, events
-of that, requests that go to replicas, and nodes that are refused.
+statements and counters over all of them, leases, what errors say while nodes do not answer, a node that is killed under load
+and comes back with all it missed, events of that, requests that go to replicas, and nodes that are refused.
 
     cluster_test.py BINARY
 """
@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from cassandra.policies import WhiteListRoundRobinPolicy
 from cassandra.protocol import ErrorMessage
 from cassandra.query import SimpleStatement
 
+import error_fields
 import lease
 
 BINARY = sys.argv[1]
@@ -227,6 +229,25 @@ def leases(directory):
     cluster.shutdown()
 
 
+def errors_while_nodes_do_not_answer(directory):
+    cluster, session = connect(NODES[0])
+    for table in error_fields.TABLES:
+        session.execute(table)
+    stopped = [int(open(f"{directory}/node{n}.pid").read()) for n in (2, 3)]
+    try:
+        for process in stopped:
+            os.kill(process, signal.SIGSTOP)
+        error_fields.while_nothing_answers(session)
+        until("two of three are taken for dead", lambda: error_fields.are_unavailable(session))
+        error_fields.once_they_are_dead(session)
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
+    until("all see each other again",
+          lambda: all(nodetool(node, "status").count("\nUN ") == 3 for node in NODES))
+    cluster.shutdown()
+
+
 def a_node_that_is_killed(directory):
     cluster, session = connect()
     watcher, _ = connect(NODES[0])
@@ -337,7 +358,7 @@ def main():
         directory_of_cluster = f"{directory}/c"
         steps = [
             (hosts_and_tokens,), (requests_go_to_replicas,), (definitions_at_once,), (conditions_and_counters,), (garbage_between_nodes,),
-            (leases, directory_of_cluster), (a_node_that_is_killed, directory_of_cluster), (nodes_that_are_refused, directory_of_cluster),
+            (leases, directory_of_cluster), (errors_while_nodes_do_not_answer, directory_of_cluster), (a_node_that_is_killed, directory_of_cluster), (nodes_that_are_refused, directory_of_cluster),
         ]
         for step, *arguments in steps:
             began = time.monotonic()

@@ -101,8 +101,7 @@ pub(crate) async fn count(
     updates: Updates,
     parameters: &Parameters<'_>,
 ) -> Result<(), CqlError> {
-    for update in updates.into_values() {
-        host.node.coordinator.count(&update, parameters.consistency).await?;
-    }
-    Ok(())
+    let coordinator = &host.node.coordinator;
+    let updates: Vec<CounterUpdate> = updates.into_values().collect();
+    Ok(coordinator.count_all(&updates, parameters.consistency).await?)
 }
