@@ -91,8 +91,9 @@ pub struct Settings {
     /// Talk to nodes without TLS as well, while a cluster goes over to it: no one is kept out by TLS
     /// for as long.
     pub internode_tls_optional: bool,
-    /// Address of the HTTP service for administration and metrics (`/metrics`, `/health`).
-    pub admin_listen: IpAddr,
+    /// Address of the HTTP service for administration and metrics (`/metrics`, `/health`). Unless it is set, that
+    /// of `listen` if it is a loopback address, and 127.0.0.1 if not.
+    pub admin_listen: Option<IpAddr>,
     /// Port of the HTTP service for administration and metrics; 0 takes a free one.
     pub admin_port: u16,
     /// The cluster's name.
@@ -222,7 +223,7 @@ impl Default for Settings {
             internode_tls_authority: None,
             internode_tls_verify_address: true,
             internode_tls_optional: false,
-            admin_listen: Ipv4Addr::LOCALHOST.into(),
+            admin_listen: None,
             admin_port: 7199,
             cluster_name: "Test Cluster".into(),
             data_center: "datacenter1".into(),

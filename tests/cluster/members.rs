@@ -3,7 +3,7 @@
 use crate::nodes::*;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The host id of a member, as another one shows it.
@@ -306,4 +306,37 @@ fn a_cluster_on_this_machine_goes_up_and_down() {
     assert_eq!(run(&["restart", "2"]).unwrap().matches("  up\n").count(), 2);
     assert!(run(&["down"]).unwrap().contains("all nodes are stopped"));
     assert_eq!(run(&["status"]).unwrap().matches("stopped\n").count(), 2);
+}
+
+#[test]
+fn a_node_joins_another_one_beside_it_by_an_address_and_a_seed_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let [a, b, c] = free_network();
+    let [first, second] = [77, 78].map(|last| format!("{a}.{b}.{c}.{last}"));
+    if TcpListener::bind((first.as_str(), 0)).is_err() {
+        eprintln!("this machine has no address {first}: nothing is tested");
+        return;
+    }
+    // Every port is the one that a node has by itself.
+    let start = |data: &str, flags: &[&str]| {
+        let place = Place { port: 9042, internode: 7000, admin: 7199, ..Place::new(directory.path(), data) };
+        let mut command = Command::new(BINARY);
+        command.arg("start").args(flags).args(["--data", data]).current_dir(directory.path());
+        let process = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
+        Node { place, process }
+    };
+    let status = |address: &str| {
+        let output = Command::new(BINARY).args(["nodetool", "-h", address, "status"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let _one = start("n1", &["--listen", &first]);
+    until("the first is up", || status(&first).contains(&format!("UN  {first}")));
+    let _two = start("n2", &["--listen", &second, "--seeds", &first, "--dc", "dc1", "--rack", "r1"]);
+    for address in [&first, &second] {
+        until("both see both", || {
+            let status = status(address);
+            [&first, &second].iter().all(|node| status.contains(&format!("UN  {node}")))
+                && status.contains("Datacenter: dc1")
+        });
+    }
 }

@@ -9,7 +9,7 @@ use dodona_query::BatchBounds;
 use dodona_storage::EngineSettings;
 use dodona_storage::engine::restore::RestoreSettings;
 use dodona_storage::settings::{ArchiveSettings, SyncMode};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -71,6 +71,14 @@ impl Settings {
     #[must_use]
     pub const fn native(&self) -> SocketAddr {
         SocketAddr::new(self.listen, self.port)
+    }
+
+    /// Address of the service for administration. Nodes beside each other on one machine have a loopback address
+    /// each; other addresses are reached by other machines, which administer nothing unless that is said.
+    #[must_use]
+    pub fn administration(&self) -> SocketAddr {
+        let unless_set = if self.listen.is_loopback() { self.listen } else { Ipv4Addr::LOCALHOST.into() };
+        SocketAddr::new(self.admin_listen.unwrap_or(unless_set), self.admin_port)
     }
 
     /// The settings of the node beneath, whose clients connect to `port`.
