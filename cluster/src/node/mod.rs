@@ -267,7 +267,8 @@ impl Node {
     }
 
     /// Changes the schema: appends to the metadata log, applies it here, and waits for the other nodes
-    /// that are alive to have applied it, for a while. Returns the new schema.
+    /// that are alive to have applied it, for a while, and to have heard that of one another: drivers ask any of
+    /// them. Returns the new schema.
     ///
     /// # Errors
     /// [`ClusterError::SchemaConflict`] if the schema is no longer at `expected_epoch`: work the
@@ -289,7 +290,8 @@ impl Node {
             Outcome::Applied(version) => {
                 self.flush_dropped().await;
                 self.catch_up()?;
-                self.agree(version).await;
+                let agreed = self.agree(version).await;
+                self.gossiper.spread(&agreed).await;
                 Ok(self.schema())
             }
             Outcome::Conflict => Err(ClusterError::SchemaConflict),
@@ -297,19 +299,24 @@ impl Node {
         }
     }
 
-    /// Waits until all members that answer have applied a version.
-    async fn agree(&self, version: u64) {
+    /// Waits until all members that answer have applied a version. Returns where these are.
+    async fn agree(&self, version: u64) -> Vec<SocketAddr> {
         let placement = self.placement();
         let others = placement.ring.members().iter().filter(|member| member.host != self.info.identity.host);
         let asked = others.map(|member| {
             let (peers, address) = (Arc::clone(&self.peers), member.internode);
-            async move { ask(&peers, address, &Request::Reach(version), AGREEMENT).await }
+            async move { (address, ask(&peers, address, &Request::Reach(version), AGREEMENT).await) }
         });
-        for answer in futures_util::future::join_all(asked).await {
-            if let Err(error) = answer {
-                tracing::info!(%error, "a member has not applied a change of the schema yet");
+        let mut agreed = Vec::new();
+        for (address, answer) in futures_util::future::join_all(asked).await {
+            match answer {
+                Ok(_) => agreed.push(address),
+                Err(error) => {
+                    tracing::info!(%error, "a member has not applied a change of the schema yet");
+                }
             }
         }
+        agreed
     }
 
     /// Waits until all other members are seen to be alive, or until `patience` is over. A node that has just started
