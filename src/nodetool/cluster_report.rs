@@ -268,14 +268,6 @@ pub(super) fn gossip_status(answer: &Value) -> &'static str {
     if answer["running"] == true { "running\n" } else { "not running\n" }
 }
 
-pub(super) fn hand_off_status(answer: &Value) -> &'static str {
-    if answer["hints"]["handed_off"] == true {
-        "Hinted handoff is running\n"
-    } else {
-        "Hinted handoff is not running\n"
-    }
-}
-
 #[cfg(test)]
 #[path = "cluster_report_tests.rs"]
 mod tests;

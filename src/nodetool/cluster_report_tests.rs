@@ -126,5 +126,4 @@ fn what_is_fetched_and_the_hints_for_each_target_are_told() {
     let expected =
         ["Mode: LEAVING", "Nothing is fetched.", "Sent to nodes that fetch: 0 bytes", "No hints wait."];
     assert_eq!(lines, expected);
-    assert_eq!(hand_off_status(&json!({ "hints": hints })), "Hinted handoff is running\n");
 }

@@ -8,6 +8,7 @@
 mod data;
 mod explain;
 mod guardrails;
+mod hints;
 mod members;
 mod nodes;
 mod repair;

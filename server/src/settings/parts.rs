@@ -4,6 +4,7 @@ use super::{CommitLogSync, Settings, SettingsError};
 use crate::point_in_time;
 use dodona_cluster::NodeSettings;
 use dodona_cluster::coordinator::Timeouts;
+use dodona_cluster::hints::HintSettings;
 use dodona_cluster::snapshots::AutoSnapshot;
 use dodona_query::BatchBounds;
 use dodona_storage::EngineSettings;
@@ -101,6 +102,7 @@ impl Settings {
                 write: Duration::from_millis(self.write_timeout_ms),
                 contention: Duration::from_millis(self.cas_contention_timeout_ms),
             },
+            hints: self.hints(),
             stream_bytes_per_second: self.stream_bytes_per_second,
             stream_files_of_bytes: if self.stream_entire_sstables {
                 NodeSettings::default().stream_files_of_bytes
@@ -119,6 +121,18 @@ impl Settings {
             },
             disk_usage: self.guardrails.disk_usage_bounds(),
             internode_tls: None,
+        }
+    }
+
+    fn hints(&self) -> HintSettings {
+        HintSettings {
+            enabled: self.hinted_handoff_enabled,
+            disabled_data_centers: self.hinted_handoff_disabled_datacenters.iter().cloned().collect(),
+            max_hint_window: Duration::from_secs(self.max_hint_window_seconds),
+            delivered_bytes_per_second: self.hint_bytes_per_second,
+            max_bytes_per_target: self.max_hint_bytes_per_host,
+            max_bytes: self.max_hint_bytes,
+            ..HintSettings::default()
         }
     }
 
