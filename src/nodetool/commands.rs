@@ -182,7 +182,11 @@ pub(super) enum NodetoolCommand {
     /// Use certificates for TLS whose files have changed, without waiting until that is noticed
     Reloadssl,
     /// Take the node out of the cluster once others have what it holds; then it can be stopped
-    Decommission,
+    Decommission {
+        /// Although fewer nodes stay than a keyspace has copies
+        #[arg(short, long)]
+        force: bool,
+    },
     /// Take a node that is down out of the cluster
     Removenode {
         /// Its host id, as `status` shows it; or `status`, to see what is being removed, or `force`, to end that at once

@@ -159,7 +159,9 @@ fn change(
         NodetoolCommand::Enablebackup => post("backup?automatic=true")?,
         NodetoolCommand::Disablebackup => post("backup?automatic=false")?,
         NodetoolCommand::Reloadssl => post("reloadssl")?,
-        NodetoolCommand::Decommission => post("decommission")?,
+        NodetoolCommand::Decommission { force } => {
+            post(&format!("decommission{}", query(&[("force", force.then_some("true"))])))?
+        }
         NodetoolCommand::Removenode { id } if id == "force" => post("removal")?,
         NodetoolCommand::Removenode { id } => post(&format!("removenode{}", query(&[("host", Some(id))])))?,
         NodetoolCommand::Assassinate { address } => {

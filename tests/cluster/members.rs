@@ -63,7 +63,10 @@ fn a_seed_that_has_left_leaves_it_to_others_who_joins() {
     let directory = tempfile::tempdir().unwrap();
     let (mut nodes, seed) = three(directory.path());
     let left = nodes.pop().unwrap();
-    left.nodetool(&["decommission"]);
+    let refused = String::from_utf8(left.run("nodetool", &["decommission"]).stderr).unwrap();
+    assert!(refused.contains("in keyspace system_distributed (RF = 3, N = 3)"), "{refused}");
+    assert_eq!(nodes[0].sees_up(), 3, "it stays");
+    left.nodetool(&["decommission", "-f"]);
     // What it knows of the members may be old: its word is not the last.
     let waiting = Place::new(directory.path(), "waiting");
     let mut waits = waiting.spawn(left.place.internode, &["--replace", "127.0.0.9"]);
@@ -141,7 +144,7 @@ fn a_node_moves_and_one_that_leaves_can_stay() {
     let lost = nodes.pop().unwrap().kill();
     until_within(UNTIL_DEAD, "it is seen to be down", || nodes.iter().all(is_down));
     std::thread::scope(|scope| {
-        let leaving = scope.spawn(|| nodes[1].run("nodetool", &["decommission"]));
+        let leaving = scope.spawn(|| nodes[1].run("nodetool", &["decommission", "--force"]));
         until("it leaves", || nodes[0].nodetool(&["status", "ks"]).contains("\nUL  "));
         nodes[1].nodetool(&["abortdecommission"]);
         let output = leaving.join().unwrap();

@@ -181,6 +181,8 @@ struct Target {
     kind: Option<String>,
     /// The id or address of a member.
     host: Option<String>,
+    /// What is asked for is done although it leaves a keyspace with too few copies.
+    force: Option<bool>,
     /// A token.
     token: Option<String>,
     /// A data centre.
