@@ -66,6 +66,7 @@ fn words(status: &str) -> (&'static str, &'static str) {
     let state = match status.chars().nth(1) {
         Some('J') => "Joining",
         Some('L') => "Leaving",
+        Some('M') => "Moving",
         _ => "Normal",
     };
     (up, state)

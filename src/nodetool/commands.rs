@@ -1,5 +1,6 @@
 //! The commands of `dodona nodetool`, with their arguments.
 
+use super::NodetoolError;
 use super::bootstrap::BootstrapArgs;
 use super::hints::HintsCommand;
 use super::imports::ImportArgs;
@@ -19,6 +20,15 @@ pub struct NodetoolArgs {
     /// Port of the node's administration service
     #[arg(short, long, default_value_t = 7199, global = true)]
     pub(super) port: u16,
+    /// Refused: the service asks nobody who he is
+    #[arg(short, long, global = true)]
+    pub(super) username: Option<String>,
+    /// Refused, as a user name
+    #[arg(long, visible_alias = "pw", global = true)]
+    pub(super) password: Option<String>,
+    /// Refused, as a user name
+    #[arg(long, visible_alias = "pwf", global = true)]
+    pub(super) password_file: Option<String>,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help, global = true)]
     help: Option<bool>,
@@ -26,16 +36,36 @@ pub struct NodetoolArgs {
     pub(super) command: NodetoolCommand,
 }
 
+impl NodetoolArgs {
+    /// # Errors
+    /// It is said who asks, as if that were checked.
+    pub(super) fn refuse_credentials(&self) -> Result<(), NodetoolError> {
+        let given = [&self.username, &self.password, &self.password_file];
+        if given.iter().all(|credential| credential.is_none()) {
+            return Ok(());
+        }
+        let reason = "the administration service knows no users: whoever reaches its address administers the node, so keep \
+                      that on loopback or behind a tunnel (ssh -L). Leave out --username, --password and --password-file";
+        Err(NodetoolError::Refused(reason.into()))
+    }
+}
+
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum NodetoolCommand {
     /// The nodes of the cluster, and what each owns of a keyspace
     Status {
+        /// Names of nodes instead of addresses, where those are known
+        #[arg(short, long)]
+        resolve_ip: bool,
         /// Keyspace [default: all, if they are replicated alike]
         keyspace: Option<String>,
     },
     /// The tokens of the cluster
     Ring {
+        /// Names of nodes instead of addresses, where those are known
+        #[arg(short, long)]
+        resolve_ip: bool,
         /// Keyspace [default: all, if they are replicated alike]
         keyspace: Option<String>,
     },
@@ -215,7 +245,7 @@ pub(super) enum NodetoolCommand {
     /// Fetch what the node holds from others that hold it as well
     Rebuild {
         /// Only this keyspace
-        #[arg(short, long = "keyspace")]
+        #[arg(short, long = "keyspace", visible_alias = "ks")]
         keyspace: Option<String>,
         /// From no node of the node's own data centre
         #[arg(long)]
@@ -233,4 +263,44 @@ pub(super) enum NodetoolCommand {
     Version,
     /// Name, partitioner and schema of the cluster
     Describecluster,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nodetool::with_two_dashes;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: NodetoolArgs,
+    }
+
+    fn parse(words: &str) -> NodetoolArgs {
+        let words = ["dodona", "nodetool"].into_iter().chain(words.split(' ')).map(str::to_owned);
+        let words = with_two_dashes(words);
+        <Line as clap::Parser>::try_parse_from(&words[1..]).unwrap_or_else(|error| panic!("{error}")).args
+    }
+
+    #[test]
+    fn a_rebuild_of_tokens_of_a_keyspace_is_asked_for_as_in_cassandra() {
+        let NodetoolCommand::Rebuild { keyspace, tokens, source_dc, .. } =
+            parse("rebuild -ks shop -ts (-5,7] dc1").command
+        else {
+            panic!("another command")
+        };
+        assert_eq!((keyspace.as_deref(), tokens.as_deref()), (Some("shop"), Some("(-5,7]")));
+        assert_eq!(source_dc.as_deref(), Some("dc1"));
+    }
+
+    #[test]
+    fn who_says_who_he_is_hears_that_nobody_asks() {
+        for words in
+            ["-u cassandra status", "-pw secret status", "status -pwf /etc/pw", "status --username a"]
+        {
+            let refused = parse(words).refuse_credentials().unwrap_err().to_string();
+            assert!(refused.contains("knows no users"), "{words}: {refused}");
+        }
+        assert!(parse("-h 127.0.0.2 -p 7200 status -r").refuse_credentials().is_ok());
+    }
 }

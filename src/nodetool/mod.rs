@@ -8,6 +8,7 @@ mod cluster_report;
 mod commands;
 mod hints;
 mod imports;
+mod names;
 mod repair;
 mod repair_admin;
 mod report;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use tables::Tables;
 use thiserror::Error;
 
-/// How long to wait for an answer: compactions take their time.
-const PATIENCE: Duration = Duration::from_secs(3_600);
+/// How long to wait for what is only asked. What is to be done takes its time: that is waited for as long as the connection lives.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -33,6 +34,9 @@ pub enum NodetoolError {
     /// The node does not answer.
     #[error("nothing answers on {0}: {1}. Is the node running, with this administration port?")]
     Connect(String, std::io::Error),
+    /// The connection ended before the node had answered.
+    #[error("{0} did not answer: {1}. What was asked may go on there")]
+    Lost(String, std::io::Error),
     /// The node answered with something else.
     #[error("{0} does not answer as a node of Dodona does")]
     Malformed(String),
@@ -49,14 +53,22 @@ pub enum NodetoolError {
 /// # Errors
 /// The node does not answer, or refuses.
 pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
-    let ask = |method: &str, path: &str| call(&args.host, args.port, PATIENCE, method, path);
+    args.refuse_credentials()?;
+    let ask = |method: &str, path: &str| {
+        let patience = (method == "GET").then_some(PATIENCE);
+        call(&args.host, args.port, patience, method, path)
+    };
     let get = |path: &str| ask("GET", path);
     let of = |what: &str, keyspace: &Option<String>| {
         format!("{what}{}", query(&[("keyspace", keyspace.as_deref())]))
     };
     let text = match &args.command {
-        NodetoolCommand::Status { keyspace } => cluster_report::status(&get(&of("status", keyspace))?),
-        NodetoolCommand::Ring { keyspace } => cluster_report::ring(&get(&of("status", keyspace))?),
+        NodetoolCommand::Status { resolve_ip, keyspace } => {
+            cluster_report::status(&named(get(&of("status", keyspace))?, *resolve_ip))
+        }
+        NodetoolCommand::Ring { resolve_ip, keyspace } => {
+            cluster_report::ring(&named(get(&of("status", keyspace))?, *resolve_ip))
+        }
         NodetoolCommand::Gossipinfo => cluster_report::gossip(&get("gossip")?),
         NodetoolCommand::Statusgossip => cluster_report::gossip_status(&get("gossip")?).into(),
         NodetoolCommand::Hints(command) => hints::run(command, &ask)?,
@@ -108,6 +120,11 @@ pub fn run(args: &NodetoolArgs) -> Result<(), NodetoolError> {
     };
     crate::output::print(&text);
     Ok(())
+}
+
+/// The members with their names for addresses, if that is asked for.
+fn named(answer: Value, resolve_ip: bool) -> Value {
+    if resolve_ip { names::named(answer, &|ip| dns_lookup::lookup_addr(&ip).ok()) } else { answer }
 }
 
 /// Runs a command that changes something.

@@ -12,6 +12,7 @@ mod hints;
 mod members;
 mod nodes;
 mod repair;
+mod repair_manner;
 mod resume;
 mod schema;
 mod tls;
