@@ -274,6 +274,24 @@ fn a_member_that_was_away_for_longer_than_tombstones_are_kept_is_refused() {
 }
 
 #[test]
+fn nodes_of_two_clusters_say_of_each_other_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let places = ["one", "two"].map(|name| Place::new(directory.path(), name));
+    let (nodes, _) = start_all(&places);
+    let address = nodes[1].place.internode;
+    let one = nodes.into_iter().next().unwrap();
+    // The node of another cluster has come to the address of a member that is gone.
+    let other = Place { internode: address, ..Place::new(directory.path(), "other") };
+    let _other = other.start(address);
+    let says = |place: &Place, what: &str| {
+        let log = place.log();
+        log.lines().any(|line| line.contains(what) && line.contains(": correct the seeds"))
+    };
+    until("one tells of it", || says(&one.place, "a peer is not spoken with"));
+    until("the other one does", || says(&other, "a peer is not listened to"));
+}
+
+#[test]
 fn a_cluster_on_this_machine_goes_up_and_down() {
     let directory = tempfile::tempdir().unwrap();
     let dir = directory.path().join("c");
