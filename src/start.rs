@@ -110,7 +110,7 @@ pub struct StartArgs {
     /// The node's rack [default: rack1]
     #[arg(long)]
     rack: Option<String>,
-    /// Address for administration and metrics [default: 127.0.0.1]
+    /// Address for administration and metrics [default: --listen if that is loopback, else 127.0.0.1]
     #[arg(long)]
     admin_listen: Option<IpAddr>,
     /// Port for administration and metrics; 0 takes a free one [default: 7199]
@@ -171,7 +171,6 @@ impl StartArgs {
             seeds,
             data_center,
             rack,
-            admin_listen,
             admin_port,
             cores,
             cluster_name,
@@ -180,6 +179,7 @@ impl StartArgs {
         );
         settings.memtable_bytes = self.memtable_bytes.or(settings.memtable_bytes);
         settings.advertise = self.advertise.or(settings.advertise);
+        settings.admin_listen = self.admin_listen.or(settings.admin_listen);
         settings.replace = self.replace.clone().or(settings.replace);
         settings.allow_anonymous |= self.allow_anonymous;
         settings.allow_plain_internode |= self.allow_plain_internode;
@@ -299,12 +299,13 @@ fn banner(running: &Running, data: &str, began: Instant) {
     let text = format!(
         "Dodona {} is ready after {} ms\n\
          \x20 clients         {native}  (dodona shell {} {})\n\
-         \x20 administration  http://{admin}  (dodona nodetool -p {} status)\n\
+         \x20 administration  http://{admin}  (dodona nodetool -h {} -p {} status)\n\
          \x20 data            {data}\n",
         env!("CARGO_PKG_VERSION"),
         began.elapsed().as_millis(),
         native.ip(),
         native.port(),
+        admin.ip(),
         admin.port(),
     );
     // Nobody may be reading it, which is no reason not to serve.

@@ -8,7 +8,8 @@
 mod common;
 
 use common::{BINARY, Node, SCHEMA};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 #[test]
 fn what_was_acknowledged_survives_a_kill_and_a_stop() {
@@ -203,4 +204,44 @@ fn the_allocator_keeps_no_address_space() {
         Command::new(BINARY).arg("--version").env("_RJEM_MALLOC_CONF", "stats_print:true").output().unwrap();
     let settings = String::from_utf8(output.stderr).unwrap();
     assert!(settings.contains("opt.retain: false"), "{settings}");
+}
+
+#[test]
+fn a_load_finds_out_what_is_not_there_as_it_was_acknowledged() {
+    let node = Node::start(&["--memory"]);
+    let bench = |arguments: &[&str]| {
+        let mut bench = Command::new(BINARY);
+        bench
+            .args(["bench", "--verify", "--port", &node.port, "--keys", "300", "--depth", "16"])
+            .args(arguments);
+        bench
+    };
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    for workload in ["write", "mixed"] {
+        let output = bench(&[workload, "--operations", "5000"]).output().unwrap();
+        let (out, errors) = (text(output.stdout), text(output.stderr));
+        assert!(output.status.success(), "{out}{errors}");
+        assert!(out.contains("rows at the end: 300 compared, 0 missing, 0 wrong, 0 not read"), "{out}");
+    }
+    // Rows that only this run has written, and somebody else changes meanwhile.
+    assert!(node.shell("TRUNCATE bench.kv").status.success());
+    let running = bench(&["read", "--duration", "4", "--rate", "500", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    let is_loaded = || text(node.shell("SELECT count(*) FROM bench.kv").stdout).contains(" 300");
+    while !is_loaded() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the rows are not loaded");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let changed = "DELETE FROM bench.kv WHERE key = 7; UPDATE bench.kv SET value = 0x5a WHERE key = 8";
+    assert!(node.shell(changed).status.success());
+    let output = running.wait_with_output().unwrap();
+    let (out, errors) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{out}{errors}");
+    assert!(errors.contains("rows at the end: 300 compared, 1 missing, 1 wrong, 0 not read"), "{errors}");
+    let figures: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(figures["verified"]["at_the_end"]["missing"], 1, "{figures}");
 }

@@ -157,6 +157,18 @@ pub enum ClusterError {
     /// A peer is not spoken with because of TLS: what is wrong, and what to do.
     #[error("{0}")]
     Tls(String),
+    /// A peer and this node do not belong together, as long as nobody changes that: they are of different clusters, or of
+    /// releases that have no version of the protocol between nodes in common. What is wrong, and what to do.
+    #[error("{0}")]
+    Unwelcome(String),
+}
+
+impl ClusterError {
+    /// True if an operator has to do something before the peer is spoken with.
+    #[must_use]
+    pub const fn is_for_operators(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Unwelcome(_))
+    }
 }
 
 fn first(failures: &[Failure]) -> &str {

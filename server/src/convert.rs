@@ -247,7 +247,8 @@ pub(crate) fn cluster_error(error: &ClusterError, failing: Failing) -> ErrorResp
         | ClusterError::NoMetadataQuorum(_)
         | ClusterError::Stale(_)
         | ClusterError::Peer(_)
-        | ClusterError::Tls(_) => ErrorBody::ServerError,
+        | ClusterError::Tls(_)
+        | ClusterError::Unwelcome(_) => ErrorBody::ServerError,
         ClusterError::Invalid(_) => ErrorBody::Invalid,
         ClusterError::Storage(error) => storage_error(error, failing),
     };

@@ -142,7 +142,7 @@ fn options(options: &Options) -> Result<Vec<u8>, ValueError> {
         ("hosts", &hosts),
         ("incremental", flag(options.incremental)),
         ("jobThreads", &job_threads),
-        ("parallelism", if options.sequential { "sequential" } else { "parallel" }),
+        ("parallelism", options.parallelism.name()),
         ("previewKind", "NONE"),
         ("primaryRange", flag(options.primary)),
         ("pullRepair", flag(options.pull)),

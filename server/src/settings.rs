@@ -10,6 +10,7 @@ pub use error::SettingsError;
 
 use crate::point_in_time::Precision;
 use dodona_cluster::NodeSettings;
+use dodona_cluster::hints::HintSettings;
 use dodona_query::{BatchBounds, Guardrails};
 use dodona_storage::EngineSettings;
 use serde::{Deserialize, Serialize};
@@ -91,8 +92,9 @@ pub struct Settings {
     /// Talk to nodes without TLS as well, while a cluster goes over to it: no one is kept out by TLS
     /// for as long.
     pub internode_tls_optional: bool,
-    /// Address of the HTTP service for administration and metrics (`/metrics`, `/health`).
-    pub admin_listen: IpAddr,
+    /// Address of the HTTP service for administration and metrics (`/metrics`, `/health`). Unless it is set, that
+    /// of `listen` if it is a loopback address, and 127.0.0.1 if not.
+    pub admin_listen: Option<IpAddr>,
     /// Port of the HTTP service for administration and metrics; 0 takes a free one.
     pub admin_port: u16,
     /// The cluster's name.
@@ -124,6 +126,18 @@ pub struct Settings {
     pub compaction_bytes_per_second: u64,
     /// Compactions at once, on different files.
     pub concurrent_compactors: usize,
+    /// Keep for members that are down, or do not answer in time, the writes that they miss (Cassandra's key).
+    pub hinted_handoff_enabled: bool,
+    /// Data centres for whose members no such hints are kept (Cassandra's key).
+    pub hinted_handoff_disabled_datacenters: Vec<String>,
+    /// Seconds for which hints for a member that is down are gathered; what it misses later repairs bring. 0 for none.
+    pub max_hint_window_seconds: u64,
+    /// Bytes of hints that are delivered to one member in a second; 0 for no limit.
+    pub hint_bytes_per_second: u64,
+    /// Bytes of hints that may wait for one member; past it no others are kept for it.
+    pub max_hint_bytes_per_host: u64,
+    /// Bytes of hints that may wait in all.
+    pub max_hint_bytes: u64,
     /// Bytes a second that are streamed to other nodes that fetch; 0 for no limit.
     pub stream_bytes_per_second: u64,
     /// Files that hold nothing but what this node fetches come as they are; else everything comes row by row.
@@ -208,6 +222,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let (engine, bounds) = (EngineSettings::default(), BatchBounds::default());
+        let hints = HintSettings::default();
         Self {
             data: "data".into(),
             listen: Ipv4Addr::LOCALHOST.into(),
@@ -222,7 +237,7 @@ impl Default for Settings {
             internode_tls_authority: None,
             internode_tls_verify_address: true,
             internode_tls_optional: false,
-            admin_listen: Ipv4Addr::LOCALHOST.into(),
+            admin_listen: None,
             admin_port: 7199,
             cluster_name: "Test Cluster".into(),
             data_center: "datacenter1".into(),
@@ -237,6 +252,12 @@ impl Default for Settings {
             commit_log_bytes: engine.commit_log_bytes,
             compaction_bytes_per_second: engine.compaction_bytes_per_second,
             concurrent_compactors: engine.concurrent_compactors,
+            hinted_handoff_enabled: hints.enabled,
+            hinted_handoff_disabled_datacenters: Vec::new(),
+            max_hint_window_seconds: hints.max_hint_window.as_secs(),
+            hint_bytes_per_second: hints.delivered_bytes_per_second,
+            max_hint_bytes_per_host: hints.max_bytes_per_target,
+            max_hint_bytes: hints.max_bytes,
             stream_bytes_per_second: NodeSettings::default().stream_bytes_per_second,
             stream_entire_sstables: true,
             automatic_repair: true,

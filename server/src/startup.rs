@@ -168,8 +168,8 @@ struct Opened {
 
 async fn open(env: Env, (settings, process): Asked, cores: usize) -> Result<Opened, StartError> {
     let (clients, native) = listen(&env, settings.native(), "clients", "--port").await?;
-    let admin = SocketAddr::new(settings.admin_listen, settings.admin_port);
-    let (operators, admin) = listen(&env, admin, "administration", "--admin-port").await?;
+    let (operators, admin) =
+        listen(&env, settings.administration(), "administration", "--admin-port").await?;
     let certificates = Arc::new(Certificates::open(&env, &settings).map_err(StartError::Tls)?);
     if settings.internode_tls_optional {
         tracing::warn!(

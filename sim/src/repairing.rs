@@ -17,7 +17,7 @@ use crate::trace::Trace;
 use crate::world::{
     ROWS, TABLE, all_of, builtin, create_table, mutation, rows_of, seen, settings_of, simple,
 };
-use dodona_cluster::repair::Options;
+use dodona_cluster::repair::{Options, Parallelism};
 use dodona_cluster::{ClusterError, Node};
 use dodona_env::Random;
 use dodona_storage::{StorageError, SyncMode};
@@ -244,7 +244,7 @@ impl Host {
         let options = match random.below(4) {
             0 => Options::primary(),
             1 => Options { range: Some(TokenRange { start: token(), end: token() }), ..Options::default() },
-            2 => Options { sequential: true, ..Options::default() },
+            2 => Options { parallelism: Parallelism::Sequential, ..Options::default() },
             _ => Options::default(),
         };
         let options = Options { incremental: random.chance(0.6), ..options };

@@ -88,6 +88,10 @@ pub struct BenchArgs {
     /// Do not write the rows that `read`, `mixed` and `scan` read: they are there
     #[arg(long)]
     pub no_load: bool,
+    /// Read back what was acknowledged, meanwhile and at the end, and fail unless all of it is there: with
+    /// several replicas, at a level that promises that (QUORUM). A write of `write` in eight is a read then
+    #[arg(long)]
+    pub verify: bool,
     /// CPU of the first thread; further threads take the next ones
     #[arg(long)]
     pub pin: Option<usize>,
@@ -114,6 +118,9 @@ impl BenchArgs {
             (self.keys >= 1 && self.rows_per_partition >= 1, "there is a row or more"),
             (self.value_bytes >= 8, "a value is 8 bytes or longer"),
             (self.rate.is_none_or(|rate| rate > 0.0), "the rate is above 0"),
+            (!self.verify || self.workload != Workload::Scan, "what `scan` reads is not verified"),
+            (!(self.verify && self.no_load), "what is verified was written by the run: without --no-load"),
+            (!self.verify || self.value_bytes >= 16, "a value that is verified is 16 bytes or longer"),
             (is_plain_name(&self.keyspace), "the keyspace is made of letters, digits and _"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {

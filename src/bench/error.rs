@@ -37,6 +37,9 @@ pub enum BenchError {
         /// Its answer.
         message: String,
     },
+    /// Rows are not as they were acknowledged.
+    #[error("not everything is as it was acknowledged: {0}")]
+    Unverified(String),
     /// A thread of the loader panicked.
     #[error("a thread of the loader died")]
     ThreadDied,

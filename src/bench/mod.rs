@@ -3,7 +3,7 @@
 //!
 //! Roles: `link` is a connection, `schema` makes the tables and prepares the statements,
 //! `workload` chooses operations and encodes them, `pace` says when one may start, `worker`
-//! keeps a connection's pipeline full, `report` prints. `noop_server` is the floor that
+//! keeps a connection's pipeline full, `verify` compares what is read with what was acknowledged, `report` prints. `noop_server` is the floor that
 //! figures are compared with: a server of the same shape that does no work.
 //!
 //! The loader has to cost less than what it measures: a thread runs all its connections, takes
@@ -25,6 +25,7 @@ mod process;
 mod report;
 mod schema;
 mod stats;
+mod verify;
 mod worker;
 mod workload;
 
@@ -32,11 +33,12 @@ pub use args::{BenchArgs, Workload};
 pub use error::BenchError;
 
 use std::sync::{Arc, Barrier};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use process::CpuTime;
 use schema::Statements;
 use stats::Stats;
+use verify::{Ledger, Verified};
 use worker::{Phase, Worker};
 use workload::Mix;
 
@@ -45,20 +47,24 @@ use workload::Mix;
 struct Context {
     args: BenchArgs,
     statements: Statements,
+    /// What was acknowledged, if that is to be verified.
+    ledger: Option<Ledger>,
 }
 
 /// Runs what `args` ask for and prints the figures.
 ///
 /// # Errors
-/// If the server cannot be reached, does not speak the protocol, or refuses the schema.
+/// If the server cannot be reached, does not speak the protocol, or refuses the schema; with `--verify` also if not all is
+/// as it was acknowledged.
 pub fn run(args: &BenchArgs) -> Result<(), BenchError> {
     if let Some(address) = args.no_op_server {
         process::pin(args.pin)?;
         return noop_server::serve(address, args.value_bytes);
     }
     args.check()?;
-    report::print(args, &measure(args)?);
-    Ok(())
+    let measured = measure(args)?;
+    report::print(args, &measured);
+    measured.verified.map_or(Ok(()), |verified| verified.check())
 }
 
 /// What a run gave.
@@ -70,26 +76,22 @@ struct Measured {
     server_cpu_seconds: Option<f64>,
     /// CPU time of the loader itself.
     loader_cpu_seconds: f64,
+    /// What `--verify` gave.
+    verified: Option<Verified>,
 }
 
 /// Loads, warms up and measures, with all threads in step.
 fn measure(args: &BenchArgs) -> Result<Measured, BenchError> {
     let statements = worker::runtime()?.block_on(schema::prepare(args))?;
-    let context = Arc::new(Context { args: args.clone(), statements });
+    let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u32);
+    let ledger = args.verify.then(|| Ledger::new(args, run));
+    let context = Arc::new(Context { args: args.clone(), statements, ledger });
     // Everyone meets before and after the measured phase; the main thread keeps the time.
     let (start, end) = (Barrier::new(args.threads + 1), Barrier::new(args.threads + 1));
     std::thread::scope(|scope| {
         let spawn = |index| {
             let (context, start, end) = (&context, &start, &end);
-            scope.spawn(move || {
-                let prepared = prepare_thread(context, index);
-                start.wait();
-                let phase = Phase::measured(&context.args, index);
-                let outcome =
-                    prepared.and_then(|mut worker| worker.run(&phase, Mix::of(context.args.workload)));
-                end.wait();
-                outcome
-            })
+            scope.spawn(move || run_thread(context, index, [start, end]))
         };
         let threads: Vec<_> = (0..args.threads).map(spawn).collect();
         start.wait();
@@ -98,12 +100,47 @@ fn measure(args: &BenchArgs) -> Result<Measured, BenchError> {
         let seconds = began.elapsed().as_secs_f64();
         let server_cpu_seconds = server.and_then(CpuTime::elapsed_seconds);
         let loader_cpu_seconds = loader.and_then(CpuTime::elapsed_seconds).unwrap_or_default();
-        let mut stats = Stats::new();
+        let (mut stats, mut read_back) = (Stats::new(), Stats::new());
         for thread in threads {
-            stats.add(&thread.join().map_err(|_| BenchError::ThreadDied)??);
+            let (measured, back) = thread.join().map_err(|_| BenchError::ThreadDied)??;
+            stats.add(&measured);
+            back.iter().for_each(|back| read_back.add(back));
         }
-        Ok(Measured { stats, seconds, server_cpu_seconds, loader_cpu_seconds })
+        let verified = context.ledger.as_ref().map(|_| Verified {
+            meanwhile: stats.findings.clone(),
+            at_the_end: read_back.findings,
+            unread: read_back.errors,
+            first_unread: read_back.first_error,
+        });
+        Ok(Measured { stats, seconds, server_cpu_seconds, loader_cpu_seconds, verified })
     })
+}
+
+/// What a thread measured, and what came of reading its part of the rows back, if that is to be done.
+type OfThread = (Stats, Option<Stats>);
+
+/// Measures between the two meetings, which it comes to whatever happens.
+fn run_thread(
+    context: &Arc<Context>,
+    index: usize,
+    [start, end]: [&Barrier; 2],
+) -> Result<OfThread, BenchError> {
+    let args = &context.args;
+    let prepared = prepare_thread(context, index);
+    start.wait();
+    let phase = Phase::measured(args, index);
+    let measured = prepared.and_then(|mut worker| {
+        let stats = worker.run(&phase, Mix::of(args.workload))?;
+        Ok((worker, stats))
+    });
+    end.wait();
+    let (mut worker, stats) = measured?;
+    if context.ledger.is_none() {
+        return Ok((stats, None));
+    }
+    // Once nobody writes any more: a row of this part may have been another thread's to write.
+    let read_back = worker.run(&Phase::load(args, index), Mix::read_back(args, index))?;
+    Ok((stats, Some(read_back)))
 }
 
 /// Connects, loads and warms up.

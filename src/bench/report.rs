@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use super::verify::Findings;
 use super::{BenchArgs, Measured};
 
 const QUANTILES: [(&str, f64); 6] =
@@ -55,6 +56,9 @@ fn as_text(args: &BenchArgs, measured: &Measured) -> String {
     if stats.rows > 0 || stats.missing > 0 {
         lines.push(format!("  rows: {}, reads that found none: {}", stats.rows, stats.missing));
     }
+    if let Some(verified) = &measured.verified {
+        lines.push(format!("  verified: {verified}"));
+    }
     if let Some(error) = &stats.first_error {
         lines.push(format!("  errors: {}, the first: {error}", stats.errors));
     }
@@ -95,5 +99,15 @@ fn as_json(args: &BenchArgs, measured: &Measured) -> Value {
         "missing": stats.missing,
         "errors": stats.errors,
         "first_error": stats.first_error,
+        "verified": measured.verified.as_ref().map(|verified| json!({
+            "meanwhile": findings(&verified.meanwhile),
+            "at_the_end": findings(&verified.at_the_end),
+            "unread": verified.unread,
+            "first": verified.first(),
+        })),
     })
+}
+
+fn findings(findings: &Findings) -> Value {
+    json!({ "compared": findings.compared, "missing": findings.missing, "wrong": findings.wrong })
 }

@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 
 use super::operation::OperationKind;
+use super::verify::Findings;
 
 /// Latencies up to a minute, to 3 digits.
 const MAX_NANOS: u64 = 60_000_000_000;
@@ -17,6 +18,8 @@ pub(super) struct Stats {
     pub(super) rows: u64,
     /// Reads that found nothing.
     pub(super) missing: u64,
+    /// What comparisons of `--verify` have given.
+    pub(super) findings: Findings,
     /// Operations that failed.
     pub(super) errors: u64,
     /// What the first failure said.
@@ -29,6 +32,7 @@ impl Stats {
             latencies: OperationKind::ALL.map(|_| histogram()),
             rows: 0,
             missing: 0,
+            findings: Findings::default(),
             errors: 0,
             first_error: None,
         }
@@ -52,6 +56,7 @@ impl Stats {
         }
         self.rows += other.rows;
         self.missing += other.missing;
+        self.findings.add(&other.findings);
         self.errors += other.errors;
         self.first_error = self.first_error.take().or_else(|| other.first_error.clone());
     }

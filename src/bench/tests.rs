@@ -65,9 +65,34 @@ fn a_duration_is_kept() {
 }
 
 #[test]
-fn arguments_that_make_no_sense_are_refused() {
-    for text in ["--threads 5", "--depth 0", "--depth 40000", "--keys 0", "--value-bytes 3", "--keyspace a;b"]
+fn a_server_that_does_not_keep_what_it_acknowledges_is_found_out() {
+    for (text, rows) in
+        [("write --operations 500", 0), ("read --operations 100", 50), ("mixed --operations 500", 50)]
     {
+        let measured =
+            run_on_noop(&format!("{text} --verify --keys 50 --threads 2 --connections 3 --depth 9"));
+        let verified = measured.verified.unwrap();
+        assert_eq!((verified.at_the_end.compared, verified.unread), (50, 0), "{text}");
+        assert!(verified.meanwhile.wrong > 0 && verified.at_the_end.wrong >= rows, "{text}: {verified}");
+        let refused = verified.check().unwrap_err().to_string();
+        assert!(refused.contains(" is not what was written"), "{refused}");
+    }
+    assert!(run_on_noop("write --operations 10").verified.is_none());
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    for text in [
+        "--threads 5",
+        "--depth 0",
+        "--depth 40000",
+        "--keys 0",
+        "--value-bytes 3",
+        "--keyspace a;b",
+        "scan --verify",
+        "read --verify --no-load",
+        "--verify --value-bytes 15",
+    ] {
         assert!(args(text).check().is_err(), "{text}");
     }
     assert!(args("").check().is_ok());

@@ -15,7 +15,8 @@ use super::link::Link;
 use super::operation::OperationKind;
 use super::pace::Pace;
 use super::stats::Stats;
-use super::workload::{Generator, Mix, ScanPosition, share};
+use super::verify::Ledger;
+use super::workload::{Begun, Generator, Mix, ScanPosition, share};
 use super::{BenchArgs, BenchError, Context};
 
 /// How long a phase is and at what pace.
@@ -27,7 +28,7 @@ pub(super) struct Phase {
 }
 
 impl Phase {
-    /// Writes a thread's part of the rows.
+    /// Writes a thread's part of the rows, or reads it back.
     pub(super) fn load(args: &BenchArgs, thread: usize) -> Self {
         let (from, to) = share(args, thread);
         Self { operations: to - from, seconds: None, rate: None }
@@ -143,7 +144,7 @@ impl Shared {
 /// An operation that has no answer yet, by its stream id.
 #[derive(Clone, Copy, Debug)]
 struct InFlight {
-    kind: OperationKind,
+    begun: Begun,
     /// What its latency counts from.
     started: u64,
 }
@@ -151,6 +152,7 @@ struct InFlight {
 /// A connection and its pipeline.
 #[derive(Debug)]
 struct Connection {
+    context: Arc<Context>,
     link: Link,
     generator: Generator,
     /// Streams without an operation.
@@ -164,11 +166,13 @@ impl Connection {
     fn new(context: &Arc<Context>, link: Link, seed: u64) -> Self {
         let depth = context.args.depth;
         let generator = Generator::new(context, link.encoding(), seed);
+        let begun = Begun { kind: OperationKind::Read, key: 0, round: 0 };
         Self {
+            context: Arc::clone(context),
             link,
             generator,
             free: (0..depth as i16).rev().collect(),
-            in_flight: vec![InFlight { kind: OperationKind::Read, started: 0 }; depth],
+            in_flight: vec![InFlight { begun, started: 0 }; depth],
             positions: vec![ScanPosition::default(); depth],
             stats: Stats::new(),
         }
@@ -212,23 +216,28 @@ impl Connection {
                 shared.operations_left.update(|left| left - 1);
                 free.pop();
                 let slot = stream as usize;
-                let kind = generator.append(&mut mix, stream, &mut positions[slot], out);
-                in_flight[slot] = InFlight { kind, started };
+                let begun = generator.append(&mut mix, stream, &mut positions[slot], out);
+                in_flight[slot] = InFlight { begun, started };
             }
         });
     }
 
     /// Takes what has been answered.
     fn receive(&mut self, now: u64) -> Result<(), BenchError> {
-        let Self { link, free, in_flight, positions, stats, .. } = self;
+        let Self { context, link, free, in_flight, positions, stats, .. } = self;
+        let ledger = context.ledger.as_ref();
         link.take_envelopes(|envelope| {
             let stream = envelope.header.stream;
             let slot = usize::try_from(stream).ok().filter(|slot| *slot < in_flight.len());
             let slot =
                 slot.ok_or(BenchError::Arguments("the server answered on a stream that was not used"))?;
-            let InFlight { kind, started } = in_flight[slot];
-            if take_answer(kind, envelope, &mut positions[slot], stats)? {
-                stats.record(kind, now.saturating_sub(started));
+            let InFlight { begun, started } = in_flight[slot];
+            let succeeded = take_answer(begun, envelope, &mut positions[slot], stats, ledger)?;
+            if succeeded {
+                stats.record(begun.kind, now.saturating_sub(started));
+            }
+            if let Some(ledger) = ledger.filter(|_| begun.kind.is_write()) {
+                ledger.end(begun.key, succeeded);
             }
             free.push(stream);
             Ok(())
@@ -239,13 +248,14 @@ impl Connection {
 /// Looks at an answer; returns whether the operation succeeded.
 #[inline]
 fn take_answer(
-    kind: OperationKind,
+    begun: Begun,
     envelope: &Envelope<'_>,
     position: &mut ScanPosition,
     stats: &mut Stats,
+    ledger: Option<&Ledger>,
 ) -> Result<bool, BenchError> {
     let is_result = envelope.header.opcode == Opcode::Result;
-    if is_result && matches!(kind, OperationKind::Write | OperationKind::WriteWide) {
+    if is_result && begun.kind.is_write() {
         return Ok(true);
     }
     let (_, response) = Response::decode(&envelope.header, envelope.body)?;
@@ -254,6 +264,13 @@ fn take_answer(
             stats.rows += rows.row_count as u64;
             stats.missing += u64::from(rows.row_count == 0 && position.is_at_start());
             position.advance(rows.metadata.paging_state);
+            if let Some(ledger) = ledger {
+                let Begun { key, round, .. } = begun;
+                let found = rows.cells().next().transpose()?;
+                // A null value is none that was written.
+                let found = found.map(Option::unwrap_or_default);
+                stats.findings.note(key, round, ledger.compare(key, round, found));
+            }
             Ok(true)
         }
         Response::Error(error) => {

@@ -20,6 +20,11 @@ pub(super) enum Mix {
         /// Number of the next row.
         next: u64,
     },
+    /// A read of every row of `kv` from this one on, in order.
+    EveryRowBack {
+        /// Number of the next row.
+        next: u64,
+    },
     /// Every row of `wide` from this one on, in order.
     EveryWideRow {
         /// Number of the next row.
@@ -40,6 +45,21 @@ impl Mix {
             _ => Self::EveryRow { next },
         }
     }
+}
+
+impl Mix {
+    /// What reads a thread's part of the rows back.
+    pub(super) fn read_back(args: &BenchArgs, thread: usize) -> Self {
+        Self::EveryRowBack { next: share(args, thread).0 }
+    }
+}
+
+/// What was begun: of a row of `kv` its key, and the round that is written or was acknowledged before, with `--verify`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    pub(super) kind: OperationKind,
+    pub(super) key: u64,
+    pub(super) round: u32,
 }
 
 /// The rows that a thread loads: from, up to.
@@ -81,6 +101,7 @@ struct Template {
     key_at: usize,
     seq_at: Option<usize>,
     value_at: Option<usize>,
+    value_bytes: usize,
 }
 
 /// Place holders, which occur nowhere else in a request.
@@ -106,12 +127,13 @@ impl Template {
             key_at: find(&KEY).unwrap_or_default(),
             seq_at: find(&SEQ),
             value_at: if kind.is_write() { find(&value) } else { None },
+            value_bytes: value.len(),
             bytes: out.to_vec(),
         }
     }
 
     #[inline]
-    fn append(&self, stream: i16, key: u64, seq: u32, random: u64, out: &mut BytesMut) {
+    fn append(&self, stream: i16, key: u64, seq: u32, fill: impl FnOnce(&mut [u8]), out: &mut BytesMut) {
         let start = out.len();
         out.extend_from_slice(&self.bytes);
         let request = &mut out[start..];
@@ -121,7 +143,7 @@ impl Template {
             request[at..][..SEQ.len()].copy_from_slice(&seq.to_be_bytes());
         }
         if let Some(at) = self.value_at {
-            request[at..][..8].copy_from_slice(&random.to_be_bytes());
+            fill(&mut request[at..][..self.value_bytes]);
         }
     }
 }
@@ -184,7 +206,7 @@ impl ScanPosition {
 
 impl Generator {
     pub(super) fn new(context: &Arc<Context>, encoding: Encoding, seed: u64) -> Self {
-        let Context { args, statements } = &**context;
+        let Context { args, statements, .. } = &**context;
         Self {
             context: Arc::clone(context),
             templates: OperationKind::ALL
@@ -203,21 +225,23 @@ impl Generator {
         stream: i16,
         position: &mut ScanPosition,
         out: &mut BytesMut,
-    ) -> OperationKind {
+    ) -> Begun {
         let random = self.random.next();
         let (kind, key, seq) = match mix {
             Mix::EveryRow { next } => (OperationKind::Write, post_increment(next), 0),
+            Mix::EveryRowBack { next } => (OperationKind::Read, post_increment(next), 0),
             Mix::EveryWideRow { next } => {
                 let (row, length) = (post_increment(next), self.context.args.rows_per_partition);
                 (OperationKind::WriteWide, row / length, (row % length) as u32)
             }
             Mix::Random(Workload::Scan) => {
                 self.append_scan(stream, position, out);
-                return OperationKind::Scan;
+                return Begun { kind: OperationKind::Scan, key: 0, round: 0 };
             }
             Mix::Random(workload) => {
                 let reads = match workload {
-                    Workload::Write => false,
+                    // What is verified is read meanwhile as well.
+                    Workload::Write => self.context.ledger.is_some() && random & 7 == 0,
                     Workload::Mixed => random & 1 == 0,
                     _ => true,
                 };
@@ -225,22 +249,33 @@ impl Generator {
                 (kind, self.random.below(self.context.args.keys), 0)
             }
         };
-        self.templates[kind as usize].append(stream, key, seq, random, out);
-        kind
+        let Some(ledger) = &self.context.ledger else {
+            let fill = |value: &mut [u8]| value[..8].copy_from_slice(&random.to_be_bytes());
+            self.templates[kind as usize].append(stream, key, seq, fill, out);
+            return Begun { kind, key, round: 0 };
+        };
+        let begun = match (kind, ledger.begin_if(kind.is_write(), key)) {
+            (kind, Some(round)) if kind.is_write() => Begun { kind, key, round },
+            // A key that is being written is read meanwhile.
+            _ => Begun { kind: OperationKind::Read, key, round: ledger.acknowledged(key) },
+        };
+        let fill = |value: &mut [u8]| ledger.fill(value, key, begun.round);
+        self.templates[begun.kind as usize].append(stream, key, seq, fill, out);
+        begun
     }
 
     /// The next page of the stream's partition, or the first of another one.
     fn append_scan(&mut self, stream: i16, position: &mut ScanPosition, out: &mut BytesMut) {
         if position.paging_state.is_empty() {
             position.key = self.random.below(self.context.args.partitions());
-            self.templates[OperationKind::Scan as usize].append(stream, position.key, 0, 0, out);
+            self.templates[OperationKind::Scan as usize].append(stream, position.key, 0, |_| (), out);
             return;
         }
         self.values.clear();
         self.values.push(Value::Set(&position.key.to_be_bytes()));
         let start = out.len();
         let paging_state = Some(&position.paging_state[..]);
-        let Context { args, statements } = &*self.context;
+        let Context { args, statements, .. } = &*self.context;
         let scan = statements.of(OperationKind::Scan);
         encode(OperationKind::Scan, scan, args, self.encoding, &self.values, paging_state, out);
         out[start..][STREAM_AT].copy_from_slice(&stream.to_be_bytes());

@@ -17,7 +17,7 @@ fn members(node: &PlannedNode) -> Option<Vec<Value>> {
     let at = node.administration();
     // The keyspace is one that every cluster has: what each owns does not matter here.
     let answer =
-        call(&at.ip().to_string(), at.port(), ANSWER, "GET", "status?keyspace=system_traces").ok()?;
+        call(&at.ip().to_string(), at.port(), Some(ANSWER), "GET", "status?keyspace=system_traces").ok()?;
     answer["members"].as_array().filter(|_| answer["starting"] != true).cloned()
 }
 

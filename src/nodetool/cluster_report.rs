@@ -66,6 +66,7 @@ fn words(status: &str) -> (&'static str, &'static str) {
     let state = match status.chars().nth(1) {
         Some('J') => "Joining",
         Some('L') => "Leaving",
+        Some('M') => "Moving",
         _ => "Normal",
     };
     (up, state)
@@ -266,14 +267,6 @@ fn hints(hints: &Value) -> String {
 
 pub(super) fn gossip_status(answer: &Value) -> &'static str {
     if answer["running"] == true { "running\n" } else { "not running\n" }
-}
-
-pub(super) fn hand_off_status(answer: &Value) -> &'static str {
-    if answer["hints"]["handed_off"] == true {
-        "Hinted handoff is running\n"
-    } else {
-        "Hinted handoff is not running\n"
-    }
 }
 
 #[cfg(test)]

@@ -42,6 +42,21 @@ pub(super) struct RepairArgs {
     /// Replicas hash one after another
     #[arg(long, visible_alias = "seq")]
     sequential: bool,
+    /// Data centers hash at the same time, replicas of one of them one after another
+    #[arg(long, visible_alias = "dcpar")]
+    dc_parallel: bool,
+    /// Accepted: of replicas that hold the same, one alone is fetched from in any case
+    #[arg(long, visible_alias = "os")]
+    optimise_streams: bool,
+    /// Accepted: keyspaces of which there is one copy are left out in any case
+    #[arg(long, visible_alias = "iuk")]
+    ignore_unreplicated_keyspaces: bool,
+    /// Refused: how repairs go on is in `system_views.repairs` and `system_distributed.repair_history`
+    #[arg(long, visible_alias = "tr")]
+    trace: bool,
+    /// Refused: what hides from reads is purged before it is compared
+    #[arg(long)]
+    include_gcgs_expired_tombstones: bool,
     /// Only with replicas of the node's data center
     #[arg(long = "in-local-dc", visible_alias = "local")]
     local: bool,
@@ -76,13 +91,22 @@ pub(super) struct RepairArgs {
 
 impl RepairArgs {
     /// # Errors
-    /// Something is asked for that there is not, or not yet.
+    /// Something is asked for that there is not, or that does not go together.
     fn refuse_what_is_missing(&self) -> Result<(), NodetoolError> {
-        if !self.paxos_only {
+        let reason = if self.primary && !(self.data_centers.is_empty() && self.hosts.is_empty()) {
+            "Primary range repair should be performed on all nodes in the cluster: without -dc and -hosts, but -local may be \
+             with it, on all nodes of the data center"
+        } else if self.paxos_only {
+            "there is no repair of Paxos alone: the next conditional statement or SERIAL read of a partition finishes what was \
+             left of it"
+        } else if self.trace {
+            "repairs are not traced: system_views.repairs shows those of this node, step by step, and \
+             system_distributed.repair_history each range"
+        } else if self.include_gcgs_expired_tombstones {
+            "tombstones that are older than gc_grace_seconds are never compared: replicas purge them at different times"
+        } else {
             return Ok(());
-        }
-        let reason = "there is no repair of Paxos alone: the next conditional statement or SERIAL read of a partition \
-                      finishes what was left of it";
+        };
         Err(NodetoolError::Refused(reason.into()))
     }
 
@@ -103,6 +127,7 @@ impl RepairArgs {
                 ("force", flag(self.force)),
                 ("pull", flag(self.pull)),
                 ("sequential", flag(self.sequential)),
+                ("dc_parallel", flag(self.dc_parallel)),
                 ("full", flag(self.full)),
                 ("validate", flag(self.validate)),
                 ("local", flag(self.local)),
@@ -171,7 +196,16 @@ pub(super) fn standings(answer: &Value) -> String {
 
 /// Arguments with long names behind one dash, as Cassandra's `nodetool` takes them, with two.
 pub fn with_two_dashes(arguments: impl Iterator<Item = String>) -> Vec<String> {
-    const NAMES: [&str; 18] = [
+    const NAMES: [&str; 27] = [
+        "pw",
+        "pwf",
+        "ks",
+        "ts",
+        "dcpar",
+        "os",
+        "tr",
+        "iuk",
+        "force",
         "pr",
         "prv",
         "vd",
@@ -228,6 +262,16 @@ mod tests {
         let never = |_: &str| -> Result<Value, NodetoolError> { panic!("nothing is to be asked") };
         let refused = repair(&parse(&["--paxos-only"]).unwrap(), &never).unwrap_err();
         assert!(refused.to_string().contains("no repair of Paxos alone"), "{refused}");
+        for (flag, reason) in
+            [("--tr", "are not traced"), ("--include-gcgs-expired-tombstones", "gc_grace_seconds")]
+        {
+            let refused = repair(&parse(&[flag]).unwrap(), &never).unwrap_err().to_string();
+            assert!(refused.contains(reason), "{refused}");
+        }
+        for other in [["--dc", "dc1"], ["--hosts", "127.0.0.1"]] {
+            let refused = repair(&parse(&[&["--pr"], &other[..]].concat()).unwrap(), &never).unwrap_err();
+            assert!(refused.to_string().starts_with("Primary range repair should"), "{refused}");
+        }
         assert!(parse(&["-j5"]).is_err() && parse(&["-j0"]).is_err());
         let asked = |path: &str| {
             assert_eq!(path, "repair?keyspace=ks&tables=a%2Cb&job_threads=4");
@@ -235,5 +279,13 @@ mod tests {
         };
         let done = repair(&parse(&["--skip-paxos", "-j4", "ks", "a", "b"]).unwrap(), &asked).unwrap();
         assert_eq!(done, "Repair completed successfully\n");
+        let asked = |path: &str| {
+            assert_eq!(path, "repair?job_threads=1&primary=true&force=true&dc_parallel=true&local=true");
+            Ok(Value::Null)
+        };
+        let words = ["-pr", "-local", "-dcpar", "-os", "-iuk", "-force"].map(str::to_owned);
+        let words = with_two_dashes(["dodona", "nodetool"].map(str::to_owned).into_iter().chain(words));
+        let words: Vec<&str> = words[2..].iter().map(String::as_str).collect();
+        assert!(repair(&parse(&words).unwrap(), &asked).is_ok());
     }
 }

@@ -8,10 +8,13 @@
 mod data;
 mod explain;
 mod guardrails;
+mod hints;
 mod members;
 mod nodes;
 mod repair;
+mod repair_manner;
 mod resume;
+mod schema;
 mod tls;
 mod tracing;
 mod views;

@@ -3,7 +3,7 @@
 use crate::nodes::*;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The host id of a member, as another one shows it.
@@ -63,7 +63,10 @@ fn a_seed_that_has_left_leaves_it_to_others_who_joins() {
     let directory = tempfile::tempdir().unwrap();
     let (mut nodes, seed) = three(directory.path());
     let left = nodes.pop().unwrap();
-    left.nodetool(&["decommission"]);
+    let refused = String::from_utf8(left.run("nodetool", &["decommission"]).stderr).unwrap();
+    assert!(refused.contains("in keyspace system_distributed (RF = 3, N = 3)"), "{refused}");
+    assert_eq!(nodes[0].sees_up(), 3, "it stays");
+    left.nodetool(&["decommission", "-f"]);
     // What it knows of the members may be old: its word is not the last.
     let waiting = Place::new(directory.path(), "waiting");
     let mut waits = waiting.spawn(left.place.internode, &["--replace", "127.0.0.9"]);
@@ -141,7 +144,7 @@ fn a_node_moves_and_one_that_leaves_can_stay() {
     let lost = nodes.pop().unwrap().kill();
     until_within(UNTIL_DEAD, "it is seen to be down", || nodes.iter().all(is_down));
     std::thread::scope(|scope| {
-        let leaving = scope.spawn(|| nodes[1].run("nodetool", &["decommission"]));
+        let leaving = scope.spawn(|| nodes[1].run("nodetool", &["decommission", "--force"]));
         until("it leaves", || nodes[0].nodetool(&["status", "ks"]).contains("\nUL  "));
         nodes[1].nodetool(&["abortdecommission"]);
         let output = leaving.join().unwrap();
@@ -271,6 +274,24 @@ fn a_member_that_was_away_for_longer_than_tombstones_are_kept_is_refused() {
 }
 
 #[test]
+fn nodes_of_two_clusters_say_of_each_other_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let places = ["one", "two"].map(|name| Place::new(directory.path(), name));
+    let (nodes, _) = start_all(&places);
+    let address = nodes[1].place.internode;
+    let one = nodes.into_iter().next().unwrap();
+    // The node of another cluster has come to the address of a member that is gone.
+    let other = Place { internode: address, ..Place::new(directory.path(), "other") };
+    let _other = other.start(address);
+    let says = |place: &Place, what: &str| {
+        let log = place.log();
+        log.lines().any(|line| line.contains(what) && line.contains(": correct the seeds"))
+    };
+    until("one tells of it", || says(&one.place, "a peer is not spoken with"));
+    until("the other one does", || says(&other, "a peer is not listened to"));
+}
+
+#[test]
 fn a_cluster_on_this_machine_goes_up_and_down() {
     let directory = tempfile::tempdir().unwrap();
     let dir = directory.path().join("c");
@@ -306,4 +327,37 @@ fn a_cluster_on_this_machine_goes_up_and_down() {
     assert_eq!(run(&["restart", "2"]).unwrap().matches("  up\n").count(), 2);
     assert!(run(&["down"]).unwrap().contains("all nodes are stopped"));
     assert_eq!(run(&["status"]).unwrap().matches("stopped\n").count(), 2);
+}
+
+#[test]
+fn a_node_joins_another_one_beside_it_by_an_address_and_a_seed_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let [a, b, c] = free_network();
+    let [first, second] = [77, 78].map(|last| format!("{a}.{b}.{c}.{last}"));
+    if TcpListener::bind((first.as_str(), 0)).is_err() {
+        eprintln!("this machine has no address {first}: nothing is tested");
+        return;
+    }
+    // Every port is the one that a node has by itself.
+    let start = |data: &str, flags: &[&str]| {
+        let place = Place { port: 9042, internode: 7000, admin: 7199, ..Place::new(directory.path(), data) };
+        let mut command = Command::new(BINARY);
+        command.arg("start").args(flags).args(["--data", data]).current_dir(directory.path());
+        let process = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
+        Node { place, process }
+    };
+    let status = |address: &str| {
+        let output = Command::new(BINARY).args(["nodetool", "-h", address, "status"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let _one = start("n1", &["--listen", &first]);
+    until("the first is up", || status(&first).contains(&format!("UN  {first}")));
+    let _two = start("n2", &["--listen", &second, "--seeds", &first, "--dc", "dc1", "--rack", "r1"]);
+    for address in [&first, &second] {
+        until("both see both", || {
+            let status = status(address);
+            [&first, &second].iter().all(|node| status.contains(&format!("UN  {node}")))
+                && status.contains("Datacenter: dc1")
+        });
+    }
 }

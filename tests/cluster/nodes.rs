@@ -189,6 +189,12 @@ impl Node {
         self.nodetool(&["status", "system_traces"]).matches("\nUN  ").count()
     }
 
+    /// Has the process stand still (`-STOP`), go on (`-CONT`) or end.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     pub(crate) fn kill(mut self) -> Place {
         self.process.kill().unwrap();
         self.process.wait().unwrap();

@@ -1,7 +1,6 @@
 //! Repairs: what they bring back, what they compare, and what they leave as it is.
 
 use crate::nodes::*;
-use std::process::Command;
 
 /// The rows of a view, each one's columns set apart by blanks.
 fn rows(node: &Node, select: &str) -> Vec<Vec<String>> {
@@ -215,12 +214,6 @@ fn whoever_joins_or_replaces_another_has_as_repaired_what_is() {
     assert!(count.lines().any(|line| line.trim() == "300"), "{count}");
 }
 
-/// Has a process stand still, or go on.
-fn signal(node: &Node, name: &str) {
-    let sent = Command::new("kill").args([name, &node.process.id().to_string()]).status().unwrap();
-    assert!(sent.success());
-}
-
 /// The id and the state of the one incremental repair that a node takes part in.
 fn session(node: &Node) -> Option<(String, String)> {
     let listed = node.nodetool(&["repair_admin", "list"]);
@@ -237,7 +230,7 @@ fn an_incremental_repair_is_listed_cancelled_and_given_up_without_its_leader() {
     nodes[0].fill("ALL", 100);
     assert_eq!(nodes[0].nodetool(&["repair_admin"]), "no sessions\n");
     // One replica does not answer, so that the others wait with what they have set aside.
-    signal(&nodes[2], "-STOP");
+    nodes[2].signal("-STOP");
     std::thread::scope(|scope| {
         let repairing = scope.spawn(|| nodes[0].run("nodetool", &["repair", "ks", "t"]));
         let is_prepared = |node: &Node| session(node).is_some_and(|(_, state)| state == "PREPARED");
@@ -263,21 +256,21 @@ fn an_incremental_repair_is_listed_cancelled_and_given_up_without_its_leader() {
         let again = nodes[0].run("nodetool", &["repair_admin", "cancel", "-s", &id]);
         assert!(String::from_utf8(again.stderr).unwrap().contains("is FAILED already"));
     });
-    signal(&nodes[2], "-CONT");
+    nodes[2].signal("-CONT");
     until("all answer again", || nodes.iter().all(|node| node.sees_up() == 3));
     until("it can be repaired", || nodes[0].run("nodetool", &["repair", "ks", "t"]).status.success());
     nodes[0].cql("CONSISTENCY ALL; INSERT INTO ks.t (k, v) VALUES (1000, 'new')");
-    signal(&nodes[2], "-STOP");
+    nodes[2].signal("-STOP");
     let leader = nodes.remove(0);
     std::thread::scope(|scope| {
         let repairing = scope.spawn(|| leader.run("nodetool", &["repair", "ks", "t"]));
         until("another one has set it aside", || statistic(&nodes[0], "Bytes pending repair") != "0");
-        signal(&leader, "-KILL");
+        leader.signal("-KILL");
         assert!(!repairing.join().unwrap().status.success());
         until_within(2 * UNTIL_DEAD, "it is given up", || session(&nodes[0]).is_none());
         assert_eq!(statistic(&nodes[0], "Bytes pending repair"), "0");
     });
-    signal(&nodes[1], "-CONT");
+    nodes[1].signal("-CONT");
 }
 
 #[test]

@@ -54,6 +54,10 @@ impl HintSink for Hints {
         Self::era(self)
     }
 
+    fn keeps(&self) -> bool {
+        self.switches().is_enabled()
+    }
+
     fn void(&self, table: TableId) -> BoxFuture<'_, Result<(), ClusterError>> {
         Box::pin(Self::void(self, table))
     }

@@ -128,10 +128,23 @@ impl Gossip {
         self.endpoints.beat();
         self.endpoints.convict(now.mono);
         self.publish();
-        let digests = self.some_digests(random);
-        let syn = self.message(Content::Syn { cluster: self.settings.cluster, digests });
+        let syn = self.syn(random);
         let outgoing = |to| Outgoing { to, message: syn.clone() };
         self.targets(random).into_iter().map(outgoing).collect()
+    }
+
+    /// Begins to talk to members out of turn. Nothing once this node has said that it stops.
+    pub fn talk_to(&self, addresses: &[SocketAddr], random: &Random) -> Vec<Outgoing> {
+        if self.has_stopped {
+            return Vec::new();
+        }
+        let syn = self.syn(random);
+        addresses.iter().map(|to| Outgoing { to: *to, message: syn.clone() }).collect()
+    }
+
+    fn syn(&self, random: &Random) -> Message {
+        let digests = self.some_digests(random);
+        self.message(Content::Syn { cluster: self.settings.cluster, digests })
     }
 
     /// Whom to talk to (Cassandra `Gossiper.GossipTask`).

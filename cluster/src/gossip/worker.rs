@@ -132,9 +132,19 @@ impl Gossiper {
         while !self.gossip.lock().has_stopped() {
             let now = self.now();
             for outgoing in self.with(|gossip| gossip.tick(now, &self.random)) {
-                self.env.tasks.spawn_local(Arc::clone(&self).converse(outgoing));
+                self.env.tasks.spawn_local(Arc::clone(&self).converse(outgoing, TIMEOUT));
             }
             dodona_env::clock::sleep(INTERVAL).await;
+        }
+    }
+
+    /// Has these members, this node and one another know at once what each tells of itself: it hears all of them,
+    /// and then tells all of it. Whom it does not reach in a second hears it in turn.
+    pub async fn spread(self: &Arc<Self>, addresses: &[SocketAddr]) {
+        for _ in 0..2 {
+            let talks = self.with(|gossip| gossip.talk_to(addresses, &self.random));
+            let talks = talks.into_iter().map(|talk| Arc::clone(self).converse(talk, INTERVAL));
+            futures_util::future::join_all(talks).await;
         }
     }
 
@@ -176,17 +186,17 @@ impl Gossiper {
     }
 
     /// SYN, ACK and ACK2 with one peer.
-    async fn converse(self: Arc<Self>, syn: Outgoing) {
+    async fn converse(self: Arc<Self>, syn: Outgoing, patience: Duration) {
         let Outgoing { to, message } = syn;
-        if let Some(ack) = self.ask(to, message).await
+        if let Some(ack) = self.ask(to, message, patience).await
             && let Some(ack2) = self.receive(ack)
         {
-            self.ask(to, ack2).await;
+            self.ask(to, ack2, patience).await;
         }
     }
 
-    async fn ask(&self, to: SocketAddr, message: Message) -> Option<Message> {
-        let answer = match self.peers.ask(to, Body::Gossip(message.encode()), TIMEOUT).await {
+    async fn ask(&self, to: SocketAddr, message: Message, patience: Duration) -> Option<Message> {
+        let answer = match self.peers.ask(to, Body::Gossip(message.encode()), patience).await {
             Ok(Body::Gossiped(answer)) if answer.is_empty() => return None,
             Ok(Body::Gossiped(answer)) => Message::decode(&answer),
             Ok(_) => Err(ClusterError::Peer("an answer to gossip that is none".into())),
@@ -261,6 +271,16 @@ mod tests {
             state.is_some_and(|state| state.value(Key::RACK) == Some("r1"))
         };
         until(rack_of_left).await;
+        // Nobody waits for a turn where something is spread.
+        assert!(left.set(Key::LOAD, "7") && right.set(Key::LOAD, "8"));
+        seed.spread(&[ports[1], ports[2]]).await;
+        let load_of = |node: &Gossiper, index: u16| {
+            let state = node.endpoints().swap_remove(index.into()).state;
+            state.and_then(|state| state.value(Key::LOAD).map(str::to_owned))
+        };
+        for node in [&seed, &left, &right] {
+            assert_eq!([1, 2].map(|index| load_of(node, index)), [Some("7".into()), Some("8".into())]);
+        }
         let seen: Vec<Event> = std::iter::from_fn(|| events.try_recv().ok()).collect();
         assert!(seen.contains(&Event::Changed(host(1), Key::RACK)), "{seen:?}");
         left.shut_down().await;

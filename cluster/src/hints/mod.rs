@@ -5,7 +5,7 @@
 //! repair brings instead. When the target is alive, its files are delivered in the order in which
 //! they were written and removed one by one. A hint may be delivered twice: mutations are idempotent.
 //!
-//! * [`settings`] are the bounds; [`mod@format`] is the bytes of a file; [`store`] keeps hints and
+//! * [`settings`] are the bounds; [`switches`] what operators change of them; [`mod@format`] is the bytes of a file; [`store`] keeps hints and
 //!   [`replay`] delivers them.
 //!
 //! A hint is not kept, or not delivered, once it is older than its table's `gc_grace_seconds`: the
@@ -17,8 +17,10 @@ pub mod format;
 pub mod replay;
 pub mod settings;
 pub mod store;
+pub mod switches;
 mod voided;
 mod waiting;
 
-pub use settings::{Counts, GcGrace, HintSettings, Pending};
+pub use settings::{Counts, HintSettings, Lookup, Pending};
 pub use store::Hints;
+pub use switches::Switches;

@@ -55,13 +55,13 @@ impl Drop for Delivering<'_> {
 impl Hints {
     /// Delivers what waits for a target, the oldest first, at a limited rate, and removes what is
     /// delivered. Returns how many hints the target took. It ends at once if another delivery to the
-    /// target is under way.
+    /// target is under way, and soon once deliveries are paused or what waits is dropped.
     ///
     /// # Errors
     /// The target did not take a hint: that one and the later ones are kept, and the next delivery
     /// goes on there. Or the operating system refuses.
     pub async fn deliver(&self, target: Uuid, to: To<'_>) -> Result<u64, ClusterError> {
-        if !self.inner.waiting.lock().begin_delivery(target) {
+        if self.switches().is_paused() || !self.inner.waiting.lock().begin_delivery(target) {
             return Ok(0);
         }
         let delivering = Delivering { inner: &self.inner, target };
@@ -71,6 +71,9 @@ impl Hints {
         loop {
             let oldest = delivering.inner.waiting.lock().oldest(target, below);
             let Some((file, offset)) = oldest else { return Ok(delivered) };
+            if self.switches().is_paused() {
+                return Ok(delivered);
+            }
             delivered += self.deliver_file(target, &file, offset, &to).await?;
         }
     }
@@ -95,7 +98,7 @@ impl Hints {
                 })
                 .await??;
             let bytes: usize = hints.iter().map(|hint| hint.mutation.len()).sum();
-            delivered += self.send(hints, file.number, to).await?;
+            delivered += self.send(hints, (target, file.number), to).await?;
             match next {
                 Next::At(next) => offset = next,
                 Next::End => {
@@ -114,16 +117,25 @@ impl Hints {
                 }
             }
             self.inner.waiting.lock().advance(target, file.number, offset);
-            let rate = self.inner.settings.delivered_bytes_per_second.max(1);
-            let due = Duration::from_secs_f64(bytes as f64 / rate as f64);
             let took = self.inner.env.clock.mono().saturating_sub(started);
-            dodona_env::clock::sleep(due.saturating_sub(took)).await;
+            dodona_env::clock::sleep(self.switches().due(bytes).saturating_sub(took)).await;
+            if self.switches().is_paused() || !self.inner.waiting.lock().lists(target, file.number) {
+                return Ok(delivered);
+            }
         }
     }
 
-    /// Sends hints of a file, those that are too old or void left out. Returns how many the target took.
-    async fn send(&self, hints: Vec<Hint<'_>>, file: u64, to: &To<'_>) -> Result<u64, ClusterError> {
+    /// Sends hints of a target's file, those that are too old or void left out. Returns how many the target took.
+    async fn send(
+        &self,
+        hints: Vec<Hint<'_>>,
+        (target, file): (Uuid, u64),
+        to: &To<'_>,
+    ) -> Result<u64, ClusterError> {
         let _under_way = self.inner.sending.read().await;
+        if !self.inner.waiting.lock().lists(target, file) {
+            return Ok(0);
+        }
         let read = hints.len();
         let live: Vec<Vec<u8>> = hints
             .into_iter()
@@ -157,7 +169,7 @@ impl Hints {
     /// True if no tombstone that covers the hint can have been purged, and its table is there and was not truncated.
     fn is_live(&self, hint: &Hint<'_>, file: u64) -> bool {
         let Ok(table) = MutationView::parse(&hint.mutation).map(|view| view.table) else { return false };
-        let Some(present) = (self.inner.gc_grace)(table) else { return false };
+        let Some(present) = (self.inner.lookup.gc_grace)(table) else { return false };
         if self.inner.voided.lock().is_void_in(table, file) {
             return false;
         }

@@ -1,4 +1,4 @@
-use super::super::settings::{Counts, HintSettings};
+use super::super::settings::{Counts, HintSettings, Lookup};
 use super::*;
 use crate::transport::{Handler, Introduction, Link, Peer, serve};
 use dodona_env::Env;
@@ -20,12 +20,17 @@ struct Member {
     refused: Mutex<Option<u8>>,
     /// Where it makes a hint whenever it gets one.
     makes_hints: Mutex<Option<Hints>>,
+    /// What else it does when it gets the next one.
+    does_once: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Handler for Member {
     fn handle(self: Arc<Self>, _: Peer, body: Body) -> BoxFuture<'static, Body> {
         let Body::Mutate(mutation) = body else { panic!("{body:?}") };
         let key = MutationView::parse(&mutation).unwrap().key.bytes[0];
+        if let Some(work) = self.does_once.lock().take() {
+            work();
+        }
         let answer = if *self.refused.lock() == Some(key) {
             Body::Failed("no".into())
         } else {
@@ -79,8 +84,11 @@ impl World {
 
 fn hints(env: &Env) -> Hints {
     let settings = HintSettings { delivered_bytes_per_second: 1 << 40, ..HintSettings::default() };
-    let gc_grace = Arc::new(|table| [TABLE, OTHER_TABLE].contains(&table).then_some(864_000));
-    Hints::open(env.clone(), settings, gc_grace).unwrap()
+    let lookup = Lookup {
+        gc_grace: Arc::new(|table| [TABLE, OTHER_TABLE].contains(&table).then_some(864_000)),
+        data_center: Arc::new(|_| None),
+    };
+    Hints::open(env.clone(), settings, lookup).unwrap()
 }
 
 fn mutation(table: TableId, key: u8) -> Vec<u8> {
@@ -123,6 +131,41 @@ fn a_delivery_stops_where_the_target_fails_and_the_next_one_goes_on_there() {
         let second = world.keys();
         assert_eq!(second.last(), Some(&199));
         assert!(second[0] > 40 && second[0] <= 150 && second.len() as u64 == delivered, "{second:?}");
+    });
+}
+
+#[test]
+fn a_pause_ends_a_delivery_and_the_next_one_goes_on_there() {
+    run(async |world| {
+        world.write(0..200);
+        let hints = world.hints.clone();
+        *world.member.does_once.lock() = Some(Box::new(move || hints.switches().pause(true)));
+        let first = world.deliver().await.unwrap();
+        assert!((1..200).contains(&first), "{first}");
+        assert_eq!(world.deliver().await.unwrap(), 0);
+        assert_eq!(world.keys().len() as u64, first);
+        world.hints.switches().pause(false);
+        assert_eq!(world.deliver().await.unwrap(), 200 - first);
+        assert_eq!(world.keys(), (first as u8..200).collect::<Vec<u8>>());
+    });
+}
+
+#[test]
+fn what_is_dropped_is_not_delivered_on_nor_there_after_a_restart() {
+    run(async |world| {
+        world.write(0..200);
+        let of_world = world.hints.clone();
+        *world.member.does_once.lock() = Some(Box::new(move || of_world.forget(TARGET)));
+        let first = world.deliver().await.unwrap();
+        assert!((1..200).contains(&first), "{first}");
+        world.write(0..5);
+        world.hints.sync().unwrap();
+        world.hints.truncate(Some(vec![Uuid::from_u128(3)])).await.unwrap();
+        assert_eq!(world.hints.pending().len(), 1, "another one's");
+        world.hints.truncate(None).await.unwrap();
+        assert!(world.env.disk.list("hints").unwrap().is_empty());
+        assert!(hints(&world.env).pending().is_empty());
+        assert_eq!(world.deliver().await.unwrap(), 0);
     });
 }
 

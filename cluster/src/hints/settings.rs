@@ -1,13 +1,19 @@
 //! What hints are bounded by, and what is told of them.
 
 use dodona_types::TableId;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Settings of hints: plain data.
 #[derive(Clone, Debug)]
 pub struct HintSettings {
+    /// Hints are kept.
+    pub enabled: bool,
+    /// Data centres for whose members none is kept.
+    pub disabled_data_centers: BTreeSet<String>,
     /// Bytes that may wait for one target; no further hints are kept for it then.
     pub max_bytes_per_target: u64,
     /// Bytes that may wait in all.
@@ -20,7 +26,7 @@ pub struct HintSettings {
     pub file_bytes: u64,
     /// How often hints are written and synced.
     pub sync_period: Duration,
-    /// Bytes that are delivered to one target in a second, about.
+    /// Bytes that are delivered to one target in a second, about; 0 for no limit.
     pub delivered_bytes_per_second: u64,
     /// How long a target may take for a hint.
     pub timeout: Duration,
@@ -29,6 +35,8 @@ pub struct HintSettings {
 impl Default for HintSettings {
     fn default() -> Self {
         Self {
+            enabled: true,
+            disabled_data_centers: BTreeSet::new(),
             max_bytes_per_target: 4 << 30,
             max_bytes: 16 << 30,
             max_buffered_bytes: 32 << 20,
@@ -44,12 +52,24 @@ impl Default for HintSettings {
 /// Gives a table's present `gc_grace_seconds`, and none for a table that is dropped.
 pub type GcGrace = Arc<dyn Fn(TableId) -> Option<u32> + Send + Sync>;
 
+/// Gives the data centre of a member, by its host id.
+pub type DataCenterOf = Arc<dyn Fn(Uuid) -> Option<String> + Send + Sync>;
+
+/// What hints ask the rest of the node.
+#[derive(Clone)]
+pub struct Lookup {
+    /// Of tables.
+    pub gc_grace: GcGrace,
+    /// Of members.
+    pub data_center: DataCenterOf,
+}
+
 /// What has happened to hints since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Hints that were kept.
     pub written: u64,
-    /// Hints that were not kept: past a bound, or past the window.
+    /// Hints that were not kept: past a bound or the window, or because an operator wants none.
     pub refused: u64,
     /// Hints that the disk did not take.
     pub lost: u64,

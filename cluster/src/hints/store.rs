@@ -1,7 +1,8 @@
 //! Keeps hints: in memory first, then in files of the folder `hints/`.
 
 use super::format::{self, BadHeader, HEADER_BYTES, Header, Hint};
-use super::settings::{Counters, Counts, GcGrace, HintSettings, Pending};
+use super::settings::{Counters, Counts, HintSettings, Lookup, Pending};
+use super::switches::Switches;
 use super::voided::{self, Voided};
 use super::waiting::{HintFile, Waiting};
 use crate::error::ClusterError;
@@ -38,7 +39,8 @@ pub struct Hints {
 pub(super) struct Inner {
     pub(super) env: Env,
     pub(super) settings: HintSettings,
-    pub(super) gc_grace: GcGrace,
+    pub(super) switches: Switches,
+    pub(super) lookup: Lookup,
     pub(super) counters: Counters,
     /// Held for moments only.
     pub(super) waiting: Mutex<Waiting>,
@@ -60,12 +62,13 @@ impl Hints {
     ///
     /// # Errors
     /// The operating system refuses, or a newer version left hints.
-    pub fn open(env: Env, settings: HintSettings, gc_grace: GcGrace) -> Result<Self, ClusterError> {
+    pub fn open(env: Env, settings: HintSettings, lookup: Lookup) -> Result<Self, ClusterError> {
         env.disk.create_dir_all(FOLDER).map_err(|error| failed("creating", FOLDER, error))?;
         let inner = Inner {
             env,
+            switches: Switches::new(&settings),
             settings,
-            gc_grace,
+            lookup,
             counters: Counters::default(),
             waiting: Mutex::default(),
             open: Mutex::default(),
@@ -78,8 +81,14 @@ impl Hints {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// What operators change while the node runs.
+    #[must_use]
+    pub fn switches(&self) -> &Switches {
+        &self.inner.switches
+    }
+
     /// Keeps a mutation for a member that missed it. False if it is not kept: too much waits, or the
-    /// member has been away for too long, or the table is dropped.
+    /// member has been away for too long, or the table is dropped, or an operator wants none.
     #[must_use]
     pub fn write(&self, target: Uuid, mutation: &[u8]) -> bool {
         let is_kept = self.inner.write(target, mutation);
@@ -154,6 +163,24 @@ impl Hints {
         Ok(())
     }
 
+    /// Drops what waits for some members, or for all without a choice. Returns once nothing of it is on the disk or on its
+    /// way.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn truncate(&self, targets: Option<Vec<Uuid>>) -> Result<(), ClusterError> {
+        let targets = targets.unwrap_or_else(|| self.inner.waiting.lock().targets());
+        targets.into_iter().for_each(|target| self.forget(target));
+        let inner = Arc::clone(&self.inner);
+        let removed = self.inner.env.tasks.blocking(move || {
+            inner.sync(|_| false)?;
+            inner.env.disk.sync_dir(FOLDER).map_err(|error| failed("syncing", FOLDER, error))
+        });
+        removed.await.map_err(|error| ClusterError::Invalid(error.to_string()))??;
+        drop(self.inner.sending.write().await);
+        Ok(())
+    }
+
     /// Drops what waits for a member that is no more. Its files go with the next sync.
     pub fn forget(&self, target: Uuid) {
         self.inner.waiting.lock().forget(target);
@@ -223,11 +250,14 @@ impl Inner {
 
     fn write(&self, target: Uuid, mutation: &[u8]) -> bool {
         let Ok(table) = MutationView::parse(mutation).map(|view| view.table) else { return false };
-        let Some(gc_grace_seconds) = (self.gc_grace)(table) else { return false };
+        let Some(gc_grace_seconds) = (self.lookup.gc_grace)(table) else { return false };
+        if !self.switches.keep_for(|| (self.lookup.data_center)(target)) {
+            return false;
+        }
         let written_seconds = self.env.clock.wall_seconds();
         let hint = Hint { written_seconds, gc_grace_seconds, mutation: mutation.into() };
         let mut waiting = self.waiting.lock();
-        let is_kept = waiting.put(target, &hint, &self.settings);
+        let is_kept = waiting.put(target, &hint, &self.settings, self.switches.max_window());
         if is_kept && waiting.is_filling(&self.settings) {
             self.is_full.notify_one();
         }

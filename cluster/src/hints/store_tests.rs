@@ -25,8 +25,14 @@ impl Clock for SetClock {
 fn open_with(folder: &Path, settings: HintSettings) -> (Hints, Arc<SetClock>) {
     let clock = Arc::new(SetClock(AtomicI64::new(1_700_000_000)));
     let env = Env { clock: clock.clone(), ..dodona_env::os::env(folder).unwrap() };
-    let gc_grace = Arc::new(|table| (table == TABLE).then_some(864_000));
-    (Hints::open(env, settings, gc_grace).unwrap(), clock)
+    (Hints::open(env, settings, lookup()).unwrap(), clock)
+}
+
+fn lookup() -> Lookup {
+    Lookup {
+        gc_grace: Arc::new(|table| (table == TABLE).then_some(864_000)),
+        data_center: Arc::new(|host| (host == TARGET).then(|| "far".into())),
+    }
 }
 
 fn open(folder: &Path) -> Hints {
@@ -94,6 +100,30 @@ fn none_is_kept_for_a_target_whose_oldest_hint_is_older_than_the_window() {
     clock.0.fetch_add(1, Relaxed);
     assert!(!hints.write(TARGET, &mutation(TABLE, b"c")));
     assert!(hints.write(OTHER, &mutation(TABLE, b"c")));
+    hints.switches().set_max_window(Duration::from_secs(4 * 3_600));
+    assert!(hints.write(TARGET, &mutation(TABLE, b"d")));
+    hints.switches().set_max_window(Duration::ZERO);
+    assert!(!hints.write(Uuid::from_u128(4), &mutation(TABLE, b"d")));
+}
+
+#[test]
+fn none_is_kept_where_operators_want_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let hints = open(folder.path());
+    let kept = || [TARGET, OTHER].map(|target| hints.write(target, &mutation(TABLE, b"a")));
+    assert_eq!(kept(), [true, true]);
+    hints.switches().enable_data_center("far", false);
+    assert_eq!(kept(), [false, true], "only of the data centre");
+    hints.switches().enable(false);
+    assert_eq!(kept(), [false, false]);
+    hints.switches().enable_data_center("far", true);
+    assert_eq!(kept(), [false, false]);
+    hints.switches().enable(true);
+    assert_eq!(kept(), [true, true]);
+    let settings = HintSettings { disabled_data_centers: ["far".into()].into(), ..HintSettings::default() };
+    assert!(!open_with(folder.path(), settings).0.write(TARGET, &mutation(TABLE, b"a")));
+    let settings = HintSettings { enabled: false, ..HintSettings::default() };
+    assert!(!open_with(folder.path(), settings).0.write(OTHER, &mutation(TABLE, b"a")));
 }
 
 #[test]
@@ -149,7 +179,7 @@ fn a_start_sorts_out_headers_that_are_none() {
     newer[8] = 9;
     disk.replace(&format!("{FOLDER}/x.7.hints"), &newer).unwrap();
     let env = dodona_env::os::env(folder.path()).unwrap();
-    let error = Hints::open(env, HintSettings::default(), Arc::new(|_| None)).err().unwrap();
+    let error = Hints::open(env, HintSettings::default(), lookup()).err().unwrap();
     assert!(error.to_string().contains("x.7.hints has format version 9"), "{error}");
 }
 
@@ -239,7 +269,7 @@ fn what_a_full_disk_does_not_take_is_counted_and_later_hints_are_kept() {
     let is_full = Arc::new(AtomicBool::new(false));
     let env = dodona_env::os::env(folder.path()).unwrap();
     let env = Env { disk: Arc::new(FullDisk(Arc::clone(&env.disk), Arc::clone(&is_full))), ..env };
-    let hints = Hints::open(env, HintSettings::default(), Arc::new(|_| Some(864_000))).unwrap();
+    let hints = Hints::open(env, HintSettings::default(), lookup()).unwrap();
     let write = |key: &[u8]| assert!(hints.write(TARGET, &mutation(TABLE, key)));
     write(b"a");
     hints.sync().unwrap();

@@ -3,6 +3,7 @@
 use super::format::{self, HEADER_BYTES, Hint, MAX_MUTATION_BYTES};
 use super::settings::{HintSettings, Pending};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A file of hints.
@@ -94,17 +95,28 @@ impl Waiting {
         self.next_number = self.next_number.max(number.saturating_add(1));
     }
 
+    /// For whom something waits.
+    pub(super) fn targets(&self) -> Vec<Uuid> {
+        self.targets.keys().copied().collect()
+    }
+
     /// What waits, by target.
     pub(super) fn pending(&self) -> BTreeMap<Uuid, Pending> {
         let pending = |(target, waiting): (&Uuid, &Target)| Some((*target, waiting.pending()?));
         self.targets.iter().filter_map(pending).collect()
     }
 
-    /// Takes a hint in, unless that is past a bound.
-    pub(super) fn put(&mut self, target: Uuid, hint: &Hint<'_>, settings: &HintSettings) -> bool {
+    /// Takes a hint in, unless that is past a bound, or past the window since the target's first one.
+    pub(super) fn put(
+        &mut self,
+        target: Uuid,
+        hint: &Hint<'_>,
+        settings: &HintSettings,
+        window: Duration,
+    ) -> bool {
         let bytes = format::hint_bytes(hint.mutation.len()) as u64;
         let waiting = self.targets.get(&target);
-        let window = i64::try_from(settings.max_hint_window.as_secs()).unwrap_or(i64::MAX);
+        let window = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
         let since = waiting.and_then(Target::oldest_seconds).unwrap_or(hint.written_seconds);
         if hint.mutation.len() > MAX_MUTATION_BYTES
             || hint.written_seconds.saturating_sub(since) > window

@@ -2,10 +2,11 @@
 //!
 //! [`settings`] is what it is told, `opening` what it finds or begins in its data directory, `workers`
 //! what goes on without being asked for, `service` what it answers to other nodes, `changes` which changes of members
-//! it is at, `takeover` how it comes to hold what it is to hold, `told` what it tells of itself by gossip.
+//! it is at, `leaving` whether it may go, `takeover` how it comes to hold what it is to hold, `told` what it tells of itself by gossip.
 
 mod changes;
 mod disk;
+mod leaving;
 mod opening;
 mod service;
 pub mod settings;
@@ -25,7 +26,7 @@ use crate::error::ClusterError;
 use crate::gossip::state::Key;
 use crate::gossip::worker::Gossiper;
 use crate::heartbeat;
-use crate::hints::{HintSettings, Hints};
+use crate::hints::Hints;
 use crate::identity::Identity;
 use crate::liveness::Liveness;
 use crate::metadata::log::{ReplicatedLog, ask};
@@ -52,7 +53,7 @@ use dodona_storage::compaction::throttle::Throttle;
 use dodona_storage::{DirectoryLock, Engine, Recovered};
 use dodona_types::TableId;
 use dodona_types::schema::Schema;
-use opening::{check_place, identity, open_store};
+use opening::{check_place, identity, lookup, open_store};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -152,10 +153,7 @@ impl Node {
         let link = Link::new(env.clone(), introduction, settings.internode_tls.clone());
         let peers = Arc::new(Peers::new(link));
         let batches = Arc::new(batch_log::Store::new(env.clone(), Arc::clone(&engine), &schema));
-        let tables = Arc::clone(&placement);
-        let gc_grace =
-            move |id| tables.load().schema.table_by_id(id).map(|table| table.params.gc_grace_seconds);
-        let hints = Hints::open(env.clone(), HintSettings::default(), Arc::new(gc_grace))?;
+        let hints = Hints::open(env.clone(), settings.hints.clone(), lookup(&placement))?;
         let gossiper = gossiper(&env, &settings, &identity, &peers)?;
         tell_of(&gossiper, &member);
         let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
@@ -267,7 +265,8 @@ impl Node {
     }
 
     /// Changes the schema: appends to the metadata log, applies it here, and waits for the other nodes
-    /// that are alive to have applied it, for a while. Returns the new schema.
+    /// that are alive to have applied it, for a while, and to have heard that of one another: drivers ask any of
+    /// them. Returns the new schema.
     ///
     /// # Errors
     /// [`ClusterError::SchemaConflict`] if the schema is no longer at `expected_epoch`: work the
@@ -289,7 +288,8 @@ impl Node {
             Outcome::Applied(version) => {
                 self.flush_dropped().await;
                 self.catch_up()?;
-                self.agree(version).await;
+                let agreed = self.agree(version).await;
+                self.gossiper.spread(&agreed).await;
                 Ok(self.schema())
             }
             Outcome::Conflict => Err(ClusterError::SchemaConflict),
@@ -297,19 +297,24 @@ impl Node {
         }
     }
 
-    /// Waits until all members that answer have applied a version.
-    async fn agree(&self, version: u64) {
+    /// Waits until all members that answer have applied a version. Returns where these are.
+    async fn agree(&self, version: u64) -> Vec<SocketAddr> {
         let placement = self.placement();
         let others = placement.ring.members().iter().filter(|member| member.host != self.info.identity.host);
         let asked = others.map(|member| {
             let (peers, address) = (Arc::clone(&self.peers), member.internode);
-            async move { ask(&peers, address, &Request::Reach(version), AGREEMENT).await }
+            async move { (address, ask(&peers, address, &Request::Reach(version), AGREEMENT).await) }
         });
-        for answer in futures_util::future::join_all(asked).await {
-            if let Err(error) = answer {
-                tracing::info!(%error, "a member has not applied a change of the schema yet");
+        let mut agreed = Vec::new();
+        for (address, answer) in futures_util::future::join_all(asked).await {
+            match answer {
+                Ok(_) => agreed.push(address),
+                Err(error) => {
+                    tracing::info!(%error, "a member has not applied a change of the schema yet");
+                }
             }
         }
+        agreed
     }
 
     /// Waits until all other members are seen to be alive, or until `patience` is over. A node that has just started

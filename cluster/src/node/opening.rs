@@ -2,10 +2,13 @@
 
 use super::settings::NodeSettings;
 use crate::error::ClusterError;
+use crate::hints::Lookup;
 use crate::identity::Identity;
 use crate::metadata::store::Store;
 use crate::metadata::{MAX_VOTERS, Metadata};
+use crate::placement::Placement;
 use crate::ring::Member;
+use arc_swap::ArcSwap;
 use dodona_env::Env;
 use dodona_types::schema::Schema;
 use std::sync::Arc;
@@ -43,6 +46,19 @@ pub(super) fn open_store(
         Store::create(disk, metadata, &voters, false)?
     };
     Ok(store.with(env.mutants.clone()))
+}
+
+/// What hints ask of the placement, whatever that is by then.
+pub(super) fn lookup(placement: &Arc<ArcSwap<Placement>>) -> Lookup {
+    let (tables, members) = (Arc::clone(placement), Arc::clone(placement));
+    Lookup {
+        gc_grace: Arc::new(move |id| {
+            tables.load().schema.table_by_id(id).map(|table| table.params.gc_grace_seconds)
+        }),
+        data_center: Arc::new(move |host| {
+            members.load().ring.member(host).map(|member| member.data_center.clone())
+        }),
+    }
 }
 
 /// A node stays where it is: its data are placed by it.

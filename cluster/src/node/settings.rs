@@ -2,6 +2,7 @@
 
 use crate::coordinator::Timeouts;
 use crate::disk_usage::DiskUsageBounds;
+use crate::hints::HintSettings;
 use crate::identity::Identity;
 use crate::ring::{Member, Status, even_tokens};
 use crate::snapshots::{AutoSnapshot, Describe};
@@ -43,6 +44,8 @@ pub struct NodeSettings {
     pub engine: EngineSettings,
     /// How long a coordinator waits.
     pub timeouts: Timeouts,
+    /// What is kept for members that miss writes.
+    pub hints: HintSettings,
     /// Bytes a second that are streamed to other nodes; 0 for no limit.
     pub stream_bytes_per_second: u64,
     /// Files of so many bytes that hold nothing but what is fetched come as they are, others row by row.
@@ -81,6 +84,7 @@ impl Default for NodeSettings {
             members: Vec::new(),
             engine: EngineSettings::default(),
             timeouts: Timeouts::default(),
+            hints: HintSettings::default(),
             stream_bytes_per_second: 24 << 20,
             stream_files_of_bytes: 1 << 20,
             automatic_repair: true,

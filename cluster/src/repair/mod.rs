@@ -26,5 +26,5 @@ pub mod sessions;
 pub mod tree;
 pub mod worker;
 
-pub use options::{Options, Outcome};
+pub use options::{Options, Outcome, Parallelism};
 pub use worker::Repairs;

@@ -3,10 +3,53 @@
 use dodona_types::token::TokenRange;
 use uuid::Uuid;
 
+/// Which replicas of a range hash at the same time (Cassandra `RepairParallelism`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Parallelism {
+    /// All.
+    #[default]
+    Parallel,
+    /// One after another, so that all others are as quick as ever.
+    Sequential,
+    /// One of each data centre.
+    DataCenters,
+}
+
+impl Parallelism {
+    /// Its name for nodetool and the history of repairs, as in Cassandra.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parallel => "parallel",
+            Self::Sequential => "sequential",
+            Self::DataCenters => "dc_parallel",
+        }
+    }
+
+    /// The places of replicas that hash one after another, by these replicas' data centres in their order. Each of these lanes
+    /// goes on by itself.
+    pub(super) fn lanes(self, data_centers: &[&str]) -> Vec<Vec<usize>> {
+        let mut lanes: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (place, &data_center) in data_centers.iter().enumerate() {
+            let is_same = |(other, _): &&mut (&str, Vec<usize>)| match self {
+                Self::Parallel => false,
+                Self::Sequential => true,
+                Self::DataCenters => *other == data_center,
+            };
+            match lanes.iter_mut().find(is_same) {
+                Some((_, lane)) => lane.push(place),
+                None => lanes.push((data_center, vec![place])),
+            }
+        }
+        lanes.into_iter().map(|(_, lane)| lane).collect()
+    }
+}
+
 /// What is to be repaired of a table.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only ranges of which this node is the first replica: run on every node, that is each range once.
+    /// Only ranges of which this node is the first replica, of those in `data_centers` if there are some: run on every node
+    /// there, that is each range once.
     pub primary: bool,
     /// Only this part of the ring.
     pub range: Option<TokenRange>,
@@ -24,8 +67,8 @@ pub struct Options {
     pub incremental: bool,
     /// With `preview`: only what is repaired.
     pub validate: bool,
-    /// Replicas hash one after another, so that one of them at least is as quick as ever.
-    pub sequential: bool,
+    /// Which replicas hash at the same time.
+    pub parallelism: Parallelism,
     /// Tables that are repaired at once, if several are asked for; 0 as 1.
     pub job_threads: usize,
 }
@@ -63,5 +106,18 @@ impl Outcome {
         self.differing += other.differing;
         self.partitions += other.partitions;
         self.bytes += other.bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_centers_hash_at_the_same_time_and_their_replicas_one_after_another() {
+        let lanes = |parallelism: Parallelism| parallelism.lanes(&["a", "b", "a", "c", "b"]);
+        assert_eq!(lanes(Parallelism::DataCenters), [vec![0, 2], vec![1, 4], vec![3]]);
+        assert_eq!(lanes(Parallelism::Sequential), [vec![0, 1, 2, 3, 4]]);
+        assert_eq!(lanes(Parallelism::Parallel), [vec![0], vec![1], vec![2], vec![3], vec![4]]);
     }
 }

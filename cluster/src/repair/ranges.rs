@@ -24,7 +24,11 @@ pub(super) fn groups(
     for range in placement.ring.ranges() {
         let replicas = placement.replicas(table, range.end)?;
         let is_meant = if options.primary {
-            replicas.first() == Some(&placement.local)
+            let data_center = |index: &&MemberIndex| &placement.ring.members()[**index].data_center;
+            let takes_part = |index: &&MemberIndex| {
+                options.data_centers.is_empty() || options.data_centers.contains(data_center(index))
+            };
+            replicas.iter().find(takes_part) == Some(&placement.local)
         } else {
             replicas.contains(&placement.local)
         };

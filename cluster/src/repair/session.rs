@@ -212,16 +212,15 @@ impl Repairs {
             job.clone().run(work)
         };
         let compare = async {
-            let hashed = if options.sequential {
-                let mut hashed = Vec::with_capacity(jobs.len());
-                for job in &jobs {
-                    hashed.push(hash(job).await);
+            let data_centers: Vec<&str> = members.iter().map(|member| &*member.data_center).collect();
+            let lanes = options.parallelism.lanes(&data_centers).into_iter().map(async |lane| {
+                let mut roots = Vec::with_capacity(lane.len());
+                for place in lane {
+                    roots.push(hash(&jobs[place]).await?);
                 }
-                hashed.into_iter().collect()
-            } else {
-                try_join_all(jobs.iter().map(hash)).await
-            };
-            match hashed {
+                Ok(roots)
+            });
+            match try_join_all(lanes).await.map(|lanes| lanes.concat()) {
                 Ok(roots) if roots.windows(2).all(|pair| pair[0] == pair[1]) => Ok(None),
                 Ok(_) => try_join_all(jobs.iter().map(|job| job.trees(&empty))).await.map(Some),
                 Err(error) => Err(error),

@@ -39,7 +39,7 @@ impl Introduction {
     fn decode(body: &Body) -> Result<Self, ClusterError> {
         let bytes = match body {
             Body::Hello(bytes) => bytes,
-            Body::Failed(reason) => return Err(ClusterError::Peer(reason.clone())),
+            Body::Failed(reason) => return Err(ClusterError::Unwelcome(reason.clone())),
             _ => return Err(ClusterError::Peer("it did not introduce itself".into())),
         };
         let malformed = |error: dodona_types::codec::DecodeError| ClusterError::Peer(error.to_string());
@@ -51,7 +51,7 @@ impl Introduction {
         let (cluster, host) = (uuid()?, uuid()?);
         let (oldest, newest) = (reader.u16().map_err(malformed)?, reader.u16().map_err(malformed)?);
         if !(oldest..=newest).contains(&VERSION) {
-            return Err(ClusterError::Peer(format!(
+            return Err(ClusterError::Unwelcome(format!(
                 "it speaks the versions {oldest} to {newest} of the protocol between nodes, this node \
                  {VERSION}: upgrade the older of the two by way of a version that speaks both"
             )));
@@ -147,13 +147,13 @@ impl Link {
         let own = self.introduction;
         let is_of_this_cluster = theirs.cluster == own.cluster;
         if !is_of_this_cluster && !theirs.cluster.is_nil() {
-            return Err(ClusterError::Peer(format!(
+            return Err(ClusterError::Unwelcome(format!(
                 "this is the cluster {}, not {}: correct the seeds",
                 own.cluster, theirs.cluster
             )));
         }
         if theirs.host == own.host {
-            return Err(ClusterError::Peer(format!(
+            return Err(ClusterError::Unwelcome(format!(
                 "both nodes are {}: a data directory was copied; start one of them with an empty one",
                 own.host
             )));
@@ -169,7 +169,7 @@ impl Link {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::message::Message;
 
@@ -184,6 +184,20 @@ mod tests {
         bytes.extend_from_slice(&oldest.to_le_bytes());
         bytes.extend_from_slice(&newest.to_le_bytes());
         Body::Hello(bytes)
+    }
+
+    /// A node of a later release, which has no version in common with this one.
+    pub(crate) async fn of_later_release(env: &Env) -> SocketAddr {
+        let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        env.tasks.spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (mut reader, mut writer) = split(stream);
+                read_first_message(&mut reader).await.unwrap();
+                write_message(&mut writer, of_versions(VERSION + 1, VERSION + 2)).await.unwrap();
+            }
+        });
+        address
     }
 
     #[test]
@@ -218,7 +232,9 @@ mod tests {
         longer.extend_from_slice(b"more");
         assert_eq!(Introduction::decode(&Body::Hello(longer)).unwrap(), introduction());
         for (oldest, newest) in [(1, 1), (3, 7)] {
-            let refused = Introduction::decode(&of_versions(oldest, newest)).unwrap_err().to_string();
+            let refused = Introduction::decode(&of_versions(oldest, newest)).unwrap_err();
+            assert!(refused.is_for_operators());
+            let refused = refused.to_string();
             assert!(
                 refused.contains(&format!("{oldest} to {newest}")) && refused.contains("upgrade"),
                 "{refused}"

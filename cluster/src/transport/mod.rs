@@ -17,6 +17,8 @@ pub mod tls;
 pub mod traffic;
 mod wire;
 
+#[cfg(test)]
+pub(crate) use introduction::tests::of_later_release;
 pub use introduction::{Introduction, Link, Peer};
 
 use crate::error::ClusterError;
@@ -86,10 +88,12 @@ struct Connection {
 }
 
 /// Until when nobody connects again, and how long that pause is.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Pause {
     until: Duration,
     lasts: Duration,
+    /// Why the two do not belong together, if they do not.
+    unwelcome: Option<String>,
 }
 
 /// Connections to peers.
@@ -192,8 +196,8 @@ impl Peers {
             return Ok(connection.clone());
         }
         let counts = self.link.traffic.to(peer);
-        let pause = self.pauses.lock().get(&(peer, lane)).copied();
-        if pause.is_some_and(|pause| self.link.env.clock.mono() < pause.until) {
+        let pause = self.pauses.lock().get(&(peer, lane)).cloned();
+        if pause.as_ref().is_some_and(|pause| self.link.env.clock.mono() < pause.until) {
             counts.failed.fetch_add(1, Relaxed);
             return Err(ClusterError::Peer(format!("{peer} is not reached, as a moment ago")));
         }
@@ -217,8 +221,9 @@ impl Peers {
                 Err(error) => {
                     let lasts = pause.map_or(FIRST_PAUSE, |pause| (2 * pause.lasts).min(LONGEST_PAUSE));
                     let until = link.env.clock.mono() + lasts;
-                    pauses.lock().insert((peer, lane), Pause { until, lasts });
-                    if matches!(error, ClusterError::Tls(_)) && complaints.is_due(peer) {
+                    let unwelcome = matches!(error, ClusterError::Unwelcome(_)).then(|| error.to_string());
+                    pauses.lock().insert((peer, lane), Pause { until, lasts, unwelcome });
+                    if error.is_for_operators() && complaints.is_due(peer) {
                         tracing::warn!(%peer, %error, "a peer is not spoken with");
                     } else {
                         tracing::debug!(%peer, %error, "a peer is not reached");
@@ -228,6 +233,14 @@ impl Peers {
             waiting.lock().clear();
         });
         Ok(connection)
+    }
+
+    /// Why a peer and this node do not belong together, if the last try to connect has shown that.
+    #[must_use]
+    pub fn unwelcome(&self, peer: SocketAddr) -> Option<String> {
+        let pauses = self.pauses.lock();
+        let mut of_peer = pauses.iter().filter(|((address, _), _)| *address == peer);
+        of_peer.find_map(|(_, pause)| pause.unwelcome.clone())
     }
 
     /// Requests to a peer that wait to be written.
@@ -256,7 +269,10 @@ async fn open(link: &Link, peer: SocketAddr) -> Result<(Reading, Writing), Clust
     let (reader, writer, theirs) =
         tokio::time::timeout(CONNECT_TIMEOUT, link.open(peer)).await.map_err(late)??;
     if !link.introduction.cluster.is_nil() && theirs.cluster != link.introduction.cluster {
-        return Err(ClusterError::Peer(format!("{peer} is of another cluster, {}", theirs.cluster)));
+        return Err(ClusterError::Unwelcome(format!(
+            "{peer} is of another cluster, {}: correct the seeds of one of the two, or give it another address",
+            theirs.cluster
+        )));
     }
     Ok((reader, writer))
 }
@@ -335,7 +351,7 @@ pub async fn serve(
 
 fn tell_of(complaints: &Complaints, address: SocketAddr, error: &ClusterError) {
     // The port is another one each time.
-    if matches!(error, ClusterError::Tls(_)) && complaints.is_due(SocketAddr::new(address.ip(), 0)) {
+    if error.is_for_operators() && complaints.is_due(SocketAddr::new(address.ip(), 0)) {
         tracing::warn!(%address, %error, "a peer is not listened to");
     } else {
         tracing::debug!(%address, %error, "a connection of a peer ends");

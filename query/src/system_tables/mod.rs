@@ -122,7 +122,7 @@ pub(crate) fn refresh(host: &Host, shown: &mut Option<Shown>) -> Result<(), CqlE
             0
         }
     };
-    node_rows::refill(&fill)?;
+    node_rows::refill_local(&fill)?;
     *shown = Some(Shown { schema: Arc::clone(schema), members, changes });
     Ok(())
 }
@@ -162,6 +162,7 @@ pub(crate) fn refill_on_read(
         ("system_views", "repair_validations") => repair_view::refill_validations(&fill),
         ("system_views", view) => table_view::refill(&fill, view),
         ("system", "size_estimates" | "table_estimates") => estimates::refill(&fill),
+        ("system", "peers" | "peers_v2") => node_rows::refill_peers(&fill),
         _ => Ok(()),
     }
 }

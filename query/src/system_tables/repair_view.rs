@@ -6,9 +6,9 @@ use super::engine_view::{count, small};
 use super::rows::{bigint, boolean, float, int, text, texts};
 use super::{Fill, uuid};
 use crate::error::CqlError;
-use dodona_cluster::repair::Options;
 use dodona_cluster::repair::known::{Ending, LedRepair, LedSession, Validation};
 use dodona_cluster::repair::sessions::{Session, SessionState};
+use dodona_cluster::repair::{Options, Parallelism};
 use dodona_types::token::TokenRange;
 use dodona_types::value::elements_to_wire;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +55,7 @@ pub(super) fn refill_repairs(fill: &Fill<'_>) -> Result<(), CqlError> {
                 ("keyspace_name", text(&table.keyspace)),
                 ("type", text(kind)),
                 ("sessions", uuids(ids)?),
-                ("options_parallelism", text(if options.sequential { "SEQUENTIAL" } else { "PARALLEL" })),
+                ("options_parallelism", text(parallelism(options.parallelism))),
                 ("options_primary_range", boolean(options.primary)),
                 ("options_incremental", boolean(options.incremental)),
                 ("options_trace", boolean(false)),
@@ -277,6 +277,15 @@ impl Progress<'_> {
         values.push(("duration_millis", bigint((until - self.began_millis).max(0))));
         values.push(("last_updated_at", bigint(updated)));
         values
+    }
+}
+
+/// The name of Cassandra's constant.
+const fn parallelism(parallelism: Parallelism) -> &'static str {
+    match parallelism {
+        Parallelism::Parallel => "PARALLEL",
+        Parallelism::Sequential => "SEQUENTIAL",
+        Parallelism::DataCenters => "DATACENTER_AWARE",
     }
 }
 

@@ -249,6 +249,7 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
         .pending()
         .into_iter()
         .map(|(host, pending)| {
+            let member = members.placement.ring.member(host);
             json!({
                 "address": members.address_of(host),
                 "host_id": host,
@@ -256,6 +257,10 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
                 "files": pending.files,
                 "bytes": pending.bytes,
                 "oldest_age_seconds": now - pending.oldest_seconds,
+                "oldest_seconds": pending.oldest_seconds,
+                "newest_seconds": pending.newest_seconds,
+                "data_center": member.map(|member| &member.data_center),
+                "rack": member.map(|member| &member.rack),
             })
         })
         .collect();
@@ -274,7 +279,7 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
         },
         "sent_bytes": node.streamed_bytes(),
         "hints": {
-            "handed_off": true,
+            "handed_off": node.hints.switches().is_enabled(),
             "waiting": waiting,
             "written": counts.written,
             "refused": counts.refused,

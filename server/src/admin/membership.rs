@@ -22,10 +22,14 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 type Request = (State<Arc<Shared>>, Query<Target>);
 
-/// Takes this node out of the cluster, once others have what it holds. Clients are sent away before the last step, after
-/// which no member would listen to their requests. Then it serves operators alone, until it is stopped.
-pub(super) async fn decommission(State(shared): State<Arc<Shared>>) -> Answer {
+/// Takes this node out of the cluster, once others have what it holds; only with `force` if too few would stay for the copies
+/// of a keyspace. Clients are sent away before the last step, after which no member would listen to their requests. Then it serves
+/// operators alone, until it is stopped.
+pub(super) async fn decommission((State(shared), Query(target)): Request) -> Answer {
     let node = Arc::clone(&shared.node);
+    if !target.force.unwrap_or(false) {
+        node.refuse_too_few_copies()?;
+    }
     let host = node.info.identity.host;
     let _attending = node.attend(host);
     on_event_loop(&shared, async move { node.hand_over().await }).await??;

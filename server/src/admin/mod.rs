@@ -1,15 +1,16 @@
 //! The service for operators: HTTP with JSON, metrics in the text format of Prometheus.
 //!
 //! `GET /metrics`, `/health`, and below `/api/v1/` `version`, `status`, `info`, `cluster`, `gossip`,
-//! `ranges`, `endpoints`, `network`, `tablestats`, `tablehistograms`, `proxyhistograms`,
+//! `ranges`, `endpoints`, `network`, `hints`, `tablestats`, `tablehistograms`, `proxyhistograms`,
 //! `compactionstats`, `snapshots`, `compactionthroughput`, `autocompaction`, `backup`, `repairs`, `repairsessions`,
 //! `streamthroughput`, `traceprobability`; `POST` below `/api/v1/` `flush`, `compact`, `garbagecollect`, `cleanup`, `verify`,
 //! `scrub`, `snapshot`, `clearsnapshot`, `import`, `backup`, `compactionthroughput`, `autocompaction`, `stop`, `drain`,
-//! `repair`, `cancelrepair`, `streamthroughput`, `traceprobability`, `reloadssl`, `decommission`, `removenode`,
+//! `hints`, `truncatehints`, `repair`, `cancelrepair`, `streamthroughput`, `traceprobability`, `reloadssl`, `decommission`, `removenode`,
 //! `resumebootstrap`. Which tables are meant, and the rest, is in the query: see [`Target`]. A node that starts or joins
 //! answers what is asked with `GET`, and `resumebootstrap`.
 
 mod cluster;
+mod hints;
 mod imports;
 mod membership;
 mod operations;
@@ -75,6 +76,8 @@ fn api() -> Router<Arc<Shared>> {
         .route("/ranges", get(cluster::ranges))
         .route("/endpoints", get(cluster::endpoints))
         .route("/network", get(cluster::network))
+        .route("/hints", get(hints::state).post(hints::change))
+        .route("/truncatehints", post(hints::truncate))
         .route("/tablestats", get(tables::statistics))
         .route("/tablehistograms", get(tables::histograms))
         .route("/proxyhistograms", get(tables::of_clients))
@@ -178,6 +181,8 @@ struct Target {
     kind: Option<String>,
     /// The id or address of a member.
     host: Option<String>,
+    /// What is asked for is done although it leaves a keyspace with too few copies.
+    force: Option<bool>,
     /// A token.
     token: Option<String>,
     /// A data centre.

@@ -5,7 +5,7 @@ use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
 use dodona_cluster::repair::sessions::Session;
-use dodona_cluster::repair::{Options, Outcome};
+use dodona_cluster::repair::{Options, Outcome, Parallelism};
 use dodona_cluster::replication::Replication;
 use dodona_types::TableId;
 use dodona_types::value::format_timestamp;
@@ -23,6 +23,8 @@ pub(super) struct Manner {
     force: bool,
     pull: bool,
     sequential: bool,
+    /// Data centres at the same time, but their replicas one after another.
+    dc_parallel: bool,
     /// Everything, not only what is not repaired yet.
     full: bool,
     /// With `preview`: only what is repaired.
@@ -111,13 +113,24 @@ fn options(shared: &Shared, target: &Target, manner: &Manner) -> Result<Options,
         member.map(|member| member.host).ok_or_else(|| Failed::NotFound(format!("{text} is not a member")))
     };
     let hosts = list(&manner.hosts).into_iter().map(host).collect::<Result<_, _>>()?;
-    let Manner { primary, preview, force, pull, sequential, full, validate, job_threads, .. } = *manner;
+    let Manner { primary, preview, force, pull, full, validate, job_threads, .. } = *manner;
+    let parallelism = match (manner.sequential, manner.dc_parallel) {
+        (true, _) => Parallelism::Sequential,
+        (false, true) => Parallelism::DataCenters,
+        (false, false) => Parallelism::Parallel,
+    };
     if job_threads > MAX_JOB_THREADS {
         return Err(Failed::Refused(format!("at most {MAX_JOB_THREADS} tables are repaired at once")));
     }
-    if primary && !(data_centers.is_empty() && manner.hosts.is_empty()) {
+    if !data_centers.is_empty() && !manner.hosts.is_empty() {
+        return Err(Failed::Refused("Cannot combine -dc and -hosts options.".into()));
+    }
+    // Each node of a data centre can repair what it is the first replica of there, and nobody else's ranges are left out.
+    let is_own = |name: &String| *name == members[placement.local].data_center;
+    if primary && !(data_centers.iter().all(is_own) && manner.hosts.is_empty()) {
         return Err(Failed::Refused(
-            "the primary range of a node is repaired with all its replicas: without hosts and data centers"
+            "Primary range repair should be performed on all nodes in the cluster: without hosts, and of data centers \
+             only with the node's own (-local)"
                 .into(),
         ));
     }
@@ -132,7 +145,7 @@ fn options(shared: &Shared, target: &Target, manner: &Manner) -> Result<Options,
         preview,
         incremental,
         validate,
-        sequential,
+        parallelism,
         job_threads,
     })
 }

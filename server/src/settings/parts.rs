@@ -4,12 +4,13 @@ use super::{CommitLogSync, Settings, SettingsError};
 use crate::point_in_time;
 use dodona_cluster::NodeSettings;
 use dodona_cluster::coordinator::Timeouts;
+use dodona_cluster::hints::HintSettings;
 use dodona_cluster::snapshots::AutoSnapshot;
 use dodona_query::BatchBounds;
 use dodona_storage::EngineSettings;
 use dodona_storage::engine::restore::RestoreSettings;
 use dodona_storage::settings::{ArchiveSettings, SyncMode};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,6 +74,14 @@ impl Settings {
         SocketAddr::new(self.listen, self.port)
     }
 
+    /// Address of the service for administration. Nodes beside each other on one machine have a loopback address
+    /// each; other addresses are reached by other machines, which administer nothing unless that is said.
+    #[must_use]
+    pub fn administration(&self) -> SocketAddr {
+        let unless_set = if self.listen.is_loopback() { self.listen } else { Ipv4Addr::LOCALHOST.into() };
+        SocketAddr::new(self.admin_listen.unwrap_or(unless_set), self.admin_port)
+    }
+
     /// The settings of the node beneath, whose clients connect to `port`.
     #[must_use]
     pub fn node(&self, port: u16) -> NodeSettings {
@@ -93,6 +102,7 @@ impl Settings {
                 write: Duration::from_millis(self.write_timeout_ms),
                 contention: Duration::from_millis(self.cas_contention_timeout_ms),
             },
+            hints: self.hints(),
             stream_bytes_per_second: self.stream_bytes_per_second,
             stream_files_of_bytes: if self.stream_entire_sstables {
                 NodeSettings::default().stream_files_of_bytes
@@ -111,6 +121,18 @@ impl Settings {
             },
             disk_usage: self.guardrails.disk_usage_bounds(),
             internode_tls: None,
+        }
+    }
+
+    fn hints(&self) -> HintSettings {
+        HintSettings {
+            enabled: self.hinted_handoff_enabled,
+            disabled_data_centers: self.hinted_handoff_disabled_datacenters.iter().cloned().collect(),
+            max_hint_window: Duration::from_secs(self.max_hint_window_seconds),
+            delivered_bytes_per_second: self.hint_bytes_per_second,
+            max_bytes_per_target: self.max_hint_bytes_per_host,
+            max_bytes: self.max_hint_bytes,
+            ..HintSettings::default()
         }
     }
 

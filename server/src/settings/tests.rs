@@ -38,6 +38,33 @@ fn one_setting_of_memory_is_shared_out_unless_a_part_is_set() {
 }
 
 #[test]
+fn administration_is_at_the_address_for_clients_if_only_this_machine_reaches_it() {
+    let at = |listen: &str, admin_listen: Option<&str>| {
+        let admin_listen = admin_listen.map(|address| address.parse().unwrap());
+        let settings = Settings { listen: listen.parse().unwrap(), admin_listen, ..Settings::default() };
+        settings.administration().to_string()
+    };
+    assert_eq!(at("127.0.0.2", None), "127.0.0.2:7199");
+    assert_eq!(at("::1", None), "[::1]:7199");
+    assert_eq!(at("10.0.0.1", None), "127.0.0.1:7199");
+    assert_eq!(at("127.0.0.2", Some("127.0.0.3")), "127.0.0.3:7199");
+    assert_eq!(at("127.0.0.2", Some("10.0.0.1")), "10.0.0.1:7199");
+}
+
+#[test]
+fn hints_are_as_the_settings_say_and_as_in_cassandra_without_them() {
+    let text = "hinted_handoff_enabled = false\nhinted_handoff_disabled_datacenters = [\"far\"]\n\
+                max_hint_window_seconds = 60\nhint_bytes_per_second = 0\nmax_hint_bytes_per_host = 5\nmax_hint_bytes = 7";
+    let hints = Settings::parse(text).unwrap().node(1).hints;
+    assert!(!hints.enabled && hints.disabled_data_centers.contains("far"));
+    assert_eq!(hints.max_hint_window.as_secs(), 60);
+    assert_eq!((hints.delivered_bytes_per_second, hints.max_bytes_per_target, hints.max_bytes), (0, 5, 7));
+    let hints = Settings::default().node(1).hints;
+    assert!(hints.enabled && hints.disabled_data_centers.is_empty());
+    assert_eq!((hints.max_hint_window.as_secs(), hints.delivered_bytes_per_second), (3 * 3_600, 1 << 20));
+}
+
+#[test]
 fn a_misspelled_key_is_named_with_its_line_and_the_nearest_one() {
     let error = Settings::parse("port = 1\nclustername = \"x\"\n").unwrap_err();
     assert_eq!(error.to_string(), "line 2: there is no setting `clustername`: did you mean `cluster_name`?");
