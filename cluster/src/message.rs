@@ -107,6 +107,47 @@ pub enum Body {
     TooManyTombstones(Vec<u8>),
 }
 
+impl Body {
+    /// Its verb's number, and its bytes.
+    fn parts(&self) -> (u8, &[u8]) {
+        match self {
+            Self::Mutate(bytes) => (1, bytes),
+            Self::Mutated => (2, &[]),
+            Self::Read(bytes) => (3, bytes),
+            Self::Found(bytes) => (4, bytes),
+            Self::Failed(reason) => (5, reason.as_bytes()),
+            Self::Paxos(bytes) => (6, bytes),
+            Self::PaxosAnswer(bytes) => (7, bytes),
+            Self::Count(bytes) => (8, bytes),
+            Self::Hello(bytes) => (17, bytes),
+            Self::Stale(bytes) => (18, bytes),
+            Self::Truncate(bytes) => (19, bytes),
+            Self::VoidHints(bytes) => (27, bytes),
+            Self::KeepBatch(bytes) => (20, bytes),
+            Self::ForgetBatch(bytes) => (21, bytes),
+            Self::Gossip(bytes) => (9, bytes),
+            Self::Gossiped(bytes) => (10, bytes),
+            Self::Metadata(bytes) => (11, bytes),
+            Self::MetadataAnswer(bytes) => (12, bytes),
+            Self::Digest(bytes) => (13, bytes),
+            Self::Digested(bytes) => (14, bytes),
+            Self::Stream(bytes) => (15, bytes),
+            Self::Streamed(bytes) => (16, bytes),
+            Self::Repair(bytes) => (22, bytes),
+            Self::RepairAnswer(bytes) => (23, bytes),
+            Self::TooManyTombstones(bytes) => (24, bytes),
+            Self::StreamAside(bytes) => (25, bytes),
+            Self::StreamApart(bytes) => (26, bytes),
+            Self::Session(bytes) => (28, bytes),
+        }
+    }
+
+    /// How long it is, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts().1.len()
+    }
+}
+
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -128,36 +169,7 @@ impl Message {
         let start = out.len();
         out.extend_from_slice(&[0; PREFIX_BYTES]);
         out.extend_from_slice(&VERSION.to_le_bytes());
-        let (verb, body): (u8, &[u8]) = match &self.body {
-            Body::Mutate(bytes) => (1, bytes),
-            Body::Mutated => (2, &[]),
-            Body::Read(bytes) => (3, bytes),
-            Body::Found(bytes) => (4, bytes),
-            Body::Failed(reason) => (5, reason.as_bytes()),
-            Body::Paxos(bytes) => (6, bytes),
-            Body::PaxosAnswer(bytes) => (7, bytes),
-            Body::Count(bytes) => (8, bytes),
-            Body::Hello(bytes) => (17, bytes),
-            Body::Stale(bytes) => (18, bytes),
-            Body::Truncate(bytes) => (19, bytes),
-            Body::VoidHints(bytes) => (27, bytes),
-            Body::KeepBatch(bytes) => (20, bytes),
-            Body::ForgetBatch(bytes) => (21, bytes),
-            Body::Gossip(bytes) => (9, bytes),
-            Body::Gossiped(bytes) => (10, bytes),
-            Body::Metadata(bytes) => (11, bytes),
-            Body::MetadataAnswer(bytes) => (12, bytes),
-            Body::Digest(bytes) => (13, bytes),
-            Body::Digested(bytes) => (14, bytes),
-            Body::Stream(bytes) => (15, bytes),
-            Body::Streamed(bytes) => (16, bytes),
-            Body::Repair(bytes) => (22, bytes),
-            Body::RepairAnswer(bytes) => (23, bytes),
-            Body::TooManyTombstones(bytes) => (24, bytes),
-            Body::StreamAside(bytes) => (25, bytes),
-            Body::StreamApart(bytes) => (26, bytes),
-            Body::Session(bytes) => (28, bytes),
-        };
+        let (verb, body) = self.body.parts();
         out.push(if self.notes.is_some() { verb | TRACED } else { verb });
         out.extend_from_slice(&self.id.to_le_bytes());
         out.extend_from_slice(&self.patience_micros.to_le_bytes());

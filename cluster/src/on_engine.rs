@@ -18,3 +18,17 @@ pub(crate) async fn on_engine<T: Send + 'static>(
     let done = tasks.blocking(move || work(&engine)).await;
     Ok(done.map_err(|error| ClusterError::Invalid(error.to_string()))??)
 }
+
+/// The same of work that changes nothing: it is not begun once nobody awaits it.
+///
+/// # Errors
+/// Those of the work; or it did not finish.
+pub(crate) async fn read_from_engine<T: Send + 'static>(
+    tasks: &Tasks,
+    engine: &Arc<Engine>,
+    work: impl FnOnce(&Engine) -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, ClusterError> {
+    let engine = Arc::clone(engine);
+    let done = tasks.blocking_read(move || work(&engine)).await;
+    Ok(done.map_err(|error| ClusterError::Invalid(error.to_string()))??)
+}

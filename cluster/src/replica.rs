@@ -145,7 +145,7 @@ impl Replica {
         if let Some((answer, _)) = self.try_read(&command, max_bytes, true)? {
             return Ok(answer);
         }
-        let read = self.env.tasks.blocking(move || engine.read_answer(&command, max_bytes)).await;
+        let read = self.env.tasks.blocking_read(move || engine.read_answer(&command, max_bytes)).await;
         read.map_err(|error| StorageError::LogFailed(error.to_string()))?
     }
 
@@ -238,7 +238,7 @@ impl Replica {
         if let Some((_, digest)) = self.try_read(&command, max_bytes, false)? {
             return Ok(digest.to_vec());
         }
-        let read = self.env.tasks.blocking(move || engine.read_digest(&command, max_bytes)).await;
+        let read = self.env.tasks.blocking_read(move || engine.read_digest(&command, max_bytes)).await;
         read.map_err(|error| StorageError::LogFailed(error.to_string()))?.map(|digest| digest.to_vec())
     }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// How blocking work is run.
 #[derive(Clone)]
@@ -69,7 +70,6 @@ impl Tasks {
     ///
     /// # Errors
     /// The work panicked.
-    #[expect(clippy::disallowed_methods, reason = "this is the function to use instead")]
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -77,15 +77,32 @@ impl Tasks {
         match &self.blocking {
             Blocking::Inline(None) => Ok(work()),
             Blocking::Inline(Some(disk)) => in_its_time(disk, work).await,
-            Blocking::Pool => {
-                let guard = Guard(self.panicked.clone());
-                let guarded = move || {
-                    let _guard = guard;
-                    work()
-                };
-                tokio::task::spawn_blocking(guarded).await.map_err(|_| BlockingFailed)
-            }
+            Blocking::Pool => self.on_pool(work).await.map_err(|_| BlockingFailed),
         }
+    }
+
+    /// As [`Self::blocking`], for work that changes nothing: it is not begun once nobody awaits it any more.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub async fn blocking_read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BlockingFailed> {
+        if !self.can_wait() {
+            return self.blocking(work).await;
+        }
+        let mut begun = Awaited(self.on_pool(work));
+        (&mut begun.0).await.map_err(|_| BlockingFailed)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "of the functions to use instead")]
+    fn on_pool<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        let guard = Guard(self.panicked.clone());
+        tokio::task::spawn_blocking(move || {
+            let _guard = guard;
+            work()
+        })
     }
 
     /// Pauses blocking work, to leave the disk to others. A simulation does not wait.
@@ -109,6 +126,15 @@ impl Tasks {
             let _guard = guard;
             task.await;
         });
+    }
+}
+
+/// Work that is given up when this goes, if it was not begun.
+struct Awaited<T>(JoinHandle<T>);
+
+impl<T> Drop for Awaited<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

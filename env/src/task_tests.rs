@@ -31,3 +31,26 @@ fn blocking_work_that_panics_is_told_to_both_who_wait() {
         tokio::time::timeout(AT_ONCE, tasks.panicked()).await.unwrap();
     });
 }
+
+#[test]
+fn a_read_that_nobody_awaits_any_more_is_not_begun() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let (tasks, (go, may_go)) = (Tasks::pool(), std::sync::mpsc::channel::<()>());
+        let first = tasks.blocking(move || may_go.recv().unwrap());
+        let (counted, count) = std::sync::mpsc::channel();
+        let (of_read, of_change) = (counted.clone(), counted);
+        let read = tasks.blocking_read(move || of_read.send("read").unwrap());
+        let change = tasks.blocking(move || of_change.send("change").unwrap());
+        tokio::select! {
+            biased;
+            _ = first => panic!("it waits"),
+            _ = tokio::time::timeout(WHILE_NOTHING_HAPPENS, read) => {}
+            _ = tokio::time::timeout(WHILE_NOTHING_HAPPENS * 2, change) => {}
+        }
+        go.send(()).unwrap();
+        assert_eq!(tasks.blocking_read(|| 7).await, Ok(7));
+        assert_eq!(count.iter().collect::<Vec<_>>(), ["change"], "others change something");
+    });
+}

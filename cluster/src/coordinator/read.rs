@@ -8,7 +8,7 @@ use super::plan::Plan;
 use super::tables::TableReads;
 use super::tracing_notes::note_read;
 use crate::error::ClusterError;
-use crate::on_engine::on_engine;
+use crate::on_engine::read_from_engine;
 use crate::trace::note;
 use dodona_storage::reconcile::{Answer, Assembly, DigestRules, MergedAnswers};
 use dodona_storage::{Engine, Page, StorageError};
@@ -95,20 +95,50 @@ impl Coordinator {
             return Box::pin(self.read_range(&placement, command, consistency, max_bytes)).await;
         };
         let planner = self.planner(&placement);
-        let plan = planner.read(command.table, key.token(), consistency, &self.latencies)?;
+        let mut plan = planner.read(command.table, key.token(), consistency, &self.latencies)?;
         note_read(&plan, &command);
+        let table = self.tables.get(&placement.schema, command.table)?;
         if plan.block_for == 1 && plan.replicas.first().is_some_and(|target| target.local) {
-            let read = self.read_here(command.clone(), max_bytes).await;
+            let read = self.read_here_in_time(&plan, &table, &command, max_bytes).await;
             let met = matches!(read, Err(ClusterError::Storage(StorageError::TooManyTombstones { .. })));
             if read.is_ok() || met || plan.only_local() {
                 return read;
             }
+            // Whoever failed or was slow just now comes last.
+            plan.replicas.rotate_left(1);
         }
-        let table = self.tables.get(&placement.schema, command.table)?;
         let mut assembly = Assembly::new(command.limits, command.now_seconds, max_bytes);
         assembly.begin(command);
         self.fill(&mut assembly, &plan, &table, Want::Digest).await?;
         Ok(assembly.finish())
+    }
+
+    /// Reads what this node holds, as long as others would be waited for: its disk may be the slow one.
+    async fn read_here_in_time(
+        &self,
+        plan: &Plan,
+        table: &TableReads,
+        command: &ReadCommand,
+        max_bytes: usize,
+    ) -> Result<Page, ClusterError> {
+        let (begun, timeout) = (self.env.clock.mono(), self.timeouts.read);
+        let patience = match table.policy.patience(&table.times, timeout / 2) {
+            Some(patience) if !plan.only_local() => patience.min(timeout),
+            _ => timeout,
+        };
+        let read = tokio::time::timeout(patience, self.read_here(command.clone(), max_bytes)).await;
+        let Ok(read) = read else {
+            note(|| "Too slow here");
+            let Plan { consistency, block_for, .. } = *plan;
+            return Err(ClusterError::ReadTimeout {
+                consistency,
+                received: 0,
+                block_for,
+                data_present: false,
+            });
+        };
+        table.times.note(self.env.clock.mono().saturating_sub(begun));
+        read
     }
 
     /// Reads what this node holds.
@@ -119,7 +149,7 @@ impl Coordinator {
     ) -> Result<Page, ClusterError> {
         self.replica.note_sources(&command);
         let read = move |engine: &Engine| engine.read_page_counted(&command, max_bytes);
-        let (page, files_read) = on_engine(&self.env.tasks, &self.engine, read).await?;
+        let (page, files_read) = read_from_engine(&self.env.tasks, &self.engine, read).await?;
         note(|| {
             let files =
                 files_read.map_or_else(String::new, |files| format!(", {files} SSTables looked into"));
@@ -222,3 +252,7 @@ fn agree(got: &[(usize, Got)], rules: DigestRules, hidden: &HiddenCells) -> Resu
     }
     Ok(true)
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

@@ -64,7 +64,8 @@ fn coordinator_with(
         hints: Arc::clone(&hints) as Arc<dyn HintSink>,
     };
     let timestamps = Arc::new(Timestamps::new(Arc::clone(&env.clock)));
-    let timeouts = Timeouts { write: Duration::from_millis(500), ..Timeouts::default() };
+    let (write, read) = (Duration::from_millis(500), Duration::from_millis(300));
+    let timeouts = Timeouts { write, read, ..Timeouts::default() };
     let batches =
         Arc::new(crate::batch_log::Store::new(env.clone(), Arc::clone(&engine), &placement.load().schema));
     (

@@ -11,6 +11,8 @@
 
 mod complaints;
 mod introduction;
+mod queue;
+mod service;
 #[cfg(test)]
 mod tests;
 pub mod tls;
@@ -20,6 +22,7 @@ mod wire;
 #[cfg(test)]
 pub(crate) use introduction::tests::of_later_release;
 pub use introduction::{Introduction, Link, Peer};
+pub use service::serve;
 
 use crate::error::ClusterError;
 use crate::message::{Body, Message};
@@ -27,30 +30,29 @@ use crate::trace::{self, Trace};
 use complaints::Complaints;
 use dodona_env::Env;
 use dodona_env::collections::HashMap;
-use dodona_env::net::{BoxFuture, Stream};
+use dodona_env::net::BoxFuture;
 use dodona_types::codec::Reader;
 use introduction::CONNECT_TIMEOUT;
 use parking_lot::Mutex;
-use std::future::Future;
+use queue::Queued;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 use traffic::Outbound;
 use wire::{Reading, Writing, read_message, write_queue};
 
-/// Messages that wait for one peer on a lane before further ones are refused.
-const QUEUE_MESSAGES: usize = 4_096;
+/// Messages that wait to be written to one peer on a lane before further ones are refused.
+const QUEUE_MESSAGES: usize = 1 << 17;
+/// Bytes of requests that wait for one peer on a lane, to be written or answered, before further ones are refused.
+const OUTSTANDING_BYTES: usize = 64 << 20;
 /// Messages of more bytes have a lane of their own.
 const LARGE_BYTES: usize = 64 << 10;
 /// The pause before another try to connect where one has failed, and the longest: each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// Peers that have not said yet who they are; others wait for their turn in the operating system.
-const MAX_STRANGERS: usize = 256;
-/// How long to wait after the operating system had no room for another connection.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Answers requests of peers.
 pub trait Handler: Send + Sync {
@@ -72,7 +74,11 @@ impl Lane {
         match body {
             Body::Gossip(_) | Body::Metadata(_) => Self::Urgent,
             Body::Stream(_) | Body::StreamAside(_) | Body::StreamApart(_) | Body::Session(_) => Self::Large,
-            Body::Mutate(bytes) | Body::Paxos(bytes) if bytes.len() > LARGE_BYTES => Self::Large,
+            Body::Mutate(bytes) | Body::Paxos(bytes) | Body::KeepBatch(bytes)
+                if bytes.len() > LARGE_BYTES =>
+            {
+                Self::Large
+            }
             _ => Self::Small,
         }
     }
@@ -82,7 +88,7 @@ type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Message>>>>;
 
 #[derive(Clone)]
 struct Connection {
-    queue: mpsc::Sender<Message>,
+    queue: mpsc::Sender<Queued>,
     waiting: Waiting,
     counts: Arc<Outbound>,
 }
@@ -161,13 +167,25 @@ impl Peers {
         let patience_micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
         let lane = Lane::of(&body);
         let connection = self.connection(peer, lane)?;
+        let counts = &connection.counts;
+        let full = || {
+            counts.refused.fetch_add(1, Relaxed);
+            ClusterError::Peer(format!("{peer} takes no more messages"))
+        };
+        let part = counts.outstanding[lane as usize].take(body.bytes(), OUTSTANDING_BYTES);
+        let _part = part.ok_or_else(full)?;
         let (answer, answered) = oneshot::channel();
+        let message = Message { id, patience_micros, members, notes, body };
+        let deadline = self.link.env.clock.mono() + timeout;
         connection.waiting.lock().insert(id, answer);
-        let sent = connection.queue.try_send(Message { id, patience_micros, members, notes, body });
-        let result = match sent {
-            Err(_) => {
-                connection.counts.refused.fetch_add(1, Relaxed);
-                Err(ClusterError::Peer(format!("{peer} takes no more messages")))
+        let result = match connection.queue.try_send(Queued { message, deadline, room: None }) {
+            Err(TrySendError::Full(_)) => {
+                connection.waiting.lock().remove(&id);
+                return Err(full());
+            }
+            Err(TrySendError::Closed(_)) => {
+                counts.failed.fetch_add(1, Relaxed);
+                Err(ClusterError::Peer(format!("the connection to {peer} broke")))
             }
             Ok(()) => match tokio::time::timeout(timeout, answered).await {
                 Ok(Ok(Message { body: Body::Stale(version), .. })) => return Err(stale(&version)),
@@ -178,7 +196,7 @@ impl Peers {
                     return Ok(body);
                 }
                 Ok(Err(_)) => {
-                    connection.counts.failed.fetch_add(1, Relaxed);
+                    counts.failed.fetch_add(1, Relaxed);
                     Err(ClusterError::Peer(format!("the connection to {peer} broke")))
                 }
                 Err(_) => Err(ClusterError::Peer(format!("{peer} did not answer in time"))),
@@ -283,7 +301,7 @@ async fn run_connection(
     env: &Env,
     mut reader: Reading,
     mut writer: Writing,
-    mut messages: mpsc::Receiver<Message>,
+    mut messages: mpsc::Receiver<Queued>,
     waiting: &Waiting,
     counts: &Outbound,
 ) {
@@ -301,7 +319,10 @@ async fn run_connection(
     tokio::select! {
         biased;
         _ = end_of_reading => {}
-        () = write_queue(&mut writer, &mut messages, |count, bytes| counts.sent.add(count, bytes)) => {}
+        () = write_queue(&mut writer, &mut messages, &*env.clock, |written, bytes, expired| {
+            counts.sent.add(written, bytes);
+            counts.expired.fetch_add(expired, Relaxed);
+        }) => {}
     }
     drop(writes);
 }
@@ -313,90 +334,5 @@ async fn read_answers(reader: &mut Reading, waiting: &Waiting) {
             // The one who asked may have given up.
             let _ = answer.send(message);
         }
-    }
-}
-
-/// Accepts peers on `address` and answers their requests, for as long as it is polled.
-///
-/// # Errors
-/// The address cannot be listened on.
-pub async fn serve(
-    link: Link,
-    address: SocketAddr,
-    handler: Arc<dyn Handler>,
-) -> std::io::Result<impl Future<Output = ()> + 'static> {
-    let listener = link.env.net.listen(address).await?;
-    Ok(async move {
-        let complaints = Arc::new(Complaints::new(Arc::clone(&link.env.clock)));
-        let places = Arc::new(Semaphore::new(MAX_STRANGERS));
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            match listener.accept().await {
-                Ok((stream, address)) => {
-                    let served = serve_peer(link.clone(), stream, place, Arc::clone(&handler));
-                    let complaints = Arc::clone(&complaints);
-                    link.env.tasks.spawn_local(async move {
-                        if let Err(error) = served.await {
-                            tell_of(&complaints, address, &error);
-                        }
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a peer's connection could not be accepted");
-                    dodona_env::clock::sleep(ACCEPT_RETRY).await;
-                }
-            }
-        }
-    })
-}
-
-fn tell_of(complaints: &Complaints, address: SocketAddr, error: &ClusterError) {
-    // The port is another one each time.
-    if error.is_for_operators() && complaints.is_due(SocketAddr::new(address.ip(), 0)) {
-        tracing::warn!(%address, %error, "a peer is not listened to");
-    } else {
-        tracing::debug!(%address, %error, "a connection of a peer ends");
-    }
-}
-
-async fn serve_peer(
-    link: Link,
-    stream: Box<dyn Stream>,
-    place: OwnedSemaphorePermit,
-    handler: Arc<dyn Handler>,
-) -> Result<(), ClusterError> {
-    let late = |_| ClusterError::Peer("it did not introduce itself in time".into());
-    let met = tokio::time::timeout(CONNECT_TIMEOUT, link.meet(stream)).await;
-    let (mut reader, mut writer, peer) = met.map_err(late)??;
-    drop(place);
-    let tasks = link.env.tasks.clone();
-    let (answers, mut to_write) = mpsc::channel(QUEUE_MESSAGES);
-    tasks.spawn_local(async move { write_queue(&mut writer, &mut to_write, |_, _| {}).await });
-    let counts = if peer.is_of_this_cluster { link.traffic.from(peer.host) } else { Arc::default() };
-    loop {
-        // Others have their turn however much has arrived.
-        tokio::task::consume_budget().await;
-        let (message, bytes) = read_message(&mut reader).await?;
-        let Message { id, patience_micros, members, notes, body } = message;
-        let trace = notes.map(|_| Trace::new(&link.env.clock));
-        counts.received.add(1, bytes);
-        let peer = Peer { members, ..peer };
-        let (handler, answers, counts) = (Arc::clone(&handler), answers.clone(), Arc::clone(&counts));
-        tasks.spawn_local(async move {
-            // Nobody waits for what comes later.
-            let patience = Duration::from_micros(patience_micros);
-            let handled = handler.handle(peer, body);
-            let handled = match &trace {
-                Some(trace) => Box::pin(Arc::clone(trace).around(handled)),
-                None => handled,
-            };
-            if let Ok(body) = tokio::time::timeout(patience, handled).await {
-                let notes = trace.map(|trace| trace.encode());
-                // The peer may be gone.
-                let _ = answers.send(Message { id, patience_micros, members, notes, body }).await;
-                counts.processed.add(1, bytes);
-            } else {
-                counts.expired.add(1, bytes);
-            }
-        });
     }
 }

@@ -1,4 +1,6 @@
+use super::queue::Outstanding;
 use super::*;
+use dodona_env::net::Stream;
 use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -13,10 +15,11 @@ async fn answer_one(there: &Link, stream: Box<dyn Stream>) {
     let (mut reader, mut writer, _) = there.meet(stream).await.unwrap();
     let (Message { id, .. }, _) = read_message(&mut reader).await.unwrap();
     let (answers, mut queue) = mpsc::channel(1);
-    let answer = Message { id, patience_micros: 0, members: 0, notes: None, body: Body::Mutated };
-    answers.send(answer).await.unwrap();
+    let message = Message { id, patience_micros: 0, members: 0, notes: None, body: Body::Mutated };
+    let queued = Queued { message, deadline: Duration::MAX, room: None };
+    assert!(answers.send(queued).await.is_ok());
     drop(answers);
-    write_queue(&mut writer, &mut queue, |_, _| {}).await;
+    write_queue(&mut writer, &mut queue, &*there.env.clock, |_, _, _| {}).await;
 }
 
 #[test]
@@ -119,5 +122,101 @@ fn a_peer_that_is_reached_for_gossip_is_tried_at_once_for_data() {
         assert!(peers.ask(address, Body::Mutated, PATIENCE).await.is_err(), "the pause is not over");
         peers.ask(address, Body::Gossip(Vec::new()), PATIENCE).await.unwrap();
         peers.ask(address, Body::Mutated, PATIENCE).await.unwrap();
+    });
+}
+
+/// Listens, and does with the first connection what is to be done once both sides are introduced.
+async fn listen<W: Future<Output = ()> + 'static>(
+    env: &Env,
+    work: impl FnOnce(Reading, Writing) -> W + 'static,
+) -> SocketAddr {
+    let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let there = link(env, 2);
+    env.tasks.spawn_local(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (reader, writer, _) = there.meet(stream).await.unwrap();
+        work(reader, writer).await;
+    });
+    address
+}
+
+#[test]
+fn what_waits_for_a_peer_that_reads_nothing_is_bounded_in_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = dodona_env::os::env(folder.path()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let address = listen(&env, async |reader, writer| {
+            std::future::pending::<()>().await;
+            drop((reader, writer));
+        })
+        .await;
+        let peers = Peers::new(link(&env, 1));
+        let (megabyte, patience) = (vec![7; 1 << 20], Duration::from_millis(500));
+        let asked = (0..100).map(|_| peers.ask(address, Body::Mutate(megabyte.clone()), patience));
+        let all = futures_util::future::join_all(asked).await;
+        let refused = all.iter().filter(|said| said.as_ref().unwrap_err().to_string().contains("no more"));
+        // 64 MiB, with what each takes besides.
+        assert_eq!(refused.count(), 100 - 63);
+        let counts = peers.link().traffic.outbound(address).unwrap();
+        assert_eq!((counts.refused.load(Relaxed), counts.attempts.load(Relaxed)), (37, 1));
+        assert_eq!(counts.outstanding.each_ref().map(Outstanding::bytes), [0; 3]);
+    });
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = dodona_env::os::env(folder.path()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let (reads, may_read) = oneshot::channel::<()>();
+        let (told, received) = oneshot::channel();
+        let address = listen(&env, async move |mut reader, writer| {
+            may_read.await.unwrap();
+            let mut messages = Vec::new();
+            for _ in 0..2 {
+                let (message, _) = read_message(&mut reader).await.unwrap();
+                messages.push((message.body.bytes(), Duration::from_micros(message.patience_micros)));
+            }
+            told.send(messages).unwrap();
+            drop(writer);
+        })
+        .await;
+        let peers = Peers::new(link(&env, 1));
+        // More than the operating system keeps.
+        let (large, small) = (vec![7; 32 << 20], vec![7; 100 << 10]);
+        // Nobody waits for the first of the others when its turn comes.
+        let first = peers.ask(address, Body::Mutate(large), PATIENCE);
+        let others = async {
+            dodona_env::clock::sleep(Duration::from_millis(100)).await;
+            let late = peers.ask(address, Body::Mutate(small.clone()), Duration::from_millis(50));
+            let patient = peers.ask(address, Body::Mutate(small.clone()), PATIENCE);
+            let read = async {
+                dodona_env::clock::sleep(Duration::from_millis(200)).await;
+                reads.send(()).unwrap();
+                received.await.unwrap()
+            };
+            let (late, received) = tokio::select! {
+                biased;
+                _ = patient => panic!("nobody answers"),
+                both = futures_util::future::join(late, read) => both,
+            };
+            assert!(late.unwrap_err().to_string().contains("did not answer in time"));
+            received
+        };
+        let received = tokio::select! {
+            biased;
+            _ = first => panic!("nobody answers"),
+            received = others => received,
+        };
+        let bytes: Vec<usize> = received.iter().map(|(bytes, _)| *bytes).collect();
+        assert_eq!(bytes, [32 << 20, 100 << 10]);
+        assert!(
+            received[1].1 < PATIENCE - Duration::from_millis(200),
+            "how long it waited counts: {received:?}"
+        );
+        assert_eq!(peers.link().traffic.outbound(address).unwrap().expired.load(Relaxed), 1);
     });
 }

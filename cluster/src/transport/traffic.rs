@@ -1,6 +1,7 @@
 //! What is counted of the requests that go to each peer and come from it. Answers come back on the
 //! connections of their requests, and are not counted.
 
+use super::queue::Outstanding;
 use dodona_env::collections::HashMap;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -46,6 +47,10 @@ pub struct Outbound {
     pub refused: AtomicU64,
     /// Requests whose connection broke before they were answered.
     pub failed: AtomicU64,
+    /// Requests that nobody waited for any more when they could have been written.
+    pub expired: AtomicU64,
+    /// Bytes that wait to be written or answered, of each lane.
+    pub outstanding: [Outstanding; 3],
 }
 
 /// What comes from a peer.

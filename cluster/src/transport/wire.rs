@@ -1,8 +1,10 @@
 //! Messages on a connection.
 
+use super::queue::Queued;
 use super::tls::{SPEAKS_TLS, explain};
 use crate::error::ClusterError;
 use crate::message::{Body, MAX_FRAME_BYTES, Message, PREFIX_BYTES};
+use dodona_env::clock::Clock;
 use dodona_env::net::Stream;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
@@ -44,28 +46,38 @@ async fn write(writer: &mut Writing, bytes: &[u8]) -> std::io::Result<()> {
     writer.flush().await
 }
 
-/// Writes what is in the queue, many messages at once where there are many, until either ends. `written` is told
-/// how many, and their bytes.
+/// Writes what is in the queue, many messages at once where there are many, until either ends. What nobody waits for any
+/// more is left out. `told` is how many were written, their bytes, and how many were left out.
 pub(super) async fn write_queue(
     writer: &mut Writing,
-    messages: &mut mpsc::Receiver<Message>,
-    written: impl Fn(u64, usize),
+    messages: &mut mpsc::Receiver<Queued>,
+    clock: &dyn Clock,
+    told: impl Fn(u64, usize, u64),
 ) {
     let mut buffer = Vec::new();
-    while let Some(message) = messages.recv().await {
-        let mut count = 1;
+    while let Some(queued) = messages.recv().await {
+        let (mut written, mut expired, mut next) = (0, 0, Some(queued));
+        let mut rooms = Vec::new();
         buffer.clear();
-        message.encode(&mut buffer);
-        while buffer.len() < WRITE_BYTES
-            && let Ok(message) = messages.try_recv()
-        {
-            count += 1;
-            message.encode(&mut buffer);
+        let now = clock.mono();
+        while let Some(Queued { mut message, deadline, room }) = next {
+            let left = deadline.saturating_sub(now);
+            if left.is_zero() {
+                expired += 1;
+            } else {
+                // How long it has waited here counts.
+                message.patience_micros = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+                message.encode(&mut buffer);
+                written += 1;
+                rooms.extend(room);
+            }
+            next = if buffer.len() < WRITE_BYTES { messages.try_recv().ok() } else { None };
         }
-        if write(writer, &buffer).await.is_err() {
+        if !buffer.is_empty() && write(writer, &buffer).await.is_err() {
             return;
         }
-        written(count, buffer.len());
+        drop(rooms);
+        told(written, buffer.len(), expired);
     }
 }
 
