@@ -36,6 +36,8 @@ pub mod model;
 pub mod net;
 #[cfg(test)]
 mod old_data_tests;
+#[cfg(test)]
+mod overdue_tests;
 mod panics;
 pub mod quorum;
 pub mod reading;

@@ -380,6 +380,7 @@ impl Node {
         };
         self.placement.store(Arc::new(placement));
         self.gossip_of(metadata);
+        self.repairs.see_created(&before.schema, &schema);
         let present: BTreeSet<TableId> = schema.tables().map(|table| table.id).collect();
         for table in self.engine.table_ids() {
             if !present.contains(&table) {
