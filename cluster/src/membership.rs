@@ -9,6 +9,7 @@ use crate::allocation::tokens_for;
 use crate::clock_offset::refuse_wrong_clock;
 use crate::copied::refuse_copy;
 use crate::error::ClusterError;
+use crate::founding::refuse_second_cluster;
 use crate::identity::Identity;
 use crate::liveness::Liveness;
 use crate::metadata::log::ask;
@@ -21,6 +22,7 @@ use crate::transport::{Introduction, Link, Peers};
 use dodona_env::Env;
 use dodona_storage::DirectoryLock;
 use dodona_types::Token;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,7 @@ use uuid::Uuid;
 
 /// How long a seed may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long the first seed looks for others that know a cluster before it begins one.
+/// How long a seed may take to answer the first one, which is about to begin a cluster.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a member that is down is waited for.
 const GIVE_UP: Duration = Duration::from_secs(15);
@@ -60,23 +62,30 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
     }
     let host = known.as_ref().map_or_else(|| env.random.uuid_v4(), |identity| identity.host);
     let introduction = Introduction { cluster: Uuid::nil(), host };
-    let peers = Peers::new(Link::new(env.clone(), introduction, settings.internode_tls.clone()));
+    let link = Link::new(env.clone(), introduction, settings.internode_tls.clone());
+    let peers = Peers::new(link.clone());
     let seeds: Vec<SocketAddr> =
         settings.seeds.iter().copied().filter(|seed| *seed != settings.internode).collect();
     // Who takes another one's place has a cluster, however long it is not found.
     let begins = settings.seeds.first() == Some(&settings.internode) && settings.replace.is_none();
-    let mut told = false;
-    let (seed, cluster, name) = loop {
-        let patience = if begins { LOOK } else { ANSWER };
-        match find(&peers, &seeds, patience).await {
-            Some(found) => break found,
-            None if begins => return Ok(()),
-            None => {}
+    let found = async {
+        let mut told = false;
+        loop {
+            let patience = if begins { LOOK } else { ANSWER };
+            if let Some(found) = find(&peers, &seeds, patience).await {
+                return found;
+            }
+            if !begins && !std::mem::replace(&mut told, true) {
+                tracing::info!(?seeds, "waiting for a seed that knows the cluster");
+            }
+            dodona_env::clock::sleep(PAUSE).await;
         }
-        if !std::mem::replace(&mut told, true) {
-            tracing::info!(?seeds, "waiting for a seed that knows the cluster");
-        }
-        dodona_env::clock::sleep(PAUSE).await;
+    };
+    let (seed, cluster, name) = tokio::select! {
+        biased;
+        found = found => found,
+        // No seed knows one.
+        refused = refuse_second_cluster(&link, settings.internode), if begins => return refused,
     };
     if name != settings.cluster_name {
         return Err(ClusterError::Invalid(format!(
@@ -91,12 +100,15 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
 
 /// The first seed that answers, its cluster's id and name.
 async fn find(peers: &Peers, seeds: &[SocketAddr], patience: Duration) -> Option<(SocketAddr, Uuid, String)> {
-    for seed in seeds {
-        if let Ok(Answer::Cluster(id, name)) = ask(peers, *seed, &Request::Who, patience).await {
-            return Some((*seed, id, name));
+    let asked = seeds.iter().map(|seed| async move {
+        match ask(peers, *seed, &Request::Who, patience).await {
+            Ok(Answer::Cluster(id, name)) => Some((*seed, id, name)),
+            _ => None,
         }
-    }
-    None
+    });
+    let answers: FuturesUnordered<_> = asked.collect();
+    let mut found = std::pin::pin!(answers.filter_map(std::future::ready));
+    found.next().await
 }
 
 async fn join(

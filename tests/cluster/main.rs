@@ -12,6 +12,7 @@ mod members;
 mod nodes;
 mod repair;
 mod resume;
+mod second;
 mod tls;
 mod tracing;
 mod views;

@@ -27,7 +27,7 @@ use dodona_env::Env;
 use dodona_env::collections::HashMap;
 use dodona_env::net::{BoxFuture, Stream};
 use dodona_types::codec::Reader;
-use introduction::CONNECT_TIMEOUT;
+use introduction::{ACCEPT_RETRY, CONNECT_TIMEOUT};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -47,8 +47,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Peers that have not said yet who they are; others wait for their turn in the operating system.
 const MAX_STRANGERS: usize = 256;
-/// How long to wait after the operating system had no room for another connection.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Answers requests of peers.
 pub trait Handler: Send + Sync {
