@@ -285,7 +285,9 @@ impl Node {
                 Replication::from_options(&keyspace.replication).map_err(ClusterError::Invalid)?;
             }
         }
-        match self.metadata.append(Change::Schema { expected_epoch, changes }).await? {
+        let while_members_stay = alters_replication(&self.schema(), &changes);
+        let change = Change::Schema { expected_epoch, changes, while_members_stay };
+        match self.metadata.append(change).await? {
             Outcome::Applied(version) => {
                 self.flush_dropped().await;
                 self.catch_up()?;
@@ -378,9 +380,9 @@ impl Node {
             }
             return Ok(());
         };
+        self.repairs.see_created(&before.schema, &schema);
         self.placement.store(Arc::new(placement));
         self.gossip_of(metadata);
-        self.repairs.see_created(&before.schema, &schema);
         let present: BTreeSet<TableId> = schema.tables().map(|table| table.id).collect();
         for table in self.engine.table_ids() {
             if !present.contains(&table) {
@@ -486,6 +488,16 @@ impl Node {
         self.gossiper.shut_down().await;
         self.coordinator.end().await
     }
+}
+
+/// True if other members hold what is in a keyspace behind the changes.
+fn alters_replication(schema: &Schema, changes: &[SchemaChange]) -> bool {
+    changes.iter().any(|change| match change {
+        SchemaChange::PutKeyspace(new) => {
+            schema.keyspace(&new.name).is_some_and(|old| old.replication != new.replication)
+        }
+        _ => false,
+    })
 }
 
 fn removed(identity: &Identity) -> ClusterError {
