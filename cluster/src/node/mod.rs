@@ -2,10 +2,11 @@
 //!
 //! [`settings`] is what it is told, `opening` what it finds or begins in its data directory, `workers`
 //! what goes on without being asked for, `service` what it answers to other nodes, `changes` which changes of members
-//! it is at, `takeover` how it comes to hold what it is to hold, `told` what it tells of itself by gossip.
+//! it is at, `handing` what it hands on when it leaves, `takeover` how it comes to hold what it is to hold, `told` what it tells of itself by gossip.
 
 mod changes;
 mod disk;
+mod handing;
 mod opening;
 mod service;
 pub mod settings;
