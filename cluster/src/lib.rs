@@ -2,7 +2,7 @@
 //!
 //! * [`node`] starts a node from its [`dodona_env::Env`] and settings.
 //! * [`metadata`] is the log of what schema and members are, that members agree on; [`membership`] is
-//!   how a node becomes one, unless its clock is off from theirs, with [`streaming`] of what it is to hold; [`import`] takes files in; [`ring`] and [`replication`] place partitions, and
+//!   how a node becomes one, unless its clock is off from theirs or it has been one before, with [`streaming`] of what it is to hold; [`import`] takes files in; [`ring`] and [`replication`] place partitions, and
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
 //!   the local engine; [`paxos`] orders conditional writes,
@@ -22,6 +22,7 @@ mod copied;
 pub mod counter;
 pub mod disk_usage;
 pub mod error;
+mod founding;
 pub mod gossip;
 pub mod heartbeat;
 pub mod hints;

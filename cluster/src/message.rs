@@ -67,6 +67,9 @@ pub enum Body {
     /// Deliver no hints of a table any more that are there: it is to be truncated. Its id; the answer is
     /// [`Body::Mutated`].
     VoidHints(Vec<u8>),
+    /// Keep hints for a member (its host id, 16 bytes): records as in a file of hints ([`crate::hints::format`]). The answer is
+    /// [`Body::Mutated`] once they are on disk.
+    KeepHints(Vec<u8>),
     /// Keep a logged batch: its id (16 bytes), and a [`crate::batch_log::Batch`]. The answer is
     /// [`Body::Mutated`] once it is on disk.
     KeepBatch(Vec<u8>),
@@ -139,6 +142,7 @@ impl Body {
             Self::StreamAside(bytes) => (25, bytes),
             Self::StreamApart(bytes) => (26, bytes),
             Self::Session(bytes) => (28, bytes),
+            Self::KeepHints(bytes) => (29, bytes),
         }
     }
 
@@ -249,6 +253,7 @@ impl Message {
             26 => Body::StreamApart(rest.to_vec()),
             27 => Body::VoidHints(rest.to_vec()),
             28 => Body::Session(rest.to_vec()),
+            29 => Body::KeepHints(rest.to_vec()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, notes, body })
@@ -280,7 +285,7 @@ mod tests {
     #[test]
     fn verbs_have_these_numbers() {
         type OfBytes = fn(Vec<u8>) -> Body;
-        let verbs: [(u8, OfBytes); 26] = [
+        let verbs: [(u8, OfBytes); 27] = [
             (1, Body::Mutate),
             (3, Body::Read),
             (4, Body::Found),
@@ -307,6 +312,7 @@ mod tests {
             (26, Body::StreamApart),
             (27, Body::VoidHints),
             (28, Body::Session),
+            (29, Body::KeepHints),
         ];
         let of_bytes = verbs.into_iter().map(|(verb, body)| (verb, body(vec![1, 2])));
         let others = [(2, Body::Mutated), (5, Body::Failed("no".into()))];

@@ -24,6 +24,8 @@ pub mod defining;
 pub mod disk;
 pub mod engine;
 pub mod faults;
+#[cfg(test)]
+mod handing_tests;
 pub mod invariants;
 #[cfg(test)]
 mod lagging_tests;
@@ -36,6 +38,8 @@ pub mod model;
 pub mod net;
 #[cfg(test)]
 mod old_data_tests;
+#[cfg(test)]
+mod overdue_tests;
 mod panics;
 pub mod quorum;
 pub mod reading;
@@ -43,6 +47,8 @@ pub mod reading;
 mod refused_batch_tests;
 pub mod repairing;
 pub mod ring;
+#[cfg(test)]
+mod script;
 pub mod shape;
 pub mod shared;
 pub mod single;

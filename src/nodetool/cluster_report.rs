@@ -259,8 +259,8 @@ fn hints(hints: &Value) -> String {
             string(&target["oldest_age_seconds"]),
         );
     }
-    let counts = ["written", "delivered", "refused", "lost", "expired"]
-        .map(|name| format!("{} {name}", number(&hints[name])));
+    let counts = ["written", "delivered", "handed_on", "refused", "lost", "expired"]
+        .map(|name| format!("{} {}", number(&hints[name]), name.replace('_', " ")));
     let _ = writeln!(out, "Hints since the start: {}", counts.join(", "));
     out
 }

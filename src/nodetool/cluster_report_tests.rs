@@ -117,14 +117,15 @@ fn members_that_are_being_removed_are_named() {
 #[test]
 fn what_is_fetched_and_the_hints_for_each_target_are_told() {
     let target = json!({ "address": "127.0.0.2", "alive": false, "files": 2, "bytes": 2_048, "oldest_age_seconds": 30 });
-    let hints = json!({ "handed_off": true, "waiting": [target], "written": 5, "delivered": 1 });
+    let hints =
+        json!({ "handed_off": true, "waiting": [target], "written": 5, "delivered": 1, "handed_on": 2 });
     let fetched = json!({ "ranges": 4, "ranges_done": 3, "ranges_kept": 2, "files": 1, "partitions": 5, "bytes": 1_024 });
     let text = network(&json!({ "mode": "NORMAL", "fetched": fetched, "sent_bytes": 2_048, "hints": hints }));
     assert_eq!(
         text,
         "Mode: NORMAL\nFetching: 3 of 4 ranges (2 of them before), 1 files, 5 partitions, 1.00 KiB\nSent to nodes that fetch: 2.00 KiB\n\
          Hints for 127.0.0.2 (down): 2.00 KiB in 2 files, the oldest 30 s old\n\
-         Hints since the start: 5 written, 1 delivered, 0 refused, 0 lost, 0 expired\n"
+         Hints since the start: 5 written, 1 delivered, 2 handed on, 0 refused, 0 lost, 0 expired\n"
     );
     let nothing = network(&json!({ "mode": "LEAVING", "sent_bytes": 0 }));
     let lines: Vec<&str> = nothing.lines().take(4).collect();

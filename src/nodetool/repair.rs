@@ -181,15 +181,18 @@ pub(super) fn standings(answer: &Value) -> String {
     let is_automatic = answer["is_automatic"] == Value::Bool(true);
     let _ = writeln!(out, "Automatic repair: {}", if is_automatic { "running" } else { "not running" });
     for table in list(&answer["tables"]) {
+        let _ = write!(out, "{}.{}: ", string(&table["keyspace"]), string(&table["table"]));
+        let _ = if table["repaired_at"].is_null() {
+            write!(out, "last repair not known, due soon")
+        } else {
+            write!(out, "repaired {}, due {}", string(&table["repaired_at"]), string(&table["due_at"]))
+        };
         let late = if table["is_late"] == Value::Bool(true) { ", later than gc_grace_seconds" } else { "" };
-        let _ = writeln!(
-            out,
-            "{}.{}: repaired {}, due {}{late}",
-            string(&table["keyspace"]),
-            string(&table["table"]),
-            string(&table["repaired_at"]),
-            string(&table["due_at"]),
-        );
+        out.push_str(late);
+        for reason in list(&table["held_up"]) {
+            let _ = write!(out, "; held up: {}", string(reason));
+        }
+        out.push('\n');
     }
     out
 }

@@ -15,6 +15,7 @@ mod repair;
 mod repair_manner;
 mod resume;
 mod schema;
+mod second;
 mod tls;
 mod tracing;
 mod views;

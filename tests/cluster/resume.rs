@@ -126,3 +126,19 @@ fn files_come_as_they_are_and_go_on_where_they_were_when_their_holder_is_back() 
     assert!(rows.contains("(0 rows)") && rows.contains("0x1234"), "{rows}");
     assert!(two.nodetool(&["verify", "ks", "t"]).contains(" 0 damaged parts"));
 }
+
+#[test]
+fn the_replication_of_a_keyspace_stays_while_a_node_joins() {
+    const ROWS: usize = 12;
+    let directory = tempfile::tempdir().unwrap();
+    let (one, seed) = first(directory.path(), VALUE * ROWS / 6);
+    fill(&one, "a", ROWS);
+    let two = Place::new(directory.path(), "two").spawn(seed, &[]);
+    until("it joins", || one.nodetool(&["status", "ks"]).contains("\nUJ  "));
+    let alter = "ALTER KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
+    let refused = one.try_cql(alter).unwrap_err();
+    assert!(refused.contains("while a member joins") && refused.contains("is Joining"), "{refused}");
+    one.cql("ALTER KEYSPACE ks WITH durable_writes = false; CREATE TABLE ks.b (k int PRIMARY KEY)");
+    until("it serves", || two.place.is_serving());
+    until("it has joined", || one.try_cql(alter).is_ok());
+}

@@ -42,8 +42,14 @@ impl Coordinator {
             join_all(asked).map(|answers| answers.into_iter().collect::<Result<(), _>>())
         };
         // What a replica missed before must not come to it afterwards, from whichever node.
-        let (here, there) = join(self.hints.void(table), ask_others(Body::VoidHints)).await;
+        let void = || join(self.hints.void(table), ask_others(Body::VoidHints));
+        let (here, there) = void().await;
         here.and(there)?;
+        if self.placement.load().ring.is_changing() {
+            // Who leaves may have handed hints to one that had heard of this already.
+            let (here, there) = void().await;
+            here.and(there)?;
+        }
         if self.env.mutants.has("truncation-is-local") {
             return Ok(self.replica.truncate(table).await?);
         }

@@ -188,6 +188,21 @@ pub fn read(
     }
 }
 
+/// The hints of records without an end, from another member. None if they are anything else.
+#[must_use]
+pub fn hints_of(mut records: &[u8]) -> Option<Vec<Hint<'static>>> {
+    let mut hints = Vec::new();
+    while !records.is_empty() {
+        let (first, rest) = records.split_at_checked(length_of(records)?)?;
+        match record(first, 0)? {
+            Record::Hint(hint) => hints.push(hint),
+            Record::End => return None,
+        }
+        records = rest;
+    }
+    Some(hints)
+}
+
 fn read_exact(file: &dyn DiskReader, offset: u64, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     file.read_at(offset, &mut bytes)?;

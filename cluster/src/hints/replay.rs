@@ -1,6 +1,7 @@
-//! Delivers the hints of a target that is alive.
+//! Delivers the hints of a target that is alive, or has another member keep them.
 
 use super::format::{self, Hint, Next};
+use super::settings::Counters;
 use super::store::{Hints, Inner, failed};
 use super::waiting::HintFile;
 use crate::error::ClusterError;
@@ -26,17 +27,49 @@ pub enum To<'a> {
     Peer(SocketAddr, &'a Peers),
     /// To this node itself, which had no room for a write of its own.
     Here(&'a Replica),
+    /// To the member at this address, to be kept there until the target is alive: this node leaves.
+    Keeper(SocketAddr, &'a Peers),
 }
 
 impl To<'_> {
+    /// How many hints go in one request: those that are kept come to the disk together.
+    const fn at_a_time(&self) -> usize {
+        match self {
+            Self::Peer(..) | Self::Here(_) => 1,
+            Self::Keeper(..) => usize::MAX,
+        }
+    }
+
+    async fn take(&self, target: Uuid, hints: &[Hint<'_>], patience: Duration) -> Result<(), ClusterError> {
+        if let Self::Keeper(address, peers) = self {
+            let mut body = target.as_bytes().to_vec();
+            hints.iter().for_each(|hint| format::put_hint(&mut body, hint));
+            return taken(peers.ask(*address, Body::KeepHints(body), patience).await?);
+        }
+        for hint in hints {
+            taken(self.mutate(hint.mutation.to_vec(), patience).await?)?;
+        }
+        Ok(())
+    }
+
     async fn mutate(&self, mutation: Vec<u8>, patience: Duration) -> Result<Body, ClusterError> {
         match self {
-            Self::Peer(address, peers) => peers.ask(*address, Body::Mutate(mutation), patience).await,
+            Self::Peer(address, peers) | Self::Keeper(address, peers) => {
+                peers.ask(*address, Body::Mutate(mutation), patience).await
+            }
             Self::Here(replica) => match tokio::time::timeout(patience, replica.mutate(&mutation)).await {
                 Ok(mutated) => Ok(mutated.map(|()| Body::Mutated)?),
                 Err(_) => Err(ClusterError::Peer("this node has no room for its own hints yet".into())),
             },
         }
+    }
+}
+
+fn taken(answer: Body) -> Result<(), ClusterError> {
+    match answer {
+        Body::Mutated => Ok(()),
+        Body::Failed(reason) => Err(ClusterError::Peer(reason)),
+        _ => Err(ClusterError::Peer("an answer to a hint that is none".into())),
     }
 }
 
@@ -54,7 +87,7 @@ impl Drop for Delivering<'_> {
 
 impl Hints {
     /// Delivers what waits for a target, the oldest first, at a limited rate, and removes what is
-    /// delivered. Returns how many hints the target took. It ends at once if another delivery to the
+    /// delivered, or kept by another member. Returns how many hints were taken. It ends at once if another delivery to the
     /// target is under way, and soon once deliveries are paused or what waits is dropped.
     ///
     /// # Errors
@@ -125,7 +158,7 @@ impl Hints {
         }
     }
 
-    /// Sends hints of a target's file, those that are too old or void left out. Returns how many the target took.
+    /// Sends hints of a target's file, those that are too old or void left out. Returns how many were taken.
     async fn send(
         &self,
         hints: Vec<Hint<'_>>,
@@ -136,34 +169,23 @@ impl Hints {
         if !self.inner.waiting.lock().lists(target, file) {
             return Ok(0);
         }
+        let Counters { delivered, handed_on, expired, .. } = &self.inner.counters;
         let read = hints.len();
-        let live: Vec<Vec<u8>> = hints
-            .into_iter()
-            .filter(|hint| self.is_live(hint, file))
-            .map(|hint| hint.mutation.into_owned())
-            .collect();
-        self.inner.counters.expired.fetch_add((read - live.len()) as u64, Relaxed);
-        let delivered = live.len() as u64;
-        let mut left = live.into_iter();
-        loop {
-            let some: Vec<_> = left
-                .by_ref()
-                .take(AT_ONCE)
-                .map(|mutation| to.mutate(mutation, self.inner.settings.timeout))
-                .collect();
-            if some.is_empty() {
-                return Ok(delivered);
-            }
-            for answer in join_all(some).await {
-                match answer {
-                    Err(_) if self.inner.env.mutants.has("hint-is-not-sent-again") => {}
+        let live: Vec<Hint<'_>> = hints.into_iter().filter(|hint| self.is_live(hint, file)).collect();
+        expired.fetch_add((read - live.len()) as u64, Relaxed);
+        let counter = if matches!(to, To::Keeper(..)) { handed_on } else { delivered };
+        let requests: Vec<&[Hint<'_>]> = live.chunks(to.at_a_time()).collect();
+        for some in requests.chunks(AT_ONCE) {
+            let taken = some.iter().map(|hints| to.take(target, hints, self.inner.settings.timeout));
+            for (hints, taken) in some.iter().zip(join_all(taken).await) {
+                match taken {
+                    Err(ClusterError::Peer(_)) if self.inner.env.mutants.has("hint-is-not-sent-again") => {}
                     Err(error) => return Err(error),
-                    Ok(Body::Mutated) => drop(self.inner.counters.delivered.fetch_add(1, Relaxed)),
-                    Ok(Body::Failed(reason)) => return Err(ClusterError::Peer(reason)),
-                    Ok(_) => return Err(ClusterError::Peer("an answer to a hint that is none".into())),
+                    Ok(()) => drop(counter.fetch_add(hints.len() as u64, Relaxed)),
                 }
             }
         }
+        Ok(live.len() as u64)
     }
 
     /// True if no tombstone that covers the hint can have been purged, and its table is there and was not truncated.

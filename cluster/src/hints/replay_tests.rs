@@ -22,11 +22,23 @@ struct Member {
     makes_hints: Mutex<Option<Hints>>,
     /// What else it does when it gets the next one.
     does_once: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Where it keeps hints for others.
+    keeps: Mutex<Option<Hints>>,
 }
 
 impl Handler for Member {
     fn handle(self: Arc<Self>, _: Peer, body: Body) -> BoxFuture<'static, Body> {
-        let Body::Mutate(mutation) = body else { panic!("{body:?}") };
+        let mutation = match body {
+            Body::Mutate(mutation) => mutation,
+            Body::KeepHints(bytes) => {
+                let keeper = self.keeps.lock().clone().unwrap();
+                return Box::pin(async move {
+                    let kept = keeper.keep(bytes).await;
+                    kept.map_or_else(|error| Body::Failed(error.to_string()), |()| Body::Mutated)
+                });
+            }
+            other => panic!("{other:?}"),
+        };
         let key = MutationView::parse(&mutation).unwrap().key.bytes[0];
         if let Some(work) = self.does_once.lock().take() {
             work();
@@ -82,13 +94,16 @@ impl World {
     }
 }
 
-fn hints(env: &Env) -> Hints {
-    let settings = HintSettings { delivered_bytes_per_second: 1 << 40, ..HintSettings::default() };
-    let lookup = Lookup {
+fn lookup() -> Lookup {
+    Lookup {
         gc_grace: Arc::new(|table| [TABLE, OTHER_TABLE].contains(&table).then_some(864_000)),
         data_center: Arc::new(|_| None),
-    };
-    Hints::open(env.clone(), settings, lookup).unwrap()
+    }
+}
+
+fn hints(env: &Env) -> Hints {
+    let settings = HintSettings { delivered_bytes_per_second: 1 << 40, ..HintSettings::default() };
+    Hints::open(env.clone(), settings, lookup()).unwrap()
 }
 
 fn mutation(table: TableId, key: u8) -> Vec<u8> {
@@ -277,5 +292,41 @@ fn hints_of_a_table_that_is_truncated_do_not_come_back_after_a_restart_either() 
         world.write(10..11);
         assert_eq!(world.deliver().await.unwrap(), 1);
         assert_eq!(world.keys(), [10]);
+    });
+}
+
+#[test]
+fn another_member_keeps_hints_on_its_disk_and_delivers_them_as_old_as_they_are() {
+    const AWAY: Uuid = Uuid::from_u128(3);
+    run(async |world| {
+        let folder = tempfile::tempdir().unwrap();
+        let env = dodona_env::os::env(folder.path()).unwrap();
+        let full = HintSettings { max_bytes: 10_000, ..HintSettings::default() };
+        let full = Hints::open(env.clone(), full, lookup()).unwrap();
+        *world.member.keeps.lock() = Some(full);
+        for key in 0..100 {
+            assert!(world.hints.write(AWAY, &mutation(TABLE, key)));
+        }
+        let before = world.hints.pending()[&AWAY].oldest_seconds;
+        let hand_on = || world.hints.deliver(AWAY, To::Keeper(world.address, &world.peers));
+        let refused = hand_on().await.unwrap_err().to_string();
+        assert!(refused.contains("no room for hints"), "{refused}");
+        assert_eq!(world.hints.pending()[&AWAY].files, 1, "nothing is lost by that");
+        env.disk
+            .list("hints")
+            .unwrap()
+            .iter()
+            .for_each(|name| env.disk.remove(&format!("hints/{name}")).unwrap());
+        *world.member.keeps.lock() = Some(hints(&env));
+        assert_eq!(hand_on().await.unwrap(), 100);
+        assert!(world.hints.pending().is_empty());
+        assert_eq!(world.hints.counts(), Counts { written: 100, handed_on: 100, ..Counts::default() });
+        // Its memory is lost.
+        let keeper = hints(&env);
+        assert_eq!(keeper.pending()[&AWAY].oldest_seconds, before);
+        assert_eq!(keeper.deliver(AWAY, To::Peer(world.address, &world.peers)).await.unwrap(), 100);
+        assert_eq!(world.keys(), (0..100).collect::<Vec<u8>>());
+        let malformed = keeper.keep(vec![0; 40]).await.unwrap_err().to_string();
+        assert!(malformed.contains("malformed"), "{malformed}");
     });
 }

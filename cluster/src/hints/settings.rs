@@ -75,6 +75,8 @@ pub struct Counts {
     pub lost: u64,
     /// Hints that targets have acknowledged.
     pub delivered: u64,
+    /// Hints that another member keeps now, because this one leaves.
+    pub handed_on: u64,
     /// Hints that were too old to deliver, or of dropped tables.
     pub expired: u64,
     /// Files that were damaged and set aside.
@@ -88,6 +90,7 @@ pub(super) struct Counters {
     pub(super) refused: AtomicU64,
     pub(super) lost: AtomicU64,
     pub(super) delivered: AtomicU64,
+    pub(super) handed_on: AtomicU64,
     pub(super) expired: AtomicU64,
     pub(super) damaged_files: AtomicU64,
 }
@@ -100,6 +103,7 @@ impl Counters {
             refused: self.refused.load(Relaxed),
             lost: self.lost.load(Relaxed),
             delivered: self.delivered.load(Relaxed),
+            handed_on: self.handed_on.load(Relaxed),
             expired: self.expired.load(Relaxed),
             damaged_files: self.damaged_files.load(Relaxed),
         }

@@ -98,6 +98,17 @@ impl Hints {
         is_kept
     }
 
+    /// Keeps hints that another member has kept until now, as a [`crate::message::Body::KeepHints`] has them, and brings them to
+    /// the disk. Those of tables that are dropped are left out.
+    ///
+    /// # Errors
+    /// They are malformed, or there is no room for all of them; some may be kept then. Or the operating system refuses.
+    pub async fn keep(&self, bytes: Vec<u8>) -> Result<(), ClusterError> {
+        let hints = self.clone();
+        let kept = self.inner.env.tasks.blocking(move || hints.inner.keep(&bytes)).await;
+        kept.map_err(|error| ClusterError::Invalid(error.to_string()))?
+    }
+
     /// Writes what is in memory to files, and syncs it. It waits for the disk.
     ///
     /// # Errors
@@ -262,6 +273,20 @@ impl Inner {
             self.is_full.notify_one();
         }
         is_kept
+    }
+
+    fn keep(&self, bytes: &[u8]) -> Result<(), ClusterError> {
+        let malformed = || ClusterError::Peer("hints to be kept are malformed".into());
+        let (target, records) = bytes.split_at_checked(16).ok_or_else(malformed)?;
+        let target = Uuid::from_slice(target).map_err(|_| malformed())?;
+        for hint in format::hints_of(records).ok_or_else(malformed)? {
+            let table = MutationView::parse(&hint.mutation).map_err(StorageError::from)?.table;
+            let (is_wanted, window) = ((self.lookup.gc_grace)(table).is_some(), self.switches.max_window());
+            if is_wanted && !self.waiting.lock().put(target, &hint, &self.settings, window) {
+                return Err(ClusterError::Invalid(format!("there is no room for hints for {target}")));
+            }
+        }
+        self.sync(|_| false).map(drop).map_err(ClusterError::from)
     }
 
     /// Writes and syncs everything, and ends the files of some targets, so that they can be read. Returns the

@@ -4,6 +4,7 @@ use super::{ANSWER, PAUSE};
 use crate::clock_offset::refuse_wrong_clock;
 use crate::copied::refuse_copy;
 use crate::error::ClusterError;
+use crate::founding::refuse_second_cluster;
 use crate::identity::Identity;
 use crate::metadata::log::ask;
 use crate::metadata::message::{Answer, Request};
@@ -12,12 +13,13 @@ use crate::node::NodeSettings;
 use crate::transport::{Introduction, Link, Peers};
 use dodona_env::Env;
 use dodona_storage::DirectoryLock;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long the first seed looks for others that know a cluster before it begins one.
+/// How long a seed may take to answer the first one, which is about to begin a cluster.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Makes a new node a member of its seeds' cluster. Does nothing for a node that is a member
@@ -40,28 +42,36 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
     }
     let host = known.as_ref().map_or_else(|| env.random.uuid_v4(), |identity| identity.host);
     let introduction = Introduction { cluster: Uuid::nil(), host };
-    let peers = Peers::new(Link::new(env.clone(), introduction, settings.internode_tls.clone()));
+    let link = Link::new(env.clone(), introduction, settings.internode_tls.clone());
+    let peers = Peers::new(link.clone());
     let seeds: Vec<SocketAddr> =
         settings.seeds.iter().copied().filter(|seed| *seed != settings.internode).collect();
     // Who takes another one's place has a cluster, however long it is not found.
     let begins = settings.seeds.first() == Some(&settings.internode) && settings.replace.is_none();
-    let mut told = false;
-    let (seed, cluster, name) = loop {
-        let patience = if begins { LOOK } else { ANSWER };
-        if let Some(found) = find(&peers, &seeds, patience).await {
-            break found;
+    let found = async {
+        let mut told = false;
+        loop {
+            let patience = if begins { LOOK } else { ANSWER };
+            if let Some(found) = find(&peers, &seeds, patience).await {
+                return Ok(found);
+            }
+            // It would wait for ever, or begin a cluster beside the one that there is.
+            let unwelcome = seeds.iter().find_map(|seed| Some((seed, peers.unwelcome(*seed)?)));
+            if let Some((seed, reason)) = unwelcome {
+                let refused = format!("{seed} does not speak with this node: {reason}");
+                return Err(ClusterError::Invalid(refused));
+            }
+            if !begins && !std::mem::replace(&mut told, true) {
+                tracing::info!(?seeds, "waiting for a seed that knows the cluster");
+            }
+            dodona_env::clock::sleep(PAUSE).await;
         }
-        // It would wait for ever, or begin a cluster beside the one that there is.
-        if let Some((seed, reason)) = seeds.iter().find_map(|seed| Some((seed, peers.unwelcome(*seed)?))) {
-            return Err(ClusterError::Invalid(format!("{seed} does not speak with this node: {reason}")));
-        }
-        if begins {
-            return Ok(());
-        }
-        if !std::mem::replace(&mut told, true) {
-            tracing::info!(?seeds, "waiting for a seed that knows the cluster");
-        }
-        dodona_env::clock::sleep(PAUSE).await;
+    };
+    let (seed, cluster, name) = tokio::select! {
+        biased;
+        found = found => found?,
+        // No seed knows one.
+        refused = refuse_second_cluster(&link, settings.internode), if begins => return refused,
     };
     if name != settings.cluster_name {
         return Err(ClusterError::Invalid(format!(
@@ -76,12 +86,15 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
 
 /// The first seed that answers, its cluster's id and name.
 async fn find(peers: &Peers, seeds: &[SocketAddr], patience: Duration) -> Option<(SocketAddr, Uuid, String)> {
-    for seed in seeds {
-        if let Ok(Answer::Cluster(id, name)) = ask(peers, *seed, &Request::Who, patience).await {
-            return Some((*seed, id, name));
+    let asked = seeds.iter().map(|seed| async move {
+        match ask(peers, *seed, &Request::Who, patience).await {
+            Ok(Answer::Cluster(id, name)) => Some((*seed, id, name)),
+            _ => None,
         }
-    }
-    None
+    });
+    let answers: FuturesUnordered<_> = asked.collect();
+    let mut found = std::pin::pin!(answers.filter_map(std::future::ready));
+    found.next().await
 }
 
 async fn join(

@@ -168,6 +168,8 @@ impl Node {
                 Status::Joining | Status::Replacing(_) => self.fetch_until_done().await?,
                 Status::Moving if self.env.mutants.has("move-skips-fetch") => {}
                 Status::Leaving | Status::Removing | Status::Moving => self.have_others_fetch(host).await?,
+                // Clients do not ask it any more.
+                Status::Departing if host == self.info.identity.host => self.hand_hints_on().await,
                 Status::Arriving
                 | Status::Succeeding(_)
                 | Status::Departing

@@ -2,10 +2,12 @@
 //!
 //! [`settings`] is what it is told, `opening` what it finds or begins in its data directory, `workers`
 //! what goes on without being asked for, `service` what it answers to other nodes, `changes` which changes of members
-//! it is at, `leaving` whether it may go, `takeover` how it comes to hold what it is to hold, `told` what it tells of itself by gossip.
+//! it is at, `leaving` whether it may go, `handing` what it hands on then, `takeover` how it comes to hold what it is to hold,
+//! `told` what it tells of itself by gossip.
 
 mod changes;
 mod disk;
+mod handing;
 mod leaving;
 mod opening;
 mod service;
@@ -284,7 +286,9 @@ impl Node {
                 Replication::from_options(&keyspace.replication).map_err(ClusterError::Invalid)?;
             }
         }
-        match self.metadata.append(Change::Schema { expected_epoch, changes }).await? {
+        let while_members_stay = alters_replication(&self.schema(), &changes);
+        let change = Change::Schema { expected_epoch, changes, while_members_stay };
+        match self.metadata.append(change).await? {
             Outcome::Applied(version) => {
                 self.flush_dropped().await;
                 self.catch_up()?;
@@ -383,6 +387,7 @@ impl Node {
             }
             return Ok(());
         };
+        self.repairs.see_created(&before.schema, &schema);
         self.placement.store(Arc::new(placement));
         self.gossip_of(metadata);
         let present: BTreeSet<TableId> = schema.tables().map(|table| table.id).collect();
@@ -490,6 +495,16 @@ impl Node {
         self.gossiper.shut_down().await;
         self.coordinator.end().await
     }
+}
+
+/// True if other members hold what is in a keyspace behind the changes.
+fn alters_replication(schema: &Schema, changes: &[SchemaChange]) -> bool {
+    changes.iter().any(|change| match change {
+        SchemaChange::PutKeyspace(new) => {
+            schema.keyspace(&new.name).is_some_and(|old| old.replication != new.replication)
+        }
+        _ => false,
+    })
 }
 
 fn removed(identity: &Identity) -> ClusterError {

@@ -60,6 +60,7 @@ impl Handler for Node {
                     Err(error) => Body::Failed(error.to_string()),
                 }
             }),
+            Body::KeepHints(hints) => Box::pin(async move { mutated(self.hints.keep(hints).await) }),
             body => Arc::clone(&self.replica).handle(from, body),
         }
     }

@@ -59,7 +59,9 @@ impl Node {
         if self.settings.automatic_repair {
             let incremental = self.settings.automatic_repair_incremental;
             self.env.tasks.spawn_local(Arc::clone(&self.repairs).repair_when_due(incremental));
+            self.env.tasks.spawn_local(Arc::clone(&self.repairs).tell_of_late());
         }
+        self.env.tasks.spawn_local(Arc::clone(self).refuse_second_cluster());
         if let Some(internode) = self.settings.listens_to_peers() {
             self.env.tasks.spawn_local(Arc::clone(self).serve_peers(internode));
         }

@@ -3,8 +3,9 @@
 use crate::error::ClusterError;
 use dodona_env::Disk;
 use dodona_storage::StorageError;
-use dodona_types::TableId;
+use dodona_types::schema::Options;
 use dodona_types::token::TokenRange;
+use dodona_types::{TableId, Token};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 const FILE: &str = "repairs.json";
+/// The whole ring.
+const EVERYTHING: TokenRange = TokenRange { start: Token(0), end: Token(0) };
 
 /// Parts of the ring, each with the second at which its last repair began. Parts are pairs of the first
 /// and the last ordinal number of a token.
@@ -83,18 +86,70 @@ impl Times {
     }
 }
 
+/// What is known of a table.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Known {
+    times: Times,
+    /// The replication of its keyspace at these times: another one has replicas that may hold nothing. None in a file of the
+    /// first form.
+    replication: Option<Options>,
+    /// The second at which it was first seen that the last repair of a range is not known.
+    unknown_since: Option<i64>,
+}
+
+impl Known {
+    fn is_of(&self, replication: &Options) -> bool {
+        self.replication.as_ref().is_none_or(|known| known == replication)
+    }
+
+    /// Begins anew if what is known is of another replication.
+    fn go_over_to(&mut self, replication: &Options) {
+        if !self.is_of(replication) {
+            self.times = Times::default();
+        }
+        self.replication = Some(replication.clone());
+    }
+}
+
+/// As a file has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Read {
+    First(Times),
+    Known(Known),
+}
+
+impl From<Read> for Known {
+    fn from(read: Read) -> Self {
+        match read {
+            Read::First(times) => Self { times, ..Self::default() },
+            Read::Known(known) => known,
+        }
+    }
+}
+
+/// A table, by the replication that its keyspace has.
+#[derive(Clone, Copy, Debug)]
+pub struct Replicated<'a> {
+    /// The table.
+    pub table: TableId,
+    /// The options of its keyspace's replication.
+    pub replication: &'a Options,
+}
+
 /// When what was repaired, kept on disk.
 pub struct History {
     disk: Arc<dyn Disk>,
-    tables: Mutex<BTreeMap<Uuid, Times>>,
+    tables: Mutex<BTreeMap<Uuid, Known>>,
 }
 
 impl History {
     /// What the data directory has. A file that cannot be read counts as none: everything is due then.
     #[must_use]
     pub fn open(disk: Arc<dyn Disk>) -> Self {
-        let tables = match disk.read(FILE).map(|bytes| serde_json::from_slice(&bytes)) {
-            Ok(Ok(tables)) => tables,
+        let read = |bytes: Vec<u8>| serde_json::from_slice::<BTreeMap<Uuid, Read>>(&bytes);
+        let tables = match disk.read(FILE).map(read) {
+            Ok(Ok(tables)) => tables.into_iter().map(|(table, read)| (table, read.into())).collect(),
             Ok(Err(error)) => {
                 tracing::warn!(%error, file = FILE, "what was repaired when is not known");
                 BTreeMap::new()
@@ -109,13 +164,47 @@ impl History {
         Self { disk, tables: Mutex::new(tables) }
     }
 
-    /// The earliest second at which the last repair of a part of these ranges began; none if a part of
-    /// them was never repaired.
+    /// The earliest second at which the last repair of a part of a range began; none if a part of it was never repaired, as
+    /// far as is known.
     #[must_use]
-    pub fn oldest(&self, table: TableId, ranges: &[TokenRange]) -> Option<i64> {
+    pub fn oldest(&self, of: Replicated<'_>, range: &TokenRange) -> Option<i64> {
         let tables = self.tables.lock();
-        let times = tables.get(&table.0)?;
-        ranges.iter().map(|range| times.oldest(range)).try_fold(i64::MAX, |oldest, at| Some(oldest.min(at?)))
+        let known = tables.get(&of.table.0).filter(|known| known.is_of(of.replication))?;
+        known.times.oldest(range)
+    }
+
+    /// The second at which it was first seen that the last repair of a range of the table is not known.
+    #[must_use]
+    pub fn unknown_since(&self, table: TableId) -> Option<i64> {
+        self.tables.lock().get(&table.0)?.unknown_since
+    }
+
+    /// Notes that a table is new: nothing that was written before this second can be missing anywhere. It is on disk with the
+    /// next note; without it, the table is repaired once more than need be.
+    pub fn begin(&self, of: Replicated<'_>, at: i64) {
+        let mut known = Known { replication: Some(of.replication.clone()), ..Known::default() };
+        known.times.record(&EVERYTHING, at);
+        self.tables.lock().entry(of.table.0).or_insert(known);
+    }
+
+    /// Notes since when the last repair of ranges of tables is not known, those that are not there having none.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn note_unknown(&self, since: &BTreeMap<TableId, i64>) -> Result<(), ClusterError> {
+        let mut tables = self.tables.lock();
+        let present =
+            tables.iter().filter_map(|(table, known)| Some((TableId(*table), known.unknown_since?)));
+        if present.eq(since.iter().map(|(table, at)| (*table, *at))) {
+            return Ok(());
+        }
+        for (table, known) in tables.iter_mut() {
+            known.unknown_since = since.get(&TableId(*table)).copied();
+        }
+        for (table, at) in since {
+            tables.entry(table.0).or_default().unknown_since = Some(*at);
+        }
+        self.write(&tables)
     }
 
     /// Notes repairs of ranges that began at this second, and forgets tables that are gone.
@@ -124,16 +213,21 @@ impl History {
     /// The operating system's.
     pub fn record(
         &self,
-        table: TableId,
+        of: Replicated<'_>,
         ranges: &[TokenRange],
         at: i64,
         exists: impl Fn(TableId) -> bool,
     ) -> Result<(), ClusterError> {
         let mut tables = self.tables.lock();
         tables.retain(|table, _| exists(TableId(*table)));
-        let times = tables.entry(table.0).or_default();
-        ranges.iter().for_each(|range| times.record(range, at));
-        let json = serde_json::to_vec(&*tables).unwrap_or_default();
+        let known = tables.entry(of.table.0).or_default();
+        known.go_over_to(of.replication);
+        ranges.iter().for_each(|range| known.times.record(range, at));
+        self.write(&tables)
+    }
+
+    fn write(&self, tables: &BTreeMap<Uuid, Known>) -> Result<(), ClusterError> {
+        let json = serde_json::to_vec(tables).unwrap_or_default();
         self.disk.replace(FILE, &json).map_err(|source| {
             StorageError::Io { action: "writing", path: FILE.into(), source: Arc::new(source) }.into()
         })
@@ -143,7 +237,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dodona_types::Token;
+    use dodona_env::os;
     use proptest::prelude::*;
 
     fn range() -> impl Strategy<Value = TokenRange> {
@@ -168,5 +262,53 @@ mod tests {
             prop_assert_eq!(times.oldest(&asked), expected);
             prop_assert!(times.0.windows(2).all(|pair| pair[0].1 < pair[1].0));
         }
+    }
+
+    const TABLE: TableId = TableId(Uuid::from_u128(7));
+
+    fn copies(count: &str) -> Options {
+        Options::from([("replication_factor".to_owned(), count.to_owned())])
+    }
+
+    fn part(end: i64) -> TokenRange {
+        TokenRange { start: Token(0), end: Token(end) }
+    }
+
+    #[test]
+    fn what_was_repaired_with_other_replicas_is_not_known_and_neither_is_a_damaged_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = os::env(directory.path()).unwrap().disk;
+        let open = || History::open(Arc::clone(&disk));
+        let [one, three] = ["1", "3"].map(copies);
+        let of = |replication| Replicated { table: TABLE, replication };
+        let history = open();
+        history.begin(of(&one), 50);
+        assert_eq!(history.oldest(of(&one), &part(9)), Some(50));
+        // A table that is seen again is not new.
+        history.begin(of(&one), 60);
+        history.record(of(&one), &[part(4)], 70, |_| true).unwrap();
+        let again = open();
+        assert_eq!([4, 9].map(|end| again.oldest(of(&one), &part(end))), [Some(70), Some(50)]);
+        assert_eq!(again.oldest(of(&three), &part(4)), None, "two of them may have nothing");
+        again.record(of(&three), &[part(4)], 80, |_| true).unwrap();
+        assert_eq!([4, 9].map(|end| again.oldest(of(&three), &part(end))), [Some(80), None]);
+        assert_eq!(again.oldest(of(&one), &part(4)), None);
+        let since = BTreeMap::from([(TABLE, 90)]);
+        again.note_unknown(&since).unwrap();
+        assert_eq!(open().unknown_since(TABLE), Some(90));
+        again.note_unknown(&BTreeMap::new()).unwrap();
+        assert_eq!(open().unknown_since(TABLE), None);
+        disk.replace(FILE, b"{ no").unwrap();
+        assert_eq!(open().oldest(of(&three), &part(4)), None);
+    }
+
+    #[test]
+    fn a_file_of_the_first_form_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = os::env(directory.path()).unwrap().disk;
+        let first = format!("{{\"{}\":[[0,{},40]]}}", TABLE.0, u64::MAX);
+        disk.replace(FILE, first.as_bytes()).unwrap();
+        let of = Replicated { table: TABLE, replication: &copies("3") };
+        assert_eq!(History::open(disk).oldest(of, &part(9)), Some(40));
     }
 }

@@ -31,7 +31,7 @@ impl Repairs {
         self: &Arc<Self>,
         placement: &Placement,
         led: &Arc<Led>,
-        groups: &[Group<'_>],
+        groups: &[Group],
         began_at: i64,
     ) -> Result<Outcome, ClusterError> {
         let (repair, table) = (led.id, led.table);
@@ -53,7 +53,11 @@ impl Repairs {
         };
         let repaired = async {
             try_join_all(jobs.iter().zip(ranges).map(set_aside)).await?;
-            self.repair_groups(placement, led, groups, Part::Aside(repair)).await
+            let mut outcome = Outcome::default();
+            for group in groups {
+                outcome.add(self.lead_group(placement, led, group, Part::Aside(repair)).await?);
+            }
+            Ok(outcome)
         };
         let given_up = async {
             loop {

@@ -1,6 +1,6 @@
 //! Which ranges of a table are repaired, and which replicas hold each.
 
-use super::options::Options;
+use super::options::{Options, Outcome};
 use crate::error::ClusterError;
 use crate::placement::Placement;
 use crate::ring::{Member, MemberIndex};
@@ -8,6 +8,7 @@ use dodona_storage::StorageError;
 use dodona_types::TableId;
 use dodona_types::token::TokenRange;
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// Ranges with the same replicas.
 pub(super) type Groups = BTreeMap<Vec<MemberIndex>, Vec<TokenRange>>;
@@ -48,9 +49,17 @@ pub(super) fn groups(
 }
 
 /// Replicas that hold the same ranges, and take part.
-pub(super) struct Group<'a> {
+pub(super) struct Group {
     pub(super) members: Vec<Member>,
-    pub(super) ranges: &'a [TokenRange],
+    pub(super) ranges: Vec<TokenRange>,
+}
+
+/// What came of the repair of groups of ranges.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    /// Of those that were left as they are the host ids of the replicas, and why.
+    pub(super) left: Vec<(Vec<Uuid>, ClusterError)>,
 }
 
 pub(super) fn invalid(reason: &str) -> ClusterError {

@@ -1,11 +1,13 @@
 //! Leads repairs: compares what the replicas of each range hold, and has each fetch what it lacks.
 
+use super::aside::members_changed;
 use super::events::{Event, Led, LedRanges, Step};
+use super::history::Replicated;
 use super::job::{Job, reminding};
 use super::message::{Answer, Range, Work, to_message};
 use super::options::{Options, Outcome};
 use super::plan::{Fetches, differing, fetches};
-use super::ranges::{Group, Groups, groups, invalid};
+use super::ranges::{Done, Group, groups, invalid};
 use super::tree::{HashTree, MAX_LEAVES};
 use super::worker::Repairs;
 use crate::error::ClusterError;
@@ -17,6 +19,7 @@ use dodona_types::TableId;
 use dodona_types::token::TokenRange;
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{self, StreamExt};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -55,46 +58,106 @@ impl Repairs {
         table: TableId,
         options: &Options,
     ) -> Result<Outcome, ClusterError> {
-        let placement = self.placement.load_full();
-        if placement.ring.is_changing() {
-            return Err(invalid("a member joins or leaves the cluster: repair afterwards"));
-        }
+        let placement = self.unchanging()?;
         let groups = groups(&placement, table, options)?;
-        let ranges: Vec<TokenRange> = groups.values().flatten().copied().collect();
-        let led = Arc::new(Led { id: self.timeuuid(), table, options: options.clone(), ranges });
+        let led = self.led(table, options, groups.values().flatten().copied().collect());
         self.tell(&led, Step::Began);
-        let repaired = self.repair_all(&placement, &led, &groups).await;
+        let chosen = groups.into_iter().map(|(replicas, ranges)| {
+            Ok(Group { members: self.chosen(&placement, &replicas, options)?, ranges })
+        });
+        let repaired = match chosen.collect::<Result<Vec<_>, _>>() {
+            Ok(chosen) => self.repair_all(&placement, &led, chosen).await,
+            Err(error) => Err(error),
+        };
+        let repaired = repaired.and_then(|done| match done.left.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(done.outcome),
+        });
         self.tell(&led, Step::Ended(told(&repaired)));
         repaired
     }
 
+    /// Repairs these ranges, by the host ids of their replicas. Those that fail are left as they are, and the others repaired
+    /// all the same.
+    ///
+    /// # Errors
+    /// Members change, or the table is gone.
+    pub(super) async fn repair_these(
+        self: &Arc<Self>,
+        table: TableId,
+        options: &Options,
+        ranges: BTreeMap<Vec<Uuid>, Vec<TokenRange>>,
+    ) -> Result<Done, ClusterError> {
+        let _lead = self.leads.lock().await;
+        let placement = self.unchanging()?;
+        let led = self.led(table, options, ranges.values().flatten().copied().collect());
+        let mut chosen = Vec::with_capacity(ranges.len());
+        for (hosts, ranges) in ranges {
+            let members = hosts.iter().map(|host| placement.ring.member(*host).cloned());
+            let members = members.collect::<Option<_>>().ok_or_else(members_changed)?;
+            chosen.push(Group { members, ranges });
+        }
+        self.tell(&led, Step::Began);
+        let done = self.repair_all(&placement, &led, chosen).await;
+        let ended = match &done {
+            Ok(done) => done.left.first().map_or(Ok(()), |(_, error)| Err(error.to_string())),
+            Err(error) => Err(error.to_string()),
+        };
+        self.tell(&led, Step::Ended(ended));
+        done
+    }
+
+    /// # Errors
+    /// Members change.
+    fn unchanging(&self) -> Result<Arc<Placement>, ClusterError> {
+        let placement = self.placement.load_full();
+        if placement.ring.is_changing() {
+            return Err(invalid("a member joins or leaves the cluster: repair afterwards"));
+        }
+        Ok(placement)
+    }
+
+    fn led(&self, table: TableId, options: &Options, ranges: Vec<TokenRange>) -> Arc<Led> {
+        Arc::new(Led { id: self.timeuuid(), table, options: options.clone(), ranges })
+    }
+
+    /// Repairs groups of ranges, and notes each that is.
     async fn repair_all(
         self: &Arc<Self>,
         placement: &Placement,
         led: &Arc<Led>,
-        groups: &Groups,
-    ) -> Result<Outcome, ClusterError> {
-        let (table, options) = (led.table, &led.options);
-        let began_at = self.env.clock.wall_seconds();
-        let mut chosen = Vec::with_capacity(groups.len());
-        for (replicas, ranges) in groups {
-            chosen.push(Group { members: self.chosen(placement, replicas, options)?, ranges });
-        }
+        mut chosen: Vec<Group>,
+    ) -> Result<Done, ClusterError> {
+        let options = &led.options;
         chosen.retain(|group| group.members.len() > 1);
-        let outcome = if options.incremental && !options.preview {
-            self.repair_incrementally(placement, led, &chosen, began_at).await?
-        } else {
-            let part = match options {
-                Options { preview: true, validate: true, .. } => Part::Repaired,
-                Options { preview: true, incremental: true, .. } => Part::Unrepaired,
-                _ => Part::All,
-            };
-            self.repair_groups(placement, led, &chosen, part).await?
-        };
-        if options.is_complete() && self.placement.load().version == placement.version {
-            self.record(table, &led.ranges, began_at).await?;
+        if options.incremental && !options.preview {
+            // All of it is set aside at once, and ends at once.
+            let began_at = self.env.clock.wall_seconds();
+            let outcome = self.repair_incrementally(placement, led, &chosen, began_at).await?;
+            let ranges: Vec<TokenRange> = chosen.into_iter().flat_map(|group| group.ranges).collect();
+            self.note_repaired(placement, led, &ranges, began_at).await?;
+            return Ok(Done { outcome, left: Vec::new() });
         }
-        Ok(outcome)
+        let part = match options {
+            Options { preview: true, validate: true, .. } => Part::Repaired,
+            Options { preview: true, incremental: true, .. } => Part::Unrepaired,
+            _ => Part::All,
+        };
+        let mut done = Done::default();
+        for group in chosen {
+            let began_at = self.env.clock.wall_seconds();
+            match self.lead_group(placement, led, &group, part).await {
+                Ok(outcome) => {
+                    done.outcome.add(outcome);
+                    self.note_repaired(placement, led, &group.ranges, began_at).await?;
+                }
+                Err(error) => {
+                    let hosts = group.members.iter().map(|member| member.host).collect();
+                    done.left.push((hosts, error));
+                }
+            }
+        }
+        Ok(done)
     }
 
     /// An id for something of a repair.
@@ -116,21 +179,43 @@ impl Repairs {
         self.env.clock.wall_micros() / 1_000
     }
 
-    /// Notes that ranges are as if a repair of them had begun at this second.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub(super) async fn record(
+    /// Notes that a repair of ranges began at this second, if their replicas hold the same now and are still those.
+    async fn note_repaired(
         self: &Arc<Self>,
-        table: TableId,
+        placement: &Placement,
+        led: &Led,
         ranges: &[TokenRange],
         at: i64,
     ) -> Result<(), ClusterError> {
-        let (this, ranges) = (Arc::clone(self), ranges.to_vec());
-        let schema = Arc::clone(&self.placement.load().schema);
-        let exists = move |table| schema.table_by_id(table).is_some();
-        let recorded = self.env.tasks.blocking(move || this.history.record(table, &ranges, at, exists)).await;
-        recorded.map_err(|error| invalid(&error.to_string()))?
+        let (present, table) = (self.placement.load_full(), led.table);
+        let replication_of = |placement: &Placement| {
+            let table = placement.schema.table_by_id(table)?;
+            placement.schema.keyspace(&table.keyspace).map(|keyspace| keyspace.replication.clone())
+        };
+        let Some(replication) = replication_of(&present) else { return Ok(()) };
+        let are_those =
+            present.version == placement.version && replication_of(placement).as_ref() == Some(&replication);
+        if !are_those || !led.options.is_complete() {
+            return Ok(());
+        }
+        let (this, mut ranges, incremental) = (Arc::clone(self), ranges.to_vec(), led.options.incremental);
+        let recorded = self.env.tasks.blocking(move || {
+            let of = Replicated { table, replication: &replication };
+            // What was repaired before is not compared then, and may be missing with a replica that is new to a range.
+            ranges.retain(|range| !incremental || this.history.oldest(of, range).is_some());
+            this.history.record(of, &ranges, at, |table| present.schema.table_by_id(table).is_some())
+        });
+        recorded.await.map_err(|error| invalid(&error.to_string()))?
+    }
+
+    /// Notes since which second the last repair of ranges of tables is not known.
+    pub(super) async fn note_unknown(
+        self: &Arc<Self>,
+        since: BTreeMap<TableId, i64>,
+    ) -> Result<(), ClusterError> {
+        let this = Arc::clone(self);
+        let noted = self.env.tasks.blocking(move || this.history.note_unknown(&since)).await;
+        noted.map_err(|error| invalid(&error.to_string()))?
     }
 
     /// The replicas that take part.
@@ -151,10 +236,7 @@ impl Repairs {
             if self.liveness.is_alive(member.host) {
                 chosen.push(member.clone());
             } else if !options.force {
-                return Err(ClusterError::Peer(format!(
-                    "{} does not answer: a repair needs all replicas, or --force to leave it out",
-                    member.internode
-                )));
+                return Err(down(member));
             }
         }
         let own = placement.ring.members()[placement.local].host;
@@ -165,37 +247,36 @@ impl Repairs {
         }
     }
 
-    /// Repairs a part of what the table has in these ranges, group by group.
-    pub(super) async fn repair_groups(
+    /// Repairs a part of what the table has in the ranges of a group, if all of its members are up.
+    pub(super) async fn lead_group(
         self: &Arc<Self>,
         placement: &Placement,
         led: &Arc<Led>,
-        groups: &[Group<'_>],
+        group: &Group,
         part: Part,
     ) -> Result<Outcome, ClusterError> {
         let own = placement.ring.members()[placement.local].host;
-        let mut outcome = Outcome::default();
-        for group in groups {
-            let others = group.members.iter().filter(|member| member.host != own);
-            let ranges = Arc::new(LedRanges {
-                id: self.timeuuid(),
-                job: self.env.random.uuid_v4(),
-                ranges: group.ranges.iter().map(|range| (self.timeuuid(), *range)).collect(),
-                others: others.map(|member| member.internode).collect(),
-            });
-            self.tell(led, Step::RangesBegan(Arc::clone(&ranges)));
-            let repaired = self.repair_group(placement, led, group, &ranges, part).await;
-            self.tell(led, Step::RangesEnded(ranges, told(&repaired)));
-            outcome.add(repaired?);
+        if let Some(member) = group.members.iter().find(|member| !self.liveness.is_alive(member.host)) {
+            return Err(down(member));
         }
-        Ok(outcome)
+        let others = group.members.iter().filter(|member| member.host != own);
+        let ranges = Arc::new(LedRanges {
+            id: self.timeuuid(),
+            job: self.env.random.uuid_v4(),
+            ranges: group.ranges.iter().map(|range| (self.timeuuid(), *range)).collect(),
+            others: others.map(|member| member.internode).collect(),
+        });
+        self.tell(led, Step::RangesBegan(Arc::clone(&ranges)));
+        let repaired = self.repair_group(placement, led, group, &ranges, part).await;
+        self.tell(led, Step::RangesEnded(ranges, told(&repaired)));
+        repaired
     }
 
     async fn repair_group(
         self: &Arc<Self>,
         placement: &Placement,
         led: &Arc<Led>,
-        Group { members, ranges }: &Group<'_>,
+        Group { members, ranges }: &Group,
         led_ranges: &Arc<LedRanges>,
         part: Part,
     ) -> Result<Outcome, ClusterError> {
@@ -294,6 +375,13 @@ impl Repairs {
         };
         Ok(ranges.iter().map(|range| HashTree::new(*range, leaves(range))).collect())
     }
+}
+
+fn down(member: &Member) -> ClusterError {
+    ClusterError::Peer(format!(
+        "{} does not answer: a repair needs all replicas, or --force to leave it out",
+        member.internode
+    ))
 }
 
 /// What came of something, for a record of it.

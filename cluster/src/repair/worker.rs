@@ -4,6 +4,7 @@ use super::events::Event;
 use super::history::History;
 use super::known::{Known, Validation};
 use super::message::{Answer, Range, Request, Work, empty_trees, of_message};
+use super::schedule::{Failures, Late};
 use super::sessions::{Session, SessionState, Sessions};
 use super::tree::HashTree;
 use crate::counter::Leader;
@@ -51,6 +52,9 @@ pub struct Repairs {
     pub(super) placement: Arc<ArcSwap<Placement>>,
     /// When what was repaired.
     pub history: History,
+    /// What was not repaired in time by itself.
+    pub late: Late,
+    pub(super) failures: Failures,
     /// The incremental ones that it takes part in.
     pub sessions: Sessions,
     /// The last ones that it has led, and what it has hashed for them and others.
@@ -113,6 +117,8 @@ impl Repairs {
             liveness,
             placement,
             history,
+            late: Late::default(),
+            failures: Failures::default(),
             sessions,
             known,
             events,

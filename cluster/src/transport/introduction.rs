@@ -5,9 +5,10 @@ use super::traffic::Traffic;
 use super::wire::{Reading, Writing, broke, read_first_message, split, write_message};
 use crate::error::ClusterError;
 use crate::message::{Body, VERSION};
-use dodona_env::Env;
 use dodona_env::net::Stream;
+use dodona_env::{Env, watch};
 use dodona_types::codec::Reader;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,9 @@ use uuid::Uuid;
 
 /// How long a connection may take to open, with TLS and both introductions.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long to wait after the operating system had no room for another connection.
+pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Who speaks on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +86,16 @@ pub struct Link {
     pub tls: Option<Arc<InternodeTls>>,
     /// What goes over them.
     pub traffic: Arc<Traffic>,
+    /// The last member of another cluster that took this node for one of its own.
+    pub elsewhere: Arc<watch::Sender<Option<Introduction>>>,
 }
 
 impl Link {
     /// How a node connects that speaks so, by TLS if it has any.
     #[must_use]
     pub fn new(env: Env, introduction: Introduction, tls: Option<Arc<InternodeTls>>) -> Self {
-        Self { env, introduction, tls, traffic: Arc::default() }
+        let elsewhere = Arc::new(watch::channel(None).0);
+        Self { env, introduction, tls, traffic: Arc::default(), elsewhere }
     }
 
     /// Without TLS.
@@ -147,6 +154,7 @@ impl Link {
         let own = self.introduction;
         let is_of_this_cluster = theirs.cluster == own.cluster;
         if !is_of_this_cluster && !theirs.cluster.is_nil() {
+            self.elsewhere.send_replace(Some(theirs));
             return Err(ClusterError::Unwelcome(format!(
                 "this is the cluster {}, not {}: correct the seeds",
                 own.cluster, theirs.cluster
@@ -159,6 +167,40 @@ impl Link {
             )));
         }
         Ok(Peer { host: theirs.host, is_of_this_cluster, members: 0 })
+    }
+
+    /// Listens at an address for so long and answers nothing but introductions. Gives a member of another cluster that came.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn meets_another_cluster(
+        &self,
+        address: SocketAddr,
+        lasts: Duration,
+    ) -> io::Result<Option<Introduction>> {
+        let listener = self.env.net.listen(address).await?;
+        let mut elsewhere = self.elsewhere.subscribe();
+        let listen = async {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    dodona_env::clock::sleep(ACCEPT_RETRY).await;
+                    continue;
+                };
+                let link = self.clone();
+                self.env.tasks.spawn_local(async move {
+                    // Whoever it is comes again.
+                    let _ = tokio::time::timeout(CONNECT_TIMEOUT, link.meet(stream)).await;
+                });
+            }
+        };
+        let met = async {
+            tokio::select! {
+                biased;
+                met = elsewhere.wait_for(Option::is_some) => met.ok().and_then(|met| *met),
+                never = listen => never,
+            }
+        };
+        Ok(tokio::time::timeout(lasts, met).await.ok().flatten())
     }
 
     /// The host id of the node that listens at an address. None if none answers in time.

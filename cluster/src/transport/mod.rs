@@ -73,7 +73,11 @@ impl Lane {
     fn of(body: &Body) -> Self {
         match body {
             Body::Gossip(_) | Body::Metadata(_) => Self::Urgent,
-            Body::Stream(_) | Body::StreamAside(_) | Body::StreamApart(_) | Body::Session(_) => Self::Large,
+            Body::Stream(_)
+            | Body::StreamAside(_)
+            | Body::StreamApart(_)
+            | Body::Session(_)
+            | Body::KeepHints(_) => Self::Large,
             Body::Mutate(bytes) | Body::Paxos(bytes) | Body::KeepBatch(bytes)
                 if bytes.len() > LARGE_BYTES =>
             {

@@ -1,7 +1,7 @@
 //! Answers requests of peers.
 
 use super::complaints::Complaints;
-use super::introduction::{CONNECT_TIMEOUT, Link};
+use super::introduction::{ACCEPT_RETRY, CONNECT_TIMEOUT, Link};
 use super::queue::{Queued, Room};
 use super::wire::{read_message, write_queue};
 use super::{Handler, Peer, QUEUE_MESSAGES};
@@ -19,8 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 const WORK_BYTES: usize = 64 << 20;
 /// Peers that have not said yet who they are; others wait for their turn in the operating system.
 const MAX_STRANGERS: usize = 256;
-/// How long to wait after the operating system had no room for another connection.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Accepts peers on `address` and answers their requests, for as long as it is polled.
 ///

@@ -285,6 +285,7 @@ pub(super) async fn network(State(shared): State<Arc<Shared>>) -> Json<Value> {
             "refused": counts.refused,
             "lost": counts.lost,
             "delivered": counts.delivered,
+            "handed_on": counts.handed_on,
             "expired": counts.expired,
         },
     }))

@@ -4,6 +4,7 @@ use super::{Answer, Failed, Named, Target, on_event_loop, tables_of};
 use crate::shared::Shared;
 use axum::extract::{Query, State};
 use axum::response::Json;
+use dodona_cluster::repair::schedule::{Standing, interval_seconds};
 use dodona_cluster::repair::sessions::Session;
 use dodona_cluster::repair::{Options, Outcome, Parallelism};
 use dodona_cluster::replication::Replication;
@@ -11,6 +12,7 @@ use dodona_types::TableId;
 use dodona_types::value::format_timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -199,18 +201,24 @@ pub(super) async fn cancel(State(shared): State<Arc<Shared>>, Query(which): Quer
 /// When what this node is the first replica of was repaired.
 pub(super) async fn standings(State(shared): State<Arc<Shared>>) -> Answer {
     let node = Arc::clone(&shared.node);
-    let standings = on_event_loop(&shared, async move { node.repairs.standings().await }).await??;
-    let schema = shared.node.schema();
+    let standings = on_event_loop(&shared, async move { node.repairs.standings() }).await??;
     let now = shared.node.env.clock.wall_seconds();
-    let described = standings.into_iter().filter_map(|standing| {
-        let table = schema.table_by_id(standing.table)?;
-        let due_at = standing.repaired_at + standing.interval_seconds();
+    let schema = shared.node.schema();
+    let described = standings.chunk_by(|one, other| one.table == other.table).filter_map(|standings| {
+        let table = schema.table_by_id(standings[0].table)?;
+        let mut repaired_at = standings.iter().map(Standing::repaired_at);
+        let oldest = repaired_at.try_fold(i64::MAX, |oldest, at| Some(oldest.min(at?)));
+        let due_at = oldest.map(|at| at + interval_seconds(table.params.gc_grace_seconds));
+        let time = |at: Option<i64>| at.map(|at| format_timestamp(at * 1_000));
+        let held_up: BTreeSet<&str> =
+            standings.iter().filter_map(|standing| standing.held_up.as_deref()).collect();
         Some(json!({
             "keyspace": &*table.keyspace,
             "table": &*table.name,
-            "repaired_at": format_timestamp(standing.repaired_at * 1_000),
-            "due_at": format_timestamp(due_at * 1_000),
-            "is_late": standing.is_late(now),
+            "repaired_at": time(oldest),
+            "due_at": time(due_at),
+            "is_late": standings.iter().any(|standing| standing.is_late(now)),
+            "held_up": held_up,
         }))
     });
     let tables: Vec<Value> = described.collect();

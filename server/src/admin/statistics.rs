@@ -36,6 +36,11 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> String {
             "The furthest that the clock of another member is off from this node's.",
             shared.node.clock_offset_micros(),
         ),
+        (
+            "dodona_late_repairs",
+            "Tables with ranges that were not repaired by themselves within gc_grace_seconds.",
+            shared.node.repairs.late.tables() as u64,
+        ),
         ("dodona_prepared_statements", "Prepared statements kept.", prepared as u64),
         ("dodona_prepared_statements_evicted", "Prepared statements forgotten for lack of room.", evicted),
     ];

@@ -7,6 +7,8 @@ use crate::error::{CqlError, invalid};
 use crate::outcome::{ChangeKind, ChangeTarget};
 use crate::system_keyspaces::is_local_system_keyspace;
 use dodona_cluster::metadata::SchemaChange;
+use dodona_cluster::metadata::state::keeps_replication;
+use dodona_cluster::ring::Status;
 use dodona_types::limits::MAX_NAME_CHARS;
 use dodona_types::schema::{Keyspace, Options};
 use std::collections::BTreeMap;
@@ -64,6 +66,9 @@ impl Planner<'_> {
             Some(options) => self.normalise(&old.name, options, Some(&old.replication))?,
             None => old.replication.clone(),
         };
+        if replication != old.replication {
+            self.refuse_while_members_change()?;
+        }
         let durable_writes = properties.boolean(DURABLE_WRITES)?.unwrap_or(old.durable_writes);
         let is_same = replication == old.replication && durable_writes == old.durable_writes;
         // Its tables and types stay, whatever the change holds.
@@ -104,6 +109,13 @@ impl Planner<'_> {
     ) -> Result<Options, CqlError> {
         let default_factor = self.host.guardrails().default_keyspace_rf;
         replication::normalise(keyspace, options, previous, &self.host.node.placement().ring, default_factor)
+    }
+
+    /// The log refuses it as well, should a member begin with it meanwhile.
+    fn refuse_while_members_change(&self) -> Result<(), CqlError> {
+        let placement = self.host.node.placement();
+        let changing = placement.ring.members().iter().find(|member| member.status != Status::Normal);
+        changing.map_or(Ok(()), |member| Err(CqlError::Config(keeps_replication(member))))
     }
 
     fn warnings(&self, keyspace: &Keyspace, previous: Option<&Options>) -> Vec<String> {
