@@ -17,6 +17,7 @@ use crate::metadata::message::{Answer, Request};
 use crate::metadata::store::Store;
 use crate::metadata::{Change, Metadata, MetadataLog, Outcome};
 use crate::node::{Node, NodeSettings};
+use crate::recovery::recover;
 use crate::ring::{Member, Status, is_given_up};
 use crate::transport::{Introduction, Link, Peers};
 use dodona_env::Env;
@@ -45,17 +46,23 @@ const TRIES: usize = 20;
 
 /// Makes a new node a member of its seeds' cluster. Does nothing for a node that is a member
 /// already, or that is to begin a cluster; but refuses one whose data directory was copied from a
-/// member that runs. Waits for seeds that do not answer.
+/// member that runs, and recovers the metadata log of one that is told to. Waits for seeds that do not answer.
 ///
 /// # Errors
-/// The cluster has another name, or does not take the node in; the node's clock is off; the disk fails.
+/// The log cannot or need not be recovered. /// The cluster has another name, or does not take the node in; the node's clock is off; the disk fails.
 pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterError> {
     let _lock = DirectoryLock::take(env)?;
     let known = Identity::read(&*env.disk)?;
     if let Some(identity) = &known
         && Store::exists(&*env.disk)?
     {
-        return refuse_copy(env, settings, identity).await;
+        refuse_copy(env, settings, identity).await?;
+        return if settings.recover_metadata { recover(env, settings, identity).await } else { Ok(()) };
+    }
+    if settings.recover_metadata {
+        return Err(ClusterError::Invalid(
+            "there is no metadata log to recover: the data directory is new".into(),
+        ));
     }
     if settings.seeds.is_empty() || !settings.members.is_empty() {
         return Ok(());

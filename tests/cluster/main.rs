@@ -10,6 +10,7 @@ mod explain;
 mod guardrails;
 mod members;
 mod nodes;
+mod recovery;
 mod repair;
 mod resume;
 mod second;
