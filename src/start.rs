@@ -89,6 +89,10 @@ pub struct StartArgs {
     /// The member whose place a new node takes, which has to be down: its host id or address
     #[arg(long, value_name = "HOST_ID|ADDRESS")]
     replace: Option<String>,
+    /// For one start of one member: go on with schema and members without those who voted on them, most of whom are lost for
+    /// good. See "Members of a cluster" in docs/OPERATIONS.md before
+    #[arg(long, conflicts_with = "replace")]
+    recover_metadata: bool,
     /// Let nodes talk to each other without TLS on an address that other machines reach
     #[arg(long)]
     allow_plain_internode: bool,
@@ -181,6 +185,7 @@ impl StartArgs {
         settings.advertise = self.advertise.or(settings.advertise);
         settings.admin_listen = self.admin_listen.or(settings.admin_listen);
         settings.replace = self.replace.clone().or(settings.replace);
+        settings.recover_metadata = self.recover_metadata;
         settings.allow_anonymous |= self.allow_anonymous;
         settings.allow_plain_internode |= self.allow_plain_internode;
         settings.internode_tls_optional |= self.internode_tls_optional;

@@ -1,7 +1,7 @@
 //! The cluster: which node holds what, and how a request reaches enough of them.
 //!
 //! * [`node`] starts a node from its [`dodona_env::Env`] and settings.
-//! * [`metadata`] is the log of what schema and members are, that members agree on; [`membership`] is
+//! * [`metadata`] is the log of what schema and members are, that members agree on, and `recovery` what is left if most of those are lost; [`membership`] is
 //!   how a node becomes one, unless its clock is off from theirs or it has been one before, with [`streaming`] of what it is to hold; [`import`] takes files in; [`ring`] and [`replication`] place partitions, and
 //!   [`placement`] is what both come to at one schema.
 //! * [`coordinator`] sends requests to replicas and gathers answers; [`replica`] executes them on
@@ -37,6 +37,7 @@ pub mod old_data;
 mod on_engine;
 pub mod paxos;
 pub mod placement;
+mod recovery;
 pub mod repair;
 pub mod replica;
 pub mod replication;

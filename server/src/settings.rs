@@ -74,6 +74,9 @@ pub struct Settings {
     /// The member whose place this node takes in its seeds' cluster if it is new: its host id or address.
     /// It has to be down.
     pub replace: Option<String>,
+    /// This start goes on with the metadata log without those who voted on it. Not in the file: it is for one start.
+    #[serde(skip)]
+    pub recover_metadata: bool,
     /// Let nodes talk to each other without TLS on an address that other machines reach.
     pub allow_plain_internode: bool,
     /// PEM file of the node's certificate, and of those between it and an authority's; with it,
@@ -231,6 +234,7 @@ impl Default for Settings {
             internode_port: 7000,
             seeds: Vec::new(),
             replace: None,
+            recover_metadata: false,
             allow_plain_internode: false,
             internode_tls_certificate: None,
             internode_tls_key: None,

@@ -44,6 +44,8 @@ mod panics;
 pub mod quorum;
 pub mod reading;
 #[cfg(test)]
+mod recovery_tests;
+#[cfg(test)]
 mod refused_batch_tests;
 pub mod repairing;
 pub mod ring;

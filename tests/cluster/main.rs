@@ -11,6 +11,7 @@ mod guardrails;
 mod hints;
 mod members;
 mod nodes;
+mod recovery;
 mod repair;
 mod repair_manner;
 mod resume;

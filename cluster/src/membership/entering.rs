@@ -10,6 +10,7 @@ use crate::metadata::log::ask;
 use crate::metadata::message::{Answer, Request};
 use crate::metadata::store::Store;
 use crate::node::NodeSettings;
+use crate::recovery::recover;
 use crate::transport::{Introduction, Link, Peers};
 use dodona_env::Env;
 use dodona_storage::DirectoryLock;
@@ -24,10 +25,10 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Makes a new node a member of its seeds' cluster. Does nothing for a node that is a member
 /// already, or that is to begin a cluster; but refuses one whose data directory was copied from a
-/// member that runs. Waits for seeds that do not answer.
+/// member that runs, and recovers the metadata log of one that is told to. Waits for seeds that do not answer.
 ///
 /// # Errors
-/// The cluster has another name, or does not take the node in; a seed and the node do not belong together, and no other seed
+/// The log cannot or need not be recovered. The cluster has another name, or does not take the node in; a seed and the node do not belong together, and no other seed
 /// answers; the node's clock is off; the disk fails.
 pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterError> {
     let _lock = DirectoryLock::take(env)?;
@@ -35,7 +36,13 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
     if let Some(identity) = &known
         && Store::exists(&*env.disk)?
     {
-        return refuse_copy(env, settings, identity).await;
+        refuse_copy(env, settings, identity).await?;
+        return if settings.recover_metadata { recover(env, settings, identity).await } else { Ok(()) };
+    }
+    if settings.recover_metadata {
+        return Err(ClusterError::Invalid(
+            "there is no metadata log to recover: the data directory is new".into(),
+        ));
     }
     if settings.seeds.is_empty() || !settings.members.is_empty() {
         return Ok(());

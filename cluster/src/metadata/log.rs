@@ -36,6 +36,14 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Entries between two snapshots.
 const SNAPSHOT_ENTRIES: u64 = 500;
 
+/// What of others a node takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Any,
+    /// Nothing but that the log was recovered. Whoever leads is not to hear from others what comes of its own entries.
+    Recovery,
+}
+
 /// The log of a node.
 pub struct ReplicatedLog {
     env: Env,
@@ -82,11 +90,13 @@ impl ReplicatedLog {
         if self.takes_part() {
             let raft = self.raft().await?;
             if raft.is_leader() {
-                return self.tend_voters(&raft).await;
+                self.tend_voters(&raft).await?;
+                // Others may have given it up.
+                return self.pull(News::Recovery).await;
             }
         }
         // One that was voted out is not told so, and one that votes may be cut off from the leader.
-        self.pull().await
+        self.pull(News::Any).await
     }
 
     /// The term of the last vote that was given here.
@@ -166,25 +176,40 @@ impl ReplicatedLog {
     }
 
     /// Asks another member for what is newer there.
-    async fn pull(&self) -> Result<(), ClusterError> {
+    async fn pull(&self, wanted: News) -> Result<(), ClusterError> {
         let metadata = self.store.metadata();
         let others: Vec<SocketAddr> = self.others(&metadata).map(|(_, address)| address).collect();
         if others.is_empty() {
             return Ok(());
         }
         let chosen = others[self.random.below(others.len() as u64) as usize];
-        self.pull_from(chosen).await
+        let request = Request::Pull(metadata.version);
+        match ask(&self.peers, chosen, &request, ANSWER).await? {
+            Answer::Metadata(newer) if wanted == News::Any || newer.recovery > metadata.recovery => {
+                self.follow(newer).await
+            }
+            _ => Ok(()),
+        }
     }
 
-    async fn pull_from(&self, address: SocketAddr) -> Result<(), ClusterError> {
-        let version = self.store.metadata().version;
-        if let Answer::Metadata(metadata) = ask(&self.peers, address, &Request::Pull(version), ANSWER).await?
-        {
-            let store = Arc::clone(&self.store);
-            let replaced = self.env.tasks.blocking(move || store.replace(metadata)).await;
-            replaced.map_err(|error| ClusterError::Invalid(error.to_string()))??;
-        }
-        Ok(())
+    /// Takes over what another member has applied.
+    async fn follow(&self, metadata: Arc<Metadata>) -> Result<(), ClusterError> {
+        let _raft = if metadata.recovery > self.store.metadata().recovery {
+            tracing::warn!(
+                "the metadata log was recovered elsewhere: what is kept of it here counts no more"
+            );
+            let mut raft = self.raft.lock().await;
+            if let Some(running) = raft.take() {
+                // It is not to write any more. How it ends does not matter.
+                let _ = scoped(&self.random, running.shutdown()).await;
+            }
+            Some(raft)
+        } else {
+            None
+        };
+        let store = Arc::clone(&self.store);
+        let replaced = self.env.tasks.blocking(move || store.replace(metadata)).await;
+        replaced.map_err(|error| ClusterError::Invalid(error.to_string()))?
     }
 
     fn others<'a>(&self, metadata: &'a Metadata) -> impl Iterator<Item = (u64, SocketAddr)> + use<'a> {
@@ -247,8 +272,12 @@ impl ReplicatedLog {
             let count = others.len() as u64;
             (count > 0).then(|| &others[self.random.below(count) as usize])
         });
-        let (_, address) = chosen.ok_or_else(no_quorum)?;
-        match ask(&self.peers, *address, &Request::Change(change), ANSWER).await? {
+        let (number, address) = chosen.ok_or_else(no_quorum)?;
+        let request = match metadata.recovery {
+            0 => Request::Change(change),
+            recovery => Request::Change(change).to(*number, recovery),
+        };
+        match ask(&self.peers, *address, &request, ANSWER).await? {
             Answer::Changed(outcome) => Ok(Ok(outcome)),
             Answer::NotLeader(leader) => Ok(Err(leader)),
             Answer::Failed(reason) => Err(ClusterError::NoMetadataQuorum(reason)),
@@ -259,6 +288,49 @@ impl ReplicatedLog {
     /// Answers a request of another member; none if it is not about the log itself.
     pub async fn handle(&self, request: Request) -> Option<Answer> {
         let answer = match request {
+            Request::Append(_) | Request::Vote(_) | Request::PreVote(_) | Request::Snapshot(..) => {
+                self.handle_since(0, request).await
+            }
+            Request::Change(change) => self.handle_change(change).await,
+            Request::Pull(version) => {
+                let metadata = self.store.metadata();
+                if metadata.version > version {
+                    Answer::Metadata(metadata)
+                } else {
+                    Answer::Version(metadata.version)
+                }
+            }
+            Request::Reach(version) => match self.reach(version).await {
+                Ok(()) => Answer::Version(self.store.metadata().version),
+                Err(error) => Answer::Failed(error.to_string()),
+            },
+            Request::For(number, request) => self.handle_for(number, 0, *request).await,
+            Request::Since(recovery, number, request) => self.handle_for(number, recovery, *request).await,
+            Request::Who
+            | Request::Time
+            | Request::Known(_)
+            | Request::Fetch
+            | Request::Join(..)
+            | Request::Replace(..) => {
+                return None;
+            }
+        };
+        Some(answer)
+    }
+
+    async fn handle_for(&self, number: u64, recovery: u64, request: Request) -> Answer {
+        if self.store.metadata().number_of(self.host) != Some(number) {
+            return Answer::Failed(format!("this is not member {number}"));
+        }
+        self.handle_since(recovery, request).await
+    }
+
+    /// Answers what is of one log, if it is the one that is kept here ([`Metadata::recovery`]).
+    async fn handle_since(&self, recovery: u64, request: Request) -> Answer {
+        if self.store.metadata().recovery != recovery {
+            return Answer::Failed("the metadata log was recovered meanwhile, and is another one".into());
+        }
+        match request {
             Request::Append(request) => {
                 let raft = self.raft().await;
                 let asked = async { Ok(raft?.append_entries(request).await) };
@@ -278,40 +350,20 @@ impl ReplicatedLog {
                 let asked = async { Ok(raft?.install_full_snapshot(vote, snapshot).await) };
                 of_raft(scoped(&self.random, asked).await, Answer::Snapshot)
             }
-            Request::Change(_) if !self.takes_part() => Answer::NotLeader(None),
-            Request::Change(change) => match self.append_here(change).await {
-                Ok(Ok(outcome)) => Answer::Changed(outcome),
-                Ok(Err(leader)) => Answer::NotLeader(leader),
-                Err(error) => Answer::Failed(error.to_string()),
-            },
-            Request::Pull(version) => {
-                let metadata = self.store.metadata();
-                if metadata.version > version {
-                    Answer::Metadata(metadata)
-                } else {
-                    Answer::Version(metadata.version)
-                }
-            }
-            Request::Reach(version) => match self.reach(version).await {
-                Ok(()) => Answer::Version(self.store.metadata().version),
-                Err(error) => Answer::Failed(error.to_string()),
-            },
-            Request::For(number, request) => {
-                if self.store.metadata().number_of(self.host) != Some(number) {
-                    return Some(Answer::Failed(format!("this is not member {number}")));
-                }
-                return Box::pin(self.handle(*request)).await;
-            }
-            Request::Who
-            | Request::Time
-            | Request::Known(_)
-            | Request::Fetch
-            | Request::Join(..)
-            | Request::Replace(..) => {
-                return None;
-            }
-        };
-        Some(answer)
+            Request::Change(change) => self.handle_change(change).await,
+            _ => Answer::Failed("not a request about what members agree on".into()),
+        }
+    }
+
+    async fn handle_change(&self, change: Change) -> Answer {
+        if !self.takes_part() {
+            return Answer::NotLeader(None);
+        }
+        match self.append_here(change).await {
+            Ok(Ok(outcome)) => Answer::Changed(outcome),
+            Ok(Err(leader)) => Answer::NotLeader(leader),
+            Err(error) => Answer::Failed(error.to_string()),
+        }
     }
 }
 
@@ -345,7 +397,7 @@ impl MetadataLog for ReplicatedLog {
                 while *news.borrow_and_update() < version {
                     if !self.takes_part() || tokio::time::timeout(PAUSE, news.changed()).await.is_err() {
                         // Another member is asked next time.
-                        let _ = self.pull().await;
+                        let _ = self.pull(News::Any).await;
                     }
                 }
             };
@@ -425,27 +477,5 @@ fn voters_of(metadata: &Metadata, voting: &BTreeSet<u64>) -> BTreeSet<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::state::tests::member;
-    use super::*;
-    use crate::ring::Member;
-    use dodona_types::schema::Schema;
-
-    fn voters(members: Vec<Member>, voting: &[u64]) -> Vec<u64> {
-        let metadata = Metadata::of_members(members, Schema::default());
-        voters_of(&metadata, &voting.iter().copied().collect()).into_iter().collect()
-    }
-
-    #[test]
-    fn who_leaves_or_is_replaced_votes_no_longer_and_who_took_its_place_does() {
-        let normal = |number| member(number, Status::Normal);
-        let third = Uuid::from_u128(3);
-        let with = |status| vec![normal(1), normal(2), normal(3), member(4, status)];
-        assert_eq!(voters(with(Status::Normal), &[1, 2, 3]), [1, 2, 3]);
-        // It could still be given up.
-        assert_eq!(voters(with(Status::Replacing(third)), &[1, 2, 3]), [1, 2, 3]);
-        assert_eq!(voters(with(Status::Succeeding(third)), &[1, 2, 3]), [1, 2, 4]);
-        assert_eq!(voters(with(Status::Leaving), &[1, 2, 4]), [1, 2, 3]);
-        assert_eq!(voters(vec![normal(1), normal(2)], &[1]), [1, 2]);
-    }
-}
+#[path = "log_tests.rs"]
+mod tests;

@@ -41,6 +41,9 @@ pub enum Request {
     Known(Uuid),
     /// Of Raft, for the member of this number: another one may have its address by now.
     For(u64, Box<Request>),
+    /// The same, or a change to be appended, of a log that was recovered ([`Metadata::recovery`]): first which one it is.
+    /// Whoever has another one has no part in it.
+    Since(u64, u64, Box<Request>),
 }
 
 /// An answer.
@@ -75,6 +78,17 @@ pub enum Answer {
     Failed(String),
     /// It cannot be done, and why.
     Refused(String),
+}
+
+impl Request {
+    /// The request as one for the member of this number alone, and of this log ([`Metadata::recovery`]).
+    #[must_use]
+    pub fn to(self, number: u64, recovery: u64) -> Self {
+        match recovery {
+            0 => Self::For(number, Box::new(self)),
+            _ => Self::Since(recovery, number, Box::new(self)),
+        }
+    }
 }
 
 /// The bytes of a request or an answer.

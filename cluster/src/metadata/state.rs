@@ -117,6 +117,14 @@ pub struct Metadata {
     pub members_version: u64,
     /// The number of the last member that was taken in.
     pub last_number: u64,
+    /// Which log this is of, if it went on without those who had voted on it ([`crate::recovery`]): in the upper half how often that
+    /// was so, in the lower one the number of the member that did it last. Only the log with the greatest counts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recovery: u64,
+}
+
+const fn is_zero(recovery: &u64) -> bool {
+    *recovery == 0
 }
 
 impl Metadata {
@@ -125,7 +133,7 @@ impl Metadata {
     pub fn of_members(members: impl IntoIterator<Item = Member>, schema: Schema) -> Self {
         let members: BTreeMap<u64, Member> = (1..).zip(members).collect();
         let last_number = members.len() as u64;
-        Self { version: 1, schema, members, members_version: 1, last_number }
+        Self { version: 1, schema, members, members_version: 1, last_number, recovery: 0 }
     }
 
     /// The number of the member with this host id.

@@ -28,6 +28,11 @@ const DIRECTORY: &str = "metadata";
 const FILE: &str = "metadata/log";
 const FORMAT: Format = Format { magic: *b"DODONAML", version: 3, marked_since: 2, name: "the metadata log" };
 
+/// How far the terms and the versions of a recovered log are beyond those before.
+const BEYOND: u64 = 1 << 32;
+/// How far its versions are beyond those of a log that the member of the number below has recovered.
+const BETWEEN_MEMBERS: u64 = 1 << 24;
+
 /// Everything, at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Base {
@@ -171,18 +176,53 @@ impl Store {
         self.kept.lock().base.voters.nodes().any(|(present, _)| *present == number)
     }
 
-    /// Takes over newer metadata that another member has applied.
+    /// Takes over newer metadata that another member has applied. If the log was recovered meanwhile, the one that is kept here
+    /// counts no more: Raft must not run on it then.
     ///
     /// # Errors
     /// The disk does not take it.
     pub fn replace(&self, metadata: Arc<Metadata>) -> Result<(), ClusterError> {
         let mut kept = self.kept.lock();
-        let is_old = metadata.version <= kept.base.metadata.version;
+        let present = &kept.base.metadata;
+        let is_old = (metadata.recovery, metadata.version) <= (present.recovery, present.version);
         if is_old && !self.mutants.has("metadata-goes-back") {
             return Ok(());
         }
-        let base = Base { metadata, ..kept.base.clone() };
+        let base = if metadata.recovery > present.recovery {
+            kept.entries.clear();
+            // Others remember the term of the last vote, and those of the new log are greater.
+            Base { vote: kept.base.vote, ..base_of(Metadata::clone(&metadata), &[], false) }
+        } else {
+            Base { metadata, ..kept.base.clone() }
+        };
         self.rewrite(&mut kept, base)
+    }
+
+    /// Makes the member of this number the only one that votes, with what it has of the log, whether the others had agreed on that
+    /// or not. Terms and versions are beyond all that they can come to by themselves.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn recover(&self, number: u64) -> Result<(), ClusterError> {
+        let mut kept = self.kept.lock();
+        let mut base = kept.base.clone();
+        let next = base.applied.map_or(0, |applied| applied.index + 1);
+        for entry in kept.entries.range(next..).map(|(_, entry)| entry) {
+            if !matches!(entry.payload, EntryPayload::Membership(_)) {
+                // Nobody waits for what comes of it.
+                let _ = apply_entry(&mut base, entry);
+            }
+        }
+        let term = base.vote.map_or(0, |vote| vote.leader_id.term) + BEYOND;
+        let last = kept.entries.last_key_value().map_or(0, |(index, _)| *index).max(base.metadata.version);
+        // If two members do it, one of the logs is the later one to all.
+        let at = LogId::new_term_index(term, last + BEYOND + number * BETWEEN_MEMBERS);
+        let mut metadata = Metadata::clone(&base.metadata);
+        metadata.version = at.index;
+        metadata.recovery = (((metadata.recovery >> 32) + 1) << 32) + number;
+        let recovered = base_at(metadata, &[number], Some(at));
+        kept.entries.clear();
+        self.rewrite(&mut kept, Base { vote: Some(Vote::new_committed(term, number)), ..recovered })
     }
 
     pub(super) fn vote(&self) -> Option<Vote> {
@@ -364,6 +404,12 @@ impl Kept {
 /// The metadata of a new log, as the entry that all of `voters` are taken to have applied.
 fn base_of(metadata: Metadata, voters: &[u64], leads: bool) -> Base {
     let first = (!voters.is_empty()).then(|| LogId::new_term_index(1, 1));
+    let vote = leads.then(|| Vote::new_committed(1, voters.first().copied().unwrap_or(1)));
+    Base { vote, ..base_at(metadata, voters, first) }
+}
+
+/// A log that begins behind an entry, in which nobody has been voted for.
+fn base_at(metadata: Metadata, voters: &[u64], first: Option<LogId>) -> Base {
     let membership = Membership::new_with_defaults(
         if voters.is_empty() { Vec::new() } else { vec![voters.iter().copied().collect()] },
         [],
@@ -372,7 +418,7 @@ fn base_of(metadata: Metadata, voters: &[u64], leads: bool) -> Base {
         metadata: Arc::new(metadata),
         applied: first,
         voters: StoredMembership::new(first, membership),
-        vote: leads.then(|| Vote::new_committed(1, voters.first().copied().unwrap_or(1))),
+        vote: None,
         purged: first,
         entries: Vec::new(),
     }
@@ -471,58 +517,5 @@ fn read_schema(records: &[(u64, &[u8])]) -> Result<Schema, ClusterError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::state::tests::member;
-    use super::*;
-    use openraft::EmptyNode;
-    use uuid::Uuid;
-
-    type Payload = EntryPayload<Change, u64, EmptyNode>;
-
-    /// What comes of the next entry.
-    fn apply(base: &mut Base, payload: Payload) -> Outcome {
-        let index = base.applied.map_or(1, |applied| applied.index) + 1;
-        apply_entry(base, &Entry::new(LogId::new_term_index(1, index), payload))
-    }
-
-    fn base(members: [Member; 4]) -> Base {
-        base_of(Metadata::of_members(members, Schema::default()), &[1, 2, 3], true)
-    }
-
-    fn goes(number: u8, from: Status) -> Payload {
-        EntryPayload::Normal(Change::Advance { host: Uuid::from_u128(number.into()), from })
-    }
-
-    fn vote(groups: &[&[u64]]) -> Payload {
-        let groups = groups.iter().map(|group| group.iter().copied().collect()).collect();
-        EntryPayload::Membership(Membership::new_with_defaults(groups, []))
-    }
-
-    #[test]
-    fn a_member_goes_once_it_does_not_vote_any_more() {
-        let mut base = base([1, 2, 3, 4].map(|number| member(number, Status::Normal)));
-        let leaves = EntryPayload::Normal(Change::Leave(Uuid::from_u128(3)));
-        assert!(matches!(apply(&mut base, leaves), Outcome::Applied(_)));
-        assert!(matches!(apply(&mut base, goes(3, Status::Leaving)), Outcome::Busy(_)));
-        // Until both groups have agreed, either may be asked.
-        apply(&mut base, vote(&[&[1, 2, 3], &[1, 2, 4]]));
-        assert!(matches!(apply(&mut base, goes(3, Status::Leaving)), Outcome::Busy(_)));
-        apply(&mut base, vote(&[&[1, 2, 4]]));
-        assert!(matches!(apply(&mut base, goes(3, Status::Leaving)), Outcome::Applied(_)));
-        // A change of who votes may have been under way.
-        apply(&mut base, vote(&[&[1, 2, 3]]));
-        assert!(matches!(apply(&mut base, goes(3, Status::Departing)), Outcome::Busy(_)));
-        apply(&mut base, vote(&[&[1, 2, 4]]));
-        assert!(matches!(apply(&mut base, goes(3, Status::Departing)), Outcome::Applied(_)));
-    }
-
-    #[test]
-    fn a_member_that_is_replaced_goes_once_it_does_not_vote_any_more() {
-        let succeeding = Status::Succeeding(Uuid::from_u128(2));
-        let [first, lost, third] = [1, 2, 3].map(|number| member(number, Status::Normal));
-        let mut base = base([first, lost, third, member(4, succeeding)]);
-        assert!(matches!(apply(&mut base, goes(4, succeeding)), Outcome::Busy(_)));
-        apply(&mut base, vote(&[&[1, 3, 4]]));
-        assert!(matches!(apply(&mut base, goes(4, succeeding)), Outcome::Applied(_)));
-    }
-}
+#[path = "store_tests.rs"]
+mod tests;

@@ -37,6 +37,8 @@ pub struct NodeSettings {
     pub seeds: Vec<SocketAddr>,
     /// The member whose place a new node takes, which is down: its host id or its address.
     pub replace: Option<String>,
+    /// This member goes on with the metadata log alone, without those who voted on it, most of whom are lost for good.
+    pub recover_metadata: bool,
     /// The members to begin a cluster with, this node among them (known by its `internode` address);
     /// empty to begin it alone, and for others to join.
     pub members: Vec<Member>,
@@ -81,6 +83,7 @@ impl Default for NodeSettings {
             num_tokens: 16,
             seeds: Vec::new(),
             replace: None,
+            recover_metadata: false,
             members: Vec::new(),
             engine: EngineSettings::default(),
             timeouts: Timeouts::default(),

@@ -44,7 +44,7 @@ impl Link {
         let metadata = self.network.store.metadata();
         let member = metadata.members.get(&self.target);
         let member = member.ok_or_else(|| Unreachable::from_string("not a member any more"))?;
-        let body = Body::Metadata(encode(&Request::For(self.target, Box::new(request))));
+        let body = Body::Metadata(encode(&request.to(self.target, metadata.recovery)));
         let answer = self.network.peers.ask(member.internode, body, patience).await;
         match answer {
             Ok(Body::MetadataAnswer(bytes)) => {
