@@ -42,6 +42,8 @@ mod old_data_tests;
 mod overdue_tests;
 mod panics;
 pub mod quorum;
+#[cfg(test)]
+mod read_repair_tests;
 pub mod reading;
 #[cfg(test)]
 mod recovery_tests;

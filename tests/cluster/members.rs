@@ -280,8 +280,12 @@ fn nodes_of_two_clusters_say_of_each_other_what_to_do() {
     let (nodes, _) = start_all(&places);
     let address = nodes[1].place.internode;
     let one = nodes.into_iter().next().unwrap();
-    // The node of another cluster has come to the address of a member that is gone.
-    let other = Place { internode: address, ..Place::new(directory.path(), "other") };
+    // The node of another cluster, which has something to lose, has come to the address of a member that is gone.
+    let place = Place::new(directory.path(), "other");
+    let elsewhere = place.start(place.internode);
+    elsewhere
+        .cql("CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    let other = Place { internode: address, ..elsewhere.kill() };
     let _other = other.start(address);
     let says = |place: &Place, what: &str| {
         let log = place.log();

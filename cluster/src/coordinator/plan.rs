@@ -167,6 +167,24 @@ impl Planner<'_> {
         Ok(plan)
     }
 
+    /// The members to come, or that go, that have to have what is read at a level.
+    ///
+    /// # Errors
+    /// The table is not known.
+    pub(super) fn pending(
+        &self,
+        table: TableId,
+        token: Token,
+        consistency: Consistency,
+    ) -> Result<Vec<Target>, ClusterError> {
+        if self.pending == Pending::Forgotten {
+            return Ok(Vec::new());
+        }
+        let members = self.placement.pending(table, token)?.into_iter();
+        let targets = members.map(|member| Target { pending: true, ..self.target(member, &[]) });
+        Ok(targets.filter(|target| target.near || !is_near_only(consistency)).collect())
+    }
+
     pub(super) fn replicas(
         &self,
         table: TableId,

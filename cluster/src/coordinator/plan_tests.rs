@@ -155,6 +155,32 @@ fn those_to_come_are_written_to_and_waited_for() {
 }
 
 #[test]
+fn those_to_come_are_brought_what_was_read_where_they_count() {
+    let all = placement(BOTH, &[1, 4]);
+    let liveness = Dead(Vec::new());
+    let planner = Planner {
+        placement: &all,
+        liveness: &liveness,
+        keeps_hints: true,
+        defects: Defects::default(),
+        pending: Pending::Awaited,
+    };
+    let pending = |token: i64, level| {
+        let targets = planner.pending(TABLE, Token(token), level).unwrap();
+        targets.iter().map(|target| (target.host.as_u128(), target.pending)).collect::<Vec<_>>()
+    };
+    let both: Vec<i64> = (-40..40)
+        .map(|part| part << 57)
+        .filter(|token| pending(*token, Consistency::Quorum).len() == 2)
+        .collect();
+    assert!(!both.is_empty());
+    for token in both {
+        assert_eq!(pending(token, Consistency::LocalQuorum), [(1, true)]);
+        assert_eq!(pending(token, Consistency::EachQuorum).len(), 2);
+    }
+}
+
+#[test]
 fn reads_go_to_this_node_then_near_then_fast_ones() {
     let placement = placement(BOTH, &[]);
     let (liveness, latencies) = (Dead(vec![1]), latencies());

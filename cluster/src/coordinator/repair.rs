@@ -3,11 +3,13 @@
 
 use super::Coordinator;
 use super::gather::Gather;
-use super::plan::Plan;
+use super::plan::{Plan, Target};
+use super::tracing_notes::shown;
 use super::write::expect_mutated;
 use crate::error::ClusterError;
 use crate::message::Body;
-use crate::trace;
+use crate::trace::{self, note};
+use dodona_storage::StorageError;
 use dodona_storage::reconcile::{Answer, MergedAnswers};
 use dodona_types::MutationView;
 use dodona_types::mutation::Fragment;
@@ -15,10 +17,18 @@ use dodona_types::read_command::ReadCommand;
 use dodona_types::row::RowView;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// What somebody is brought.
+struct Bringing {
+    target: Target,
+    mutations: Vec<Vec<u8>>,
+}
 
 impl Coordinator {
     /// Brings each replica what its answer lacks of all answers, and waits until as many as the level
-    /// asks for lack nothing.
+    /// asks for lack nothing. One that does not take it in time is made up for by another one; those to come,
+    /// or that go, are brought all of it as well.
     ///
     /// # Errors
     /// Too few have taken it in time.
@@ -29,49 +39,112 @@ impl Coordinator {
         merged: &MergedAnswers,
         answers: &[(usize, Answer<'_>)],
     ) -> Result<(), ClusterError> {
-        let (repaired, mut repairs) = mpsc::unbounded_channel();
-        let mut whole = Gather::new(plan);
+        let (brought, mut taken) = mpsc::unbounded_channel();
+        let (mut whole, mut missing) = (Gather::new(plan), Vec::new());
         for (place, answer) in answers {
-            let mut lacking = merged.lacking(command, answer)?;
+            let mut mutations = merged.lacking(command, answer)?;
             if self.env.mutants.has("read-repair-forgets-deletions") {
-                lacking.retain(|mutation| !deletes(mutation));
+                mutations.retain(|mutation| !deletes(mutation));
             }
-            let (target, repaired) = (plan.replicas[*place], repaired.clone());
-            if lacking.is_empty() {
+            let target = plan.replicas[*place];
+            if mutations.is_empty() {
                 whole.take(&target);
-                continue;
+            } else {
+                missing.push(Bringing { target, mutations });
             }
-            let (local, peers, timeout) =
-                (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.write);
-            let (members, trace) = (plan.members, trace::current());
-            self.env.tasks.spawn_local(async move {
-                for mutation in lacking {
-                    let taken = if target.local {
-                        local.mutate(&mutation).await.map_err(ClusterError::from)
-                    } else {
-                        let body = Body::Mutate(mutation);
-                        let asked =
-                            peers.ask_for(trace.clone(), members, target.internode, body, timeout).await;
-                        expect_mutated(asked)
-                    };
-                    if taken.is_err() {
-                        return;
+        }
+        let mut pending = self.pending_of(plan, &missing)?;
+        for bringing in missing.iter().chain(&pending) {
+            self.bring(plan.members, bringing, brought.clone());
+        }
+        let was_asked = |place: &usize| answers.iter().any(|(asked, _)| asked == place);
+        let mut others = (0..plan.replicas.len()).filter(|place| !was_asked(place));
+        let patience = self.timeouts.write / 2;
+        let waiting = async {
+            while !(whole.is_enough() && pending.is_empty()) {
+                let failed = match tokio::time::timeout(patience, taken.recv()).await {
+                    Ok(Some((host, Ok(())))) => {
+                        pending.retain(|bringing| bringing.target.host != host);
+                        let replica = plan.replicas.iter().find(|replica| replica.host == host);
+                        replica.into_iter().for_each(|replica| whole.take(replica));
+                        missing.retain(|bringing| bringing.target.host != host);
+                        continue;
+                    }
+                    Ok(Some((host, Err(())))) => Some(host),
+                    Ok(None) => break,
+                    Err(_) => None,
+                };
+                // What a replica does not take, another one has to have in its place.
+                let is_it = |bringing: &Bringing| failed.is_none_or(|host| bringing.target.host == host);
+                let late: Vec<usize> = (0..missing.len()).filter(|index| is_it(&missing[*index])).collect();
+                for index in late.into_iter().rev() {
+                    let Bringing { mutations, .. } = missing.swap_remove(index);
+                    if let Some(place) = others.next() {
+                        let instead = Bringing { target: plan.replicas[place], mutations };
+                        note(|| format!("Bringing it {} instead", shown(&instead.target)));
+                        self.bring(plan.members, &instead, brought.clone());
+                        missing.push(instead);
                     }
                 }
-                // The coordinator may have enough already.
-                let _ = repaired.send(target);
-            });
-        }
-        drop(repaired);
-        let waiting = async {
-            while !whole.is_enough()
-                && let Some(target) = repairs.recv().await
-            {
-                whole.take(&target);
             }
         };
         let _ = tokio::time::timeout(self.timeouts.write, waiting).await;
+        if !pending.is_empty() {
+            let Plan { consistency, block_for, .. } = *plan;
+            let (received, block_for) = (whole.received(), block_for + pending.len() as u32);
+            return Err(ClusterError::ReadTimeout { consistency, received, block_for, data_present: true });
+        }
         whole.read_result(true)
+    }
+
+    /// The members to come, or that go, that are to have what replicas lack. Hints are left for those that are down.
+    fn pending_of(&self, plan: &Plan, missing: &[Bringing]) -> Result<Vec<Bringing>, ClusterError> {
+        let mut pending: Vec<Bringing> = Vec::new();
+        let (placement, era) = (self.placement.load(), self.hints.era());
+        for mutation in missing.iter().flat_map(|bringing| &bringing.mutations) {
+            let view = MutationView::parse(mutation).map_err(StorageError::from)?;
+            for target in self.planner(&placement).pending(view.table, view.key.token, plan.consistency)? {
+                let present = pending.iter().position(|bringing| bringing.target.host == target.host);
+                if let Some(place) = present {
+                    pending[place].mutations.push(mutation.clone());
+                } else if target.alive {
+                    pending.push(Bringing { target, mutations: vec![mutation.clone()] });
+                } else {
+                    self.hints.hint(target.host, mutation, era);
+                }
+            }
+        }
+        Ok(pending)
+    }
+
+    fn bring(
+        &self,
+        members: u64,
+        bringing: &Bringing,
+        brought: mpsc::UnboundedSender<(Uuid, Result<(), ()>)>,
+    ) {
+        let (target, mutations) = (bringing.target, bringing.mutations.clone());
+        let (local, peers, timeout) =
+            (Arc::clone(&self.replica), Arc::clone(&self.peers), self.timeouts.write);
+        let trace = trace::current();
+        self.env.tasks.spawn_local(async move {
+            let mut taken = Ok(());
+            for mutation in mutations {
+                let said = if target.local {
+                    local.mutate(&mutation).await.map_err(ClusterError::from)
+                } else {
+                    let body = Body::Mutate(mutation);
+                    let asked = peers.ask_for(trace.clone(), members, target.internode, body, timeout).await;
+                    expect_mutated(asked)
+                };
+                if said.is_err() {
+                    taken = Err(());
+                    break;
+                }
+            }
+            // The coordinator may have enough already.
+            let _ = brought.send((target.host, taken));
+        });
     }
 }
 
