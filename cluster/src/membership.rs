@@ -9,7 +9,7 @@ use crate::allocation::tokens_for;
 use crate::clock_offset::refuse_wrong_clock;
 use crate::copied::refuse_copy;
 use crate::error::ClusterError;
-use crate::founding::refuse_second_cluster;
+use crate::founding::{LISTEN, refuse_second_cluster};
 use crate::identity::Identity;
 use crate::liveness::Liveness;
 use crate::metadata::log::ask;
@@ -49,7 +49,8 @@ const TRIES: usize = 20;
 /// member that runs, and recovers the metadata log of one that is told to. Waits for seeds that do not answer.
 ///
 /// # Errors
-/// The log cannot or need not be recovered. /// The cluster has another name, or does not take the node in; the node's clock is off; the disk fails.
+/// The cluster has another name, or does not take the node in; the node's clock is off; the disk fails; the log cannot or
+/// need not be recovered.
 pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterError> {
     let _lock = DirectoryLock::take(env)?;
     let known = Identity::read(&*env.disk)?;
@@ -88,11 +89,16 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
             dodona_env::clock::sleep(PAUSE).await;
         }
     };
+    let listens = match (settings.new_cluster, seeds.is_empty()) {
+        (true, true) => Duration::ZERO,
+        (true, false) => LOOK,
+        (false, _) => LISTEN,
+    };
     let (seed, cluster, name) = tokio::select! {
         biased;
         found = found => found,
         // No seed knows one.
-        refused = refuse_second_cluster(&link, settings.internode), if begins => return refused,
+        refused = refuse_second_cluster(&link, settings.internode, listens), if begins => return refused,
     };
     if name != settings.cluster_name {
         return Err(ClusterError::Invalid(format!(
