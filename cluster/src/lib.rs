@@ -21,6 +21,7 @@ pub mod coordinator;
 mod copied;
 pub mod counter;
 pub mod disk_usage;
+mod entering;
 pub mod error;
 mod founding;
 pub mod gossip;
