@@ -89,6 +89,9 @@ pub struct StartArgs {
     /// The member whose place a new node takes, which has to be down: its host id or address
     #[arg(long, value_name = "HOST_ID|ADDRESS")]
     replace: Option<String>,
+    /// For the first start of the first node: begin a cluster without listening whether members of one look for it
+    #[arg(long, conflicts_with = "replace")]
+    new_cluster: bool,
     /// For one start of one member: go on with schema and members without those who voted on them, most of whom are lost for
     /// good. See "Members of a cluster" in docs/OPERATIONS.md before
     #[arg(long, conflicts_with = "replace")]
@@ -185,6 +188,7 @@ impl StartArgs {
         settings.advertise = self.advertise.or(settings.advertise);
         settings.admin_listen = self.admin_listen.or(settings.admin_listen);
         settings.replace = self.replace.clone().or(settings.replace);
+        settings.new_cluster = self.new_cluster;
         settings.recover_metadata = self.recover_metadata;
         settings.allow_anonymous |= self.allow_anonymous;
         settings.allow_plain_internode |= self.allow_plain_internode;

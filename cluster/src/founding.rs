@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// How long a node listens before it begins a cluster: members gossip once a second, with a lost one now and then, and with a
 /// seed nearly always.
-const LISTEN: Duration = Duration::from_secs(1);
+pub(crate) const LISTEN: Duration = Duration::from_secs(1);
 
 fn why(other: Introduction, address: SocketAddr) -> String {
     format!(
@@ -24,20 +24,33 @@ fn why(other: Introduction, address: SocketAddr) -> String {
     )
 }
 
-/// Refuses to begin a cluster where members of another one look for theirs.
+/// Refuses to begin a cluster where members of another one look for theirs. Takes as long as it listens: others are asked
+/// meanwhile.
 ///
 /// # Errors
 /// One of them does.
-pub(crate) async fn refuse_second_cluster(link: &Link, address: SocketAddr) -> Result<(), ClusterError> {
-    let met = match address.port() {
-        // Nobody can join it.
-        0 => None,
-        _ => link.meets_another_cluster(address, LISTEN).await.unwrap_or_else(|error| {
+pub(crate) async fn refuse_second_cluster(
+    link: &Link,
+    address: SocketAddr,
+    lasts: Duration,
+) -> Result<(), ClusterError> {
+    let listens = async {
+        if address.port() == 0 {
+            // Nobody can join it.
+            return None;
+        }
+        link.meets_another_cluster(address, lasts).await.unwrap_or_else(|error| {
             tracing::debug!(%address, %error, "it is not known whether members of another cluster look for one here");
             None
-        }),
+        })
     };
-    met.map_or(Ok(()), |other| Err(ClusterError::Invalid(why(other, address))))
+    let began = link.env.clock.mono();
+    let met = listens.await;
+    if let Some(other) = met {
+        return Err(ClusterError::Invalid(why(other, address)));
+    }
+    dodona_env::clock::sleep(lasts.saturating_sub(link.env.clock.mono().saturating_sub(began))).await;
+    Ok(())
 }
 
 impl Node {

@@ -74,6 +74,9 @@ pub struct Settings {
     /// The member whose place this node takes in its seeds' cluster if it is new: its host id or address.
     /// It has to be down.
     pub replace: Option<String>,
+    /// This start begins a cluster, or takes part in that. Not in the file: it is for one start.
+    #[serde(skip)]
+    pub new_cluster: bool,
     /// This start goes on with the metadata log without those who voted on it. Not in the file: it is for one start.
     #[serde(skip)]
     pub recover_metadata: bool,
@@ -234,6 +237,7 @@ impl Default for Settings {
             internode_port: 7000,
             seeds: Vec::new(),
             replace: None,
+            new_cluster: false,
             recover_metadata: false,
             allow_plain_internode: false,
             internode_tls_certificate: None,

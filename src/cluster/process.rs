@@ -39,6 +39,10 @@ pub(super) fn start(plan: &Plan, node: &PlannedNode) -> Result<(), ClusterError>
     for (flag, file) in flags.iter().zip(plan.certificates(node).into_iter().flatten()) {
         command.arg(flag).arg(file);
     }
+    // Where one has lost its data, it is not known whether the others are still there.
+    if plan.nodes.iter().all(|node| !node.data.exists()) {
+        command.arg("--new-cluster");
+    }
     let process = command
         .arg("--data")
         .arg(&node.data)

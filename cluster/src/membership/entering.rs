@@ -4,7 +4,7 @@ use super::{ANSWER, PAUSE};
 use crate::clock_offset::refuse_wrong_clock;
 use crate::copied::refuse_copy;
 use crate::error::ClusterError;
-use crate::founding::refuse_second_cluster;
+use crate::founding::{LISTEN, refuse_second_cluster};
 use crate::identity::Identity;
 use crate::metadata::log::ask;
 use crate::metadata::message::{Answer, Request};
@@ -74,11 +74,16 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
             dodona_env::clock::sleep(PAUSE).await;
         }
     };
+    let listens = match (settings.new_cluster, seeds.is_empty()) {
+        (true, true) => Duration::ZERO,
+        (true, false) => LOOK,
+        (false, _) => LISTEN,
+    };
     let (seed, cluster, name) = tokio::select! {
         biased;
         found = found => found?,
         // No seed knows one.
-        refused = refuse_second_cluster(&link, settings.internode), if begins => return refused,
+        refused = refuse_second_cluster(&link, settings.internode, listens), if begins => return refused,
     };
     if name != settings.cluster_name {
         return Err(ClusterError::Invalid(format!(

@@ -21,7 +21,7 @@ use dodona_types::Token;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a seed may take to answer.
+/// How long a member may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long a member that is down is waited for.
 const GIVE_UP: Duration = Duration::from_secs(15);

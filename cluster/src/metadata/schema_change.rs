@@ -23,6 +23,17 @@ pub enum SchemaChange {
     DropType(Arc<str>, Arc<str>),
 }
 
+/// True if other members hold what is in a keyspace behind the changes.
+#[must_use]
+pub fn alters_replication(schema: &Schema, changes: &[SchemaChange]) -> bool {
+    changes.iter().any(|change| match change {
+        SchemaChange::PutKeyspace(new) => {
+            schema.keyspace(&new.name).is_some_and(|old| old.replication != new.replication)
+        }
+        _ => false,
+    })
+}
+
 /// The schema behind changes. Tables that change take the new epoch.
 ///
 /// # Errors

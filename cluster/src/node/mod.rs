@@ -33,6 +33,7 @@ use crate::identity::Identity;
 use crate::liveness::Liveness;
 use crate::metadata::log::{ReplicatedLog, ask};
 use crate::metadata::message::Request;
+use crate::metadata::schema_change::alters_replication;
 use crate::metadata::state::was_removed;
 use crate::metadata::{Change, Metadata, MetadataLog, Outcome, SchemaChange};
 use crate::on_engine::on_engine;
@@ -495,16 +496,6 @@ impl Node {
         self.gossiper.shut_down().await;
         self.coordinator.end().await
     }
-}
-
-/// True if other members hold what is in a keyspace behind the changes.
-fn alters_replication(schema: &Schema, changes: &[SchemaChange]) -> bool {
-    changes.iter().any(|change| match change {
-        SchemaChange::PutKeyspace(new) => {
-            schema.keyspace(&new.name).is_some_and(|old| old.replication != new.replication)
-        }
-        _ => false,
-    })
 }
 
 fn removed(identity: &Identity) -> ClusterError {

@@ -37,6 +37,8 @@ pub struct NodeSettings {
     pub seeds: Vec<SocketAddr>,
     /// The member whose place a new node takes, which is down: its host id or its address.
     pub replace: Option<String>,
+    /// There is no cluster yet: the first seed need not listen whether members of one look for it.
+    pub new_cluster: bool,
     /// This member goes on with the metadata log alone, without those who voted on it, most of whom are lost for good.
     pub recover_metadata: bool,
     /// The members to begin a cluster with, this node among them (known by its `internode` address);
@@ -83,6 +85,7 @@ impl Default for NodeSettings {
             num_tokens: 16,
             seeds: Vec::new(),
             replace: None,
+            new_cluster: false,
             recover_metadata: false,
             members: Vec::new(),
             engine: EngineSettings::default(),

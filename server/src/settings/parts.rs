@@ -95,6 +95,7 @@ impl Settings {
             num_tokens: self.num_tokens,
             seeds: self.seed_addresses().unwrap_or_default(),
             replace: self.replace.clone(),
+            new_cluster: self.new_cluster,
             recover_metadata: self.recover_metadata,
             members: Vec::new(),
             engine: self.engine(),
