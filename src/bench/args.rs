@@ -27,10 +27,10 @@ pub struct BenchArgs {
     /// What to do to the server
     #[arg(value_enum, default_value = "write")]
     pub workload: Workload,
-    /// Address of the server
-    #[arg(long, default_value = "127.0.0.1")]
-    pub host: String,
-    /// Port of the server
+    /// Address of the server, with or without a port; of several nodes with commas or repeated: connections are dealt out to them
+    #[arg(long = "host", value_name = "HOST[:PORT]", value_delimiter = ',', default_value = "127.0.0.1")]
+    pub hosts: Vec<String>,
+    /// Port of the server, where none is named with its address
     #[arg(long, default_value_t = 9042)]
     pub port: u16,
     /// Connections, spread over the threads
@@ -89,7 +89,8 @@ pub struct BenchArgs {
     #[arg(long)]
     pub no_load: bool,
     /// Read back what was acknowledged, meanwhile and at the end, and fail unless all of it is there: with
-    /// several replicas, at a level that promises that (QUORUM). A write of `write` in eight is a read then
+    /// several replicas, at a level that promises that (QUORUM). A write of `write` in eight is a read then, and connections
+    /// that are lost are opened again
     #[arg(long)]
     pub verify: bool,
     /// CPU of the first thread; further threads take the next ones
@@ -126,6 +127,18 @@ impl BenchArgs {
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err(BenchError::Arguments(rule)),
             None => Ok(()),
+        }
+    }
+
+    /// Address and port of a contact point.
+    pub(super) fn address<'a>(&self, host: &'a str) -> (&'a str, u16) {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        match host.rsplit_once(':').map(|(name, port)| (name, port.parse())) {
+            // An address of IPv6 has brackets if a port comes behind it.
+            Some((name, Ok(port))) if !name.contains(':') || name.ends_with(']') => {
+                (name.trim_start_matches('[').trim_end_matches(']'), port)
+            }
+            _ => (bare, self.port),
         }
     }
 

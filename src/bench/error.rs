@@ -1,6 +1,7 @@
 //! Why a run ended early.
 
 use dodona_protocol::{DecodeError, FrameError, SegmentError};
+use std::time::Duration;
 use thiserror::Error;
 
 /// Why a run ended early.
@@ -20,6 +21,17 @@ pub enum BenchError {
     /// The server closed a connection.
     #[error("the server closed the connection")]
     Closed,
+    /// The server owes answers and says nothing.
+    #[error("the server has not answered for {0:?}")]
+    Silent(Duration),
+    /// A connection could not be opened again.
+    #[error("no contact point was reached for {patience:?}; the last try: {error}")]
+    Unreached {
+        /// How long it was tried.
+        patience: Duration,
+        /// What the last try gave.
+        error: Box<BenchError>,
+    },
     /// The server sent a frame that is none.
     #[error("malformed frame: {0}")]
     Frame(#[from] FrameError),
@@ -46,6 +58,11 @@ pub enum BenchError {
 }
 
 impl BenchError {
+    /// True if the connection is gone, and the server may be back.
+    pub(super) const fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Closed | Self::Silent(_) | Self::Io { .. })
+    }
+
     /// For `map_err`: an I/O error while doing `what`.
     pub(super) fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |error| Self::Io { what, error }

@@ -32,10 +32,9 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects, opens the protocol, and logs in if the server asks.
-    pub(super) async fn open(args: &BenchArgs) -> Result<Self, BenchError> {
-        let address = (args.host.as_str(), args.port);
-        let stream = TcpStream::connect(address).await.map_err(BenchError::io("connect"))?;
+    /// Connects to a contact point, opens the protocol, and logs in if the server asks.
+    pub(super) async fn open(args: &BenchArgs, host: &str) -> Result<Self, BenchError> {
+        let stream = TcpStream::connect(args.address(host)).await.map_err(BenchError::io("connect"))?;
         stream.set_nodelay(true).map_err(BenchError::io("set TCP_NODELAY"))?;
         let rules = EnvelopeRules::client(args.protocol);
         let (inbound, outbound) = (BytesMut::with_capacity(READ_BYTES), BytesMut::new());

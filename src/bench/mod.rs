@@ -3,8 +3,8 @@
 //!
 //! Roles: `link` is a connection, `schema` makes the tables and prepares the statements,
 //! `workload` chooses operations and encodes them, `pace` says when one may start, `worker`
-//! keeps a connection's pipeline full, `verify` compares what is read with what was acknowledged, `report` prints. `noop_server` is the floor that
-//! figures are compared with: a server of the same shape that does no work.
+//! keeps a connection's pipeline full, `reach` opens connections, `verify` compares what is read with what was acknowledged,
+//! `report` prints. `noop_server` is the floor that figures are compared with: a server of the same shape that does no work.
 //!
 //! The loader has to cost less than what it measures: a thread runs all its connections, takes
 //! one time stamp per socket read, answers a read with one write, and encodes a request by
@@ -22,6 +22,7 @@ mod noop_server;
 mod operation;
 mod pace;
 mod process;
+mod reach;
 mod report;
 mod schema;
 mod stats;
@@ -36,7 +37,6 @@ use std::sync::{Arc, Barrier};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use process::CpuTime;
-use schema::Statements;
 use stats::Stats;
 use verify::{Ledger, Verified};
 use worker::{Phase, Worker};
@@ -46,7 +46,6 @@ use workload::Mix;
 #[derive(Debug)]
 struct Context {
     args: BenchArgs,
-    statements: Statements,
     /// What was acknowledged, if that is to be verified.
     ledger: Option<Ledger>,
 }
@@ -82,10 +81,10 @@ struct Measured {
 
 /// Loads, warms up and measures, with all threads in step.
 fn measure(args: &BenchArgs) -> Result<Measured, BenchError> {
-    let statements = worker::runtime()?.block_on(schema::prepare(args))?;
-    let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u32);
-    let ledger = args.verify.then(|| Ledger::new(args, run));
-    let context = Arc::new(Context { args: args.clone(), statements, ledger });
+    worker::runtime()?.block_on(schema::define(args))?;
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+    let ledger = args.verify.then(|| Ledger::new(args, began));
+    let context = Arc::new(Context { args: args.clone(), ledger });
     // Everyone meets before and after the measured phase; the main thread keeps the time.
     let (start, end) = (Barrier::new(args.threads + 1), Barrier::new(args.threads + 1));
     std::thread::scope(|scope| {
@@ -106,11 +105,13 @@ fn measure(args: &BenchArgs) -> Result<Measured, BenchError> {
             stats.add(&measured);
             back.iter().for_each(|back| read_back.add(back));
         }
+        stats.lost += read_back.lost;
+        let unread = args.keys.saturating_sub(read_back.findings.compared);
         let verified = context.ledger.as_ref().map(|_| Verified {
             meanwhile: stats.findings.clone(),
             at_the_end: read_back.findings,
-            unread: read_back.errors,
-            first_unread: read_back.first_error,
+            unread,
+            first_unread: read_back.first_error.filter(|_| unread > 0),
         });
         Ok(Measured { stats, seconds, server_cpu_seconds, loader_cpu_seconds, verified })
     })
@@ -129,8 +130,10 @@ fn run_thread(
     let prepared = prepare_thread(context, index);
     start.wait();
     let phase = Phase::measured(args, index);
-    let measured = prepared.and_then(|mut worker| {
-        let stats = worker.run(&phase, Mix::of(args.workload))?;
+    let measured = prepared.and_then(|(mut worker, before)| {
+        let mut stats = worker.run(&phase, Mix::of(args.workload))?;
+        stats.lost += before.lost;
+        stats.unanswered += before.unanswered;
         Ok((worker, stats))
     });
     end.wait();
@@ -143,16 +146,17 @@ fn run_thread(
     Ok((stats, Some(read_back)))
 }
 
-/// Connects, loads and warms up.
-fn prepare_thread(context: &Arc<Context>, index: usize) -> Result<Worker, BenchError> {
+/// Connects, loads and warms up. Gives what came of that as well.
+fn prepare_thread(context: &Arc<Context>, index: usize) -> Result<(Worker, Stats), BenchError> {
     let args = &context.args;
     process::pin(args.pin.map(|cpu| cpu + index))?;
     let mut worker = Worker::connect(context, index)?;
+    let mut stats = Stats::new();
     if args.workload != Workload::Write && !args.no_load {
-        worker.run(&Phase::load(args, index), Mix::load(args, index))?;
+        stats.add(&worker.run(&Phase::load(args, index), Mix::load(args, index))?);
     }
-    worker.run(&Phase::warm_up(args), Mix::of(args.workload))?;
-    Ok(worker)
+    stats.add(&worker.run(&Phase::warm_up(args), Mix::of(args.workload))?);
+    Ok((worker, stats))
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ impl Pace {
 pub(super) struct Timer(AsyncFd<OwnedFd>);
 
 impl Timer {
-    fn new() -> Result<Self, BenchError> {
+    pub(super) fn new() -> Result<Self, BenchError> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let made = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(Into::into).and_then(
             |timer: OwnedFd| {
@@ -86,7 +86,8 @@ impl Timer {
         made.map(Self).map_err(BenchError::io("make a timer"))
     }
 
-    fn arm(&self, nanos: u64) -> Result<(), BenchError> {
+    /// Rings after this time, and at no time that was set before.
+    pub(super) fn arm(&mut self, nanos: u64) -> Result<(), BenchError> {
         // A time of 0 would disarm it.
         let after = Duration::from_nanos(nanos.max(1));
         let it_value =
@@ -100,7 +101,8 @@ impl Timer {
         set.map(drop).map_err(|error| BenchError::io("set a timer")(error.into()))
     }
 
-    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the time has come.
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         // Setting the timer anew takes the readiness away: it need not be read.
         if let Ok(mut guard) = ready!(self.0.poll_read_ready(context)) {
             guard.clear_ready();

@@ -59,6 +59,12 @@ fn as_text(args: &BenchArgs, measured: &Measured) -> String {
     if let Some(verified) = &measured.verified {
         lines.push(format!("  verified: {verified}"));
     }
+    if stats.lost > 0 {
+        lines.push(format!(
+            "  connections lost and opened again: {}, operations without an answer: {}",
+            stats.lost, stats.unanswered
+        ));
+    }
     if let Some(error) = &stats.first_error {
         lines.push(format!("  errors: {}, the first: {error}", stats.errors));
     }
@@ -69,7 +75,7 @@ fn at(latencies: &Histogram<u64>, quantile: f64) -> f64 {
     micros(latencies.value_at_quantile(quantile))
 }
 
-fn as_json(args: &BenchArgs, measured: &Measured) -> Value {
+pub(super) fn as_json(args: &BenchArgs, measured: &Measured) -> Value {
     let Measured { stats, seconds, .. } = measured;
     let operations = stats.operations();
     let latencies: serde_json::Map<String, Value> = stats
@@ -97,6 +103,8 @@ fn as_json(args: &BenchArgs, measured: &Measured) -> Value {
         "loader_cpu_micros_per_operation": cpu_micros(measured.loader_cpu_seconds, operations),
         "rows": stats.rows,
         "missing": stats.missing,
+        "connections_lost": stats.lost,
+        "unanswered": stats.unanswered,
         "errors": stats.errors,
         "first_error": stats.first_error,
         "verified": measured.verified.as_ref().map(|verified| json!({

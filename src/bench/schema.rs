@@ -7,7 +7,7 @@ use dodona_types::Consistency;
 
 use super::link::Link;
 use super::operation::OperationKind;
-use super::{BenchArgs, BenchError};
+use super::{BenchArgs, BenchError, reach};
 
 /// A prepared statement.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Statement {
     pub(super) result_metadata_id: Vec<u8>,
 }
 
-/// The prepared statement of every kind of operation. Its id is valid on every connection.
+/// The prepared statement of every kind of operation.
 #[derive(Clone, Debug)]
 pub(super) struct Statements {
     by_kind: [Statement; OperationKind::ALL.len()],
@@ -28,9 +28,9 @@ impl Statements {
     }
 }
 
-/// Makes keyspace and tables if there are none, and prepares the statements.
-pub(super) async fn prepare(args: &BenchArgs) -> Result<Statements, BenchError> {
-    let mut link = Link::open(args).await?;
+/// Makes keyspace and tables if there are none.
+pub(super) async fn define(args: &BenchArgs) -> Result<(), BenchError> {
+    let mut link = reach::open(args).await?;
     let keyspace = &args.keyspace;
     let definitions = [
         format!(
@@ -49,9 +49,14 @@ pub(super) async fn prepare(args: &BenchArgs) -> Result<Statements, BenchError> 
         let accept = |response: &Response<'_>| matches!(response, Response::Result(_)).then_some(());
         link.call("a definition", &Request::Query(Query { text, parameters }), accept).await?;
     }
+    Ok(())
+}
+
+/// Prepares the statements on a connection: its node may not know them.
+pub(super) async fn prepare(link: &mut Link, keyspace: &str) -> Result<Statements, BenchError> {
     let mut by_kind = OperationKind::ALL.map(|_| Statement::default());
     for (statement, kind) in by_kind.iter_mut().zip(OperationKind::ALL) {
-        *statement = prepare_one(&mut link, &text_of(kind, keyspace)).await?;
+        *statement = prepare_one(link, &text_of(kind, keyspace)).await?;
     }
     Ok(Statements { by_kind })
 }

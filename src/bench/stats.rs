@@ -20,6 +20,10 @@ pub(super) struct Stats {
     pub(super) missing: u64,
     /// What comparisons of `--verify` have given.
     pub(super) findings: Findings,
+    /// Connections that were lost and opened again.
+    pub(super) lost: u64,
+    /// Operations that they took the answers of: they may have happened or not.
+    pub(super) unanswered: u64,
     /// Operations that failed.
     pub(super) errors: u64,
     /// What the first failure said.
@@ -33,6 +37,8 @@ impl Stats {
             rows: 0,
             missing: 0,
             findings: Findings::default(),
+            lost: 0,
+            unanswered: 0,
             errors: 0,
             first_error: None,
         }
@@ -57,6 +63,8 @@ impl Stats {
         self.rows += other.rows;
         self.missing += other.missing;
         self.findings.add(&other.findings);
+        self.lost += other.lost;
+        self.unanswered += other.unanswered;
         self.errors += other.errors;
         self.first_error = self.first_error.take().or_else(|| other.first_error.clone());
     }

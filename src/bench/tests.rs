@@ -1,4 +1,5 @@
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 use clap::Parser;
 
@@ -10,16 +11,21 @@ struct Cli {
     args: BenchArgs,
 }
 
-fn args(text: &str) -> BenchArgs {
+pub(super) fn args(text: &str) -> BenchArgs {
     Cli::parse_from(["bench"].into_iter().chain(text.split_whitespace())).args
 }
 
-/// Runs the loader against a no-op server in this process.
-fn run_on_noop(text: &str) -> Measured {
+/// The port of a no-op server in this process.
+fn start_noop() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || noop_server::serve_on(listener, 100));
-    let args = args(&format!("{text} --port {port}"));
+    port
+}
+
+/// Runs the loader against it.
+fn run_on_noop(text: &str) -> Measured {
+    let args = args(&format!("{text} --port {}", start_noop()));
     args.check().unwrap();
     measure(&args).unwrap()
 }
@@ -78,6 +84,66 @@ fn a_server_that_does_not_keep_what_it_acknowledges_is_found_out() {
         assert!(refused.contains(" is not what was written"), "{refused}");
     }
     assert!(run_on_noop("write --operations 10").verified.is_none());
+}
+
+/// A port behind which is a server whose connections end after so many bytes of answers.
+fn start_relay(server: u16, bytes: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut server) =
+                (client.unwrap(), TcpStream::connect(("127.0.0.1", server)).unwrap());
+            let (mut requests, mut into) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut requests, &mut into));
+            std::thread::spawn(move || {
+                let mut left = bytes;
+                let mut buffer = [0; 512];
+                while left > 0 {
+                    let read = server.read(&mut buffer[..left.min(512)]).unwrap_or(0);
+                    if read == 0 || client.write_all(&buffer[..read]).is_err() {
+                        break;
+                    }
+                    left -= read;
+                }
+                let _ = client.shutdown(std::net::Shutdown::Both);
+                let _ = server.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_load_that_is_verified_outlives_its_connections() {
+    let relay = start_relay(start_noop(), 6_000);
+    let text = "write --operations 2000 --keys 300 --threads 2 --connections 3 --depth 9";
+    let with = |more: &str| {
+        let args = args(&format!("{text} --port {relay} {more}"));
+        args.check().unwrap();
+        measure(&args)
+    };
+    let measured = with("--verify").unwrap();
+    let Measured { stats, verified, .. } = &measured;
+    assert!(stats.lost > 5 && stats.unanswered > 0, "{stats:?}");
+    assert_eq!(stats.operations() + stats.unanswered, 2_000);
+    let verified = verified.as_ref().unwrap();
+    assert_eq!((verified.at_the_end.compared, verified.unread), (300, 0), "every row is read in the end");
+    let figures = report::as_json(&args(text), &measured);
+    assert_eq!(
+        (&figures["unanswered"], &figures["connections_lost"]),
+        (&stats.unanswered.into(), &stats.lost.into())
+    );
+    // Figures would not be those of the server.
+    assert!(matches!(with(""), Err(BenchError::Closed | BenchError::Io { .. })));
+}
+
+#[test]
+fn connections_go_to_the_contact_points_that_there_are() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let there = start_noop();
+    let text = format!("write --operations 300 --host 127.0.0.1:{gone},127.0.0.1:{there}");
+    assert_eq!(measure(&args(&text)).unwrap().stats.operations(), 300);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! Each value is made from its key, the run, and a *round*: how often the run has written the key. A key is written by one
 //! request at a time, so that a later round is a later write. A read has to find a round between the last that was acknowledged
 //! when it began and the last that was begun when it ended: what failed may have been written or not.
+//!
+//! A later round has a later timestamp too, which the loader gives: what had no answer may still be on its way to a node when the
+//! key is written by way of another one, whose clock may differ.
 
 use super::workload::Random;
 use super::{BenchArgs, BenchError};
@@ -17,8 +20,8 @@ const IN_FLIGHT: u64 = 1 << 63;
 /// What is known of every row.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// Tells the values of this run from those of others.
-    run: u32,
+    /// When the run began, in microseconds since the epoch: its low half tells its values from those of others.
+    began: u64,
     /// By key: the last round that was acknowledged in the low half, the last that was begun above it.
     keys: Vec<AtomicU64>,
 }
@@ -56,9 +59,9 @@ pub(super) enum Fault {
 }
 
 impl Ledger {
-    /// Of a run with this number, which should be another one each time.
-    pub(super) fn new(args: &BenchArgs, run: u32) -> Self {
-        Self { run, keys: (0..args.keys).map(|_| AtomicU64::new(0)).collect() }
+    /// Of a run that began at this time, in microseconds since the epoch.
+    pub(super) fn new(args: &BenchArgs, began: u64) -> Self {
+        Self { began, keys: (0..args.keys).map(|_| AtomicU64::new(0)).collect() }
     }
 
     fn state(&self, key: u64) -> Option<State> {
@@ -98,9 +101,18 @@ impl Ledger {
         self.state(key).map_or(0, |state| state.acknowledged)
     }
 
+    const fn run(&self) -> u32 {
+        self.began as u32
+    }
+
+    /// The timestamp of a round's writes: behind those of earlier runs, which had no round in less than a microsecond.
+    pub(super) const fn timestamp(&self, round: u32) -> i64 {
+        self.began.cast_signed() + round as i64
+    }
+
     /// Makes the value of a key in a round.
     pub(super) fn fill(&self, value: &mut [u8], key: u64, round: u32) {
-        let tag = u64::from(self.run) << 32 | u64::from(round);
+        let tag = u64::from(self.run()) << 32 | u64::from(round);
         let (head, rest) = value.split_at_mut(TAG_BYTES);
         head.copy_from_slice(&tag.to_be_bytes());
         let mut random = Random::new(key ^ tag.rotate_left(17));
@@ -116,7 +128,7 @@ impl Ledger {
         };
         let tag = found.first_chunk().map(|tag| u64::from_be_bytes(*tag)).unwrap_or_default();
         let (run, round) = ((tag >> 32) as u32, tag as u32);
-        if run != self.run {
+        if run != self.run() {
             // Another run's, which nobody has written over as far as is known.
             return if floor == 0 { Ok(()) } else { Err(Fault::Wrong) };
         }
@@ -222,7 +234,7 @@ mod tests {
     use super::*;
 
     fn ledger() -> Ledger {
-        Ledger { run: 7, keys: (0..4).map(|_| AtomicU64::new(0)).collect() }
+        Ledger { began: 7, keys: (0..4).map(|_| AtomicU64::new(0)).collect() }
     }
 
     fn value(ledger: &Ledger, key: u64, round: u32) -> Vec<u8> {
@@ -267,7 +279,7 @@ mod tests {
             assert_eq!(ledger.compare(1, 1, Some(&damaged)), Err(Fault::Wrong), "{at}");
         }
         assert_eq!(ledger.compare(1, 1, Some(&found[..3])), Err(Fault::Wrong));
-        let other = Ledger { run: 8, ..self::ledger() };
+        let other = Ledger { began: 8, ..self::ledger() };
         assert_eq!(ledger.compare(3, 0, Some(&value(&other, 3, 5))), Ok(()), "an earlier run's");
         assert_eq!(ledger.compare(1, 1, Some(&value(&other, 1, 1))), Err(Fault::Wrong));
     }

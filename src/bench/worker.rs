@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Instant;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::{Duration, Instant};
 
 use dodona_protocol::response::ResultResponse;
 use dodona_protocol::{Envelope, Opcode, Response};
@@ -13,7 +13,9 @@ use tokio::task::LocalSet;
 
 use super::link::Link;
 use super::operation::OperationKind;
-use super::pace::Pace;
+use super::pace::{Pace, Timer};
+use super::reach::{self, PATIENCE};
+use super::schema::Statements;
 use super::stats::Stats;
 use super::verify::Ledger;
 use super::workload::{Begun, Generator, Mix, ScanPosition, share};
@@ -69,8 +71,8 @@ impl Worker {
         let connections = runtime.block_on(async {
             let mut connections = Vec::new();
             for index in 0..args.connections_of(thread) {
-                let link = Link::open(args).await?;
-                connections.push(Connection::new(context, link, (first + index) as u64));
+                let opened = reach::open_prepared(args, first + index, PATIENCE).await?;
+                connections.push(Connection::new(context, opened, first + index));
             }
             Ok::<_, BenchError>(connections)
         })?;
@@ -149,10 +151,39 @@ struct InFlight {
     started: u64,
 }
 
+/// How long a server may owe answers and say nothing; twice as long at most.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Tells that a server has fallen silent, if that is looked for.
+#[derive(Debug)]
+struct Silence(Option<Timer>);
+
+impl Silence {
+    fn new(looked_for: bool) -> Result<Self, BenchError> {
+        let mut timer = if looked_for { Some(Timer::new()?) } else { None };
+        timer.as_mut().map_or(Ok(()), |timer| timer.arm(SILENCE.as_nanos() as u64))?;
+        Ok(Self(timer))
+    }
+
+    /// Ready when the time is over; with an error if nothing was heard in it.
+    fn poll(&mut self, context: &mut TaskContext<'_>, heard: &mut bool) -> Poll<Result<(), BenchError>> {
+        let Some(timer) = &mut self.0 else { return Poll::Pending };
+        ready!(timer.poll(context));
+        let was_heard = std::mem::take(heard);
+        Poll::Ready(if was_heard {
+            timer.arm(SILENCE.as_nanos() as u64)
+        } else {
+            Err(BenchError::Silent(SILENCE))
+        })
+    }
+}
+
 /// A connection and its pipeline.
 #[derive(Debug)]
 struct Connection {
     context: Arc<Context>,
+    /// Position among all threads' connections.
+    number: usize,
     link: Link,
     generator: Generator,
     /// Streams without an operation.
@@ -160,26 +191,71 @@ struct Connection {
     in_flight: Vec<InFlight>,
     positions: Vec<ScanPosition>,
     stats: Stats,
+    /// The server has said something, or owed nothing, since [`Silence`] was ready.
+    heard: bool,
 }
 
 impl Connection {
-    fn new(context: &Arc<Context>, link: Link, seed: u64) -> Self {
+    fn new(context: &Arc<Context>, (link, statements): (Link, Statements), number: usize) -> Self {
         let depth = context.args.depth;
-        let generator = Generator::new(context, link.encoding(), seed);
+        let generator = Generator::new(context, &statements, link.encoding(), number as u64);
         let begun = Begun { kind: OperationKind::Read, key: 0, round: 0 };
         Self {
             context: Arc::clone(context),
+            number,
             link,
             generator,
             free: (0..depth as i16).rev().collect(),
             in_flight: vec![InFlight { begun, started: 0 }; depth],
             positions: vec![ScanPosition::default(); depth],
             stats: Stats::new(),
+            heard: true,
         }
     }
 
-    /// Runs one phase: until nothing may start and nothing is in flight.
+    /// Runs one phase: until nothing may start and nothing is in flight. What is verified has to hold whatever becomes of a
+    /// connection, so that another one is opened then.
     async fn drive(&mut self, shared: &Shared, pace: &mut Pace) -> Result<(), BenchError> {
+        loop {
+            match self.drive_link(shared, pace).await {
+                Err(error) if error.is_of_connection() && self.context.ledger.is_some() => {
+                    self.give_up(shared);
+                    let Self { context, number, .. } = self;
+                    let (link, statements) = reach::open_prepared(&context.args, *number, PATIENCE).await?;
+                    let seed = self.generator.next_seed();
+                    self.generator = Generator::new(context, &statements, link.encoding(), seed);
+                    self.link = link;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// The connection is gone: what was in flight may have happened or not.
+    fn give_up(&mut self, shared: &Shared) {
+        self.stats.lost += 1;
+        let mut mix = shared.mix.borrow_mut();
+        for stream in (0..self.in_flight.len() as i16).rev() {
+            if self.free.contains(&stream) {
+                continue;
+            }
+            let begun = self.in_flight[stream as usize].begun;
+            if let Some(ledger) = self.context.ledger.as_ref().filter(|_| begun.kind.is_write()) {
+                ledger.end(begun.key, false);
+            }
+            if mix.take_back(begun, false) {
+                shared.operations_left.update(|left| left + 1);
+            } else {
+                self.stats.unanswered += 1;
+            }
+        }
+        self.free = (0..self.in_flight.len() as i16).rev().collect();
+    }
+
+    /// The same on one connection.
+    async fn drive_link(&mut self, shared: &Shared, pace: &mut Pace) -> Result<(), BenchError> {
+        let mut silence = Silence::new(self.context.ledger.is_some())?;
+        self.heard = true;
         loop {
             let now = shared.now();
             self.issue(shared, pace, now);
@@ -192,11 +268,16 @@ impl Connection {
                 pace.arm(now)?;
             }
             std::future::poll_fn(|context| match self.link.poll_progress(context) {
-                Poll::Pending => pace.poll_due(context).map(Ok),
+                Poll::Pending => match pace.poll_due(context) {
+                    Poll::Pending => silence.poll(context, &mut self.heard),
+                    due => due.map(Ok),
+                },
                 progress => progress,
             })
             .await?;
-            self.receive(shared.now())?;
+            let owed = self.free.len();
+            self.receive(shared)?;
+            self.heard |= self.free.len() > owed;
         }
     }
 
@@ -205,6 +286,7 @@ impl Connection {
         if self.free.is_empty() || shared.is_over(now) {
             return;
         }
+        self.heard |= self.free.len() == self.in_flight.len();
         let Self { link, generator, free, in_flight, positions, .. } = self;
         let mut mix = shared.mix.borrow_mut();
         link.write(|out| {
@@ -223,9 +305,9 @@ impl Connection {
     }
 
     /// Takes what has been answered.
-    fn receive(&mut self, now: u64) -> Result<(), BenchError> {
+    fn receive(&mut self, shared: &Shared) -> Result<(), BenchError> {
         let Self { context, link, free, in_flight, positions, stats, .. } = self;
-        let ledger = context.ledger.as_ref();
+        let (now, ledger) = (shared.now(), context.ledger.as_ref());
         link.take_envelopes(|envelope| {
             let stream = envelope.header.stream;
             let slot = usize::try_from(stream).ok().filter(|slot| *slot < in_flight.len());
@@ -235,6 +317,8 @@ impl Connection {
             let succeeded = take_answer(begun, envelope, &mut positions[slot], stats, ledger)?;
             if succeeded {
                 stats.record(begun.kind, now.saturating_sub(started));
+            } else if shared.mix.borrow_mut().take_back(begun, true) {
+                shared.operations_left.update(|left| left + 1);
             }
             if let Some(ledger) = ledger.filter(|_| begun.kind.is_write()) {
                 ledger.end(begun.key, succeeded);

@@ -7,11 +7,11 @@ use dodona_protocol::request::{Execute, QueryParameters, ValuesBuilder};
 use dodona_protocol::{Encoding, Request, RequestExtras, Value};
 
 use super::operation::OperationKind;
-use super::schema::Statement;
+use super::schema::{Statement, Statements};
 use super::{BenchArgs, Context, Workload};
 
 /// Which operations a phase is made of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Mix {
     /// Random keys.
     Random(Workload),
@@ -24,6 +24,10 @@ pub(super) enum Mix {
     EveryRowBack {
         /// Number of the next row.
         next: u64,
+        /// Rows whose reads had no answer, or failed.
+        again: Vec<u64>,
+        /// How many of those that fail are read again.
+        patience: u32,
     },
     /// Every row of `wide` from this one on, in order.
     EveryWideRow {
@@ -50,7 +54,19 @@ impl Mix {
 impl Mix {
     /// What reads a thread's part of the rows back.
     pub(super) fn read_back(args: &BenchArgs, thread: usize) -> Self {
-        Self::EveryRowBack { next: share(args, thread).0 }
+        Self::EveryRowBack { next: share(args, thread).0, again: Vec::new(), patience: PATIENCE }
+    }
+
+    /// Takes an operation back that failed or had no answer, if every row has to be read. True if so.
+    pub(super) fn take_back(&mut self, begun: Begun, has_failed: bool) -> bool {
+        match self {
+            Self::EveryRowBack { again, patience, .. } if !has_failed || *patience > 0 => {
+                *patience -= u32::from(has_failed);
+                again.push(begun.key);
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -61,6 +77,9 @@ pub(super) struct Begun {
     pub(super) key: u64,
     pub(super) round: u32,
 }
+
+/// Reads of a thread that fail at the end and are made again: of nodes that were killed a moment ago.
+const PATIENCE: u32 = 1_000;
 
 /// The rows that a thread loads: from, up to.
 pub(super) fn share(args: &BenchArgs, thread: usize) -> (u64, u64) {
@@ -100,6 +119,7 @@ struct Template {
     bytes: Vec<u8>,
     key_at: usize,
     seq_at: Option<usize>,
+    timestamp_at: Option<usize>,
     value_at: Option<usize>,
     value_bytes: usize,
 }
@@ -107,10 +127,18 @@ struct Template {
 /// Place holders, which occur nowhere else in a request.
 const KEY: [u8; 8] = *b"\xF1KEY<>\xF2\xF3";
 const SEQ: [u8; 4] = *b"\xF4SQ\xF5";
+const TIMESTAMP: [u8; 8] = *b"\x06TIME<>\xF7";
 const STREAM_AT: std::ops::Range<usize> = 2..4;
 
 impl Template {
-    fn new(kind: OperationKind, statement: &Statement, args: &BenchArgs, encoding: Encoding) -> Self {
+    /// Writes have timestamps of the loader's if they are `timed`.
+    fn new(
+        kind: OperationKind,
+        statement: &Statement,
+        args: &BenchArgs,
+        encoding: Encoding,
+        timed: bool,
+    ) -> Self {
         let value = filler(args.value_bytes);
         let mut values = ValuesBuilder::new(encoding.version);
         values.push(Value::Set(&KEY));
@@ -121,11 +149,14 @@ impl Template {
             values.push(Value::Set(&value));
         }
         let mut out = BytesMut::new();
-        encode(kind, statement, args, encoding, &values, None, &mut out);
+        let mut parameters = parameters(kind, args, &values);
+        parameters.default_timestamp = (timed && kind.is_write()).then_some(i64::from_be_bytes(TIMESTAMP));
+        encode(statement, parameters, encoding, &mut out);
         let find = |part: &[u8]| out.windows(part.len()).position(|window| window == part);
         Self {
             key_at: find(&KEY).unwrap_or_default(),
             seq_at: find(&SEQ),
+            timestamp_at: find(&TIMESTAMP),
             value_at: if kind.is_write() { find(&value) } else { None },
             value_bytes: value.len(),
             bytes: out.to_vec(),
@@ -133,7 +164,15 @@ impl Template {
     }
 
     #[inline]
-    fn append(&self, stream: i16, key: u64, seq: u32, fill: impl FnOnce(&mut [u8]), out: &mut BytesMut) {
+    fn append(
+        &self,
+        stream: i16,
+        key: u64,
+        seq: u32,
+        timestamp: i64,
+        fill: impl FnOnce(&mut [u8]),
+        out: &mut BytesMut,
+    ) {
         let start = out.len();
         out.extend_from_slice(&self.bytes);
         let request = &mut out[start..];
@@ -141,6 +180,9 @@ impl Template {
         request[self.key_at..][..KEY.len()].copy_from_slice(&key.to_be_bytes());
         if let Some(at) = self.seq_at {
             request[at..][..SEQ.len()].copy_from_slice(&seq.to_be_bytes());
+        }
+        if let Some(at) = self.timestamp_at {
+            request[at..][..TIMESTAMP.len()].copy_from_slice(&timestamp.to_be_bytes());
         }
         if let Some(at) = self.value_at {
             fill(&mut request[at..][..self.value_bytes]);
@@ -153,21 +195,17 @@ fn filler(length: usize) -> Vec<u8> {
     (0..length).map(|_| random.next() as u8).collect()
 }
 
-/// Appends an EXECUTE with stream id 0.
-fn encode(
-    kind: OperationKind,
-    statement: &Statement,
-    args: &BenchArgs,
-    encoding: Encoding,
-    values: &ValuesBuilder,
-    paging_state: Option<&[u8]>,
-    out: &mut BytesMut,
-) {
+/// The parameters of an operation's first page.
+fn parameters<'a>(kind: OperationKind, args: &BenchArgs, values: &'a ValuesBuilder) -> QueryParameters<'a> {
     let mut parameters = QueryParameters::new(args.consistency);
     parameters.values = values.values();
     parameters.skip_metadata = true;
     parameters.page_size = (kind == OperationKind::Scan).then_some(args.page_size);
-    parameters.paging_state = paging_state;
+    parameters
+}
+
+/// Appends an EXECUTE with stream id 0.
+fn encode(statement: &Statement, parameters: QueryParameters<'_>, encoding: Encoding, out: &mut BytesMut) {
     let result_metadata_id = Some(&statement.result_metadata_id[..]);
     let execute = Execute { id: &statement.id, result_metadata_id, parameters };
     Request::Execute(execute).encode(encoding, 0, &RequestExtras::default(), out);
@@ -177,6 +215,7 @@ fn encode(
 #[derive(Debug)]
 pub(super) struct Generator {
     context: Arc<Context>,
+    scan: Statement,
     templates: [Template; OperationKind::ALL.len()],
     encoding: Encoding,
     random: Random,
@@ -205,16 +244,28 @@ impl ScanPosition {
 }
 
 impl Generator {
-    pub(super) fn new(context: &Arc<Context>, encoding: Encoding, seed: u64) -> Self {
-        let Context { args, statements, .. } = &**context;
+    /// On a connection where these statements are prepared.
+    pub(super) fn new(
+        context: &Arc<Context>,
+        statements: &Statements,
+        encoding: Encoding,
+        seed: u64,
+    ) -> Self {
+        let (args, timed) = (&context.args, context.ledger.is_some());
         Self {
             context: Arc::clone(context),
+            scan: statements.of(OperationKind::Scan).clone(),
             templates: OperationKind::ALL
-                .map(|kind| Template::new(kind, statements.of(kind), args, encoding)),
+                .map(|kind| Template::new(kind, statements.of(kind), args, encoding, timed)),
             encoding,
             random: Random::new(seed + 1),
             values: ValuesBuilder::new(encoding.version),
         }
+    }
+
+    /// A seed for whoever goes on.
+    pub(super) const fn next_seed(&mut self) -> u64 {
+        self.random.next() >> 1
     }
 
     /// Appends the next operation of `mix`; `position` is that of its stream.
@@ -229,7 +280,9 @@ impl Generator {
         let random = self.random.next();
         let (kind, key, seq) = match mix {
             Mix::EveryRow { next } => (OperationKind::Write, post_increment(next), 0),
-            Mix::EveryRowBack { next } => (OperationKind::Read, post_increment(next), 0),
+            Mix::EveryRowBack { next, again, .. } => {
+                (OperationKind::Read, again.pop().unwrap_or_else(|| post_increment(next)), 0)
+            }
             Mix::EveryWideRow { next } => {
                 let (row, length) = (post_increment(next), self.context.args.rows_per_partition);
                 (OperationKind::WriteWide, row / length, (row % length) as u32)
@@ -251,7 +304,7 @@ impl Generator {
         };
         let Some(ledger) = &self.context.ledger else {
             let fill = |value: &mut [u8]| value[..8].copy_from_slice(&random.to_be_bytes());
-            self.templates[kind as usize].append(stream, key, seq, fill, out);
+            self.templates[kind as usize].append(stream, key, seq, 0, fill, out);
             return Begun { kind, key, round: 0 };
         };
         let begun = match (kind, ledger.begin_if(kind.is_write(), key)) {
@@ -260,7 +313,8 @@ impl Generator {
             _ => Begun { kind: OperationKind::Read, key, round: ledger.acknowledged(key) },
         };
         let fill = |value: &mut [u8]| ledger.fill(value, key, begun.round);
-        self.templates[begun.kind as usize].append(stream, key, seq, fill, out);
+        let timestamp = ledger.timestamp(begun.round);
+        self.templates[begun.kind as usize].append(stream, key, seq, timestamp, fill, out);
         begun
     }
 
@@ -268,16 +322,15 @@ impl Generator {
     fn append_scan(&mut self, stream: i16, position: &mut ScanPosition, out: &mut BytesMut) {
         if position.paging_state.is_empty() {
             position.key = self.random.below(self.context.args.partitions());
-            self.templates[OperationKind::Scan as usize].append(stream, position.key, 0, |_| (), out);
+            self.templates[OperationKind::Scan as usize].append(stream, position.key, 0, 0, |_| (), out);
             return;
         }
         self.values.clear();
         self.values.push(Value::Set(&position.key.to_be_bytes()));
         let start = out.len();
-        let paging_state = Some(&position.paging_state[..]);
-        let Context { args, statements, .. } = &*self.context;
-        let scan = statements.of(OperationKind::Scan);
-        encode(OperationKind::Scan, scan, args, self.encoding, &self.values, paging_state, out);
+        let mut parameters = parameters(OperationKind::Scan, &self.context.args, &self.values);
+        parameters.paging_state = Some(&position.paging_state);
+        encode(&self.scan, parameters, self.encoding, out);
         out[start..][STREAM_AT].copy_from_slice(&stream.to_be_bytes());
     }
 }

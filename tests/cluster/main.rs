@@ -9,6 +9,7 @@ mod data;
 mod explain;
 mod guardrails;
 mod hints;
+mod load;
 mod members;
 mod nodes;
 mod recovery;
