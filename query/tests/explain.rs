@@ -137,7 +137,7 @@ fn it_tells_how_partitions_are_found_and_what_is_made_of_the_rows() {
         let node = start(directory.path()).await;
         let lines =
             node.explain("SELECT * FROM ks.t WHERE k IN (1, 2, 3) AND c > 4 AND c < 9 ORDER BY c DESC").await;
-        assert_eq!(lines[0].detail, "reads 3 partitions by their keys, one after another");
+        assert_eq!(lines[0].detail, "reads 3 partitions by their keys, at most 32 at the same time");
         assert_eq!(lines[1].detail, "1 slice of a partition, from the last to the first");
         let of_two = lines.iter().filter(|line| line.partition.as_deref() == Some("k = 2")).count();
         assert_eq!(of_two, 3, "{lines:#?}");

@@ -4,30 +4,6 @@
 mod common;
 
 use common::{TestNode, local};
-use dodona_query::{Parameters, StatementResult};
-use dodona_types::CollectedRows;
-
-/// The first column of each row of each page, as text where it is a number.
-async fn pages(node: &TestNode, statement: &str, rows: Option<u32>) -> Vec<Vec<Vec<i64>>> {
-    let prepared = node.processor.analyse(&node.session, statement, None).unwrap();
-    let mut state: Option<Vec<u8>> = None;
-    let mut pages = Vec::new();
-    loop {
-        let mut sink = CollectedRows::default();
-        let mut parameters = Parameters::new();
-        parameters.page_size = rows;
-        parameters.paging_state = state.as_deref();
-        let executed = node.processor.execute(&node.session, &prepared, &parameters, &mut sink).await;
-        let number =
-            |bytes: Option<Vec<u8>>| bytes.unwrap().iter().fold(0, |sum, byte| (sum << 8) + i64::from(*byte));
-        let row = |row: Vec<Option<Vec<u8>>>| row.into_iter().map(number).collect();
-        pages.push(sink.rows.into_iter().map(row).collect());
-        match executed.unwrap().result {
-            StatementResult::Rows { paging_state: Some(next) } => state = Some(next),
-            _ => return pages,
-        }
-    }
-}
 
 #[test]
 fn groups_of_more_rows_than_one_read_brings_are_whole_and_come_in_pages() {
@@ -57,21 +33,21 @@ fn groups_of_more_rows_than_one_read_brings_are_whole_and_come_in_pages() {
         let select = "SELECT k, a, count(v), max(c) FROM ks.t WHERE k IN (1, 2) GROUP BY k, a";
         let group = |k: i64, a: i64| vec![k, a, 1_000, 999];
         let all: Vec<Vec<i64>> = (1..=2).flat_map(|k| (1..=3).map(move |a| group(k, a))).collect();
-        assert_eq!(pages(&node, select, None).await, [&all[..]]);
-        assert_eq!(pages(&node, select, Some(6)).await, [&all[..]]);
-        assert_eq!(pages(&node, select, Some(4)).await, [all[..4].to_vec(), all[4..].to_vec()]);
+        assert_eq!(node.pages(select, None).await, [&all[..]]);
+        assert_eq!(node.pages(select, Some(6)).await, [&all[..]]);
+        assert_eq!(node.pages(select, Some(4)).await, [all[..4].to_vec(), all[4..].to_vec()]);
         let each: Vec<_> = all.iter().map(|group| vec![group.clone()]).collect();
-        assert_eq!(pages(&node, select, Some(1)).await, each);
+        assert_eq!(node.pages(select, Some(1)).await, each);
         // What is left of limits goes from page to page.
         let limited = format!("{select} PER PARTITION LIMIT 2 LIMIT 3");
         let first = [all[0].clone(), all[1].clone(), all[3].clone()];
-        assert_eq!(pages(&node, &limited, None).await, [first.to_vec()]);
-        assert_eq!(pages(&node, &limited, Some(2)).await, [first[..2].to_vec(), first[2..].to_vec()]);
+        assert_eq!(node.pages(&limited, None).await, [first.to_vec()]);
+        assert_eq!(node.pages(&limited, Some(2)).await, [first[..2].to_vec(), first[2..].to_vec()]);
         let one_each = format!("{select} PER PARTITION LIMIT 1");
-        assert_eq!(pages(&node, &one_each, None).await, [[group(1, 1), group(2, 1)]]);
-        assert_eq!(pages(&node, &one_each, Some(1)).await, [[group(1, 1)], [group(2, 1)]]);
+        assert_eq!(node.pages(&one_each, None).await, [[group(1, 1), group(2, 1)]]);
+        assert_eq!(node.pages(&one_each, Some(1)).await, [[group(1, 1)], [group(2, 1)]]);
         // Without groups there is one row, whatever the page.
-        let count = pages(&node, "SELECT count(*) FROM ks.t", Some(1)).await;
+        let count = node.pages("SELECT count(*) FROM ks.t", Some(1)).await;
         assert_eq!(count, [[[6_000]]]);
     });
 }

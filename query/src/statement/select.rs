@@ -4,6 +4,7 @@ mod clauses;
 mod explain;
 mod met;
 mod output;
+mod reads;
 
 use crate::ast::{Select, Term};
 use crate::binding::{Binding, Val};
@@ -29,13 +30,11 @@ use dodona_types::schema::{ColumnKind, Table};
 use dodona_types::{Consistency, CqlType, HiddenCells, RowSink};
 use met::Met;
 use output::{Output, Shape};
-use std::collections::VecDeque;
+use reads::Reads;
 use std::sync::Arc;
 
 /// Partitions that are read at once, on the caller's turn, by one statement.
 const INLINE_COMMANDS: usize = 16;
-/// Bytes that are read at a time where rows cannot be shown where they lie.
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// A plan to read a table.
 #[derive(Debug)]
@@ -320,16 +319,20 @@ impl SelectPlan {
             );
         }
         let mut met = Met::new(host, &self.table);
-        let mut commands = VecDeque::from(commands);
-        while let Some(command) = commands.pop_front() {
-            let now_seconds = command.now_seconds;
+        let read = |command: ReadCommand, bytes| async move {
             // A scan asks as many as a read by Paxos would, and agrees with nobody, as in Cassandra.
             let is_of_one = matches!(command.partitions, PartitionSelection::Key(_));
             let page = if consistency.is_serial() && is_of_one {
-                Box::pin(coordinator.serial_read(command.clone(), consistency, CHUNK_BYTES)).await?
+                Box::pin(coordinator.serial_read(command.clone(), consistency, bytes)).await
             } else {
-                coordinator.read_page(command.clone(), consistency, CHUNK_BYTES).await?
+                coordinator.read_page(command.clone(), consistency, bytes).await
             };
+            (command, page)
+        };
+        let rows = commands.first().map_or(0, |command| command.limits.rows);
+        let mut reads = Reads::new(commands, rows, read);
+        while let Some((command, page)) = reads.next().await {
+            let (now_seconds, page) = (command.now_seconds, page?);
             let shown = page.show(now_seconds, &mut output).map_err(dodona_cluster::ClusterError::from)?;
             met.take(&command, page.tombstones, &output)?;
             note(|| {
@@ -342,18 +345,18 @@ impl SelectPlan {
             if shown.is_break() || output.is_done() {
                 break;
             }
-            if let Some(position) = page.stopped_at {
-                let state = PagingState {
-                    key: position.key,
-                    in_partition: position.in_partition && !self.distinct,
-                    clustering: position.clustering,
-                    rows_left: u64::MAX,
-                    partition_rows_left: output.partition_rows_left(),
-                };
-                for command in resume(vec![command], &state).into_iter().rev() {
-                    commands.push_front(command);
-                }
-            }
+            let Some(position) = page.stopped_at else {
+                reads.ended();
+                continue;
+            };
+            let state = PagingState {
+                key: position.key,
+                in_partition: position.in_partition && !self.distinct,
+                clustering: position.clustering,
+                rows_left: u64::MAX,
+                partition_rows_left: output.partition_rows_left(),
+            };
+            reads.go_on(resume(vec![command], &state));
         }
         self.finish(output, statement, met)
     }

@@ -95,6 +95,31 @@ impl TestNode {
     }
 }
 
+impl TestNode {
+    /// The rows of each page of a statement whose columns are numbers; of one page without `rows`.
+    pub(crate) async fn pages(&self, statement: &str, rows: Option<u32>) -> Vec<Vec<Vec<i64>>> {
+        let prepared = self.processor.analyse(&self.session, statement, None).unwrap();
+        let mut state: Option<Vec<u8>> = None;
+        let mut pages = Vec::new();
+        loop {
+            let mut sink = CollectedRows::default();
+            let mut parameters = Parameters::new();
+            parameters.page_size = rows;
+            parameters.paging_state = state.as_deref();
+            let executed = self.processor.execute(&self.session, &prepared, &parameters, &mut sink).await;
+            let number = |bytes: Option<Vec<u8>>| {
+                bytes.unwrap().iter().fold(0, |sum, byte| (sum << 8) + i64::from(*byte))
+            };
+            let row = |row: Vec<Option<Vec<u8>>>| row.into_iter().map(number).collect();
+            pages.push(sink.rows.into_iter().map(row).collect());
+            match executed.unwrap().result {
+                StatementResult::Rows { paging_state: Some(next) } => state = Some(next),
+                _ => return pages,
+            }
+        }
+    }
+}
+
 /// An error as the recorded answers write it.
 pub(crate) fn class_and_message(error: &CqlError) -> String {
     let class = match error {

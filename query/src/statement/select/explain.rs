@@ -1,5 +1,6 @@
 //! EXPLAIN SELECT: what [`SelectPlan::execute`] would do.
 
+use super::reads::MOST_AT_ONCE;
 use super::{SelectPlan, check_read_consistency};
 use crate::binding::Binding;
 use crate::error::{CqlError, invalid};
@@ -120,7 +121,8 @@ impl SelectPlan {
                 "reads one partition by its key".into()
             }
             Some(PartitionSelection::Key(_)) => {
-                format!("reads {} partitions by their keys, one after another", commands.len())
+                let count = commands.len();
+                format!("reads {count} partitions by their keys, at most {MOST_AT_ONCE} at the same time")
             }
             Some(PartitionSelection::Range(range)) if *range == PartitionRange::all() => {
                 "reads all partitions, in the order of their tokens".into()
