@@ -81,7 +81,7 @@ struct Measured {
 
 /// Loads, warms up and measures, with all threads in step.
 fn measure(args: &BenchArgs) -> Result<Measured, BenchError> {
-    worker::runtime()?.block_on(schema::define(args))?;
+    worker::runtime()?.block_on(async { schema::define(&mut reach::open(args).await?, args).await })?;
     let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
     let ledger = args.verify.then(|| Ledger::new(args, began));
     let context = Arc::new(Context { args: args.clone(), ledger });

@@ -7,7 +7,7 @@ use dodona_types::Consistency;
 
 use super::link::Link;
 use super::operation::OperationKind;
-use super::{BenchArgs, BenchError, reach};
+use super::{BenchArgs, BenchError};
 
 /// A prepared statement.
 #[derive(Clone, Debug, Default)]
@@ -28,9 +28,8 @@ impl Statements {
     }
 }
 
-/// Makes keyspace and tables if there are none.
-pub(super) async fn define(args: &BenchArgs) -> Result<(), BenchError> {
-    let mut link = reach::open(args).await?;
+/// Makes keyspace and tables on a connection if there are none.
+pub(super) async fn define(link: &mut Link, args: &BenchArgs) -> Result<(), BenchError> {
     let keyspace = &args.keyspace;
     let definitions = [
         format!(
