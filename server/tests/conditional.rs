@@ -59,9 +59,11 @@ fn levels_are_checked() {
     let (serial, local) = (Consistency::Serial, Consistency::LocalSerial);
     assert_eq!(at("SELECT v FROM ks.t WHERE k = 1", serial, serial).values(), [int(5)]);
     assert_eq!(at("SELECT v FROM ks.t WHERE k = 1", local, serial).values(), [int(5)]);
+    // A scan agrees with nobody, and is taken.
+    assert_eq!(at("SELECT v FROM ks.t", serial, serial).values(), [int(5)]);
     for (text, consistency, expected) in [
         (
-            "SELECT v FROM ks.t",
+            "SELECT v FROM ks.t WHERE k IN (1, 2)",
             serial,
             "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time",
         ),
