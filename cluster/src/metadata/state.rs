@@ -117,7 +117,7 @@ pub struct Metadata {
     pub members_version: u64,
     /// The number of the last member that was taken in.
     pub last_number: u64,
-    /// Which log this is of, if it went on without those who had voted on it ([`crate::recovery`]): in the upper half how often that
+    /// Which log this is of, if it went on without those who had voted on it (`recovery.rs`): in the upper half how often that
     /// was so, in the lower one the number of the member that did it last. Only the log with the greatest counts.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recovery: u64,
