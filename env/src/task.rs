@@ -1,7 +1,10 @@
 //! Tasks and blocking work.
 
+use pin_project_lite::pin_project;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,7 +31,7 @@ pub trait TakesTime: Send + Sync {
 #[derive(Clone)]
 pub struct Tasks {
     blocking: Blocking,
-    panicked: watch::Sender<bool>,
+    panicked: Arc<watch::Sender<bool>>,
 }
 
 /// The blocking work panicked or the process is shutting down.
@@ -56,7 +59,7 @@ impl Tasks {
     }
 
     fn new(blocking: Blocking) -> Self {
-        Self { blocking, panicked: watch::Sender::new(false) }
+        Self { blocking, panicked: Arc::new(watch::Sender::new(false)) }
     }
 
     /// Waits until a task or blocking work has panicked: what it was about to change is as it left it, so
@@ -98,7 +101,7 @@ impl Tasks {
 
     #[expect(clippy::disallowed_methods, reason = "of the functions to use instead")]
     fn on_pool<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        let guard = Guard(self.panicked.clone());
+        let guard = Guard(Arc::clone(&self.panicked));
         tokio::task::spawn_blocking(move || {
             let _guard = guard;
             work()
@@ -121,11 +124,25 @@ impl Tasks {
 
     /// Starts a task on this thread. It ends when it returns or when its runtime does.
     pub fn spawn_local(&self, task: impl Future<Output = ()> + 'static) {
-        let guard = Guard(self.panicked.clone());
-        tokio::task::spawn_local(async move {
-            let _guard = guard;
-            task.await;
-        });
+        let guard = Guard(Arc::clone(&self.panicked));
+        tokio::task::spawn_local(Guarded { task, guard });
+    }
+}
+
+pin_project! {
+    /// A task and its guard. An async block around the task would have room for it twice.
+    struct Guarded<T> {
+        #[pin]
+        task: T,
+        guard: Guard,
+    }
+}
+
+impl<T: Future> Future for Guarded<T> {
+    type Output = T::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().task.poll(context)
     }
 }
 
@@ -139,7 +156,7 @@ impl<T> Drop for Awaited<T> {
 }
 
 /// Goes when what it guards ends, also by a panic.
-struct Guard(watch::Sender<bool>);
+struct Guard(Arc<watch::Sender<bool>>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
