@@ -1,6 +1,7 @@
 //! A small cluster in which the first node does what a script says, for tests of one story each.
 
 use crate::clock::SimClock;
+use crate::disk::SimDisk;
 use crate::machine::{Machine, disks, elapsed_micros, machines};
 use crate::model::Action;
 use crate::net::network;
@@ -27,6 +28,7 @@ const PATIENCE: u32 = 900_000;
 #[derive(Default)]
 pub(crate) struct Shared {
     nodes: Mutex<[Weak<Node>; NODES.len()]>,
+    disks: Vec<SimDisk>,
     lives: Mutex<u64>,
     /// The last node is to be down.
     pub(crate) last_is_down: Mutex<bool>,
@@ -41,6 +43,11 @@ impl Shared {
     /// A node, if it runs.
     pub(crate) fn node(&self, index: usize) -> Option<Arc<Node>> {
         self.nodes.lock()[index].upgrade()
+    }
+
+    /// The disk of a node.
+    pub(crate) fn disk(&self, index: usize) -> &SimDisk {
+        &self.disks[index]
     }
 
     /// The nodes that run and have the row of a key themselves.
@@ -144,8 +151,7 @@ pub(crate) fn comes_to_its_end<F: Future<Output = ()> + 'static>(
     let hosts = cluster.begin + cluster.joins;
     let mut sim = network(1);
     let machines = machines(&Random::from_seed(1), &NODES[..hosts], None);
-    let disks = disks(&machines);
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared { disks: disks(&machines), ..Shared::default() });
     for (name, machine) in NODES.into_iter().zip(machines) {
         let shared = Arc::clone(&shared);
         sim.host(name, move || live(machine.clone(), cluster, Arc::clone(&shared), script));
@@ -160,7 +166,7 @@ pub(crate) fn comes_to_its_end<F: Future<Output = ()> + 'static>(
         match (is_down, *shared.last_is_down.lock()) {
             (false, true) => {
                 *shared.last_was_down.lock() = true;
-                disks[last].power_cut();
+                shared.disk(last).power_cut();
                 sim.crash(NODES[last]);
             }
             (true, false) => sim.bounce(NODES[last]),

@@ -54,6 +54,7 @@ impl Coordinator {
             }
         }
         let mut pending = self.pending_of(plan, &missing)?;
+        let mut under_way = missing.len() + pending.len();
         for bringing in missing.iter().chain(&pending) {
             self.bring(plan.members, bringing, brought.clone());
         }
@@ -61,18 +62,20 @@ impl Coordinator {
         let mut others = (0..plan.replicas.len()).filter(|place| !was_asked(place));
         let patience = self.timeouts.write / 2;
         let waiting = async {
-            while !(whole.is_enough() && pending.is_empty()) {
-                let failed = match tokio::time::timeout(patience, taken.recv()).await {
-                    Ok(Some((host, Ok(())))) => {
+            while !(whole.is_enough() && pending.is_empty()) && under_way > 0 {
+                let said = tokio::time::timeout(patience, taken.recv()).await.ok().flatten();
+                under_way -= usize::from(said.is_some());
+                let failed = match said {
+                    Some((host, Ok(()))) => {
                         pending.retain(|bringing| bringing.target.host != host);
                         let replica = plan.replicas.iter().find(|replica| replica.host == host);
                         replica.into_iter().for_each(|replica| whole.take(replica));
                         missing.retain(|bringing| bringing.target.host != host);
                         continue;
                     }
-                    Ok(Some((host, Err(())))) => Some(host),
-                    Ok(None) => break,
-                    Err(_) => None,
+                    Some((host, Err(()))) => Some(host),
+                    // All that are under way take long.
+                    None => None,
                 };
                 // What a replica does not take, another one has to have in its place.
                 let is_it = |bringing: &Bringing| failed.is_none_or(|host| bringing.target.host == host);
@@ -83,6 +86,7 @@ impl Coordinator {
                         let instead = Bringing { target: plan.replicas[place], mutations };
                         note(|| format!("Bringing it {} instead", shown(&instead.target)));
                         self.bring(plan.members, &instead, brought.clone());
+                        under_way += 1;
                         missing.push(instead);
                     }
                 }
