@@ -43,8 +43,9 @@ pub(super) struct Asking<'a> {
     replies: mpsc::UnboundedSender<Reply>,
     replied: mpsc::UnboundedReceiver<Reply>,
     under_way: usize,
-    /// Who was asked, by place in the plan.
-    asked: Vec<bool>,
+    /// How many were asked at first, and the places in the plan of those that were asked in the place of others.
+    first: usize,
+    later: Vec<usize>,
     /// Digests differed: only data count.
     only_data: bool,
     gather: Gather<'a>,
@@ -69,7 +70,8 @@ impl<'a> Asking<'a> {
             replies,
             replied,
             under_way: 0,
-            asked: vec![false; plan.replicas.len()],
+            first: 0,
+            later: Vec::new(),
             only_data: false,
             gather,
             got: Vec::new(),
@@ -82,7 +84,8 @@ impl<'a> Asking<'a> {
 
     /// Asks the first replicas of the plan: one for data, the others for `others`.
     pub(super) fn ask_first(&mut self, count: usize, others: Want) {
-        for place in 0..count.min(self.plan.replicas.len()) {
+        self.first = count.min(self.plan.replicas.len());
+        for place in 0..self.first {
             self.ask(place, if place == 0 { Want::Data } else { others });
         }
     }
@@ -110,7 +113,6 @@ impl<'a> Asking<'a> {
         if replica.local {
             self.coordinator.replica.note_sources(self.command);
         }
-        self.asked[place] = true;
         self.under_way += 1;
         let (coordinator, target) = (self.coordinator, self.plan.replicas[place]);
         let (local, peers) = (Arc::clone(&coordinator.replica), Arc::clone(&coordinator.peers));
@@ -148,10 +150,10 @@ impl<'a> Asking<'a> {
     /// Asks a replica that was not asked yet and whose answer would count; for data, if none have come.
     fn ask_another(&mut self, otherwise: Want) {
         let replicas = &self.plan.replicas;
-        let would_help = |place: &usize| !self.asked[*place] && self.gather.lacks(&replicas[*place]);
-        let Some(place) = (0..replicas.len()).find(would_help) else { return };
+        let would_help = |place: &usize| !self.later.contains(place) && self.gather.lacks(&replicas[*place]);
+        let Some(place) = (self.first..replicas.len()).find(would_help) else { return };
+        self.later.push(place);
         if self.coordinator.env.mutants.has("speculation-asks-the-same") {
-            self.asked[place] = true;
             return self.ask(0, Want::Data);
         }
         let want = if self.has_data() { otherwise } else { Want::Data };

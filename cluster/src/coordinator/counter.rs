@@ -81,9 +81,8 @@ impl Coordinator {
     /// The replica that counts: this node, if it is one; else one that is near and answers fast.
     pub(super) fn leader_of(&self, replicas: &[Target]) -> Option<Target> {
         let leaders = replicas.iter().filter(|target| target.alive && !target.pending);
-        let first = leaders
-            .min_by_key(|target| (!target.local, !target.near, self.latencies.estimate_micros(target.host)));
-        first.copied()
+        let look = self.latencies.look();
+        leaders.min_by_key(|target| (!target.local, !target.near, look.micros(target.host))).copied()
     }
 
     /// Does what the coordinator of another node asks of this replica.

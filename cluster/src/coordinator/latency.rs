@@ -2,7 +2,7 @@
 
 use dodona_env::clock::Clock;
 use dodona_env::collections::HashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -55,11 +55,25 @@ impl Latencies {
         };
     }
 
+    /// The estimates of this moment. Nothing can be noted meanwhile.
+    #[must_use]
+    pub fn look(&self) -> Look<'_> {
+        Look { members: self.members.lock(), now: self.clock.mono() }
+    }
+}
+
+/// Estimates of one moment.
+pub struct Look<'a> {
+    members: MutexGuard<'a, HashMap<Uuid, Estimate>>,
+    now: Duration,
+}
+
+impl Look<'_> {
     /// The estimate in microseconds; 0 for a member that was never asked, so that it will be.
     #[must_use]
-    pub fn estimate_micros(&self, host: Uuid) -> u64 {
-        let Some(estimate) = self.members.lock().get(&host).copied() else { return 0 };
-        let idle = self.clock.mono().saturating_sub(estimate.asked_at);
+    pub fn micros(&self, host: Uuid) -> u64 {
+        let Some(estimate) = self.members.get(&host) else { return 0 };
+        let idle = self.now.saturating_sub(estimate.asked_at);
         let halvings = idle.as_secs() / HALF_LIFE.as_secs();
         u32::try_from(halvings).ok().and_then(|halvings| estimate.micros.checked_shr(halvings)).unwrap_or(0)
     }

@@ -151,9 +151,9 @@ impl Planner<'_> {
         let mut plan = self.assure(self.replicas(table, token, consistency)?)?;
         plan.replicas.retain(|target| target.alive && (target.near || !is_near_only(consistency)));
         if plan.replicas.len() > 1 {
-            plan.replicas.sort_by_cached_key(|target| {
-                (!target.local, !target.near, latencies.estimate_micros(target.host))
-            });
+            let look = latencies.look();
+            plan.replicas
+                .sort_by_cached_key(|target| (!target.local, !target.near, look.micros(target.host)));
         }
         // At EACH_QUORUM those come first that make up each data centre's share.
         let mut left: Vec<u32> = plan.shares.iter().map(|share| share.block_for).collect();

@@ -168,7 +168,6 @@ impl Peers {
         let asked = trace.map(|trace| (trace.elapsed_micros(), trace));
         let notes = asked.is_some().then(Vec::new);
         let id = self.next_id.fetch_add(1, Relaxed);
-        let patience_micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
         let lane = Lane::of(&body);
         let connection = self.connection(peer, lane)?;
         let counts = &connection.counts;
@@ -179,7 +178,7 @@ impl Peers {
         let part = counts.outstanding[lane as usize].take(body.bytes(), OUTSTANDING_BYTES);
         let _part = part.ok_or_else(full)?;
         let (answer, answered) = oneshot::channel();
-        let message = Message { id, patience_micros, members, notes, body };
+        let message = Message { id, patience_micros: 0, members, notes, body };
         let deadline = self.link.env.clock.mono() + timeout;
         connection.waiting.lock().insert(id, answer);
         let result = match connection.queue.try_send(Queued { message, deadline, room: None }) {

@@ -9,10 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// What a message takes besides its body, about.
 const MESSAGE_BYTES: usize = 256;
 /// Room for what a peer asks is counted in pieces of so many bytes.
-const PIECE_BYTES: usize = 1 << 10;
+pub(super) const PIECE_BYTES: usize = 1 << 10;
 
 /// A message that waits to be written.
 pub(super) struct Queued {
+    /// Its patience is what is left of it when it is written.
     pub(super) message: Message,
     /// When nobody waits for its answer any more, or for it as an answer; of the monotonic clock.
     pub(super) deadline: Duration,

@@ -2,7 +2,7 @@
 
 use super::complaints::Complaints;
 use super::introduction::{ACCEPT_RETRY, CONNECT_TIMEOUT, Link};
-use super::queue::{Queued, Room};
+use super::queue::{PIECE_BYTES, Queued, Room};
 use super::wire::{read_message, write_queue};
 use super::{Handler, Peer, QUEUE_MESSAGES};
 use crate::error::ClusterError;
@@ -94,7 +94,6 @@ async fn serve_peer(
         let (handler, answers, counts) = (Arc::clone(&handler), answers.clone(), Arc::clone(&counts));
         let to_tell = to_tell.clone();
         tasks.spawn_local(async move {
-            let _under_way = under_way;
             let deadline = arrived + patience;
             let answered = async {
                 let handled = handler.handle(peer, body);
@@ -102,9 +101,11 @@ async fn serve_peer(
                     Some(trace) => Box::pin(Arc::clone(trace).around(handled)).await,
                     None => handled.await,
                 };
-                let room = to_tell.take(body.bytes()).await;
+                // What is small waits in the room that its request has.
+                let is_small = body.bytes() <= PIECE_BYTES;
+                let room = if is_small { under_way } else { to_tell.take(body.bytes()).await };
                 let notes = trace.map(|trace| trace.encode());
-                let message = Message { id, patience_micros, members, notes, body };
+                let message = Message { id, patience_micros: 0, members, notes, body };
                 // The peer may be gone.
                 let _ = answers.send(Queued { message, deadline, room }).await;
             };

@@ -54,10 +54,9 @@ pub(super) async fn write_queue(
     clock: &dyn Clock,
     told: impl Fn(u64, usize, u64),
 ) {
-    let mut buffer = Vec::new();
+    let (mut buffer, mut rooms) = (Vec::new(), Vec::new());
     while let Some(queued) = messages.recv().await {
         let (mut written, mut expired, mut next) = (0, 0, Some(queued));
-        let mut rooms = Vec::new();
         buffer.clear();
         let now = clock.mono();
         while let Some(Queued { mut message, deadline, room }) = next {
@@ -76,7 +75,7 @@ pub(super) async fn write_queue(
         if !buffer.is_empty() && write(writer, &buffer).await.is_err() {
             return;
         }
-        drop(rooms);
+        rooms.clear();
         told(written, buffer.len(), expired);
     }
 }
