@@ -46,6 +46,8 @@ pub mod snapshots;
 mod stream_sessions;
 pub mod streaming;
 pub mod table_settings;
+#[cfg(test)]
+mod testing;
 pub mod timestamp;
 pub mod trace;
 pub mod transport;

@@ -2,6 +2,7 @@
 
 use crate::error::ClusterError;
 use dodona_env::Tasks;
+use dodona_env::task::BlockingFailed;
 use dodona_storage::{Engine, StorageError};
 use std::sync::Arc;
 
@@ -15,8 +16,7 @@ pub(crate) async fn on_engine<T: Send + 'static>(
     work: impl FnOnce(&Engine) -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, ClusterError> {
     let engine = Arc::clone(engine);
-    let done = tasks.blocking(move || work(&engine)).await;
-    Ok(done.map_err(|error| ClusterError::Invalid(error.to_string()))??)
+    what_came(tasks.blocking(move || work(&engine)).await)
 }
 
 /// The same of work that changes nothing: it is not begun once nobody awaits it.
@@ -29,6 +29,9 @@ pub(crate) async fn read_from_engine<T: Send + 'static>(
     work: impl FnOnce(&Engine) -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, ClusterError> {
     let engine = Arc::clone(engine);
-    let done = tasks.blocking_read(move || work(&engine)).await;
+    what_came(tasks.blocking_read(move || work(&engine)).await)
+}
+
+fn what_came<T>(done: Result<Result<T, StorageError>, BlockingFailed>) -> Result<T, ClusterError> {
     Ok(done.map_err(|error| ClusterError::Invalid(error.to_string()))??)
 }

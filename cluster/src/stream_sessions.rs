@@ -235,8 +235,7 @@ mod tests {
         let tables = vec![TableSettings::new(TABLE, "ks.t", CompactionSettings::disabled().unwrap())];
         let engine = Engine::open(env.clone(), EngineSettings::default(), Uuid::nil(), tables).unwrap().0;
         let sessions = Sessions::new(env.clone());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, async {
+        crate::testing::run(async {
             let pin = || engine.pin(TABLE, &[TokenRange::FULL], 1).unwrap();
             let nothing = sessions.begin(pin()).unwrap();
             assert!(nothing.files.is_empty() && sessions.get(nothing.session).is_none());

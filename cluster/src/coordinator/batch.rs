@@ -2,7 +2,8 @@
 //! `StorageProxy.mutateAtomically`, `BatchlogManager`).
 
 use super::Coordinator;
-use super::write::{expect_mutated, in_doubt};
+use super::plan::Plan;
+use super::write::{expect_mutated, in_doubt, views_of};
 use crate::batch_log::{Batch, Due, due, keepers};
 use crate::error::{ClusterError, WriteKind};
 use crate::message::Body;
@@ -36,12 +37,11 @@ impl Coordinator {
         let placement = self.placement.load_full();
         let members = placement.ring.members();
         let keepers = keepers(members, placement.local, &*self.liveness, &self.random);
-        let keepers: Vec<Member> = keepers.into_iter().map(|index| members[index].clone()).collect();
-        let keepers = match (keepers.is_empty(), consistency) {
+        let mut keepers: Vec<Member> = keepers.into_iter().map(|index| members[index].clone()).collect();
+        if keepers.is_empty() && consistency == Consistency::Any {
             // A hint is all that ANY asks for, and is lost with this node as well.
-            (true, Consistency::Any) => vec![members[placement.local].clone()],
-            _ => keepers,
-        };
+            keepers.push(members[placement.local].clone());
+        }
         if keepers.is_empty() {
             let (consistency, data_center) = (Consistency::One, None);
             return Err(ClusterError::Unavailable { consistency, required: 1, alive: 0, data_center });
@@ -71,14 +71,7 @@ impl Coordinator {
     /// True if this node is the only replica of all of them. All are looked at, so that a batch is kept only if each part
     /// of it can be written as things are.
     fn is_local(&self, mutations: &[Vec<u8>], consistency: Consistency) -> Result<bool, ClusterError> {
-        let placement = self.placement.load();
-        let planner = self.planner(&placement);
-        let mut is_local = true;
-        for mutation in mutations {
-            let view = MutationView::parse(mutation).map_err(StorageError::from)?;
-            is_local &= planner.write(view.table, view.key.token, consistency)?.only_local();
-        }
-        Ok(is_local)
+        Ok(self.plans(&views_of(mutations)?, consistency)?.iter().all(Plan::only_local))
     }
 
     async fn keep(&self, keepers: &[Member], id: Uuid, batch: &[u8]) -> Result<(), ClusterError> {
@@ -173,8 +166,7 @@ impl Coordinator {
 
     /// Writes to those replicas that are alive, and leaves no hints for the others: whoever keeps a batch tries again.
     async fn write_to_the_living(&self, mutations: &[Vec<u8>]) -> Result<(), ClusterError> {
-        let views = mutations.iter().map(|bytes| MutationView::parse(bytes)).collect::<Result<Vec<_>, _>>();
-        let views = views.map_err(StorageError::from)?;
+        let views = views_of(mutations)?;
         let plans = {
             let placement = self.placement.load();
             let planner = self.planner(&placement);

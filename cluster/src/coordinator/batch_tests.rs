@@ -1,5 +1,6 @@
 use super::*;
-use crate::coordinator::write::tests::{coordinator_of, mutation, run};
+use crate::coordinator::write::tests::{coordinator_of, mutation};
+use crate::testing::run;
 use dodona_types::PartitionKey;
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
 use std::time::Duration;

@@ -90,17 +90,16 @@ pub(crate) fn placement(options: &[(&str, &str)], joining: &[usize]) -> Placemen
     Placement::new(Arc::new(schema), Ring::new((0..6).map(member).collect::<Vec<_>>()), 0, 1)
 }
 
+fn planner<'a>(placement: &'a Placement, liveness: &'a Dead) -> Planner<'a> {
+    let (defects, pending) = (Defects::default(), Pending::Awaited);
+    Planner { placement, liveness, keeps_hints: true, defects, pending }
+}
+
 pub(crate) const BOTH: &[(&str, &str)] = &[("class", "NetworkTopologyStrategy"), ("a", "3"), ("b", "3")];
 
 fn write(placement: &Placement, dead: &[u128], consistency: Consistency) -> Result<Plan, ClusterError> {
     let liveness = Dead(dead.to_vec());
-    let planner = Planner {
-        placement,
-        liveness: &liveness,
-        keeps_hints: true,
-        defects: Defects::default(),
-        pending: Pending::Awaited,
-    };
+    let planner = planner(placement, &liveness);
     planner.write(TABLE, Token(0), consistency)
 }
 
@@ -134,13 +133,7 @@ fn those_to_come_are_written_to_and_waited_for() {
         .map(|n| Token(n * 200_000_000_000_000_000))
         .find(|token| !placement.pending(TABLE, *token).unwrap().is_empty());
     let liveness = Dead(Vec::new());
-    let planner = Planner {
-        placement: &placement,
-        liveness: &liveness,
-        keeps_hints: true,
-        defects: Defects::default(),
-        pending: Pending::Awaited,
-    };
+    let planner = planner(&placement, &liveness);
     for (consistency, before) in [
         (Consistency::One, 1),
         (Consistency::Quorum, 3),
@@ -158,13 +151,7 @@ fn those_to_come_are_written_to_and_waited_for() {
 fn those_to_come_are_brought_what_was_read_where_they_count() {
     let all = placement(BOTH, &[1, 4]);
     let liveness = Dead(Vec::new());
-    let planner = Planner {
-        placement: &all,
-        liveness: &liveness,
-        keeps_hints: true,
-        defects: Defects::default(),
-        pending: Pending::Awaited,
-    };
+    let planner = planner(&all, &liveness);
     let pending = |token: i64, level| {
         let targets = planner.pending(TABLE, Token(token), level).unwrap();
         targets.iter().map(|target| (target.host.as_u128(), target.pending)).collect::<Vec<_>>()
@@ -187,13 +174,7 @@ fn reads_go_to_this_node_then_near_then_fast_ones() {
     for (host, millis) in [(2, 9), (3, 5), (4, 1), (5, 3)] {
         latencies.note(Uuid::from_u128(host), std::time::Duration::from_millis(millis));
     }
-    let planner = Planner {
-        placement: &placement,
-        liveness: &liveness,
-        keeps_hints: true,
-        defects: Defects::default(),
-        pending: Pending::Awaited,
-    };
+    let planner = planner(&placement, &liveness);
     let order = |consistency| {
         let plan = planner.read(TABLE, Token(0), consistency, &latencies).unwrap();
         plan.replicas.iter().map(|target| target.host.as_u128()).collect::<Vec<_>>()
@@ -205,13 +186,7 @@ fn reads_go_to_this_node_then_near_then_fast_ones() {
 #[test]
 fn a_read_at_each_quorum_asks_each_data_center_for_its_share_first() {
     let (all, liveness) = (placement(BOTH, &[]), Dead(Vec::new()));
-    let planner = Planner {
-        placement: &all,
-        liveness: &liveness,
-        keeps_hints: true,
-        defects: Defects::default(),
-        pending: Pending::Awaited,
-    };
+    let planner = planner(&all, &liveness);
     let plan = planner.read(TABLE, Token(0), Consistency::EachQuorum, &latencies()).unwrap();
     let first = &plan.replicas[..plan.block_for as usize];
     assert_eq!((first.len(), first.iter().filter(|target| target.near).count()), (4, 2));

@@ -70,16 +70,10 @@ impl Coordinator {
         mutations: &[Vec<u8>],
         consistency: Consistency,
     ) -> Result<(), ClusterError> {
-        let views = mutations.iter().map(|bytes| MutationView::parse(bytes)).collect::<Result<Vec<_>, _>>();
-        let views = views.map_err(StorageError::from)?;
+        let views = views_of(mutations)?;
         let mut is_sent = false;
         loop {
-            let plans = {
-                let placement = self.placement.load();
-                let planner = self.planner(&placement);
-                let plan = |view: &MutationView<'_>| planner.write(view.table, view.key.token, consistency);
-                views.iter().map(plan).collect::<Result<Vec<_>, _>>()
-            };
+            let plans = self.plans(&views, consistency);
             let plans = if is_sent { plans.map_err(|error| in_doubt(error, kind))? } else { plans? };
             if plans.iter().all(Plan::only_local) {
                 let position = self.engine.apply_with_room(&views).await?;
@@ -95,6 +89,21 @@ impl Coordinator {
             }
             is_sent = true;
         }
+    }
+
+    /// The plan of each mutation.
+    ///
+    /// # Errors
+    /// Too few replicas of one of them are alive.
+    pub(super) fn plans(
+        &self,
+        mutations: &[MutationView<'_>],
+        consistency: Consistency,
+    ) -> Result<Vec<Plan>, ClusterError> {
+        let placement = self.placement.load();
+        let planner = self.planner(&placement);
+        let plan = |view: &MutationView<'_>| planner.write(view.table, view.key.token, consistency);
+        mutations.iter().map(plan).collect()
     }
 
     /// Brings each mutation where its plan says. The slowest decides.
@@ -228,6 +237,12 @@ impl Coordinator {
             let _ = words.send(Word { mutation: index, target, said, hinted }).await;
         });
     }
+}
+
+/// Encoded mutations, to be looked at.
+pub(super) fn views_of(mutations: &[Vec<u8>]) -> Result<Vec<MutationView<'_>>, ClusterError> {
+    let views = mutations.iter().map(|bytes| MutationView::parse(bytes)).collect::<Result<_, _>>();
+    Ok(views.map_err(StorageError::from)?)
 }
 
 /// The error of a write of which something was sent, or is kept to be written later, where one that was not begun has

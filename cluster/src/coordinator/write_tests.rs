@@ -6,6 +6,7 @@ use crate::counter::Leader;
 use crate::replica::Replica;
 use crate::snapshots::{AutoSnapshot, Snapshots};
 use crate::table_settings::table_settings;
+use crate::testing::run;
 use crate::timestamp::Timestamps;
 use crate::transport::{Introduction, Link, Peers};
 use arc_swap::ArcSwap;
@@ -86,11 +87,6 @@ pub(crate) fn mutation(key: u8) -> Vec<u8> {
     builder.begin(TABLE, 1, &[key]);
     builder.row(&[ROW_END], 1, &RowHeader::EMPTY, |row| row.push_cell(&live_cell(ColumnId(0), 1, b"v")));
     builder.view().bytes().to_vec()
-}
-
-pub(crate) fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test);
 }
 
 #[test]

@@ -291,7 +291,6 @@ mod tests {
     #[test]
     fn nodes_find_one_another_over_the_network_and_hear_that_one_stops() {
         let folder = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, nodes_gossip(folder.path()));
+        crate::testing::run(nodes_gossip(folder.path()));
     }
 }

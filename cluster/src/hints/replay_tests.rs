@@ -114,8 +114,7 @@ fn mutation(table: TableId, key: u8) -> Vec<u8> {
 
 fn run<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
     let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async { test(World::new(folder.path()).await).await });
+    crate::testing::run(async { test(World::new(folder.path()).await).await });
 }
 
 #[test]

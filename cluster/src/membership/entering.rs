@@ -142,18 +142,12 @@ async fn join(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::run_in_folder;
     use crate::transport::of_later_release;
-
-    fn run<F: Future<Output = ()>>(test: impl FnOnce(Env) -> F) {
-        let folder = tempfile::tempdir().unwrap();
-        let env = dodona_env::os::env(folder.path()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, test(env));
-    }
 
     #[test]
     fn a_node_that_has_no_version_in_common_with_its_seeds_does_not_wait_nor_begin_a_cluster() {
-        run(async |env| {
+        run_in_folder(async |env| {
             let later = of_later_release(&env).await;
             for first in [None, Some(NodeSettings::default().internode)] {
                 let settings = NodeSettings {

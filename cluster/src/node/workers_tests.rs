@@ -1,17 +1,10 @@
 use super::*;
 use crate::node::{Builtin, NodeSettings};
-
-/// Runs a test with the runtime that a server's thread has.
-fn local(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test);
-}
+use crate::testing::run_in_folder;
 
 #[test]
 fn a_node_stops_when_one_of_its_tasks_has_panicked() {
-    let folder = tempfile::tempdir().unwrap();
-    local(async {
-        let env = dodona_env::os::env(folder.path()).unwrap();
+    run_in_folder(async |env| {
         let tasks = env.tasks.clone();
         let node = Node::start(env, NodeSettings::default(), Builtin::default()).unwrap();
         let mut failure = node.watch_failure();

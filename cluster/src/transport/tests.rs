@@ -1,5 +1,6 @@
 use super::queue::Outstanding;
 use super::*;
+use crate::testing::run_in_folder;
 use dodona_env::net::Stream;
 use uuid::Uuid;
 
@@ -22,21 +23,28 @@ async fn answer_one(there: &Link, stream: Box<dyn Stream>) {
     write_queue(&mut writer, &mut queue, &*there.env.clock, |_, _, _| {}).await;
 }
 
+/// Answers one request on each connection to an address.
+async fn answer_at(env: &Env, address: SocketAddr) -> SocketAddr {
+    let listener = env.net.listen(address).await.unwrap();
+    let (address, there) = (listener.local_addr().unwrap(), link(env, 2));
+    env.tasks.spawn_local(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            answer_one(&there, stream).await;
+        }
+    });
+    address
+}
+
+/// An address at which nobody listens.
+async fn nobody(env: &Env) -> SocketAddr {
+    let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    listener.local_addr().unwrap()
+}
+
 #[test]
 fn a_connection_that_the_peer_closed_is_opened_again_before_anything_is_asked_on_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let env = dodona_env::os::env(folder.path()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
-        let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let there = link(&env, 2);
-        // It answers one request on each connection.
-        env.tasks.spawn_local(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                answer_one(&there, stream).await;
-            }
-        });
+    run_in_folder(async |env| {
+        let address = answer_at(&env, SocketAddr::from(([127, 0, 0, 1], 0))).await;
         let peers = Peers::new(link(&env, 1));
         for _ in 0..3 {
             assert_eq!(peers.ask(address, Body::Mutated, PATIENCE).await.unwrap(), Body::Mutated);
@@ -60,13 +68,8 @@ fn a_connection_that_the_peer_closed_is_opened_again_before_anything_is_asked_on
 
 #[test]
 fn a_peer_that_is_not_reached_is_tried_again_less_and_less_often() {
-    let folder = tempfile::tempdir().unwrap();
-    let env = dodona_env::os::env(folder.path()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
-        let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+    run_in_folder(async |env| {
+        let address = nobody(&env).await;
         let peers = Peers::new(link(&env, 1));
         let began = env.clock.mono();
         let mut asked = 0;
@@ -81,12 +84,7 @@ fn a_peer_that_is_not_reached_is_tried_again_less_and_less_often() {
         assert!((2..=6).contains(&attempts) && asked > 100, "{attempts} of {asked}");
         assert_eq!((counts.failed.load(Relaxed), counts.connected.load(Relaxed)), (asked, 0));
         // Once it is there it is reached within the longest pause, and what failed before is forgotten.
-        let listener = env.net.listen(address).await.unwrap();
-        let there = link(&env, 2);
-        env.tasks.spawn_local(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            answer_one(&there, stream).await;
-        });
+        answer_at(&env, address).await;
         let reached = async {
             while peers.ask(address, Body::Mutated, PATIENCE).await.is_err() {
                 dodona_env::clock::sleep(Duration::from_millis(1)).await;
@@ -99,26 +97,15 @@ fn a_peer_that_is_not_reached_is_tried_again_less_and_less_often() {
 
 #[test]
 fn a_peer_that_is_reached_for_gossip_is_tried_at_once_for_data() {
-    let folder = tempfile::tempdir().unwrap();
-    let env = dodona_env::os::env(folder.path()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
-        let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+    run_in_folder(async |env| {
+        let address = nobody(&env).await;
         let peers = Peers::new(link(&env, 1));
         // As long as pauses become.
         while peers.pauses.lock().values().all(|pause| pause.lasts < LONGEST_PAUSE) {
             assert!(peers.ask(address, Body::Mutated, PATIENCE).await.is_err());
             dodona_env::clock::sleep(Duration::from_millis(1)).await;
         }
-        let listener = env.net.listen(address).await.unwrap();
-        let there = link(&env, 2);
-        env.tasks.spawn_local(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                answer_one(&there, stream).await;
-            }
-        });
+        answer_at(&env, address).await;
         assert!(peers.ask(address, Body::Mutated, PATIENCE).await.is_err(), "the pause is not over");
         peers.ask(address, Body::Gossip(Vec::new()), PATIENCE).await.unwrap();
         peers.ask(address, Body::Mutated, PATIENCE).await.unwrap();
@@ -143,10 +130,7 @@ async fn listen<W: Future<Output = ()> + 'static>(
 
 #[test]
 fn what_waits_for_a_peer_that_reads_nothing_is_bounded_in_bytes() {
-    let folder = tempfile::tempdir().unwrap();
-    let env = dodona_env::os::env(folder.path()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    run_in_folder(async |env| {
         let address = listen(&env, async |reader, writer| {
             std::future::pending::<()>().await;
             drop((reader, writer));
@@ -167,10 +151,7 @@ fn what_waits_for_a_peer_that_reads_nothing_is_bounded_in_bytes() {
 
 #[test]
 fn what_nobody_waits_for_any_more_is_not_sent() {
-    let folder = tempfile::tempdir().unwrap();
-    let env = dodona_env::os::env(folder.path()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    run_in_folder(async |env| {
         let (reads, may_read) = oneshot::channel::<()>();
         let (told, received) = oneshot::channel();
         let address = listen(&env, async move |mut reader, writer| {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::ClusterError;
 use crate::message::{Body, Message};
+use crate::testing::run_in_folder;
 use crate::transport::introduction::CONNECT_TIMEOUT;
 use crate::transport::{Handler, Introduction, Link, Peer, Peers, serve};
 use dodona_env::Env;
@@ -59,10 +60,7 @@ struct World {
 }
 
 fn run<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
-    let folder = tempfile::tempdir().unwrap();
-    let env = dodona_env::os::env(folder.path()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    run_in_folder(async |env| {
         let listener = env.net.listen(SocketAddr::new(HERE, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         test(World { env, listener, address }).await;
