@@ -108,6 +108,12 @@ pub enum Body {
     RepairAnswer(Vec<u8>),
     /// A read met more tombstones than it may: how many it may meet (u64).
     TooManyTombstones(Vec<u8>),
+    /// Apply a mutation, and have other members of the same data centre apply it ([`crate::transport::forward`]).
+    Forward(Vec<u8>),
+    /// Have a member (its host id, 16 bytes) apply a mutation, and answer as that one does.
+    Relay(Vec<u8>),
+    /// That member is not reached, and why.
+    Unreached(String),
 }
 
 impl Body {
@@ -143,6 +149,9 @@ impl Body {
             Self::StreamApart(bytes) => (26, bytes),
             Self::Session(bytes) => (28, bytes),
             Self::KeepHints(bytes) => (29, bytes),
+            Self::Forward(bytes) => (30, bytes),
+            Self::Relay(bytes) => (31, bytes),
+            Self::Unreached(reason) => (32, reason.as_bytes()),
         }
     }
 
@@ -254,6 +263,9 @@ impl Message {
             27 => Body::VoidHints(rest.to_vec()),
             28 => Body::Session(rest.to_vec()),
             29 => Body::KeepHints(rest.to_vec()),
+            30 => Body::Forward(rest.to_vec()),
+            31 => Body::Relay(rest.to_vec()),
+            32 => Body::Unreached(String::from_utf8_lossy(rest).into_owned()),
             other => return Err(ClusterError::Peer(format!("unknown verb {other}"))),
         };
         Ok(Self { id, patience_micros, members, notes, body })
@@ -285,7 +297,7 @@ mod tests {
     #[test]
     fn verbs_have_these_numbers() {
         type OfBytes = fn(Vec<u8>) -> Body;
-        let verbs: [(u8, OfBytes); 27] = [
+        let verbs: [(u8, OfBytes); 29] = [
             (1, Body::Mutate),
             (3, Body::Read),
             (4, Body::Found),
@@ -313,9 +325,12 @@ mod tests {
             (27, Body::VoidHints),
             (28, Body::Session),
             (29, Body::KeepHints),
+            (30, Body::Forward),
+            (31, Body::Relay),
         ];
         let of_bytes = verbs.into_iter().map(|(verb, body)| (verb, body(vec![1, 2])));
-        let others = [(2, Body::Mutated), (5, Body::Failed("no".into()))];
+        let others =
+            [(2, Body::Mutated), (5, Body::Failed("no".into())), (32, Body::Unreached("it is down".into()))];
         for (verb, body) in of_bytes.chain(others) {
             let message = Message { id: 1, patience_micros: 0, members: 0, notes: None, body };
             let mut out = Vec::new();

@@ -116,6 +116,8 @@ pub type MemberIndex = usize;
 #[derive(Clone, Debug, Default)]
 pub struct Ring {
     members: Arc<[Member]>,
+    /// Of each member the place of the first one of its data centre.
+    centers: Arc<[MemberIndex]>,
     /// Ends of ranges, sorted, each with the owner of the range.
     tokens: Vec<(Token, MemberIndex)>,
 }
@@ -158,7 +160,18 @@ impl Ring {
             .flat_map(|(index, member)| tokens_of(member).iter().map(move |token| (*token, index)))
             .collect();
         tokens.sort_unstable();
-        Self { members, tokens }
+        let center = |member: &Member| {
+            let first = members.iter().position(|first| first.data_center == member.data_center);
+            first.unwrap_or_default()
+        };
+        let centers = members.iter().map(center).collect();
+        Self { members, centers, tokens }
+    }
+
+    /// A number of a member's data centre: the place of the first member there.
+    #[must_use]
+    pub fn center(&self, index: MemberIndex) -> MemberIndex {
+        self.centers[index]
     }
 
     /// True if a member joins or leaves.

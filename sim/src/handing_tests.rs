@@ -24,8 +24,15 @@ fn loses_the_last(shared: &Shared) {
 
 #[test]
 fn what_a_node_that_leaves_keeps_for_one_that_is_down_another_one_keeps() {
-    let cluster =
-        Cluster { begin: 4, joins: 0, copies: 3, grace: 864_000, repairs: false, watch: loses_the_last };
+    let cluster = Cluster {
+        begin: 4,
+        joins: 0,
+        far: 0,
+        copies: 3,
+        grace: 864_000,
+        repairs: false,
+        watch: loses_the_last,
+    };
     comes_to_its_end(cluster, |first, shared| async move {
         let (node, host) = (Arc::clone(&first), first.info.identity.host);
         first.env.tasks.spawn_local(async move { node.take_out(host).await.unwrap() });

@@ -25,6 +25,8 @@ pub mod disk;
 pub mod engine;
 pub mod faults;
 #[cfg(test)]
+mod forwarding_tests;
+#[cfg(test)]
 mod handing_tests;
 pub mod invariants;
 #[cfg(test)]
@@ -141,6 +143,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("each-quorum-takes-any", Scenario::Centers),
     ("local-levels-take-any", Scenario::Centers),
     ("commit-stays-near", Scenario::Centers),
+    ("forwarder-answers-for-others", Scenario::Centers),
     ("metadata-no-sync", Scenario::Centers),
     ("metadata-goes-back", Scenario::Centers),
     ("schema-epoch-is-not-compared", Scenario::Centers),

@@ -12,11 +12,11 @@ use std::time::Duration;
 const SHORT_GRACE: u32 = 60;
 const LONG_GRACE: u32 = 864_000;
 const REPAIRING: Cluster =
-    Cluster { begin: 3, joins: 0, copies: 3, grace: LONG_GRACE, repairs: true, watch: |_| {} };
+    Cluster { begin: 3, joins: 0, far: 0, copies: 3, grace: LONG_GRACE, repairs: true, watch: |_| {} };
 
 #[test]
 fn a_replica_that_is_down_holds_up_its_own_ranges_alone_and_they_are_told_of() {
-    let cluster = Cluster { begin: 5, joins: 0, copies: 3, grace: SHORT_GRACE, ..REPAIRING };
+    let cluster = Cluster { begin: 5, joins: 0, far: 0, copies: 3, grace: SHORT_GRACE, ..REPAIRING };
     comes_to_its_end(cluster, |node, shared| async move {
         const LAST: usize = 4;
         *shared.last_is_down.lock() = true;
@@ -50,7 +50,7 @@ fn a_replica_that_is_down_holds_up_its_own_ranges_alone_and_they_are_told_of() {
 
 #[test]
 fn whoever_has_joined_repairs_soon_what_it_is_the_first_replica_of() {
-    let cluster = Cluster { begin: 3, joins: 1, copies: 3, grace: LONG_GRACE, ..REPAIRING };
+    let cluster = Cluster { begin: 3, joins: 1, far: 0, copies: 3, grace: LONG_GRACE, ..REPAIRING };
     comes_to_its_end(cluster, |node, shared| async move {
         const NEW: usize = 3;
         let members = |count: usize| node.placement().ring.members().len() == count;
@@ -72,7 +72,7 @@ fn whoever_has_joined_repairs_soon_what_it_is_the_first_replica_of() {
 
 #[test]
 fn replicas_that_a_keyspace_has_got_are_filled() {
-    let cluster = Cluster { begin: 3, joins: 0, copies: 1, grace: LONG_GRACE, ..REPAIRING };
+    let cluster = Cluster { begin: 3, joins: 0, far: 0, copies: 1, grace: LONG_GRACE, ..REPAIRING };
     comes_to_its_end(cluster, |node, shared| async move {
         for key in 0..KEYS {
             let written = mutation((key, 0), node.timestamps.next(), Action::Put(7), 0);

@@ -7,7 +7,7 @@ use dodona_types::Consistency;
 use std::time::Duration;
 
 const THREE: Cluster =
-    Cluster { begin: 3, joins: 0, copies: 3, grace: 86_400, repairs: false, watch: |_| {} };
+    Cluster { begin: 3, joins: 0, far: 0, copies: 3, grace: 86_400, repairs: false, watch: |_| {} };
 
 #[test]
 fn a_replica_that_does_not_take_what_it_lacks_is_made_up_for() {

@@ -64,7 +64,9 @@ pub(crate) struct Cluster {
     pub(crate) begin: usize,
     /// How many join.
     pub(crate) joins: usize,
-    /// Copies of everything.
+    /// How many of the last ones are in another data centre, which has a copy of everything on each of them.
+    pub(crate) far: usize,
+    /// Copies of everything in the first one.
     pub(crate) copies: u32,
     /// Seconds that the table keeps tombstones.
     pub(crate) grace: u32,
@@ -72,6 +74,18 @@ pub(crate) struct Cluster {
     pub(crate) repairs: bool,
     /// Looks each millisecond, and may have the last one be down.
     pub(crate) watch: fn(&Shared),
+}
+
+impl Cluster {
+    fn shape(self) -> Shape {
+        let mut shape = Shape::flat(NODES.len(), self.copies);
+        if self.far > 0 {
+            let near = self.begin + self.joins - self.far;
+            shape.places[near..].iter_mut().for_each(|(center, _)| *center = 1);
+            shape.copies.push(self.far as u32);
+        }
+        shape
+    }
 }
 
 /// Waits until something is so.
@@ -114,7 +128,8 @@ async fn live<F: Future<Output = ()>>(
     let address = |name: &str| SocketAddr::new(turmoil::lookup(name), 7000);
     let env =
         machine.next_life(machine.random.split(&format!("life {life}")), SimClock::new(elapsed_micros()));
-    let members = Shape::flat(NODES.len(), 3).members(address);
+    let shape = cluster.shape();
+    let members = shape.members(address);
     let settings = settings_of(members.clone(), index, SyncMode::Group { window: Duration::from_millis(20) });
     let settings = NodeSettings {
         members: if joins { Vec::new() } else { members[..cluster.begin].to_vec() },
@@ -132,7 +147,8 @@ async fn live<F: Future<Output = ()>>(
         dodona_env::clock::sleep(Duration::from_millis(100)).await;
     }
     if index == 0 {
-        while create_table(&node, simple(cluster.copies), cluster.grace).await.is_err() {
+        let replication = if cluster.far > 0 { shape.replication() } else { simple(cluster.copies) };
+        while create_table(&node, replication.clone(), cluster.grace).await.is_err() {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
         let has_table = |node: Arc<Node>| node.schema().table("sim", "t").is_some();

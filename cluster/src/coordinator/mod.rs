@@ -9,6 +9,7 @@ mod batch;
 pub mod conditional;
 mod counter;
 pub mod explain;
+mod forwarding;
 mod gather;
 pub mod hint_sink;
 mod latency;

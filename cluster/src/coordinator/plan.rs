@@ -23,6 +23,8 @@ pub struct Target {
     pub internode: SocketAddr,
     /// True in this node's data centre.
     pub near: bool,
+    /// Its data centre ([`crate::ring::Ring::center`]).
+    pub center: MemberIndex,
     /// Its data centre's place in [`Plan::shares`], if that has any.
     pub share: usize,
     /// True if it is believed to answer.
@@ -209,14 +211,15 @@ impl Planner<'_> {
 
     fn target(&self, index: MemberIndex, shares: &[Share]) -> Target {
         let Placement { ring, local, .. } = self.placement;
-        let (member, here) = (&ring.members()[index], &ring.members()[*local]);
-        let is_local = index == *local;
+        let member = &ring.members()[index];
+        let (is_local, center) = (index == *local, ring.center(index));
         Target {
             host: member.host,
             member: index,
             local: is_local,
             internode: member.internode,
-            near: is_local || self.defects.takes_all_for_near || member.data_center == here.data_center,
+            near: is_local || self.defects.takes_all_for_near || center == ring.center(*local),
+            center,
             share: shares.iter().position(|share| share.data_center == member.data_center).unwrap_or(0),
             alive: is_local || self.defects.counts_dead || self.liveness.is_alive(member.host),
             pending: false,

@@ -23,12 +23,25 @@ pub enum TryWrite {
 }
 
 /// A replica's word on one of several mutations.
-struct Word {
+pub(super) struct Word {
     mutation: usize,
     target: Target,
     said: Result<(), ClusterError>,
     /// A hint is kept, since it did not take it.
     hinted: bool,
+}
+
+/// One of several mutations that are sent to replicas.
+#[derive(Clone, Copy)]
+pub(super) struct Sending<'a> {
+    /// The version of the members by which they were chosen.
+    pub(super) members: u64,
+    /// When the write began, in the order of truncations.
+    era: u64,
+    /// Its place among them.
+    place: usize,
+    /// The mutation.
+    pub(super) mutation: &'a [u8],
 }
 
 impl Coordinator {
@@ -121,13 +134,16 @@ impl Coordinator {
         }
         let (mut here, era) = (Vec::new(), self.hints.era());
         for (index, (plan, mutation)) in plans.iter().zip(mutations).enumerate() {
+            let sending = Sending { members: plan.members, era, place: index, mutation: mutation.bytes() };
+            let mut far = Vec::new();
             for target in &plan.replicas {
                 note(|| format!("{} {}", fate(target), shown(target)));
                 if target.local {
                     here.push((index, *target));
+                } else if target.alive && target.near {
+                    self.send_mutation(sending, *target, words.clone());
                 } else if target.alive {
-                    let chosen = (plan.members, era);
-                    self.send_mutation(chosen, index, *target, mutation.bytes(), words.clone());
+                    far.push(*target);
                 } else {
                     let hinted = self.hints.hint(target.host, mutation.bytes(), era);
                     if plan.consistency == Consistency::Any && hinted {
@@ -135,6 +151,7 @@ impl Coordinator {
                     }
                 }
             }
+            self.send_afar(sending, far, &words);
         }
         self.apply_here(here, mutations, words, era).await;
         let mut stale = None;
@@ -207,22 +224,14 @@ impl Coordinator {
         });
     }
 
-    fn send_mutation(
-        &self,
-        (members, era): (u64, u64),
-        index: usize,
-        target: Target,
-        mutation: &[u8],
-        words: mpsc::Sender<Word>,
-    ) {
-        let (peers, hints, latencies) =
-            (Arc::clone(&self.peers), Arc::clone(&self.hints), Arc::clone(&self.latencies));
+    /// Sends a mutation to a replica.
+    pub(super) fn send_mutation(&self, sending: Sending<'_>, target: Target, words: mpsc::Sender<Word>) {
+        let (peers, latencies) = (Arc::clone(&self.peers), Arc::clone(&self.latencies));
         let (clock, timeout) = (Arc::clone(&self.env.clock), self.timeouts.write);
-        let forgets_hint = self.env.mutants.has("hint-only-for-the-dead");
-        let (mutation, trace) = (mutation.to_vec(), trace::current());
-        self.env.tasks.spawn_local(async move {
+        let (members, trace) = (sending.members, trace::current());
+        self.spawn_sending(sending, target, words, move |mutation| async move {
             let asked_at = clock.mono();
-            let body = Body::Mutate(mutation.clone());
+            let body = Body::Mutate(mutation);
             let asked = peers.ask_for(trace, members, target.internode, body, timeout).await;
             match asked {
                 // One that refuses a mutation may still read as fast as others.
@@ -230,11 +239,30 @@ impl Coordinator {
                 Err(ClusterError::Stale(_)) => {}
                 Err(_) => latencies.note_failure(target.host, timeout),
             }
-            let said = expect_mutated(asked);
+            asked
+        });
+    }
+
+    /// Has a replica take a mutation as `send` does it, and keeps a hint if it does not.
+    pub(super) fn spawn_sending<F>(
+        &self,
+        sending: Sending<'_>,
+        target: Target,
+        words: mpsc::Sender<Word>,
+        send: impl FnOnce(Vec<u8>) -> F + 'static,
+    ) where
+        F: Future<Output = Result<Body, ClusterError>> + 'static,
+    {
+        let hints = Arc::clone(&self.hints);
+        let forgets_hint = self.env.mutants.has("hint-only-for-the-dead");
+        let Sending { era, place, mutation, .. } = sending;
+        let mutation = mutation.to_vec();
+        self.env.tasks.spawn_local(async move {
+            let said = expect_mutated(send(mutation.clone()).await);
             // One that refuses may take it later: its disk is full, or it has not heard of the table yet.
             let hinted = said.is_err() && !forgets_hint && hints.hint(target.host, &mutation, era);
             // The coordinator may have enough answers already.
-            let _ = words.send(Word { mutation: index, target, said, hinted }).await;
+            let _ = words.send(Word { mutation: place, target, said, hinted }).await;
         });
     }
 }

@@ -39,6 +39,7 @@ impl Handler for Node {
             Body::Count(request) => {
                 Box::pin(async move { mutated(self.coordinator.count_for_peer(&request).await) })
             }
+            Body::Relay(request) => Box::pin(async move { self.coordinator.relay(from, &request).await }),
             Body::KeepBatch(bytes) => Box::pin(async move {
                 let kept = bytes
                     .split_at_checked(16)

@@ -73,6 +73,8 @@ pub struct Peer {
     pub is_of_this_cluster: bool,
     /// The version of the members by which it chose this node; 0 where that does not matter.
     pub members: u64,
+    /// How long it waits for the answer.
+    pub patience: Duration,
 }
 
 /// What both sides of a connection have to know of this node.
@@ -166,7 +168,7 @@ impl Link {
                 own.host
             )));
         }
-        Ok(Peer { host: theirs.host, is_of_this_cluster, members: 0 })
+        Ok(Peer { host: theirs.host, is_of_this_cluster, members: 0, patience: Duration::ZERO })
     }
 
     /// Listens at an address for so long and answers nothing but introductions. Gives a member of another cluster that came.

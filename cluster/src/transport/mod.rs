@@ -10,6 +10,7 @@
 //! side has shown a certificate that is trusted.
 
 mod complaints;
+pub mod forward;
 mod introduction;
 mod queue;
 mod service;
@@ -17,6 +18,7 @@ mod service;
 mod tests;
 pub mod tls;
 pub mod traffic;
+mod under_way;
 mod wire;
 
 #[cfg(test)]
@@ -39,7 +41,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use traffic::Outbound;
 use wire::{Reading, Writing, read_message, write_queue};
@@ -78,7 +79,11 @@ impl Lane {
             | Body::StreamApart(_)
             | Body::Session(_)
             | Body::KeepHints(_) => Self::Large,
-            Body::Mutate(bytes) | Body::Paxos(bytes) | Body::KeepBatch(bytes)
+            Body::Mutate(bytes)
+            | Body::Forward(bytes)
+            | Body::Relay(bytes)
+            | Body::Paxos(bytes)
+            | Body::KeepBatch(bytes)
                 if bytes.len() > LARGE_BYTES =>
             {
                 Self::Large
@@ -165,49 +170,9 @@ impl Peers {
         body: Body,
         timeout: Duration,
     ) -> Result<Body, ClusterError> {
-        let asked = trace.map(|trace| (trace.elapsed_micros(), trace));
-        let notes = asked.is_some().then(Vec::new);
-        let id = self.next_id.fetch_add(1, Relaxed);
-        let lane = Lane::of(&body);
-        let connection = self.connection(peer, lane)?;
-        let counts = &connection.counts;
-        let full = || {
-            counts.refused.fetch_add(1, Relaxed);
-            ClusterError::Peer(format!("{peer} takes no more messages"))
-        };
-        let part = counts.outstanding[lane as usize].take(body.bytes(), OUTSTANDING_BYTES);
-        let _part = part.ok_or_else(full)?;
-        let (answer, answered) = oneshot::channel();
-        let message = Message { id, patience_micros: 0, members, notes, body };
-        let deadline = self.link.env.clock.mono() + timeout;
-        connection.waiting.lock().insert(id, answer);
-        let result = match connection.queue.try_send(Queued { message, deadline, room: None }) {
-            Err(TrySendError::Full(_)) => {
-                connection.waiting.lock().remove(&id);
-                return Err(full());
-            }
-            Err(TrySendError::Closed(_)) => {
-                counts.failed.fetch_add(1, Relaxed);
-                Err(ClusterError::Peer(format!("the connection to {peer} broke")))
-            }
-            Ok(()) => match tokio::time::timeout(timeout, answered).await {
-                Ok(Ok(Message { body: Body::Stale(version), .. })) => return Err(stale(&version)),
-                Ok(Ok(Message { notes, body, .. })) => {
-                    if let Some(((at_micros, trace), notes)) = asked.zip(notes) {
-                        trace.note_from(peer, at_micros, &notes);
-                    }
-                    return Ok(body);
-                }
-                Ok(Err(_)) => {
-                    counts.failed.fetch_add(1, Relaxed);
-                    Err(ClusterError::Peer(format!("the connection to {peer} broke")))
-                }
-                Err(_) => Err(ClusterError::Peer(format!("{peer} did not answer in time"))),
-            },
-        };
-        connection.waiting.lock().remove(&id);
-        self.drop_connection((peer, lane), &connection);
-        result
+        let request = self.begin(trace, peer, &body, self.ids(1), timeout)?;
+        self.send(&request, members, body)?;
+        self.answer(request).await
     }
 
     fn connection(&self, peer: SocketAddr, lane: Lane) -> Result<Connection, ClusterError> {
@@ -262,6 +227,11 @@ impl Peers {
         let pauses = self.pauses.lock();
         let mut of_peer = pauses.iter().filter(|((address, _), _)| *address == peer);
         of_peer.find_map(|(_, pause)| pause.unwelcome.clone())
+    }
+
+    /// True if a connection to a peer is open.
+    pub(crate) fn is_connected(&self, peer: SocketAddr) -> bool {
+        self.link.traffic.to(peer).open.load(Relaxed) > 0
     }
 
     /// Requests to a peer that wait to be written.

@@ -25,32 +25,27 @@ pub(super) struct Queued {
 #[derive(Debug, Default)]
 pub struct Outstanding(AtomicUsize);
 
-/// A request's part of them.
-pub(super) struct Part<'a> {
-    of: &'a Outstanding,
-    bytes: usize,
-}
-
 impl Outstanding {
-    /// Takes a request in, unless there are `most` bytes with it. One alone is always taken in.
-    pub(super) fn take(&self, body_bytes: usize, most: usize) -> Option<Part<'_>> {
+    /// Takes a request in, unless there are `most` bytes with it. One alone is always taken in. Gives its bytes.
+    pub(super) fn take(&self, body_bytes: usize, most: usize) -> Option<usize> {
         let bytes = body_bytes + MESSAGE_BYTES;
         let before = self.0.fetch_add(bytes, Relaxed);
-        let part = Part { of: self, bytes };
-        // A part that goes gives its bytes back.
-        (before == 0 || before + bytes <= most).then_some(part)
+        if before == 0 || before + bytes <= most {
+            return Some(bytes);
+        }
+        self.give_back(bytes);
+        None
+    }
+
+    /// Gives back what a request has taken.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Relaxed);
     }
 
     /// How many there are.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.load(Relaxed)
-    }
-}
-
-impl Drop for Part<'_> {
-    fn drop(&mut self) {
-        self.of.0.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -86,8 +81,8 @@ mod tests {
         assert!(outstanding.take(0, 5_000).is_none());
         assert_eq!(outstanding.bytes(), 5_000 + MESSAGE_BYTES);
         let second = outstanding.take(0, 5_000 + 2 * MESSAGE_BYTES).unwrap();
-        drop(first);
-        drop(second);
+        outstanding.give_back(first);
+        outstanding.give_back(second);
         assert_eq!(outstanding.bytes(), 0);
     }
 }

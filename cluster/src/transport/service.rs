@@ -3,10 +3,11 @@
 use super::complaints::Complaints;
 use super::introduction::{ACCEPT_RETRY, CONNECT_TIMEOUT, Link};
 use super::queue::{PIECE_BYTES, Queued, Room};
+use super::traffic::Inbound;
 use super::wire::{read_message, write_queue};
-use super::{Handler, Peer, QUEUE_MESSAGES};
+use super::{Handler, Peer, QUEUE_MESSAGES, forward};
 use crate::error::ClusterError;
-use crate::message::Message;
+use crate::message::{Body, Message};
 use crate::trace::Trace;
 use dodona_env::net::Stream;
 use std::future::Future;
@@ -72,29 +73,56 @@ async fn serve_peer(
     let met = tokio::time::timeout(CONNECT_TIMEOUT, link.meet(stream)).await;
     let (mut reader, mut writer, peer) = met.map_err(late)??;
     drop(place);
-    let (tasks, clock) = (link.env.tasks.clone(), Arc::clone(&link.env.clock));
+    let clock = Arc::clone(&link.env.clock);
     let (answers, mut to_write) = mpsc::channel(QUEUE_MESSAGES);
     let of_writer = Arc::clone(&clock);
-    tasks.spawn_local(async move {
+    link.env.tasks.spawn_local(async move {
         write_queue(&mut writer, &mut to_write, &*of_writer, |_, _, _| {}).await;
     });
     let counts = if peer.is_of_this_cluster { link.traffic.from(peer.host) } else { Arc::default() };
     let (work, to_tell) = (Room::new(WORK_BYTES), Room::new(WORK_BYTES));
+    let service = Service { link, handler, answers, counts, work, to_tell };
     loop {
         // Others have their turn however much has arrived.
         tokio::task::consume_budget().await;
         let (message, bytes) = read_message(&mut reader).await?;
-        let Message { id, patience_micros, members, notes, body } = message;
-        let (patience, arrived) = (Duration::from_micros(patience_micros), clock.mono());
-        let trace = notes.map(|_| Trace::new(&clock));
-        counts.received.add(1, bytes);
-        let peer = Peer { members, ..peer };
+        let arrived = clock.mono();
+        service.counts.received.add(1, bytes);
+        let patience = Duration::from_micros(message.patience_micros);
+        let peer = Peer { members: message.members, patience, ..peer };
+        if let Body::Forward(forward) = &message.body {
+            for (id, body) in forward::requests(message.id, forward)? {
+                let (bytes, notes) = (body.bytes(), message.notes.clone());
+                service.begin(peer, arrived, bytes, Message { id, notes, body, ..message }).await;
+            }
+        } else {
+            service.begin(peer, arrived, bytes, message).await;
+        }
+    }
+}
+
+/// What answers the requests of a connection.
+struct Service {
+    link: Link,
+    handler: Arc<dyn Handler>,
+    answers: mpsc::Sender<Queued>,
+    counts: Arc<Inbound>,
+    /// Room for what is under way, and for large answers.
+    work: Room,
+    to_tell: Room,
+}
+
+impl Service {
+    /// Has a request answered that takes so many bytes, once there is room.
+    async fn begin(&self, peer: Peer, arrived: Duration, bytes: usize, message: Message) {
+        let Message { id, notes, body, .. } = message;
+        let trace = notes.map(|_| Trace::new(&self.link.env.clock));
         // Where too much is under way, the peer waits: what it cannot send it does not keep.
-        let under_way = work.take(bytes).await;
-        let (handler, answers, counts) = (Arc::clone(&handler), answers.clone(), Arc::clone(&counts));
-        let to_tell = to_tell.clone();
-        tasks.spawn_local(async move {
-            let deadline = arrived + patience;
+        let under_way = self.work.take(bytes).await;
+        let (handler, answers) = (Arc::clone(&self.handler), self.answers.clone());
+        let (counts, to_tell) = (Arc::clone(&self.counts), self.to_tell.clone());
+        self.link.env.tasks.spawn_local(async move {
+            let deadline = arrived + peer.patience;
             let answered = async {
                 let handled = handler.handle(peer, body);
                 let body = match &trace {
@@ -105,12 +133,12 @@ async fn serve_peer(
                 let is_small = body.bytes() <= PIECE_BYTES;
                 let room = if is_small { under_way } else { to_tell.take(body.bytes()).await };
                 let notes = trace.map(|trace| trace.encode());
-                let message = Message { id, patience_micros: 0, members, notes, body };
+                let message = Message { id, patience_micros: 0, members: peer.members, notes, body };
                 // The peer may be gone.
                 let _ = answers.send(Queued { message, deadline, room }).await;
             };
             // Nobody waits for what comes later.
-            let in_time = tokio::time::timeout(patience, answered).await.is_ok();
+            let in_time = tokio::time::timeout(peer.patience, answered).await.is_ok();
             let count = if in_time { &counts.processed } else { &counts.expired };
             count.add(1, bytes);
         });
