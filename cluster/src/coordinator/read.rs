@@ -122,7 +122,7 @@ impl Coordinator {
         max_bytes: usize,
     ) -> Result<Page, ClusterError> {
         let (begun, timeout) = (self.env.clock.mono(), self.timeouts.read);
-        let patience = match table.policy.patience(&table.times, timeout / 2) {
+        let patience = match table.policy.patience(|part| table.times.percentile(part), timeout / 2) {
             Some(patience) if !plan.only_local() => patience.min(timeout),
             _ => timeout,
         };
@@ -186,7 +186,7 @@ impl Coordinator {
     ) -> Result<MergedAnswers, ClusterError> {
         let clock = &self.env.clock;
         let begun = clock.mono();
-        let patience = table.policy.patience(&table.times, self.timeouts.read / 2);
+        let patience = table.policy.patience(|part| table.times.percentile(part), self.timeouts.read / 2);
         let mut asking = Asking::new(self, plan, command, max_bytes);
         asking.ask_first(plan.block_for as usize, others);
         asking.gather(others, patience).await?;

@@ -10,12 +10,14 @@ use crate::error::ClusterError;
 use crate::message::Body;
 use crate::trace::{self, note};
 use dodona_storage::StorageError;
+use dodona_storage::metrics::Operation;
 use dodona_storage::reconcile::{Answer, MergedAnswers};
-use dodona_types::MutationView;
 use dodona_types::mutation::Fragment;
 use dodona_types::read_command::ReadCommand;
 use dodona_types::row::RowView;
+use dodona_types::{MutationView, TableId};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -60,7 +62,7 @@ impl Coordinator {
         }
         let was_asked = |place: &usize| answers.iter().any(|(asked, _)| asked == place);
         let mut others = (0..plan.replicas.len()).filter(|place| !was_asked(place));
-        let patience = self.timeouts.write / 2;
+        let patience = self.patience_of_repair(command.table)?;
         let waiting = async {
             while !(whole.is_enough() && pending.is_empty()) && under_way > 0 {
                 let said = tokio::time::timeout(patience, taken.recv()).await.ok().flatten();
@@ -99,6 +101,17 @@ impl Coordinator {
             return Err(ClusterError::ReadTimeout { consistency, received, block_for, data_present: true });
         }
         whole.read_result(true)
+    }
+
+    /// How long replicas have before another one is to take what they do not (`additional_write_policy`).
+    fn patience_of_repair(&self, table: TableId) -> Result<Duration, ClusterError> {
+        let policy = self.tables.get(&self.placement.load().schema, table)?.additional_writes;
+        let writes = self.served(table, Operation::Write).nanos;
+        // There is none of no writes.
+        let nanos = |part: f64| Some(writes.percentile(part / 100.0)).filter(|nanos| *nanos > 0);
+        let percentile = |part: f64| nanos(part).map(Duration::from_nanos);
+        let patience = policy.patience(percentile, self.timeouts.write / 2);
+        Ok(patience.unwrap_or(self.timeouts.write))
     }
 
     /// The members to come, or that go, that are to have what replicas lack. Hints are left for those that are down.

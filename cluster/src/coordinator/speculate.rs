@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-/// A table's option `speculative_retry`.
+/// A table's option `speculative_retry`, or `additional_write_policy`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Policy {
     /// One replica more from the start.
@@ -61,11 +61,15 @@ impl Policy {
         Duration::try_from_secs_f64(millis / 1_000.0).ok().map(Self::Fixed)
     }
 
-    /// How long a read waits before it asks one replica more; none for never. Before anything is
-    /// known of the table's reads a percentile is taken for `unknown`.
+    /// How long a request waits before it goes to one replica more; none for never. Where nothing is
+    /// known of how long others took, a percentile of that is taken for `unknown`.
     #[must_use]
-    pub fn patience(&self, times: &ReadTimes, unknown: Duration) -> Option<Duration> {
-        let percentile = |part| times.percentile(part).unwrap_or(unknown);
+    pub fn patience(
+        &self,
+        percentile: impl Fn(f64) -> Option<Duration>,
+        unknown: Duration,
+    ) -> Option<Duration> {
+        let percentile = |part| percentile(part).unwrap_or(unknown);
         match *self {
             Self::Always => Some(Duration::ZERO),
             Self::Never => None,
@@ -191,15 +195,16 @@ mod tests {
     #[test]
     fn patience_is_what_the_policy_says() {
         let (times, unknown) = (ReadTimes::default(), Duration::from_secs(2));
-        assert_eq!(Policy::DEFAULT.patience(&times, unknown), Some(unknown));
+        let known = |part| times.percentile(part);
+        assert_eq!(Policy::DEFAULT.patience(known, unknown), Some(unknown));
         for _ in 0..100 {
             times.note(Duration::from_millis(8));
         }
-        let near = Policy::DEFAULT.patience(&times, unknown).unwrap();
+        let near = Policy::DEFAULT.patience(known, unknown).unwrap();
         assert!(near >= Duration::from_millis(8) && near < Duration::from_millis(10));
-        assert_eq!(Policy::Never.patience(&times, unknown), None);
+        assert_eq!(Policy::Never.patience(known, unknown), None);
         let fixed = Duration::from_millis(50);
-        assert_eq!(Policy::Max(fixed, 99.0).patience(&times, unknown), Some(fixed));
-        assert_eq!(Policy::Min(fixed, 99.0).patience(&times, unknown), Some(near));
+        assert_eq!(Policy::Max(fixed, 99.0).patience(known, unknown), Some(fixed));
+        assert_eq!(Policy::Min(fixed, 99.0).patience(known, unknown), Some(near));
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct TableReads {
     pub(super) gc_grace_seconds: u32,
     /// When one replica more is asked.
     pub(super) policy: Policy,
+    /// When what a replica does not take of a read's repair goes to one more.
+    pub(super) additional_writes: Policy,
     /// How long reads took.
     pub(super) times: Arc<ReadTimes>,
 }
@@ -46,6 +48,8 @@ impl Tables {
             repairs: !table.params.read_repair.eq_ignore_ascii_case("NONE"),
             gc_grace_seconds: table.params.gc_grace_seconds,
             policy: Policy::parse(&table.params.speculative_retry).unwrap_or(Policy::DEFAULT),
+            additional_writes: Policy::parse(&table.params.additional_write_policy)
+                .unwrap_or(Policy::DEFAULT),
             times: before.map_or_else(Arc::default, |before| Arc::clone(&before.times)),
         });
         // Tables that are gone are forgotten when others come.
