@@ -120,6 +120,9 @@ pub struct StartArgs {
     /// Address for administration and metrics [default: --listen if that is loopback, else 127.0.0.1]
     #[arg(long)]
     admin_listen: Option<IpAddr>,
+    /// Whoever reaches --admin-listen may administer the cluster, also from other machines
+    #[arg(long)]
+    allow_remote_administration: bool,
     /// Port for administration and metrics; 0 takes a free one [default: 7199]
     #[arg(long)]
     admin_port: Option<u16>,
@@ -191,6 +194,7 @@ impl StartArgs {
         settings.new_cluster = self.new_cluster;
         settings.recover_metadata = self.recover_metadata;
         settings.allow_anonymous |= self.allow_anonymous;
+        settings.allow_remote_administration |= self.allow_remote_administration;
         settings.allow_plain_internode |= self.allow_plain_internode;
         settings.internode_tls_optional |= self.internode_tls_optional;
         if let Some(sync) = self.commit_log_sync {

@@ -54,6 +54,17 @@ fn a_start_that_cannot_work_says_what_to_do() {
 }
 
 #[test]
+fn whoever_reaches_an_address_of_all_machines_looks_and_changes_nothing_unless_told_so() {
+    let open = ["--memory", "--admin-listen", "0.0.0.0"];
+    let node = Node::start(&open);
+    assert!(node.nodetool(&["status"]).contains("UN  127.0.0.1"));
+    let (failed, reason) = node.nodetool_fails(&["flush"]);
+    assert!(failed && reason.contains("allow_remote_administration"), "{reason}");
+    let told = Node::start(&[&open[..], &["--allow-remote-administration"]].concat());
+    told.nodetool(&["flush"]);
+}
+
+#[test]
 fn operators_find_what_they_know() {
     let node = Node::start(&["--memory"]);
     assert!(node.shell(SCHEMA).status.success());

@@ -101,6 +101,9 @@ pub struct Settings {
     /// Address of the HTTP service for administration and metrics (`/metrics`, `/health`). Unless it is set, that
     /// of `listen` if it is a loopback address, and 127.0.0.1 if not.
     pub admin_listen: Option<IpAddr>,
+    /// Whoever reaches `admin_listen` may administer the node and its cluster, also where other machines do; without it they
+    /// get what is asked for with `GET`, such as `/metrics`.
+    pub allow_remote_administration: bool,
     /// Port of the HTTP service for administration and metrics; 0 takes a free one.
     pub admin_port: u16,
     /// The cluster's name.
@@ -246,6 +249,7 @@ impl Default for Settings {
             internode_tls_verify_address: true,
             internode_tls_optional: false,
             admin_listen: None,
+            allow_remote_administration: false,
             admin_port: 7199,
             cluster_name: "Test Cluster".into(),
             data_center: "datacenter1".into(),

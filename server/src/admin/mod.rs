@@ -41,15 +41,28 @@ use std::sync::Arc;
 
 /// Serves operators until the server stops.
 pub(crate) async fn serve(shared: Arc<Shared>, listener: Box<dyn Listener>) {
+    let is_open_to_others = listener.local_addr().is_ok_and(|address| !address.ip().is_loopback());
+    let refuses_changes = is_open_to_others && !shared.settings.allow_remote_administration;
     let router = Router::new()
         .route("/metrics", get(statistics::metrics))
         .route("/health", get(statistics::health))
         .nest("/api/v1", api())
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), refuse_before_it_serves))
+        .layer(middleware::from_fn_with_state(refuses_changes, refuse_changes))
         .with_state(shared);
     if let Err(error) = axum::serve(Operators(listener), router).await {
         tracing::error!(%error, "the service for operators ended");
     }
+}
+
+/// Whoever reaches an address that is not this machine's alone may look, and change nothing: nobody has to say who they are.
+async fn refuse_changes(State(refuses): State<bool>, request: Request, next: middleware::Next) -> Response {
+    if refuses && request.method() != Method::GET {
+        let reason = "whoever reaches this address could change the cluster: set allow_remote_administration = true \
+                      (--allow-remote-administration) if that network is yours alone, or ask at a loopback address";
+        return Failed::Forbidden(reason.into()).into_response();
+    }
+    next.run(request).await
 }
 
 /// Lets a node that starts do nothing but what belongs to that.
@@ -211,6 +224,7 @@ impl Target {
 enum Failed {
     NotFound(String),
     Refused(String),
+    Forbidden(String),
     /// It may do so later.
     Unready(String),
     Internal(String),
@@ -221,6 +235,7 @@ impl IntoResponse for Failed {
         let (status, error) = match self {
             Self::NotFound(error) => (StatusCode::NOT_FOUND, error),
             Self::Refused(error) => (StatusCode::BAD_REQUEST, error),
+            Self::Forbidden(error) => (StatusCode::FORBIDDEN, error),
             Self::Unready(error) => (StatusCode::SERVICE_UNAVAILABLE, error),
             Self::Internal(error) => (StatusCode::INTERNAL_SERVER_ERROR, error),
         };

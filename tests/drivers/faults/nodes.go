@@ -67,7 +67,7 @@ func (n *nodes) start(node int) error {
 	arguments := []string{"start", "--data", n.data(node), "--listen", address, "--admin-listen", address,
 		"--seeds", strings.Join(seeds, ","), "--cores", "1", "--memtable-bytes", "4194304"}
 	if n.network != nil {
-		arguments = append(arguments, "--allow-plain-internode", "--allow-anonymous")
+		arguments = append(arguments, "--allow-plain-internode", "--allow-anonymous", "--allow-remote-administration")
 	}
 	started := &process{command: exec.Command(n.binary, arguments...), exited: make(chan struct{})}
 	started.command.Dir = n.directory
