@@ -22,7 +22,7 @@ pub(crate) async fn refuse_copy(
     let known_at = Store::known_at(&*env.disk, &settings.first_member(identity))?;
     let Some(address) = known_at.filter(|address| *address != settings.internode) else { return Ok(()) };
     // Under its own id it would be refused without learning who it met.
-    let stranger = Introduction { cluster: Uuid::nil(), host: env.random.uuid_v4() };
+    let stranger = Introduction::new(Uuid::nil(), env.random.uuid_v4());
     let link = Link::new(env.clone(), stranger, settings.internode_tls.clone());
     match link.who_is_at(address).await {
         Some(host) if host == identity.host => Err(ClusterError::Invalid(format!(

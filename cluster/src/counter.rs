@@ -321,7 +321,29 @@ impl RowVisitor for Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::hex;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_update_has_these_bytes() {
+        let columns = |column, delta| [(ColumnId(column), delta)].into_iter().collect();
+        let rows = [(None, columns(1, -2)), (Some(vec![5, 6]), columns(3, 4))].into_iter().collect();
+        let table = TableId(Uuid::from_u128(7));
+        let update = CounterUpdate { table, epoch: 9, key: vec![0xAB], rows };
+        let expected = [
+            // Table, epoch, key, and the number of rows.
+            "00000000000000000000000000000007",
+            "0900000000000000",
+            "01000000ab",
+            "02000000",
+            // The static row: one column, and what is added.
+            "000100000001000000feffffffffffffff",
+            // Another row, with its clustering.
+            "010200000005060100000003000000",
+            "0400000000000000",
+        ];
+        assert_eq!(hex(&update.encode()), expected.concat());
+    }
 
     proptest! {
         #[test]

@@ -23,6 +23,8 @@ pub mod counter;
 pub mod disk_usage;
 pub mod error;
 mod founding;
+#[cfg(test)]
+mod golden_tests;
 pub mod gossip;
 pub mod heartbeat;
 pub mod hints;

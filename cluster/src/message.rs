@@ -10,15 +10,32 @@
 //! does not matter: who knows of a later one refuses. A request of a client that is traced asks for notes with empty
 //! ones, which come with the answer ([`crate::trace`]).
 //!
-//! The first frame each way is an introduction, or the refusal of one. It has this form and this version for good, and says which
-//! versions its sender speaks; what follows is of the newest that both speak ([`crate::transport::Introduction`]). Numbers of verbs are never
-//! used again.
+//! The first frame each way is an introduction, or the refusal of one. It has this form and the version [`FIRST`] for good, and says which
+//! versions its sender speaks; what follows is of the newest that both speak ([`crate::transport::Introduction`]), and a frame of any
+//! other ends its connection. Numbers of verbs are never used again.
+//!
+//! # Another version
+//! The version of a frame is that of its head, of its verb and of all that its body holds. Whatever an older node would misread needs the
+//! next one: another form of a body, a field that may not be passed over, another verb. Then
+//!
+//! * [`NEWEST`] grows by one, and [`OLDEST`] stays: a release speaks what the release before it speaks, so that a cluster goes from one to the
+//!   next node by node. [`OLDEST`] grows once no release that is upgraded from speaks it alone.
+//! * In memory a body is always of [`NEWEST`]. [`Message::encode`] and [`Message::decode`] are given the version of the connection, and alone
+//!   turn bodies into their older form and back: no coordinator and no replica asks for it. So a conversion stands beside the
+//!   encoding it is of, and is called from the verb's line in `parts` or `decode` where the version is below the one that changed it.
+//! * A verb, or anything else that has no older form, is used for a member once that member tells by gossip that it speaks the version
+//!   (`NET_VERSION`), and what was done before is done until then.
+//! * Golden bytes of the older form stay, those of the newer one come beside them.
 
 use crate::error::ClusterError;
 use dodona_types::codec::{DecodeError, Reader};
 
-/// The version that is spoken.
-pub const VERSION: u16 = 2;
+/// The oldest version that is spoken.
+pub const OLDEST: u16 = 2;
+/// The newest version that is spoken.
+pub const NEWEST: u16 = 2;
+/// The version of introductions, for good.
+pub const FIRST: u16 = 2;
 /// The longest frame that is accepted, in bytes.
 pub const MAX_FRAME_BYTES: usize = 64 << 20;
 /// Bytes before what `length` counts.
@@ -177,11 +194,11 @@ pub struct Message {
 }
 
 impl Message {
-    /// Appends the message's frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the message's frame, of this version.
+    pub fn encode(&self, version: u16, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; PREFIX_BYTES]);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&version.to_le_bytes());
         let (verb, body) = self.body.parts();
         out.push(if self.notes.is_some() { verb | TRACED } else { verb });
         out.extend_from_slice(&self.id.to_le_bytes());
@@ -212,19 +229,21 @@ impl Message {
         Ok((length, crc))
     }
 
-    /// The message in a frame's bytes behind the prefix.
+    /// The message in a frame's bytes behind the prefix, on a connection of this version.
     ///
     /// # Errors
-    /// The checksum does not match, or the version or verb is unknown.
-    pub fn decode(bytes: &[u8], crc: u32) -> Result<Self, ClusterError> {
+    /// The checksum does not match, the frame is of another version, or the verb is unknown.
+    pub fn decode(version: u16, bytes: &[u8], crc: u32) -> Result<Self, ClusterError> {
         if crc32c::crc32c(bytes) != crc {
             return Err(ClusterError::Peer("a frame's checksum does not match".into()));
         }
         let mut reader = Reader::new(bytes);
         let malformed = |error: dodona_types::codec::DecodeError| ClusterError::Peer(error.to_string());
-        let version = reader.u16().map_err(malformed)?;
-        if version != VERSION {
-            return Err(ClusterError::Peer(format!("version {version}; this node speaks {VERSION}")));
+        let found = reader.u16().map_err(malformed)?;
+        if found != version {
+            return Err(ClusterError::Peer(format!(
+                "a frame of version {found} of the protocol between nodes, and {version} was agreed on"
+            )));
         }
         let verb = reader.u8().map_err(malformed)?;
         let id = reader.u64().map_err(malformed)?;
@@ -282,15 +301,26 @@ mod tests {
         let mut out = Vec::new();
         let mut message =
             Message { id: 3, patience_micros: 5, members: 7, notes: None, body: Body::Read(vec![0xab]) };
-        message.encode(&mut out);
+        message.encode(NEWEST, &mut out);
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(&hex[..8], "1c000000");
         assert_eq!(&hex[16..], "020003030000000000000005000000000000000700000000000000ab");
         out.clear();
         message.notes = Some(vec![0xcd]);
-        message.encode(&mut out);
+        message.encode(NEWEST, &mut out);
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(&hex[16..], "02008303000000000000000500000000000000070000000000000001000000cdab");
+    }
+
+    #[test]
+    fn a_frame_of_another_version_than_the_connection_is_refused() {
+        let message = Message { id: 1, patience_micros: 0, members: 0, notes: None, body: Body::Mutated };
+        let mut out = Vec::new();
+        message.encode(NEWEST + 1, &mut out);
+        let (_, crc) = Message::prefix(out[..PREFIX_BYTES].try_into().unwrap()).unwrap();
+        assert_eq!(Message::decode(NEWEST + 1, &out[PREFIX_BYTES..], crc).unwrap(), message);
+        let refused = Message::decode(NEWEST, &out[PREFIX_BYTES..], crc).unwrap_err().to_string();
+        assert_eq!(refused, "a frame of version 3 of the protocol between nodes, and 2 was agreed on");
     }
 
     /// What a node of any other version relies on: see also the introduction.
@@ -334,10 +364,10 @@ mod tests {
         for (verb, body) in of_bytes.chain(others) {
             let message = Message { id: 1, patience_micros: 0, members: 0, notes: None, body };
             let mut out = Vec::new();
-            message.encode(&mut out);
+            message.encode(NEWEST, &mut out);
             assert_eq!(out[PREFIX_BYTES + 2], verb, "{:?}", message.body);
             let (_, crc) = Message::prefix(out[..PREFIX_BYTES].try_into().unwrap()).unwrap();
-            assert_eq!(Message::decode(&out[PREFIX_BYTES..], crc).unwrap(), message);
+            assert_eq!(Message::decode(NEWEST, &out[PREFIX_BYTES..], crc).unwrap(), message);
         }
     }
 
@@ -352,13 +382,13 @@ mod tests {
         ) {
             let message = Message { id, patience_micros, members: 3, notes, body: Body::Mutate(body) };
             let mut out = Vec::new();
-            message.encode(&mut out);
+            message.encode(NEWEST, &mut out);
             let (length, crc) = Message::prefix(out[..8].try_into().unwrap()).unwrap();
             prop_assert_eq!(length, out.len() - PREFIX_BYTES);
-            prop_assert_eq!(Message::decode(&out[8..], crc).unwrap(), message);
+            prop_assert_eq!(Message::decode(NEWEST, &out[8..], crc).unwrap(), message);
             let bit = bit % ((out.len() - 8) * 8);
             out[8 + bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(Message::decode(&out[8..], crc).is_err());
+            prop_assert!(Message::decode(NEWEST, &out[8..], crc).is_err());
         }
     }
 }

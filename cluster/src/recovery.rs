@@ -37,7 +37,7 @@ pub(crate) async fn recover(
     identity: &Identity,
 ) -> Result<(), ClusterError> {
     let store = Store::open(Arc::clone(&env.disk), &settings.first_member(identity))?;
-    let introduction = Introduction { cluster: identity.cluster, host: identity.host };
+    let introduction = Introduction::new(identity.cluster, identity.host);
     let peers = Peers::new(Link::new(env.clone(), introduction, settings.internode_tls.clone()));
     let answered = ask_all(&store, &peers, identity).await?;
     let metadata = store.metadata();

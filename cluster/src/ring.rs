@@ -74,6 +74,7 @@ impl Status {
 
 /// A member of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Member {
     /// Its host id.
     pub host: Uuid,

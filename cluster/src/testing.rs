@@ -14,3 +14,8 @@ pub(crate) fn run_in_folder<F: Future<Output = ()>>(test: impl FnOnce(Env) -> F)
     let env = dodona_env::os::env(folder.path()).unwrap();
     run(test(env));
 }
+
+/// Bytes as golden bytes are written.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -106,7 +106,7 @@ pub fn note<S: Into<String>>(activity: impl FnOnce() -> S) {
     let _ = CURRENT.try_with(|trace| trace.note(activity()));
 }
 
-fn decode(notes: &[u8]) -> Result<Vec<(u64, String)>, DecodeError> {
+pub(crate) fn decode(notes: &[u8]) -> Result<Vec<(u64, String)>, DecodeError> {
     let mut reader = Reader::new(notes);
     let mut events = Vec::new();
     while !reader.is_empty() && events.len() < MOST_EVENTS {
@@ -140,6 +140,15 @@ mod tests {
         fn wall_micros(&self) -> i64 {
             0
         }
+    }
+
+    #[test]
+    fn notes_have_these_bytes() {
+        let clock: Arc<dyn Clock> = Arc::new(Ticking(std::sync::atomic::AtomicU64::new(100)));
+        let trace = Trace::new(&clock);
+        trace.note("read");
+        trace.note("");
+        assert_eq!(crate::testing::hex(&trace.encode()), "0704726561640e00");
     }
 
     #[tokio::test]

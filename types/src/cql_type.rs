@@ -97,6 +97,7 @@ pub enum CqlType {
 
 /// The definition of a user-defined type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UserType {
     /// Keyspace that owns the type.
     pub keyspace: Arc<str>,

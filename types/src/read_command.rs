@@ -273,3 +273,7 @@ fn bound(reader: &mut Reader<'_>) -> Result<RangeBound, DecodeError> {
         _ => return Err(reader.error("kind of range bound")),
     })
 }
+
+#[cfg(test)]
+#[path = "read_command_tests.rs"]
+mod tests;

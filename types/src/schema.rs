@@ -18,6 +18,7 @@ pub type Options = BTreeMap<String, String>;
 
 /// The whole schema at one epoch. Immutable; a change makes a new one that shares what is equal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Schema {
     /// The number of changes that led here.
     pub epoch: u64,
@@ -61,6 +62,7 @@ impl Schema {
 
 /// A keyspace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Keyspace {
     /// Its name, without quotes.
     pub name: Arc<str>,
@@ -89,6 +91,7 @@ pub enum ColumnKind {
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Column {
     /// Its number, never reused within the table.
     pub id: ColumnId,
@@ -106,6 +109,7 @@ pub struct Column {
 
 /// A column that was dropped: what was written to it before must stay hidden.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DroppedColumn {
     /// The column as it was.
     pub column: Column,
@@ -115,6 +119,7 @@ pub struct DroppedColumn {
 
 /// A table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Table {
     /// Its id.
     pub id: TableId,
@@ -217,6 +222,7 @@ impl Table {
 
 /// A table's options, with Cassandra's names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TableParams {
     /// Read repair and speculation thresholds for writes.
     pub additional_write_policy: String,

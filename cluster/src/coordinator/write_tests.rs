@@ -57,10 +57,7 @@ fn coordinator_with(
     let leader = Leader::new(env.clone(), Arc::clone(&engine), host);
     let hints = Arc::new(Kept::default());
     let others = Others {
-        peers: Arc::new(Peers::new(Link::plain(
-            env.clone(),
-            Introduction { cluster: Uuid::from_u128(9), host },
-        ))),
+        peers: Arc::new(Peers::new(Link::plain(env.clone(), Introduction::new(Uuid::from_u128(9), host)))),
         liveness: Arc::new(Dead(dead.to_vec())),
         hints: Arc::clone(&hints) as Arc<dyn HintSink>,
     };

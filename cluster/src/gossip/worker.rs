@@ -229,7 +229,7 @@ mod tests {
     async fn gossiper(folder: &std::path::Path, index: u16, ports: &[SocketAddr]) -> Arc<Gossiper> {
         let env = dodona_env::os::env(&folder.join(index.to_string())).unwrap();
         let (cluster, address) = (Uuid::from_u128(9), ports[usize::from(index)]);
-        let link = Link::plain(env.clone(), Introduction { cluster, host: host(index) });
+        let link = Link::plain(env.clone(), Introduction::new(cluster, host(index)));
         let peers = Arc::new(Peers::new(link.clone()));
         let settings = GossipSettings { cluster, host: host(index), address, seeds: vec![ports[0]] };
         let gossiper = Gossiper::new(env.clone(), peers, settings).unwrap();

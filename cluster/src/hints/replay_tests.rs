@@ -73,9 +73,9 @@ impl World {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let cluster = Uuid::from_u128(9);
-        let there = Link::plain(env.clone(), Introduction { cluster, host: TARGET });
+        let there = Link::plain(env.clone(), Introduction::new(cluster, TARGET));
         env.tasks.spawn_local(serve(there, address, member.clone()).await.unwrap());
-        let peers = Peers::new(Link::plain(env.clone(), Introduction { cluster, host: Uuid::from_u128(1) }));
+        let peers = Peers::new(Link::plain(env.clone(), Introduction::new(cluster, Uuid::from_u128(1))));
         Self { hints: hints(&env), env, member, address, peers }
     }
 

@@ -48,7 +48,7 @@ pub async fn enter(env: &Env, settings: &NodeSettings) -> Result<(), ClusterErro
         return Ok(());
     }
     let host = known.as_ref().map_or_else(|| env.random.uuid_v4(), |identity| identity.host);
-    let introduction = Introduction { cluster: Uuid::nil(), host };
+    let introduction = Introduction::new(Uuid::nil(), host);
     let link = Link::new(env.clone(), introduction, settings.internode_tls.clone());
     let peers = Peers::new(link.clone());
     let seeds: Vec<SocketAddr> =

@@ -101,8 +101,14 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
 /// A request or an answer of these bytes.
 ///
 /// # Errors
-/// They are none, or one of a newer version.
+/// They are none, or say something that only a later release knows.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ClusterError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ClusterError::Peer(format!("a message about the metadata log: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        let kind = if error.is_data() { " that this release does not understand" } else { "" };
+        ClusterError::Peer(format!("a message about the metadata log{kind}: {error}"))
+    })
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -10,8 +10,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use uuid::Uuid;
 
-/// A change of the metadata.
+/// A change of the metadata. All members come to the same by it, so that one that does not know all that it says, down to a field, has no
+/// part in it: it is refused as a whole, and so are the metadata. A field that is added is left out as long as it says what was so before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Change {
     /// Changes definitions, all or none.
     Schema {
@@ -105,6 +107,7 @@ pub enum Outcome {
 
 /// What all changes come to. Immutable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Metadata {
     /// The place in the log of the last change that led here: one with a place up to it is not applied
     /// again.

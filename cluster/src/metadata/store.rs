@@ -460,6 +460,13 @@ fn damaged(at: u64, reason: impl ToString) -> ClusterError {
     StorageError::Corrupt { path: FILE.into(), offset: at, reason: reason.to_string() }.into()
 }
 
+/// A record. Its checksum was right: what is not understood was written by another release.
+fn understand<T: serde::de::DeserializeOwned>(at: u64, payload: &[u8]) -> Result<T, ClusterError> {
+    serde_json::from_slice(payload).map_err(|error| {
+        damaged(at, format!("this release does not understand a record, a later one has written it: {error}"))
+    })
+}
+
 /// What a file holds, of whichever version it is.
 fn read(disk: &dyn Disk, here: &Member) -> Result<Base, ClusterError> {
     let bytes = disk.read(FILE).map_err(|error| failed("reading", FILE, error))?;
@@ -473,11 +480,11 @@ fn read(disk: &dyn Disk, here: &Member) -> Result<Base, ClusterError> {
 
 fn read_base(records: &[(u64, &[u8])]) -> Result<Base, ClusterError> {
     let ((at, first), rest) = records.split_first().ok_or_else(|| damaged(0, "there is no metadata"))?;
-    let mut base: Base = serde_json::from_slice(first).map_err(|error| damaged(*at, error))?;
+    let mut base: Base = understand(*at, first)?;
     let mut entries: BTreeMap<u64, Entry> =
         std::mem::take(&mut base.entries).into_iter().map(|entry| (entry.log_id().index, entry)).collect();
     for (at, payload) in rest {
-        let record: Record = serde_json::from_slice(payload).map_err(|error| damaged(*at, error))?;
+        let record: Record = understand(*at, payload)?;
         match record {
             Record::Vote(vote) => base.vote = Some(vote),
             Record::Entries(new) => {

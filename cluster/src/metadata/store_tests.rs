@@ -126,3 +126,56 @@ fn of_two_survivors_that_went_on_alone_one_gives_up() {
     second.replace(Arc::clone(&later)).unwrap();
     assert_eq!((second.metadata(), second.applied_voters()), (later, BTreeSet::new()));
 }
+
+/// The records of a log, one a line, as they are written since this version of the file.
+const GOLDEN: &str = include_str!("../../tests/golden/metadata_log.jsonl");
+
+#[test]
+fn a_log_has_these_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = begun(directory.path());
+    let [first, second] = [2, 3].map(|index| store.entries(index..=index));
+    store.apply(&first).unwrap();
+    store.apply(&second).unwrap();
+    store.append(vec![Entry::new(LogId::new_term_index(7, 4), EntryPayload::Blank)]).unwrap();
+    store.truncate_after(Some(3)).unwrap();
+    store.purge(LogId::new_term_index(1, 2)).unwrap();
+    let env = dodona_env::os::env(directory.path()).unwrap();
+    let bytes = env.disk.read(FILE).unwrap();
+    assert_eq!(bytes[..10], *b"DODONAML\x03\0");
+    let records = journal::read(&FORMAT, FILE, &bytes).unwrap();
+    let lines: Vec<&str> = records.iter().map(|(_, payload)| std::str::from_utf8(payload).unwrap()).collect();
+    assert_eq!(lines.join("\n") + "\n", GOLDEN);
+}
+
+/// A disk with a log of these records.
+fn with_records(directory: &std::path::Path, records: impl IntoIterator<Item = Vec<u8>>) -> Arc<dyn Disk> {
+    let disk = dodona_env::os::env(directory).unwrap().disk;
+    disk.create_dir_all(DIRECTORY).unwrap();
+    drop(Journal::begin(&*disk, &FORMAT, FILE, records).unwrap());
+    disk
+}
+
+#[test]
+fn a_log_of_golden_records_is_read_and_one_with_more_of_a_later_release_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let golden = || GOLDEN.lines().map(|line| line.as_bytes().to_vec());
+    let disk = with_records(directory.path(), golden());
+    let store = Store::open(disk, &member(1, Status::Normal)).unwrap();
+    let metadata = store.metadata();
+    assert_eq!((metadata.version, metadata.members.len()), (3, 3));
+    assert!(metadata.schema.keyspaces.contains_key("ks"));
+    assert_eq!(store.vote().unwrap(), Vote::new(7, 2));
+    assert_eq!(store.applied_voters(), BTreeSet::from([1, 2]));
+    let at = |index| Some(LogId::new_term_index(1, index));
+    assert_eq!(store.bounds(), (at(2), at(3)));
+    let later = [
+        r#"{"Signed":[]}"#,
+        r#"{"Entries":[{"log_id":{"leader_id":7,"index":4},"payload":{"Normal":{"Merge":1}}}]}"#,
+    ];
+    for record in later {
+        let disk = with_records(directory.path(), golden().chain([record.as_bytes().to_vec()]));
+        let refused = Store::open(disk, &member(1, Status::Normal)).map(drop).unwrap_err().to_string();
+        assert!(refused.contains(FILE) && refused.contains("a later one has written it"), "{refused}");
+    }
+}

@@ -152,7 +152,7 @@ impl Node {
             snapshots.clone(),
             settings.stream_bytes_per_second,
         ));
-        let introduction = Introduction { cluster: identity.cluster, host: identity.host };
+        let introduction = Introduction::new(identity.cluster, identity.host);
         let link = Link::new(env.clone(), introduction, settings.internode_tls.clone());
         let peers = Arc::new(Peers::new(link));
         let batches = Arc::new(batch_log::Store::new(env.clone(), Arc::clone(&engine), &schema));

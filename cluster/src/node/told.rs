@@ -6,7 +6,7 @@ use crate::gossip::protocol::GossipSettings;
 use crate::gossip::state::Key;
 use crate::gossip::worker::Gossiper;
 use crate::identity::Identity;
-use crate::message::VERSION;
+use crate::message::NEWEST;
 use crate::ring::{Member, Status};
 use crate::transport::Peers;
 use dodona_env::Env;
@@ -48,7 +48,7 @@ pub(super) fn tell_of(gossiper: &Gossiper, member: &Member) {
         (Key::RELEASE_VERSION, RELEASE_VERSION.to_owned()),
         (Key::INTERNAL_ADDRESS, member.internode.to_string()),
         (Key::NATIVE_ADDRESS, member.native.to_string()),
-        (Key::NET_VERSION, VERSION.to_string()),
+        (Key::NET_VERSION, NEWEST.to_string()),
         (Key::HOST_ID, member.host.to_string()),
     ] {
         gossiper.set(key, value);

@@ -149,11 +149,47 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::hex;
     use proptest::prelude::*;
 
     fn proposals() -> impl Strategy<Value = Proposal> {
         (any::<i64>(), any::<u64>(), any::<Vec<u8>>())
             .prop_map(|(micros, tie, mutation)| Proposal { ballot: Ballot { micros, tie }, mutation })
+    }
+
+    #[test]
+    fn requests_and_answers_have_these_bytes() {
+        let proposal = |micros, mutation: &[u8]| Proposal {
+            ballot: Ballot { micros, tie: 0x8000_0000_0000_0001 },
+            mutation: mutation.to_vec(),
+        };
+        let table = TableId(Uuid::from_u128(7));
+        let (head, ballot) =
+            ("0000000000000000000000000000000701000000ab", "05000000000000000100000000000080");
+        for (step, mutation, expected) in [
+            (Step::Prepare, &[][..], format!("01{head}{ballot}00000000")),
+            (Step::Propose, &[0xCD, 0xEF][..], format!("02{head}{ballot}02000000cdef")),
+            (Step::Commit, &[0xCD][..], format!("03{head}{ballot}01000000cd")),
+        ] {
+            let request = Request { step, table, key: vec![0xAB], proposal: proposal(5, mutation) };
+            assert_eq!(hex(&request.encode()), expected);
+        }
+        let committed = proposal(5, &[0xCD]);
+        let earlier = "feffffffffffffff010000000000008000000000";
+        for (answer, expected) in [
+            (
+                Answer::Promised { accepted: None, committed: committed.clone() },
+                format!("0100{ballot}01000000cd"),
+            ),
+            (
+                Answer::Promised { accepted: Some(proposal(-2, &[])), committed: committed.clone() },
+                format!("0101{earlier}{ballot}01000000cd"),
+            ),
+            (Answer::Accepted, "02".into()),
+            (Answer::Refused(committed.ballot), format!("03{ballot}")),
+        ] {
+            assert_eq!(hex(&answer.encode()), expected);
+        }
     }
 
     proptest! {

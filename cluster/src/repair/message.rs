@@ -166,5 +166,57 @@ mod tests {
         let json = serde_json::to_string(&answer).unwrap();
         assert_eq!(json, r#"{"Leaves":[[0,340282366920938463463374607431768211455]]}"#);
         assert_eq!(serde_json::from_str::<Answer>(&json).unwrap(), answer);
+        let (id, text) = (Uuid::from_u128(7), "00000000-0000-0000-0000-000000000007");
+        for (part, json) in [
+            (Part::Aside(id), format!(r#"{{"Aside":"{text}"}}"#)),
+            (Part::Unrepaired, r#""Unrepaired""#.into()),
+            (Part::Repaired, r#""Repaired""#.into()),
+        ] {
+            assert_eq!(serde_json::to_string(&part).unwrap(), json);
+        }
+        let aside = Work::SetAside { table, ranges: vec![(1, 2)], participants: vec![id] };
+        let end = Work::End { table, repair: id, began_at: 8, members: 9 };
+        for (request, json) in [
+            (
+                Request::Begin(id, aside),
+                format!(
+                    r#"{{"Begin":["{text}",{{"SetAside":{{"table":"{text}","ranges":[[1,2]],"participants":["{text}"]}}}}]}}"#
+                ),
+            ),
+            (
+                Request::Begin(id, end),
+                format!(
+                    r#"{{"Begin":["{text}",{{"End":{{"table":"{text}","repair":"{text}","began_at":8,"members":9}}}}]}}"#
+                ),
+            ),
+            (Request::Ask(id), format!(r#"{{"Ask":"{text}"}}"#)),
+            (Request::Leaves(id), format!(r#"{{"Leaves":"{text}"}}"#)),
+            (Request::Forget(id), format!(r#"{{"Forget":"{text}"}}"#)),
+        ] {
+            assert_eq!(serde_json::to_string(&request).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Request>(&json).unwrap(), request);
+        }
+        for (answer, json) in [
+            (Answer::Working, r#""Working""#),
+            (Answer::Hashed(vec![3]), r#"{"Hashed":[3]}"#),
+            (Answer::Fetched(4, 5), r#"{"Fetched":[4,5]}"#),
+            (Answer::Done, r#""Done""#),
+            (Answer::Failed("full".into()), r#"{"Failed":"full"}"#),
+            (Answer::Unknown, r#""Unknown""#),
+        ] {
+            assert_eq!(serde_json::to_string(&answer).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Answer>(json).unwrap(), answer);
+        }
+    }
+
+    /// Nodes of several versions compare them.
+    #[test]
+    fn a_tree_has_this_root() {
+        let mut tree = HashTree::new(TokenRange::FULL, 4);
+        for (token, digest) in [(i64::MIN + 1, 1), (-1, 2), (0, 3), (5, 1 << 100), (i64::MAX, 7)] {
+            tree.add(dodona_storage::reconcile::Hashed { token: Token(token), digest, bytes: 1 });
+        }
+        assert_eq!(tree.leaves(), [1, 5, 1 << 100, 7]);
+        assert_eq!(format!("{:032x}", tree.root()), "06caa5397fce6eab2615d76a547f4fc2");
     }
 }

@@ -4,7 +4,7 @@ use super::tls::{ENDED, InternodeTls, explain};
 use super::traffic::Traffic;
 use super::wire::{Reading, Writing, broke, read_first_message, split, write_message};
 use crate::error::ClusterError;
-use crate::message::{Body, VERSION};
+use crate::message::{Body, NEWEST, OLDEST};
 use dodona_env::net::Stream;
 use dodona_env::{Env, watch};
 use dodona_types::codec::Reader;
@@ -20,6 +20,33 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait after the operating system had no room for another connection.
 pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
+/// Which versions of the protocol between nodes are spoken: all from the oldest to the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// The oldest.
+    pub oldest: u16,
+    /// The newest.
+    pub newest: u16,
+}
+
+impl Versions {
+    /// Those that this release speaks.
+    pub const SPOKEN: Self = Self { oldest: OLDEST, newest: NEWEST };
+
+    /// The newest that both sides of a connection speak; both come to the same.
+    fn agreed(self, theirs: Self) -> Result<u16, ClusterError> {
+        let newest = self.newest.min(theirs.newest);
+        if newest < self.oldest.max(theirs.oldest) {
+            return Err(ClusterError::Unwelcome(format!(
+                "it speaks the versions {} to {} of the protocol between nodes, this node {} to {}: upgrade the older of \
+                 the two by way of a version that speaks both",
+                theirs.oldest, theirs.newest, self.oldest, self.newest
+            )));
+        }
+        Ok(newest)
+    }
+}
+
 /// Who speaks on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Introduction {
@@ -27,20 +54,27 @@ pub struct Introduction {
     pub cluster: Uuid,
     /// The node.
     pub host: Uuid,
+    /// What it speaks.
+    pub versions: Versions,
 }
 
 impl Introduction {
+    /// A node of this release.
+    #[must_use]
+    pub const fn new(cluster: Uuid, host: Uuid) -> Self {
+        Self { cluster, host, versions: Versions::SPOKEN }
+    }
+
     pub(super) fn encode(self) -> Body {
         let mut out = Vec::with_capacity(36);
         out.extend_from_slice(self.cluster.as_bytes());
         out.extend_from_slice(self.host.as_bytes());
-        // The oldest and the newest version that is spoken.
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.versions.oldest.to_le_bytes());
+        out.extend_from_slice(&self.versions.newest.to_le_bytes());
         Body::Hello(out)
     }
 
-    fn decode(body: &Body) -> Result<Self, ClusterError> {
+    pub(crate) fn decode(body: &Body) -> Result<Self, ClusterError> {
         let bytes = match body {
             Body::Hello(bytes) => bytes,
             Body::Failed(reason) => return Err(ClusterError::Unwelcome(reason.clone())),
@@ -54,13 +88,7 @@ impl Introduction {
         };
         let (cluster, host) = (uuid()?, uuid()?);
         let (oldest, newest) = (reader.u16().map_err(malformed)?, reader.u16().map_err(malformed)?);
-        if !(oldest..=newest).contains(&VERSION) {
-            return Err(ClusterError::Unwelcome(format!(
-                "it speaks the versions {oldest} to {newest} of the protocol between nodes, this node \
-                 {VERSION}: upgrade the older of the two by way of a version that speaks both"
-            )));
-        }
-        Ok(Self { cluster, host })
+        Ok(Self { cluster, host, versions: Versions { oldest, newest } })
     }
 }
 
@@ -114,6 +142,8 @@ impl Link {
         let (mut reader, mut writer) = split(self.connect(peer).await?);
         write_message(&mut writer, self.introduction.encode()).await?;
         let theirs = Introduction::decode(&read_first_message(&mut reader).await?.body)?;
+        let version = self.introduction.versions.agreed(theirs.versions)?;
+        (reader.version, writer.version) = (version, version);
         Ok((reader, writer, theirs))
     }
 
@@ -143,17 +173,20 @@ impl Link {
         };
         let (mut reader, mut writer) = split(stream);
         let theirs = Introduction::decode(&read_first_message(&mut reader).await?.body);
-        let peer = theirs.and_then(|theirs| self.admit(theirs));
-        let answer = peer
+        let admitted = theirs.and_then(|theirs| self.admit(theirs));
+        let answer = admitted
             .as_ref()
             .map_or_else(|error| Body::Failed(error.to_string()), |_| self.introduction.encode());
         write_message(&mut writer, answer).await?;
-        Ok((reader, writer, peer?))
+        let (peer, version) = admitted?;
+        (reader.version, writer.version) = (version, version);
+        Ok((reader, writer, peer))
     }
 
-    /// Whether somebody is listened to.
-    fn admit(&self, theirs: Introduction) -> Result<Peer, ClusterError> {
+    /// Whether somebody is listened to, and in which version.
+    fn admit(&self, theirs: Introduction) -> Result<(Peer, u16), ClusterError> {
         let own = self.introduction;
+        let version = own.versions.agreed(theirs.versions)?;
         let is_of_this_cluster = theirs.cluster == own.cluster;
         if !is_of_this_cluster && !theirs.cluster.is_nil() {
             self.elsewhere.send_replace(Some(theirs));
@@ -168,7 +201,8 @@ impl Link {
                 own.host
             )));
         }
-        Ok(Peer { host: theirs.host, is_of_this_cluster, members: 0, patience: Duration::ZERO })
+        let peer = Peer { host: theirs.host, is_of_this_cluster, members: 0, patience: Duration::ZERO };
+        Ok((peer, version))
     }
 
     /// Listens at an address for so long and answers nothing but introductions. Gives a member of another cluster that came.
@@ -215,19 +249,15 @@ impl Link {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::message::Message;
+    use crate::message::{FIRST, Message};
 
     fn introduction() -> Introduction {
-        Introduction { cluster: Uuid::from_u128(0xc1), host: Uuid::from_u128(0x05) }
+        Introduction::new(Uuid::from_u128(0xc1), Uuid::from_u128(0x05))
     }
 
-    /// As a node sends it that speaks these versions.
-    fn of_versions(oldest: u16, newest: u16) -> Body {
-        let Body::Hello(mut bytes) = introduction().encode() else { panic!("it is a greeting") };
-        bytes.truncate(32);
-        bytes.extend_from_slice(&oldest.to_le_bytes());
-        bytes.extend_from_slice(&newest.to_le_bytes());
-        Body::Hello(bytes)
+    /// Of a node that speaks these versions.
+    fn of_versions(oldest: u16, newest: u16) -> Introduction {
+        Introduction { versions: Versions { oldest, newest }, ..introduction() }
     }
 
     /// A node of a later release, which has no version in common with this one.
@@ -238,7 +268,8 @@ pub(crate) mod tests {
             while let Ok((stream, _)) = listener.accept().await {
                 let (mut reader, mut writer) = split(stream);
                 read_first_message(&mut reader).await.unwrap();
-                write_message(&mut writer, of_versions(VERSION + 1, VERSION + 2)).await.unwrap();
+                let later = of_versions(NEWEST + 1, NEWEST + 2).encode();
+                write_message(&mut writer, later).await.unwrap();
             }
         });
         address
@@ -248,7 +279,7 @@ pub(crate) mod tests {
     fn an_introduction_has_these_bytes_whatever_else_is_spoken() {
         let mut out = Vec::new();
         let body = introduction().encode();
-        Message { id: 0, patience_micros: 0, members: 0, notes: None, body }.encode(&mut out);
+        Message { id: 0, patience_micros: 0, members: 0, notes: None, body }.encode(FIRST, &mut out);
         let hex: String = out[8..].iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = [
             // Version, verb; request, patience and members.
@@ -267,20 +298,34 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_node_that_speaks_other_versions_as_well_is_understood_and_one_that_does_not_is_told_what_to_do() {
-        for (oldest, newest) in [(2, 2), (1, 2), (2, 7), (1, 7)] {
-            assert_eq!(Introduction::decode(&of_versions(oldest, newest)).unwrap(), introduction());
+    fn the_newest_version_that_both_speak_is_agreed_on_and_who_has_none_in_common_is_told_what_to_do() {
+        let agreed =
+            |(oldest, newest), theirs: Introduction| Versions { oldest, newest }.agreed(theirs.versions);
+        for (own, (oldest, newest), version) in [
+            ((2, 2), (2, 2), 2),
+            ((2, 2), (1, 7), 2),
+            ((2, 3), (2, 2), 2),
+            ((2, 3), (1, 3), 3),
+            ((2, 9), (3, 4), 4),
+            ((2, 4), (4, 9), 4),
+        ] {
+            let theirs = Introduction::decode(&of_versions(oldest, newest).encode()).unwrap();
+            assert_eq!(theirs, of_versions(oldest, newest));
+            assert_eq!(agreed(own, theirs).unwrap(), version);
+            assert_eq!(agreed((oldest, newest), of_versions(own.0, own.1)).unwrap(), version);
         }
         // What a later version adds to it is passed over.
-        let Body::Hello(mut longer) = of_versions(2, 3) else { panic!("it is a greeting") };
+        let Body::Hello(mut longer) = introduction().encode() else { panic!("it is a greeting") };
         longer.extend_from_slice(b"more");
         assert_eq!(Introduction::decode(&Body::Hello(longer)).unwrap(), introduction());
-        for (oldest, newest) in [(1, 1), (3, 7)] {
-            let refused = Introduction::decode(&of_versions(oldest, newest)).unwrap_err();
+        for (oldest, newest) in [(1, 1), (4, 7)] {
+            let refused = agreed((2, 3), of_versions(oldest, newest)).unwrap_err();
             assert!(refused.is_for_operators());
             let refused = refused.to_string();
             assert!(
-                refused.contains(&format!("{oldest} to {newest}")) && refused.contains("upgrade"),
+                refused.contains(&format!("{oldest} to {newest}"))
+                    && refused.contains("2 to 3")
+                    && refused.contains("upgrade"),
                 "{refused}"
             );
         }

@@ -19,11 +19,13 @@ mod tests;
 pub mod tls;
 pub mod traffic;
 mod under_way;
+#[cfg(test)]
+mod version_tests;
 mod wire;
 
 #[cfg(test)]
 pub(crate) use introduction::tests::of_later_release;
-pub use introduction::{Introduction, Link, Peer};
+pub use introduction::{Introduction, Link, Peer, Versions};
 pub use service::serve;
 
 use crate::error::ClusterError;
@@ -201,8 +203,11 @@ impl Peers {
                     pauses.lock().retain(|(address, _), _| *address != peer);
                     counts.connected.fetch_add(1, Relaxed);
                     counts.open.fetch_add(1, Relaxed);
-                    run_connection(&link.env, reader, writer, messages, &waiting, &counts).await;
+                    let ended = run_connection(&link.env, reader, writer, messages, &waiting, &counts).await;
                     counts.open.fetch_sub(1, Relaxed);
+                    if let Some(error) = ended {
+                        tracing::debug!(%peer, %error, "a connection to a peer ends");
+                    }
                 }
                 Err(error) => {
                     let lasts = pause.map_or(FIRST_PAUSE, |pause| (2 * pause.lasts).min(LONGEST_PAUSE));
@@ -269,7 +274,7 @@ async fn open(link: &Link, peer: SocketAddr) -> Result<(Reading, Writing), Clust
 }
 
 /// Runs a connection until one side of it ends; then the other one does, too. A connection that its
-/// peer has closed would else be taken for one that answers are still to come on.
+/// peer has closed would else be taken for one that answers are still to come on. Gives why, if it ends with what is read.
 async fn run_connection(
     env: &Env,
     mut reader: Reading,
@@ -277,31 +282,39 @@ async fn run_connection(
     mut messages: mpsc::Receiver<Queued>,
     waiting: &Waiting,
     counts: &Outbound,
-) {
-    let (reads, end_of_reading) = oneshot::channel::<()>();
+) -> Option<ClusterError> {
+    let (reads, end_of_reading) = oneshot::channel();
     let (writes, end_of_writing) = oneshot::channel::<()>();
     let answers = Arc::clone(waiting);
     env.tasks.spawn_local(async move {
         tokio::select! {
             biased;
             _ = end_of_writing => {}
-            () = read_answers(&mut reader, &answers) => {}
+            error = read_answers(&mut reader, &answers) => {
+                // Nobody waits for it once writing has ended.
+                let _ = reads.send(error);
+            }
         }
-        drop(reads);
     });
-    tokio::select! {
+    let ended = tokio::select! {
         biased;
-        _ = end_of_reading => {}
+        ended = end_of_reading => ended.ok(),
         () = write_queue(&mut writer, &mut messages, &*env.clock, |written, bytes, expired| {
             counts.sent.add(written, bytes);
             counts.expired.fetch_add(expired, Relaxed);
-        }) => {}
-    }
+        }) => None,
+    };
     drop(writes);
+    ended
 }
 
-async fn read_answers(reader: &mut Reading, waiting: &Waiting) {
-    while let Ok((message, _)) = read_message(reader).await {
+/// Takes answers until no more can be read, and gives why.
+async fn read_answers(reader: &mut Reading, waiting: &Waiting) -> ClusterError {
+    loop {
+        let message = match read_message(reader).await {
+            Ok((message, _)) => message,
+            Err(error) => return error,
+        };
         tokio::task::consume_budget().await;
         if let Some(answer) = waiting.lock().remove(&message.id) {
             // The one who asked may have given up.

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn link(env: &Env, host: u128) -> Link {
-    let introduction = Introduction { cluster: Uuid::from_u128(9), host: Uuid::from_u128(host) };
+pub(super) fn link(env: &Env, host: u128) -> Link {
+    let introduction = Introduction::new(Uuid::from_u128(9), Uuid::from_u128(host));
     Link::plain(env.clone(), introduction)
 }
 
@@ -36,7 +36,7 @@ async fn answer_at(env: &Env, address: SocketAddr) -> SocketAddr {
 }
 
 /// An address at which nobody listens.
-async fn nobody(env: &Env) -> SocketAddr {
+pub(super) async fn nobody(env: &Env) -> SocketAddr {
     let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     listener.local_addr().unwrap()
 }
@@ -113,14 +113,13 @@ fn a_peer_that_is_reached_for_gossip_is_tried_at_once_for_data() {
 }
 
 /// Listens, and does with the first connection what is to be done once both sides are introduced.
-async fn listen<W: Future<Output = ()> + 'static>(
-    env: &Env,
+pub(super) async fn listen<W: Future<Output = ()> + 'static>(
+    there: Link,
     work: impl FnOnce(Reading, Writing) -> W + 'static,
 ) -> SocketAddr {
-    let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let listener = there.env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let there = link(env, 2);
-    env.tasks.spawn_local(async move {
+    there.env.tasks.clone().spawn_local(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let (reader, writer, _) = there.meet(stream).await.unwrap();
         work(reader, writer).await;
@@ -131,7 +130,7 @@ async fn listen<W: Future<Output = ()> + 'static>(
 #[test]
 fn what_waits_for_a_peer_that_reads_nothing_is_bounded_in_bytes() {
     run_in_folder(async |env| {
-        let address = listen(&env, async |reader, writer| {
+        let address = listen(link(&env, 2), async |reader, writer| {
             std::future::pending::<()>().await;
             drop((reader, writer));
         })
@@ -154,7 +153,7 @@ fn what_nobody_waits_for_any_more_is_not_sent() {
     run_in_folder(async |env| {
         let (reads, may_read) = oneshot::channel::<()>();
         let (told, received) = oneshot::channel();
-        let address = listen(&env, async move |mut reader, writer| {
+        let address = listen(link(&env, 2), async move |mut reader, writer| {
             may_read.await.unwrap();
             let mut messages = Vec::new();
             for _ in 0..2 {

@@ -3,7 +3,7 @@
 use super::queue::Queued;
 use super::tls::{SPEAKS_TLS, explain};
 use crate::error::ClusterError;
-use crate::message::{Body, MAX_FRAME_BYTES, Message, PREFIX_BYTES};
+use crate::message::{Body, FIRST, MAX_FRAME_BYTES, Message, PREFIX_BYTES};
 use dodona_env::clock::Clock;
 use dodona_env::net::Stream;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
@@ -18,14 +18,24 @@ const FIRST_FRAME_BYTES: usize = 64 << 10;
 const READ_BYTES: usize = 16 << 10;
 
 /// The side of a connection that is read.
-pub(super) type Reading = BufReader<ReadHalf<Box<dyn Stream>>>;
+pub(super) struct Reading {
+    stream: BufReader<ReadHalf<Box<dyn Stream>>>,
+    /// What is read is of this version: that of introductions until another is agreed on.
+    pub(super) version: u16,
+}
+
 /// The side of a connection that is written.
-pub(super) type Writing = WriteHalf<Box<dyn Stream>>;
+pub(super) struct Writing {
+    stream: WriteHalf<Box<dyn Stream>>,
+    /// What is written is of this version.
+    pub(super) version: u16,
+}
 
 /// Both sides of a connection.
 pub(super) fn split(stream: Box<dyn Stream>) -> (Reading, Writing) {
     let (reader, writer) = tokio::io::split(stream);
-    (BufReader::with_capacity(READ_BYTES, reader), writer)
+    let reader = BufReader::with_capacity(READ_BYTES, reader);
+    (Reading { stream: reader, version: FIRST }, Writing { stream: writer, version: FIRST })
 }
 
 /// What a broken connection says.
@@ -36,14 +46,14 @@ pub(super) fn broke(error: std::io::Error) -> ClusterError {
 /// Writes a message that is no request.
 pub(super) async fn write_message(writer: &mut Writing, body: Body) -> Result<(), ClusterError> {
     let mut buffer = Vec::new();
-    Message { id: 0, patience_micros: 0, members: 0, notes: None, body }.encode(&mut buffer);
+    Message { id: 0, patience_micros: 0, members: 0, notes: None, body }.encode(writer.version, &mut buffer);
     write(writer, &buffer).await.map_err(broke)
 }
 
 /// Writes bytes. TLS keeps a part of them until it is flushed.
 async fn write(writer: &mut Writing, bytes: &[u8]) -> std::io::Result<()> {
-    writer.write_all(bytes).await?;
-    writer.flush().await
+    writer.stream.write_all(bytes).await?;
+    writer.stream.flush().await
 }
 
 /// Writes what is in the queue, many messages at once where there are many, until either ends. What nobody waits for any
@@ -66,7 +76,7 @@ pub(super) async fn write_queue(
             } else {
                 // How long it has waited here counts.
                 message.patience_micros = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-                message.encode(&mut buffer);
+                message.encode(writer.version, &mut buffer);
                 written += 1;
                 rooms.extend(room);
             }
@@ -84,19 +94,19 @@ pub(super) async fn write_queue(
 pub(super) async fn read_first_message(reader: &mut Reading) -> Result<Message, ClusterError> {
     let mut prefix = [0; PREFIX_BYTES];
     let (begin, rest) = prefix.split_at_mut(4);
-    reader.read_exact(begin).await.map_err(broke)?;
+    reader.stream.read_exact(begin).await.map_err(broke)?;
     // The head of a TLS record with a handshake or an alert (RFC 8446 section 5.1).
     if matches!(begin, [0x15 | 0x16, 3, 1..=4, _]) {
         return Err(ClusterError::Tls(SPEAKS_TLS.into()));
     }
-    reader.read_exact(rest).await.map_err(broke)?;
+    reader.stream.read_exact(rest).await.map_err(broke)?;
     read_behind(prefix, FIRST_FRAME_BYTES, reader).await.map(|(message, _)| message)
 }
 
 /// The next message, and the bytes of its frame.
 pub(super) async fn read_message(reader: &mut Reading) -> Result<(Message, usize), ClusterError> {
     let mut prefix = [0; PREFIX_BYTES];
-    reader.read_exact(&mut prefix).await.map_err(broke)?;
+    reader.stream.read_exact(&mut prefix).await.map_err(broke)?;
     read_behind(prefix, MAX_FRAME_BYTES, reader).await
 }
 
@@ -106,19 +116,20 @@ async fn read_behind(
     most: usize,
     reader: &mut Reading,
 ) -> Result<(Message, usize), ClusterError> {
+    let Reading { stream, version } = reader;
     let (length, crc) = Message::prefix(prefix)?;
     if length > most {
         return Err(ClusterError::Peer(format!("a frame of {length} bytes before it is known whose")));
     }
-    if let Some(frame) = reader.buffer().get(..length) {
-        let message = Message::decode(frame, crc)?;
-        reader.consume(length);
+    if let Some(frame) = stream.buffer().get(..length) {
+        let message = Message::decode(*version, frame, crc)?;
+        stream.consume(length);
         return Ok((message, PREFIX_BYTES + length));
     }
     let mut bytes = Vec::with_capacity(length.min(64 << 10));
-    let read = reader.take(length as u64).read_to_end(&mut bytes).await.map_err(broke)?;
+    let read = stream.take(length as u64).read_to_end(&mut bytes).await.map_err(broke)?;
     if read < length {
         return Err(ClusterError::Peer("the connection broke within a message".into()));
     }
-    Ok((Message::decode(&bytes, crc)?, PREFIX_BYTES + length))
+    Ok((Message::decode(*version, &bytes, crc)?, PREFIX_BYTES + length))
 }

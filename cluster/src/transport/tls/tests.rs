@@ -1,6 +1,6 @@
 use super::*;
 use crate::ClusterError;
-use crate::message::{Body, Message};
+use crate::message::{Body, FIRST, Message};
 use crate::testing::run_in_folder;
 use crate::transport::introduction::CONNECT_TIMEOUT;
 use crate::transport::{Handler, Introduction, Link, Peer, Peers, serve};
@@ -73,7 +73,7 @@ impl World {
     }
 
     fn node(&self, host: u128, tls: Option<Arc<InternodeTls>>) -> Link {
-        let introduction = Introduction { cluster: Uuid::from_u128(9), host: Uuid::from_u128(host) };
+        let introduction = Introduction::new(Uuid::from_u128(9), Uuid::from_u128(host));
         Link::new(self.env.clone(), introduction, tls)
     }
 
@@ -299,9 +299,9 @@ fn both_sides_say_that_one_speaks_tls_and_the_other_does_not() {
 
 #[test]
 fn no_introduction_looks_like_tls() {
-    let body = Introduction { cluster: Uuid::from_u128(1), host: Uuid::from_u128(2) }.encode();
+    let body = Introduction::new(Uuid::from_u128(1), Uuid::from_u128(2)).encode();
     let mut bytes = Vec::new();
-    Message { id: 0, patience_micros: 0, members: 0, notes: None, body }.encode(&mut bytes);
+    Message { id: 0, patience_micros: 0, members: 0, notes: None, body }.encode(FIRST, &mut bytes);
     assert_ne!(bytes[0], HANDSHAKE);
 }
 
