@@ -129,7 +129,7 @@ pub enum Body {
     Forward(Vec<u8>),
     /// Have a member (its host id, 16 bytes) apply a mutation, and answer as that one does.
     Relay(Vec<u8>),
-    /// That member is not reached, and why.
+    /// That member is not reached, or so many that a change of counters is to reach, and why.
     Unreached(String),
 }
 

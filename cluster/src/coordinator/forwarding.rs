@@ -75,7 +75,6 @@ impl Coordinator {
                     Ok(Body::Unreached(_)) | Err(ClusterError::Peer(_)) if left > timeout / 2 => {
                         peers.ask_for(trace, members, internode, Body::Mutate(mutation), left).await
                     }
-                    Ok(Body::Unreached(reason)) => Err(ClusterError::Peer(reason)),
                     relayed => relayed,
                 }
             });

@@ -8,6 +8,7 @@ use super::plan::{Plan, Planner};
 use super::tracing_notes::note_read;
 use crate::error::ClusterError;
 use crate::placement::Placement;
+use crate::replica::MAX_ANSWER_BYTES;
 use crate::trace::note;
 use dodona_storage::Page;
 use dodona_storage::reconcile::Assembly;
@@ -146,7 +147,12 @@ impl Coordinator {
             if self.env.mutants.has("range-read-skips-a-range") {
                 drop(stretches.some(1)?);
             }
-            next = stretches.some(concurrency(command.limits.rows, assembly.rows_left(), done))?;
+            let left = assembly.rows_left();
+            let rows = Come { so_far: command.limits.rows.saturating_sub(left), left };
+            let left = assembly.bytes_left();
+            let so_far = max_bytes.saturating_sub(left) as u64;
+            let bytes = Come { so_far, left: left.min(MAX_ANSWER_BYTES) as u64 };
+            next = stretches.some(concurrency(rows, bytes, done))?;
         }
         Ok(assembly.finish())
     }
@@ -236,15 +242,28 @@ fn token_of(bound: &RangeBound, is_end: bool) -> Option<(Token, bool)> {
     }
 }
 
-/// How many ranges are to be read next, by how many rows came of those that were (Cassandra
-/// `RangeCommandIterator`).
-fn concurrency(wanted: u64, left: u64, done: usize) -> usize {
-    let found = wanted.saturating_sub(left);
-    if found == 0 {
-        return MAX_CONCURRENCY;
+/// How much of a page has come, and how much may still come.
+#[derive(Clone, Copy)]
+struct Come {
+    so_far: u64,
+    left: u64,
+}
+
+impl Come {
+    /// How many ranges it takes to fill the page, if they give as much as those that were read.
+    fn ranges_to_fill(self, done: usize) -> usize {
+        if self.so_far == 0 {
+            return MAX_CONCURRENCY;
+        }
+        let per_range = self.so_far.div_ceil(done.max(1) as u64);
+        usize::try_from(self.left.div_ceil(per_range)).unwrap_or(MAX_CONCURRENCY)
     }
-    let per_range = found.div_ceil(done.max(1) as u64).max(1);
-    usize::try_from(left.div_ceil(per_range)).unwrap_or(MAX_CONCURRENCY).clamp(1, MAX_CONCURRENCY)
+}
+
+/// How many ranges are to be read next, by how many rows came of those that were (Cassandra `RangeCommandIterator`), and
+/// how many bytes, so that no more is asked for than a page takes.
+fn concurrency(rows: Come, bytes: Come, done: usize) -> usize {
+    rows.ranges_to_fill(done).min(bytes.ranges_to_fill(done)).clamp(1, MAX_CONCURRENCY)
 }
 
 #[cfg(test)]

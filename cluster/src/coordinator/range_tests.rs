@@ -39,9 +39,14 @@ fn parts_hold_each_partition_once() {
 }
 
 #[test]
-fn more_ranges_are_read_at_once_the_fewer_rows_come() {
-    assert_eq!(concurrency(100, 100, 1), MAX_CONCURRENCY);
-    assert_eq!(concurrency(100, 50, 1), 1);
-    assert_eq!(concurrency(100, 90, 1), 9);
-    assert_eq!(concurrency(u64::MAX, u64::MAX - 5, 1), MAX_CONCURRENCY);
+fn more_ranges_are_read_at_once_the_fewer_rows_and_bytes_come() {
+    let come = |so_far, left| Come { so_far, left };
+    let no_bytes = come(0, 1_000);
+    assert_eq!(concurrency(come(0, 100), no_bytes, 1), MAX_CONCURRENCY);
+    assert_eq!(concurrency(come(50, 50), no_bytes, 1), 1);
+    assert_eq!(concurrency(come(10, 90), no_bytes, 1), 9);
+    assert_eq!(concurrency(come(5, u64::MAX - 5), no_bytes, 1), MAX_CONCURRENCY);
+    assert_eq!(concurrency(come(10, 90), come(400, 600), 1), 2);
+    assert_eq!(concurrency(come(10, 990), come(800, 200), 4), 1);
+    assert_eq!(concurrency(come(10, 990), come(1_000, 0), 4), 1);
 }

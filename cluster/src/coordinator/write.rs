@@ -297,6 +297,7 @@ pub(super) fn expect_mutated(answer: Result<Body, ClusterError>) -> Result<(), C
     match answer? {
         Body::Mutated => Ok(()),
         Body::Failed(reason) => Err(ClusterError::Invalid(reason)),
+        Body::Unreached(reason) => Err(ClusterError::Peer(reason)),
         _ => Err(ClusterError::Peer("an answer to another request".into())),
     }
 }

@@ -36,9 +36,13 @@ impl Handler for Node {
                 }
                 Err(error) => Body::Failed(format!("a request about a repair: {error}")),
             }),
-            Body::Count(request) => {
-                Box::pin(async move { mutated(self.coordinator.count_for_peer(&request).await) })
-            }
+            Body::Count(request) => Box::pin(async move {
+                match self.coordinator.count_for_peer(&request).await {
+                    // No replica has refused it.
+                    Err(error @ ClusterError::WriteTimeout { .. }) => Body::Unreached(error.to_string()),
+                    counted => mutated(counted),
+                }
+            }),
             Body::Relay(request) => Box::pin(async move { self.coordinator.relay(from, &request).await }),
             Body::KeepBatch(bytes) => Box::pin(async move {
                 let kept = bytes
