@@ -38,6 +38,10 @@ impl Node {
             if !self.is_newest(placement.schema.epoch, placement.version).await? {
                 continue;
             }
+            if placement.schema.table_by_id(table).is_some_and(|table| table.is_counter()) {
+                // What this node counted last goes, and may not be all there again if it is to hold it once more.
+                self.coordinator.count_anew().await?;
+            }
             let clean_up = move |engine: &Engine| engine.clean_up(table, &files, &held);
             return on_engine(&self.env.tasks, &self.engine, clean_up).await;
         }

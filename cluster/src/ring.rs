@@ -65,6 +65,12 @@ impl Status {
         matches!(self, Self::Normal | Self::Moving | Self::Moved)
     }
 
+    /// True for a member that is about to be none.
+    #[must_use]
+    pub const fn goes(self) -> bool {
+        matches!(self, Self::Leaving | Self::Removing | Self::Departing)
+    }
+
     /// True for a member that is new, and not read yet.
     #[must_use]
     pub const fn is_new(self) -> bool {

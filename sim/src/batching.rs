@@ -55,6 +55,11 @@ impl Known {
         self.deliveries.lock().excuse(node, now);
     }
 
+    /// A disk is lost, and the batches that it kept.
+    pub fn lose_disk(&self) {
+        self.batches.lock().lose_disk();
+    }
+
     /// Batches that were acknowledged.
     pub fn acknowledged(&self) -> u64 {
         self.batches.lock().acknowledged
@@ -82,6 +87,10 @@ pub struct Client {
     pub index: usize,
     /// Levels at which it writes.
     pub levels: &'static [Consistency],
+    /// It writes rows that hints alone bring to replicas as well: no replica comes or goes.
+    pub relies_on_hints: bool,
+    /// Milliseconds between two of its steps, at most.
+    pub pause: u64,
     /// What all know.
     pub known: Arc<Known>,
     /// What it saw goes here.
@@ -122,10 +131,10 @@ impl Client {
                 0..=3 => standing.extend(self.write(true).await),
                 4 => drop(self.write(false).await),
                 5 => self.delete(&mut standing).await,
-                6 | 7 => self.write_one().await,
+                6 | 7 if self.relies_on_hints => self.write_one().await,
                 _ => self.read().await?,
             }
-            dodona_env::clock::sleep(Duration::from_millis(self.random.below(60))).await;
+            dodona_env::clock::sleep(Duration::from_millis(self.random.below(self.pause))).await;
         }
         Ok(())
     }
@@ -179,7 +188,7 @@ impl Client {
             partitions.iter().map(|partition| self.row(*partition, number, timestamp)).collect();
         // A batch of one partition is a write as any other.
         let is_logged = is_logged && mutations.len() > 1;
-        self.known.batches.lock().begin(number, partitions, is_logged);
+        self.known.batches.lock().begin(number, partitions, is_logged.then(|| self.keepers()));
         let coordinator = &self.node.coordinator;
         let written = if is_logged {
             coordinator.write_logged(&mutations, level).await
@@ -192,7 +201,7 @@ impl Client {
         written.ok()?;
         // Of others a hint may have been all there was.
         if is_logged || level != Consistency::Any {
-            self.known.batches.lock().acknowledge(number, level == Consistency::Quorum);
+            self.known.batches.lock().acknowledge(number, is_promised_at(level));
         }
         is_logged.then_some(number)
     }
@@ -204,13 +213,19 @@ impl Client {
             return;
         }
         let number = standing.swap_remove(self.random.below(count) as usize);
-        let partitions = self.known.batches.lock().begin_deletion(number);
+        let partitions = self.known.batches.lock().begin_deletion(number, self.keepers());
         let timestamp = self.timestamp();
         let mutations: Vec<Vec<u8>> =
             partitions.iter().map(|partition| self.deletion(*partition, number, timestamp)).collect();
-        if self.node.coordinator.write_logged(&mutations, self.level()).await.is_ok() {
-            self.known.batches.lock().acknowledge_deletion(number);
+        let level = self.level();
+        if self.node.coordinator.write_logged(&mutations, level).await.is_ok() {
+            self.known.batches.lock().acknowledge_deletion(number, is_promised_at(level));
         }
+    }
+
+    /// How many disks keep a logged batch that is begun now, at least.
+    fn keepers(&self) -> u64 {
+        self.node.coordinator.asked_to_keep().count.max(1) as u64
     }
 
     /// Writes a row that nobody reads, for which one replica or a hint is enough.
@@ -257,10 +272,19 @@ impl Client {
             dodona_env::clock::sleep(Duration::from_millis(50)).await;
         }
         all_of(&self.known.delivered, nodes).await;
+        self.judge_delivered()?;
+        self.replay_due().await;
+        all_of(&self.known.replayed, nodes).await;
+        self.judge_all().await
+    }
+
+    /// Judges what this node holds of the rows that hints alone bring, once none wait.
+    fn judge_delivered(&self) -> Result<(), String> {
         let placement = self.node.placement();
         for partition in UNREAD {
             let token = Token::of_key(&[partition]);
-            if placement.replicas(BATCHED, token).map_err(|error| error.to_string())?.contains(&self.index) {
+            let replicas = placement.replicas(BATCHED, token).map_err(|error| error.to_string())?;
+            if replicas.contains(&placement.local) {
                 let page = self.node.engine.read_page(&self.command(partition), usize::MAX);
                 let holds = page.map_err(ClusterError::from).and_then(|page| numbers_of(&page));
                 let holds = holds.map_err(|error| error.to_string())?;
@@ -268,10 +292,26 @@ impl Client {
                     self.known.deliveries.lock().judge(partition, self.index, &holds)?;
             }
         }
+        Ok(())
+    }
+
+    /// Makes the writes of all batches again that this node keeps, once they are due.
+    pub async fn replay_all(&self) {
+        dodona_env::clock::sleep(UNTIL_DUE).await;
+        self.replay_due().await;
+    }
+
+    async fn replay_due(&self) {
         while self.node.coordinator.replay_batches().await.is_err() {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
-        all_of(&self.known.replayed, nodes).await;
+    }
+
+    /// Judges each batch, once no node keeps any more.
+    ///
+    /// # Errors
+    /// The promise that was broken.
+    pub async fn judge_all(&self) -> Result<(), String> {
         let mut shown = BTreeMap::new();
         for partition in PARTITIONS {
             let rows = loop {
@@ -286,6 +326,11 @@ impl Client {
         *self.known.judged.lock() += self.known.batches.lock().judge(&shown)?;
         Ok(())
     }
+}
+
+/// True if every read at QUORUM sees what was acknowledged at a level.
+const fn is_promised_at(level: Consistency) -> bool {
+    matches!(level, Consistency::Quorum | Consistency::All)
 }
 
 /// The numbers of a page's rows.

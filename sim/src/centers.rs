@@ -226,6 +226,7 @@ impl Host {
             index: self.machine.index,
             center: self.shape.places[self.machine.index].0,
             levels: [WRITES, WRITES],
+            pause: 40,
             known: Arc::clone(&self.shared.read),
             trace: self.shared.trace.clone(),
         }
@@ -237,6 +238,8 @@ impl Host {
             random: random.split(label),
             index: self.machine.index,
             levels: BATCHES,
+            relies_on_hints: true,
+            pause: 60,
             known: Arc::clone(&self.shared.batched),
             trace: self.shared.trace.clone(),
         }

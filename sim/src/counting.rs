@@ -40,6 +40,8 @@ pub struct Client {
     pub node: Arc<Node>,
     /// Its choices.
     pub random: Random,
+    /// Milliseconds between two of its steps, at most.
+    pub pause: u64,
     /// What it counted.
     pub tally: Arc<Tally>,
 }
@@ -60,7 +62,7 @@ impl Client {
             if self.node.coordinator.count(&update, Consistency::Quorum).await.is_ok() {
                 self.tally.inner.lock().entry(key).or_default().0 += delta;
             }
-            dodona_env::clock::sleep(Duration::from_millis(self.random.below(60))).await;
+            dodona_env::clock::sleep(Duration::from_millis(self.random.below(self.pause))).await;
         }
     }
 

@@ -81,6 +81,8 @@ struct State {
     /// Handles of earlier lives are refused.
     life: u64,
     bytes_left: Option<u64>,
+    /// Writes that were refused since there was no room.
+    refused: u64,
     /// Syncs of files that still succeed; the next one fails.
     syncs_left: Option<u64>,
     operations: u64,
@@ -142,6 +144,12 @@ impl SimDisk {
     /// Limits the bytes that can still be written; `None` for no limit.
     pub fn limit_space(&self, bytes: Option<u64>) {
         self.state.lock().bytes_left = bytes;
+    }
+
+    /// Writes that were refused since there was no room.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.state.lock().refused
     }
 
     /// Lets a sync of a file fail behind `count` that succeed; `None` for none.
@@ -510,7 +518,11 @@ impl DiskWriter for Handle {
             file.write(at, taken);
         }
         self.at.store(at + taken.len(), Relaxed);
-        if taken.len() < bytes.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if taken.len() == bytes.len() {
+            return Ok(());
+        }
+        state.refused += 1;
+        Err(ErrorKind::StorageFull.into())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The longest that a message takes while the network is slow, and while it is not, in milliseconds.
-const SLOW_MS: u64 = 300;
-const FAST_MS: u64 = 20;
+pub(crate) const SLOW_MS: u64 = 300;
+pub(crate) const FAST_MS: u64 = 20;
 /// The longest that a slow disk takes to sync, in milliseconds.
 const SLOWEST_SYNC_MS: u64 = 300;
 /// The furthest that a clock is off.

@@ -1,12 +1,14 @@
-//! Hints that a node keeps for others when it leaves.
+//! Hints and batches that a node keeps for others when it leaves.
 
 use crate::model::Action;
 use crate::script::{Cluster, KEYS, Shared, comes_to_its_end, replicas, until};
 use crate::world::mutation;
+use dodona_cluster::batch_log::{Batch, Store};
 use dodona_cluster::metadata::MetadataLog;
 use dodona_cluster::ring::Status;
 use dodona_types::Consistency;
 use std::sync::Arc;
+use uuid::Uuid;
 
 const FIRST: usize = 0;
 const SECOND: usize = 1;
@@ -52,5 +54,23 @@ fn what_a_node_that_leaves_keeps_for_one_that_is_down_another_one_keeps() {
         // By their places without the first one.
         let is_of_last = |key: &u8| replicas(&second, *key).contains(&(LAST - 1));
         until(|| (0..KEYS).filter(is_of_last).all(|key| shared.holders(key).contains(&LAST))).await;
+    });
+}
+
+#[test]
+fn a_batch_that_a_node_that_leaves_keeps_is_written_by_others() {
+    let cluster =
+        Cluster { begin: 4, joins: 0, far: 0, copies: 3, grace: 864_000, repairs: false, watch: |_| {} };
+    comes_to_its_end(cluster, |first, shared| async move {
+        // It is due when the node is gone.
+        let written_micros = first.env.clock.wall_micros() + 60_000_000;
+        let mutations = (0..2).map(|key| mutation((key, 0), 1, Action::Put(7), 0)).collect();
+        let batch = Batch { id: Uuid::from_u128(1), written_micros, mutations };
+        let kept = Store::new(first.env.clone(), Arc::clone(&first.engine), &first.schema());
+        kept.keep(batch.id, &batch.encode()).await.unwrap();
+        first.take_out(first.info.identity.host).await.unwrap();
+        assert!(first.has_left() && first.env.clock.wall_micros() < written_micros);
+        assert!(kept.all().await.unwrap().is_empty());
+        until(|| (0..2).all(|key| shared.holders(key) == [SECOND, 2, LAST])).await;
     });
 }

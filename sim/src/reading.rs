@@ -76,6 +76,8 @@ pub struct Client {
     pub center: usize,
     /// Levels at which it writes, and at which it reads.
     pub levels: [&'static [Consistency]; 2],
+    /// Milliseconds between two of its steps, at most.
+    pub pause: u64,
     /// What all know.
     pub known: Arc<Known>,
     /// What it saw goes here.
@@ -138,7 +140,7 @@ impl Client {
             } else {
                 self.read().await?;
             }
-            dodona_env::clock::sleep(Duration::from_millis(self.random.below(40))).await;
+            dodona_env::clock::sleep(Duration::from_millis(self.random.below(self.pause))).await;
         }
         Ok(())
     }
@@ -274,6 +276,16 @@ impl Client {
     pub async fn converge(&self, nodes: usize) -> Result<(), String> {
         // Writes that nobody waits for any more come to their end.
         dodona_env::clock::sleep(Duration::from_secs(2)).await;
+        self.read_all().await?;
+        all_of(&self.known.read_all, nodes).await;
+        self.compare()
+    }
+
+    /// Reads everything from all replicas.
+    ///
+    /// # Errors
+    /// The promise that was broken.
+    pub async fn read_all(&self) -> Result<(), String> {
         for shape in (0..PARTITIONS).map(|partition| Shape { partition: Some(partition), ..Shape::ALL }) {
             for _ in 0..2 {
                 while !self.read_and_judge(shape, Consistency::All).await? {
@@ -284,12 +296,19 @@ impl Client {
         while !self.read_and_judge(Shape::ALL, Consistency::One).await? {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
-        all_of(&self.known.read_all, nodes).await;
+        Ok(())
+    }
+
+    /// Compares what this node holds with what others do, once all of them have read everything from all replicas.
+    ///
+    /// # Errors
+    /// They differ.
+    pub fn compare(&self) -> Result<(), String> {
         let placement = self.node.placement();
         for partition in 0..PARTITIONS {
             let replicas =
                 placement.replicas(READ, Token::of_key(&[partition])).map_err(|e| e.to_string())?;
-            if replicas.contains(&self.index) {
+            if replicas.contains(&placement.local) {
                 let holds = self.holds(partition).map_err(|error| error.to_string())?;
                 self.known.holdings.lock().judge(partition, self.index, holds)?;
             }

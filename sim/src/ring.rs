@@ -221,6 +221,7 @@ impl Host {
         let counter = |label: &str| counting::Client {
             node: Arc::clone(&node),
             random: random.split(label),
+            pause: 60,
             tally: Arc::clone(&self.shared.tally),
         };
         let healed = Arc::clone(&self.shared);
@@ -240,6 +241,7 @@ impl Host {
                     Consistency::All,
                 ],
             ],
+            pause: 40,
             known: Arc::clone(&self.shared.read),
             trace: self.shared.trace.clone(),
         };
@@ -250,6 +252,8 @@ impl Host {
             random: random.split(label),
             index: self.machine.index,
             levels: &[Consistency::One, Consistency::Quorum, Consistency::Any, Consistency::Quorum],
+            relies_on_hints: true,
+            pause: 60,
             known: Arc::clone(&self.shared.batched),
             trace: self.shared.trace.clone(),
         };

@@ -19,7 +19,8 @@ const KEEPERS: usize = 2;
 
 /// The members that may keep a batch, by racks, and how many of them do: two live ones of the coordinator's data centre, on two racks that are not
 /// the coordinator's, as far as there are such (Cassandra `ReplicaPlans.filterBatchlogEndpoints`).
-/// The coordinator itself is among them only if it is the only member there. None if nobody is alive.
+/// The coordinator itself is among them only if it is the only member there. None if nobody is alive. Nor is one
+/// that is about to go, which hands on what it has.
 #[must_use]
 pub fn possible_keepers(
     members: &[Member],
@@ -29,7 +30,8 @@ pub fn possible_keepers(
     let Member { data_center, rack: local_rack, .. } = &members[local];
     let of_data_center = |index: &MemberIndex| {
         let member = &members[*index];
-        member.data_center == *data_center && !member.status.is_new()
+        let stays = *index == local || !member.status.goes();
+        member.data_center == *data_center && !member.status.is_new() && stays
     };
     let present: Vec<MemberIndex> = (0..members.len()).filter(of_data_center).collect();
     if present == [local] {

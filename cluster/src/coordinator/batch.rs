@@ -8,7 +8,7 @@ use crate::batch_log::{Batch, Due, due, keepers};
 use crate::error::{ClusterError, WriteKind};
 use crate::message::Body;
 use crate::paxos::ballot::Ballot;
-use crate::ring::Member;
+use crate::ring::{Member, MemberIndex};
 use dodona_storage::StorageError;
 use dodona_types::{Consistency, MutationView};
 use std::sync::Arc;
@@ -34,24 +34,10 @@ impl Coordinator {
         if mutations.len() < 2 || (!is_unplanned && self.is_local(mutations, consistency)?) {
             return self.write(mutations, consistency).await;
         }
-        let placement = self.placement.load_full();
-        let members = placement.ring.members();
-        let keepers = keepers(members, placement.local, &*self.liveness, &self.random);
-        let mut keepers: Vec<Member> = keepers.into_iter().map(|index| members[index].clone()).collect();
-        if keepers.is_empty() && consistency == Consistency::Any {
-            // A hint is all that ANY asks for, and is lost with this node as well.
-            keepers.push(members[placement.local].clone());
-        }
-        if keepers.is_empty() {
-            let (consistency, data_center) = (Consistency::One, None);
-            return Err(ClusterError::Unavailable { consistency, required: 1, alive: 0, data_center });
-        }
         let written_micros = self.env.clock.wall_micros();
         let id = Ballot::new(self.timestamps.next(), self.random.next_u64()).to_timeuuid();
         let batch = Batch { id, written_micros, mutations: mutations.to_vec() };
-        if !self.env.mutants.has("batch-is-not-kept") {
-            self.keep(&keepers, id, &batch.encode()).await?;
-        }
+        let keepers = self.keep(consistency, id, &batch.encode()).await?;
         if self.env.mutants.has("batch-is-forgotten-early") {
             self.forget(&keepers, id);
         }
@@ -74,21 +60,94 @@ impl Coordinator {
         Ok(self.plans(&views_of(mutations)?, consistency)?.iter().all(Plan::only_local))
     }
 
-    async fn keep(&self, keepers: &[Member], id: Uuid, batch: &[u8]) -> Result<(), ClusterError> {
+    /// Has members keep a batch. Returns which ones.
+    async fn keep(
+        &self,
+        consistency: Consistency,
+        id: Uuid,
+        batch: &[u8],
+    ) -> Result<Vec<Member>, ClusterError> {
+        let mut asked = 0;
+        loop {
+            let placement = self.placement.load_full();
+            let members = placement.ring.members();
+            let keepers = keepers(members, placement.local, &*self.liveness, &self.random);
+            let mut keepers: Vec<Member> = keepers.into_iter().map(|index| members[index].clone()).collect();
+            if keepers.is_empty() && consistency == Consistency::Any {
+                // A hint is all that ANY asks for, and is lost with this node as well.
+                keepers.push(members[placement.local].clone());
+            }
+            if keepers.is_empty() && asked == 0 {
+                let (consistency, data_center) = (Consistency::One, None);
+                return Err(ClusterError::Unavailable { consistency, required: 1, alive: 0, data_center });
+            }
+            if self.env.mutants.has("batch-is-not-kept") {
+                return Ok(keepers);
+            }
+            asked = asked.max(keepers.len() as u32);
+            match self.keep_with(&keepers, placement.version, id, batch).await {
+                // One of them may be about to leave.
+                Err(ClusterError::Stale(version)) => {
+                    let followed = self.follow_members(version).await;
+                    followed.map_err(|_| not_kept(0, asked))?;
+                }
+                kept => return kept.map(|()| keepers),
+            }
+        }
+    }
+
+    /// Has these members keep a batch, chosen by this version of the members.
+    async fn keep_with(
+        &self,
+        keepers: &[Member],
+        version: u64,
+        id: Uuid,
+        batch: &[u8],
+    ) -> Result<(), ClusterError> {
         let here = self.here();
         let kept = keepers.iter().map(|keeper| async move {
             if keeper.host == here {
                 return self.batches.keep(id, batch).await;
             }
             let body = Body::KeepBatch([id.as_bytes(), batch].concat());
-            expect_mutated(self.peers.ask(keeper.internode, body, self.timeouts.write).await)
+            let asked = self.peers.ask_chosen(version, keeper.internode, body, self.timeouts.write);
+            expect_mutated(asked.await)
         });
         let kept = futures_util::future::join_all(kept).await;
+        if let Some(Err(ClusterError::Stale(version))) =
+            kept.iter().find(|kept| matches!(kept, Err(ClusterError::Stale(_))))
+        {
+            return Err(ClusterError::Stale(*version));
+        }
         let received = kept.iter().filter(|kept| kept.is_ok()).count() as u32;
         let block_for = keepers.len() as u32;
-        if received < block_for {
-            let consistency = if block_for == 1 { Consistency::One } else { Consistency::Two };
-            return Err(ClusterError::BatchLogTimeout { consistency, received, block_for });
+        if received < block_for || keepers.is_empty() {
+            return Err(not_kept(received, block_for));
+        }
+        Ok(())
+    }
+
+    /// Has other members keep the batches that this node keeps, which is about to leave.
+    ///
+    /// # Errors
+    /// Too few of them do: the rest is kept on.
+    pub(crate) async fn hand_batches_on(&self) -> Result<(), ClusterError> {
+        for batch in self.batches.all().await? {
+            let placement = self.placement.load_full();
+            let (members, local) = (placement.ring.members(), placement.local);
+            let is_other = |index: &MemberIndex| {
+                let member = &members[*index];
+                *index != local && member.status.stays() && self.liveness.is_alive(member.host)
+            };
+            let mut others = keepers(members, local, &*self.liveness, &self.random);
+            others.retain(is_other);
+            if others.is_empty() {
+                // It is the last one of its data centre.
+                others.extend((0..members.len()).find(is_other));
+            }
+            let others: Vec<Member> = others.into_iter().map(|index| members[index].clone()).collect();
+            self.keep_with(&others, placement.version, batch.id, &batch.encode()).await?;
+            self.batches.forget(batch.id).await?;
         }
         Ok(())
     }
@@ -194,6 +253,11 @@ impl Coordinator {
         }
         Ok((present, grace))
     }
+}
+
+const fn not_kept(received: u32, block_for: u32) -> ClusterError {
+    let consistency = if block_for < 2 { Consistency::One } else { Consistency::Two };
+    ClusterError::BatchLogTimeout { consistency, received, block_for }
 }
 
 #[cfg(test)]

@@ -167,7 +167,12 @@ impl Node {
             match from {
                 Status::Joining | Status::Replacing(_) => self.fetch_until_done().await?,
                 Status::Moving if self.env.mutants.has("move-skips-fetch") => {}
-                Status::Leaving | Status::Removing | Status::Moving => self.have_others_fetch(host).await?,
+                Status::Leaving | Status::Removing | Status::Moving => {
+                    self.have_others_fetch(host).await?;
+                    if from == Status::Leaving && host == self.info.identity.host {
+                        self.hand_batches_on().await?;
+                    }
+                }
                 // Clients do not ask it any more.
                 Status::Departing if host == self.info.identity.host => self.hand_hints_on().await,
                 Status::Arriving
@@ -178,7 +183,7 @@ impl Node {
             }
             let error = match self.metadata.append(Change::Advance { host, from }).await {
                 Ok(Outcome::Applied(_)) => {
-                    self.catch_up()?;
+                    self.catch_up_with_room().await?;
                     continue;
                 }
                 // Others are to vote in its place first.
@@ -309,7 +314,7 @@ impl Node {
     /// It is refused, or the log has no quorum.
     pub(crate) async fn change_members(&self, change: Change) -> Result<(), ClusterError> {
         match self.metadata.append(change).await? {
-            Outcome::Applied(_) => self.catch_up(),
+            Outcome::Applied(_) => self.catch_up_with_room().await,
             Outcome::Conflict => Err(ClusterError::Invalid("members change at the same time".into())),
             Outcome::Busy(reason) | Outcome::Refused(reason) => Err(ClusterError::Invalid(reason)),
         }

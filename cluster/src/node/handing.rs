@@ -1,4 +1,4 @@
-//! Hands on what a node that leaves keeps for others: the writes that they have missed.
+//! Hands on what a node that leaves keeps for others: the writes that they have missed, and logged batches.
 
 use super::Node;
 use crate::error::ClusterError;
@@ -16,6 +16,26 @@ const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Node {
+    /// Has other members keep the batches that this node keeps. Nobody chooses it for more of them: all know that it leaves.
+    ///
+    /// # Errors
+    /// That it leaves was given up.
+    pub(crate) async fn hand_batches_on(&self) -> Result<(), ClusterError> {
+        let began = self.env.clock.mono();
+        // Whoever asked it before has got its answer by then, or gives up.
+        dodona_env::clock::sleep(self.settings.timeouts.write).await;
+        while let Err(error) = self.coordinator.hand_batches_on().await {
+            if self.env.clock.mono().saturating_sub(began) > PATIENCE {
+                tracing::warn!(%error, "batches that were not brought to their end are lost");
+                break;
+            }
+            tracing::info!(%error, "batches cannot be handed on yet");
+            self.still_leaves(self.info.identity.host)?;
+            dodona_env::clock::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     /// Delivers all hints, or has another member keep them. Whoever takes some has them on disk before they are removed here,
     /// so that this can be begun again after a crash. What nobody takes is left, with a warning.
     pub(crate) async fn hand_hints_on(&self) {

@@ -25,8 +25,9 @@ use uuid::Uuid;
 const ANSWER: Duration = Duration::from_secs(5);
 /// The pause before it is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The pause before another try to fetch.
+/// The pause before another try to fetch, and before one on a disk that was full.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
+const UNTIL_ROOM: Duration = Duration::from_secs(1);
 
 /// A fetch that others have asked for, and all fetches so far.
 #[derive(Debug, Default)]
@@ -111,22 +112,27 @@ impl Node {
         fetcher.fetch_all(wanted).await
     }
 
-    /// Fetches what this node is to hold, however often that has to be tried.
+    /// Fetches what this node is to hold, however often that has to be tried: until there is room for it as well.
     ///
     /// # Errors
     /// The node itself does not take it.
     pub(crate) async fn fetch_until_done(&self) -> Result<(), ClusterError> {
         loop {
-            self.catch_up()?;
+            self.catch_up_with_room().await?;
+            let mut pause = TRY_AGAIN;
             match self.fetch().await {
                 Ok(()) => return Ok(()),
                 Err(ClusterError::Peer(reason)) => tracing::info!(reason, "fetching has to wait"),
                 Err(ClusterError::Storage(StorageError::Refused(reason))) => {
                     tracing::info!(reason, "it is fetched anew");
                 }
+                Err(ClusterError::Storage(StorageError::NoSpace)) => {
+                    tracing::error!("fetching what this node is to hold waits for space on the data disk");
+                    pause = UNTIL_ROOM;
+                }
                 Err(error) => return Err(error),
             }
-            let _ = tokio::time::timeout(TRY_AGAIN, self.takeover.again.notified()).await;
+            let _ = tokio::time::timeout(pause, self.takeover.again.notified()).await;
         }
     }
 

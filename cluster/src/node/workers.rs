@@ -76,16 +76,28 @@ impl Node {
         let mut version = self.metadata.watch();
         loop {
             self.flush_dropped().await;
-            match self.catch_up() {
+            match self.catch_up_with_room().await {
                 Ok(()) if version.changed().await.is_err() => return,
                 Ok(()) => {}
+                Err(error) => {
+                    return self.fail(&format!("a change of the metadata cannot be applied: {error}"));
+                }
+            }
+        }
+    }
+
+    /// As [`Self::catch_up`], once the data disk has space for it.
+    ///
+    /// # Errors
+    /// The engine cannot take it, for another reason.
+    pub(crate) async fn catch_up_with_room(&self) -> Result<(), ClusterError> {
+        loop {
+            match self.catch_up() {
                 Err(ClusterError::Storage(StorageError::NoSpace)) => {
                     tracing::error!("a change of the metadata waits for space on the data disk");
                     dodona_env::clock::sleep(MAINTENANCE_PERIOD).await;
                 }
-                Err(error) => {
-                    return self.fail(&format!("a change of the metadata cannot be applied: {error}"));
-                }
+                done => return done,
             }
         }
     }

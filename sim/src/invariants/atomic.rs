@@ -1,5 +1,6 @@
 //! Logged batches happen in all their partitions in the end, or in none; an acknowledged one in all. Of
-//! others that were acknowledged every row is there.
+//! others that were acknowledged every row is there. What is not acknowledged at a majority rests with those that keep it:
+//! nothing is said of it once as many disks were lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,10 @@ struct Batch {
     is_logged: bool,
     written: Stage,
     deleted: Stage,
+    /// How many disks have to be lost in all until nobody may have it any more, and nobody the deletion: those that keep it, and
+    /// no number of them once a majority of the replicas has it.
+    kept_until: u64,
+    deletion_kept_until: u64,
     /// Every read at QUORUM shows it from now on.
     is_promised: bool,
 }
@@ -28,13 +33,27 @@ pub struct Batches {
     batches: BTreeMap<u64, Batch>,
     /// Batches that were acknowledged, their deletions too.
     pub acknowledged: u64,
+    disks_lost: u64,
 }
 
 impl Batches {
-    /// Notes a batch before it is written.
-    pub fn begin(&mut self, number: u64, partitions: BTreeSet<u8>, is_logged: bool) {
-        let (written, deleted, is_promised) = (Stage::Begun, Stage::Never, false);
-        self.batches.insert(number, Batch { partitions, is_logged, written, deleted, is_promised });
+    /// Notes a batch before it is written. One that is logged is kept by so many.
+    pub fn begin(&mut self, number: u64, partitions: BTreeSet<u8>, keepers: Option<u64>) {
+        let batch = Batch {
+            partitions,
+            is_logged: keepers.is_some(),
+            written: Stage::Begun,
+            deleted: Stage::Never,
+            kept_until: self.disks_lost + keepers.unwrap_or_default(),
+            deletion_kept_until: u64::MAX,
+            is_promised: false,
+        };
+        self.batches.insert(number, batch);
+    }
+
+    /// A disk is lost, and what it kept.
+    pub fn lose_disk(&mut self) {
+        self.disks_lost += 1;
     }
 
     /// Notes that a batch was refused since too few replicas are alive: none of it is ever written.
@@ -48,23 +67,30 @@ impl Batches {
     pub fn acknowledge(&mut self, number: u64, is_promised: bool) {
         if let Some(batch) = self.batches.get_mut(&number) {
             (batch.written, batch.is_promised) = (Stage::Acknowledged, is_promised);
+            if is_promised {
+                batch.kept_until = u64::MAX;
+            }
             self.acknowledged += 1;
         }
     }
 
-    /// Notes a logged batch that deletes the rows of another, before it is written. Returns their
+    /// Notes a logged batch that deletes the rows of another, before it is written. So many keep it. Returns the rows'
     /// partitions.
-    pub fn begin_deletion(&mut self, number: u64) -> BTreeSet<u8> {
+    pub fn begin_deletion(&mut self, number: u64, keepers: u64) -> BTreeSet<u8> {
         self.batches.get_mut(&number).map_or_else(BTreeSet::new, |batch| {
             batch.deleted = Stage::Begun;
+            batch.deletion_kept_until = self.disks_lost + keepers;
             batch.partitions.clone()
         })
     }
 
-    /// Notes that such a batch was acknowledged.
-    pub fn acknowledge_deletion(&mut self, number: u64) {
+    /// Notes that such a batch was acknowledged; `is_promised` if every read at QUORUM is to find it done.
+    pub fn acknowledge_deletion(&mut self, number: u64, is_promised: bool) {
         if let Some(batch) = self.batches.get_mut(&number) {
             batch.deleted = Stage::Acknowledged;
+            if is_promised {
+                batch.deletion_kept_until = u64::MAX;
+            }
             self.acknowledged += 1;
         }
     }
@@ -116,15 +142,18 @@ impl Batches {
             if batch.written == Stage::Never && there > 0 {
                 return Err(format!("batch {number} was refused and is in {there} of its {of} partitions"));
             }
-            if batch.is_logged && there > 0 && there < of {
+            let is_kept = !batch.is_logged || self.disks_lost < batch.kept_until;
+            let is_deletion_kept = self.disks_lost < batch.deletion_kept_until;
+            if batch.is_logged && there > 0 && there < of && is_kept && is_deletion_kept {
                 return Err(format!("the logged batch {number} is in {there} of its {of} partitions"));
             }
-            if batch.written == Stage::Acknowledged && batch.deleted == Stage::Never && there < of {
+            if batch.written == Stage::Acknowledged && batch.deleted == Stage::Never && there < of && is_kept
+            {
                 return Err(format!(
                     "batch {number} was acknowledged and is in {there} of its {of} partitions"
                 ));
             }
-            if batch.deleted == Stage::Acknowledged && there > 0 {
+            if batch.deleted == Stage::Acknowledged && there > 0 && is_deletion_kept {
                 return Err(format!("batch {number} was deleted and is in {there} of its {of} partitions"));
             }
         }
@@ -139,7 +168,7 @@ mod tests {
     /// Batch 1 is in partitions 1 and 2.
     fn batches(is_logged: bool) -> Batches {
         let mut batches = Batches::default();
-        batches.begin(1, BTreeSet::from([1, 2]), is_logged);
+        batches.begin(1, BTreeSet::from([1, 2]), is_logged.then_some(2));
         batches
     }
 
@@ -171,11 +200,28 @@ mod tests {
             assert!(batches.judge(&shown(&[])).is_err());
             let promised = batches.promised(1);
             assert!(batches.judge_read(1, &promised, &BTreeSet::new()).is_err());
-            batches.begin_deletion(1);
+            batches.begin_deletion(1, 2);
             assert!(batches.judge_read(1, &promised, &BTreeSet::new()).is_ok(), "it may be deleted");
             assert!(batches.judge(&shown(&[])).is_ok() && batches.judge(&shown(&[1, 2])).is_ok());
-            batches.acknowledge_deletion(1);
+            batches.acknowledge_deletion(1, true);
             assert!(batches.judge(&shown(&[1, 2])).is_err());
+        }
+    }
+
+    #[test]
+    fn a_batch_may_be_torn_once_all_disks_that_keep_it_are_lost() {
+        for is_promised in [false, true] {
+            let mut batches = batches(true);
+            batches.lose_disk();
+            assert!(batches.judge(&shown(&[1])).is_err());
+            batches.acknowledge(1, is_promised);
+            batches.lose_disk();
+            assert_eq!(batches.judge(&shown(&[1])).is_err(), is_promised, "a majority has it");
+            batches.begin_deletion(1, 2);
+            batches.lose_disk();
+            assert_eq!(batches.judge(&shown(&[1])).is_err(), is_promised);
+            batches.lose_disk();
+            assert!(batches.judge(&shown(&[1])).is_ok());
         }
     }
 

@@ -3,14 +3,23 @@
 use super::NODES;
 use super::shared::{Old, Shared};
 use crate::disk::SimDisk;
-use crate::faults::{Counts, slow_down};
+use crate::faults::{Counts, FAST_MS, SLOW_MS, slow_down};
 use crate::net::{comes_to_its_end, heal, step};
 use dodona_env::Random;
+use std::time::Duration;
 
-/// Milliseconds with faults.
+/// Milliseconds with faults, of those before the first one, and of those between two.
 const LASTS: u32 = 25_000;
+const CALM: u32 = 3_000;
+const BETWEEN: u32 = 400;
+/// Milliseconds until everything must be right.
+const PATIENCE: u32 = 240_000;
 /// How often a node that has lost its disk is removed, to join as a new one, and not replaced.
 const REMOVED: f64 = 0.4;
+/// The furthest that a clock is off: two are never as far from each other as a node that starts may be from the others.
+const MOST_OFF_MICROS: i64 = 25_000_000;
+/// How far all clocks are in the end: whatever was written by a clock that was ahead is past.
+pub(super) const HEALED_MICROS: i64 = 60_000_000;
 
 /// Steps the simulation, breaks things, has members leave, heals, and demands convergence at the end.
 pub(super) fn drive(
@@ -19,112 +28,203 @@ pub(super) fn drive(
     disks: &[SimDisk],
     shared: &Shared,
 ) -> Counts {
-    let mut counts = Counts::default();
-    let mut down: Option<usize> = None;
-    let mut images: [Option<Old>; NODES.len()] = Default::default();
-    let count = NODES.len() as u64;
-    let more = random.split("more");
+    let mut faults = Faults {
+        random,
+        more: random.split("more"),
+        further: random.split("further"),
+        disks,
+        shared,
+        counts: Counts::default(),
+        down: None,
+        images: Default::default(),
+    };
     for tick in 0..LASTS {
         step(sim, &shared.rows);
         if shared.rows.violation().is_some() {
-            return counts;
+            return faults.counts;
         }
-        // The first members are there before anything breaks. A node with old data can reach others.
-        if tick < 3_000 || tick % 400 != 399 || shared.old.lock().is_some() {
-            continue;
-        }
-        shared.mark_images(&mut images);
-        match more.below(12) {
-            0 => cut_one_way(sim, &more, shared, &mut counts),
-            1 | 2 => {
-                let node = more.below(count) as usize;
-                let is_slow = slow_down(&disks[node], &more);
-                shared.trace.note(&format!("disk {node} slow: {is_slow}"));
-                counts.slow_disks += u64::from(is_slow);
-            }
-            _ => {}
-        }
-        match random.below(10) {
-            0 => {
-                let (a, b) = (random.below(count) as usize, random.below(count) as usize);
-                if a != b {
-                    shared.trace.note(&format!("partition {a} {b}"));
-                    counts.partitions += 1;
-                    sim.partition(NODES[a], NODES[b]);
-                }
-            }
-            1 | 2 => heal(sim, &NODES),
-            3 if down.is_none() => {
-                let node = random.below(count) as usize;
-                shared.trace.note(&format!("crash {node}"));
-                shared.told.power_cut();
-                // The machine is down before anything that runs on it is dropped.
-                disks[node].power_cut();
-                sim.crash(NODES[node]);
-                down = Some(node);
-            }
-            // Its disk is lost, and a new one takes its place.
-            7 if down.is_some() => {
-                let node = down.unwrap_or_default();
-                if shared.can_be_lost(node) {
-                    let is_removed = shared.can_be_removed(node) && more.chance(REMOVED);
-                    shared.trace.note(&format!("{node} is lost, to be removed: {is_removed}"));
-                    counts.lost_disks += 1;
-                    counts.removed += u64::from(is_removed);
-                    shared.lose(node, &disks[node], is_removed);
-                }
-            }
-            8 => {
-                let node = random.below(count) as usize;
-                images[node] = shared.image(node, &disks[node]).or_else(|| images[node].take());
-            }
-            // Its disk is put back to what it was. It has to notice, and is replaced.
-            9 if down.is_some() => {
-                let node = down.unwrap_or_default();
-                let known = images[node].take().filter(|old| shared.remembers_more(node, old));
-                if let Some(old) = known.filter(|_| shared.can_be_lost(node)) {
-                    shared.trace.note(&format!("{node} has old data"));
-                    counts.old_disks += 1;
-                    disks[node].put_back(old.image);
-                    *shared.old.lock() = Some(node);
-                    heal(sim, &NODES);
-                    sim.bounce(NODES[node]);
-                    counts.restarts += 1;
-                    down = None;
-                }
-            }
-            4 => *shared.leaver.lock() = Some(1 + random.below(count - 1) as usize),
-            _ => {
-                if let Some(node) = down.take() {
-                    sim.bounce(NODES[node]);
-                    counts.restarts += 1;
-                }
-            }
+        // A node with old data can reach others.
+        if tick >= CALM && tick % BETWEEN == BETWEEN - 1 && shared.old.lock().is_none() {
+            faults.next(sim);
         }
     }
-    if let Some(node) = down {
-        sim.bounce(NODES[node]);
-        counts.restarts += 1;
-    }
-    heal(sim, &NODES);
-    disks.iter().for_each(|disk| disk.slow_down(None));
+    faults.heal_all(sim);
     *shared.healed.lock() = true;
     let all_done = || shared.done.lock().iter().all(|done| *done);
-    if !comes_to_its_end(sim, &shared.rows, 240_000, all_done) {
+    if !comes_to_its_end(sim, &shared.rows, PATIENCE, all_done) {
         let done = *shared.done.lock();
         let (phases, statuses) = (*shared.phases.lock(), shared.statuses());
         shared.rows.broken(format!(
             "no progress after everything was healed: done are {done:?}, in phases {phases:?}; {statuses}"
         ));
     }
-    counts
+    faults.counts
 }
 
-fn cut_one_way(sim: &turmoil::Sim<'_>, random: &Random, shared: &Shared, counts: &mut Counts) {
-    let [from, to] = [(); 2].map(|()| random.below(NODES.len() as u64) as usize);
-    if from != to {
-        shared.trace.note(&format!("nothing comes from {from} to {to}"));
-        (counts.partitions, counts.one_way) = (counts.partitions + 1, counts.one_way + 1);
-        sim.partition_oneway(NODES[from], NODES[to]);
+/// Breaks things.
+struct Faults<'a> {
+    /// Links, power, disks that are lost or put back, and who leaves.
+    random: &'a Random,
+    /// Links cut one way, and slow disks.
+    more: Random,
+    /// Late messages, clocks, and full disks.
+    further: Random,
+    disks: &'a [SimDisk],
+    shared: &'a Shared,
+    counts: Counts,
+    down: Option<usize>,
+    images: [Option<Old>; NODES.len()],
+}
+
+fn node(random: &Random) -> usize {
+    random.below(NODES.len() as u64) as usize
+}
+
+impl Faults<'_> {
+    /// Breaks the next things, or heals some.
+    fn next(&mut self, sim: &mut turmoil::Sim<'_>) {
+        self.shared.mark_images(&mut self.images);
+        match self.more.below(12) {
+            0 => self.cut_one_way(sim),
+            1 | 2 => self.slow_disk(),
+            _ => {}
+        }
+        match self.further.below(16) {
+            0 => self.slow_messages(sim),
+            1 | 2 => self.jump(),
+            3 => self.fill_disk(),
+            4..=7 => self.disks.iter().for_each(|disk| disk.limit_space(None)),
+            8 | 9 => sim.set_max_message_latency(Duration::from_millis(FAST_MS)),
+            _ => {}
+        }
+        match self.random.below(10) {
+            0 => self.cut(sim),
+            1 | 2 => heal(sim, &NODES),
+            3 if self.down.is_none() => self.crash(sim),
+            7 => self.lose_disk(),
+            8 => {
+                let node = node(self.random);
+                let image = self.shared.image(node, &self.disks[node]);
+                self.images[node] = image.or_else(|| self.images[node].take());
+            }
+            9 => self.put_disk_back(sim),
+            4 => *self.shared.leaver.lock() = Some(1 + self.random.below(NODES.len() as u64 - 1) as usize),
+            _ => self.restart(sim),
+        }
+    }
+
+    fn note(&self, event: &str) {
+        self.shared.trace.note(event);
+    }
+
+    fn cut(&mut self, sim: &turmoil::Sim<'_>) {
+        let (a, b) = (node(self.random), node(self.random));
+        if a != b {
+            self.note(&format!("partition {a} {b}"));
+            self.counts.partitions += 1;
+            sim.partition(NODES[a], NODES[b]);
+        }
+    }
+
+    fn cut_one_way(&mut self, sim: &turmoil::Sim<'_>) {
+        let (from, to) = (node(&self.more), node(&self.more));
+        if from != to {
+            self.note(&format!("nothing comes from {from} to {to}"));
+            self.counts.partitions += 1;
+            self.counts.one_way += 1;
+            sim.partition_oneway(NODES[from], NODES[to]);
+        }
+    }
+
+    fn slow_messages(&mut self, sim: &turmoil::Sim<'_>) {
+        let most = FAST_MS + self.further.below(SLOW_MS);
+        self.note(&format!("messages take up to {most} ms"));
+        self.counts.delays += 1;
+        sim.set_max_message_latency(Duration::from_millis(most));
+    }
+
+    fn slow_disk(&mut self) {
+        let node = node(&self.more);
+        let is_slow = slow_down(&self.disks[node], &self.more);
+        self.note(&format!("disk {node} slow: {is_slow}"));
+        self.counts.slow_disks += u64::from(is_slow);
+    }
+
+    fn fill_disk(&mut self) {
+        let (node, left) = (node(&self.further), self.further.below(4_000));
+        self.note(&format!("disk {node} has {left} bytes left"));
+        self.counts.full_disks += 1;
+        self.disks[node].limit_space(Some(left));
+    }
+
+    /// A clock jumps, and runs fast or slow from then on.
+    fn jump(&mut self) {
+        let node = node(&self.further);
+        let off = self.further.below(2 * MOST_OFF_MICROS as u64) as i64 - MOST_OFF_MICROS;
+        let drift = self.further.below(20_000) as i64 - 10_000;
+        self.note(&format!("clock {node} is off by {off}, drifts by {drift}"));
+        self.counts.jumps += u64::from(self.shared.set_clock(node, off, drift));
+    }
+
+    fn crash(&mut self, sim: &mut turmoil::Sim<'_>) {
+        let node = node(self.random);
+        self.note(&format!("crash {node}"));
+        self.shared.told.power_cut();
+        self.shared.read.power_cut();
+        // The machine is down before anything that runs on it is dropped.
+        self.disks[node].power_cut();
+        sim.crash(NODES[node]);
+        self.down = Some(node);
+    }
+
+    fn restart(&mut self, sim: &mut turmoil::Sim<'_>) {
+        if let Some(node) = self.down.take() {
+            sim.bounce(NODES[node]);
+            self.counts.restarts += 1;
+        }
+    }
+
+    /// The disk of the node that is down is lost, and a new one takes its place.
+    fn lose_disk(&mut self) {
+        let Some(node) = self.down.filter(|node| self.shared.can_be_lost(*node)) else {
+            return;
+        };
+        let is_removed = self.shared.can_be_removed(node) && self.more.chance(REMOVED);
+        self.note(&format!("{node} is lost, to be removed: {is_removed}"));
+        self.counts.lost_disks += 1;
+        self.counts.removed += u64::from(is_removed);
+        self.shared.lose(node, &self.disks[node], is_removed);
+    }
+
+    /// The disk of the node that is down is put back to what it was. It has to notice, and is replaced.
+    fn put_disk_back(&mut self, sim: &mut turmoil::Sim<'_>) {
+        let Some(node) = self.down else { return };
+        let known = self.images[node].take().filter(|old| self.shared.remembers_more(node, old));
+        if let Some(old) = known.filter(|_| self.shared.can_be_lost(node)) {
+            self.note(&format!("{node} has old data"));
+            self.counts.old_disks += 1;
+            self.disks[node].put_back(old.image);
+            *self.shared.old.lock() = Some(node);
+            self.heal_network(sim);
+            self.restart(sim);
+        }
+    }
+
+    fn heal_network(&self, sim: &turmoil::Sim<'_>) {
+        sim.set_max_message_latency(Duration::from_millis(FAST_MS));
+        heal(sim, &NODES);
+    }
+
+    /// Makes everything good again.
+    fn heal_all(&mut self, sim: &mut turmoil::Sim<'_>) {
+        self.restart(sim);
+        self.heal_network(sim);
+        for disk in self.disks {
+            disk.slow_down(None);
+            disk.limit_space(None);
+        }
+        for node in 0..NODES.len() {
+            self.shared.set_clock(node, HEALED_MICROS, 0);
+        }
     }
 }

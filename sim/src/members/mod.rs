@@ -1,22 +1,23 @@
 //! Members that come and go, move, or are lost and replaced: a node begins a cluster, others join it and leave it again, while
-//! links break, machines lose power and clients write and read. What was acknowledged at QUORUM is seen by
-//! every later read at QUORUM, whoever holds it by then; conditional writes stay in one order. Nodes repair incrementally
-//! all the while, and some writes reach one replica alone. What is repaired goes on as such with whoever fetches it: in the
-//! end such a repair makes all replicas the same.
+//! links break, messages are late, machines lose power, disks are slow or full, clocks jump, and clients write and read. What was
+//! acknowledged at QUORUM is seen by every later read at QUORUM, whoever holds it by then; conditional writes stay in one
+//! order, batches are whole, counters right. Nodes repair incrementally all the while, and some writes reach one replica
+//! alone. What is repaired goes on as such with whoever fetches it: in the end such a repair makes all replicas the same.
 
+mod clients;
 mod faults;
 mod shared;
+mod work;
 
 use crate::Verdict;
 use crate::clock::SimClock;
-use crate::conditional;
 use crate::machine::{Machine, disks, elapsed_micros, machines};
 use crate::model::Action;
 use crate::net::network;
-use crate::quorum;
 use crate::world::{
     PARTITIONS, ROWS, TABLE, TIMEOUTS, builtin, create_table, mutation, simple, small_engine,
 };
+use clients::Clients;
 use dodona_cluster::liveness::Liveness;
 use dodona_cluster::repair::Options;
 use dodona_cluster::ring::Status;
@@ -24,13 +25,14 @@ use dodona_cluster::{ClusterError, Node, NodeSettings, membership};
 use dodona_env::Random;
 use dodona_storage::{StorageError, SyncMode};
 use dodona_types::read_command::{PartitionSelection, ReadCommand};
-use dodona_types::{Consistency, MutationView, PartitionKey, Token};
-use faults::drive;
+use dodona_types::{MutationView, PartitionKey, Token};
+use faults::{HEALED_MICROS, drive};
 use shared::Shared;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use work::{COPIES, Work};
 
 /// The first begins the cluster; the others join it.
 const NODES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
@@ -51,7 +53,9 @@ const GRACE_SECONDS: u32 = 86_400;
 #[must_use]
 pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed).split("members");
-    let shared = Arc::new(Shared::new());
+    let work = Work::of(&random.split("work"));
+    let shared = Arc::new(Shared::new(work));
+    shared.trace.note(&format!("{work:?}"));
     let mut sim = network(seed);
     let machines = machines(&random, &NODES, mutant);
     let disks = disks(&machines);
@@ -64,8 +68,15 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let (operations, applied) = shared.told.counts();
     let verdict = Verdict {
         trace: shared.trace.hash(),
-        acknowledged: shared.rows.acknowledged() + applied,
-        judged: shared.rows.judged() + operations + *shared.compared.lock(),
+        acknowledged: shared.rows.acknowledged()
+            + applied
+            + shared.batched.acknowledged()
+            + shared.tally.acknowledged(),
+        judged: shared.rows.judged()
+            + operations
+            + shared.read.judged()
+            + shared.batched.judged()
+            + *shared.compared.lock(),
         restarts: faults.restarts,
         changes: *shared.joined.lock() + *shared.left.lock() + *shared.moved.lock() + *shared.repaired.lock(),
         faults,
@@ -121,8 +132,10 @@ impl Host {
             *lives
         };
         let random = self.machine.random.split(&format!("life {life}"));
-        let offset = self.machine.random.split("clock").below(500_000) as i64;
-        let env = self.machine.next_life(random.split("node"), SimClock::new(offset + elapsed_micros()));
+        let env = self.machine.next_life(random.split("node"), self.clock());
+        let refused = self.machine.disk.refused();
+        // Whoever runs a node starts it again when there is room.
+        let has_no_room = || self.machine.disk.refused() > refused;
         // They come one after another, some of them late.
         dodona_env::clock::sleep(Duration::from_millis(random.below(50 + 2_500 * self.machine.index as u64)))
             .await;
@@ -131,10 +144,10 @@ impl Host {
         settings.replace = lost.map(|(_, host)| host.to_string());
         let removed = self.shared.removed.lock().filter(|(index, _)| *index == self.machine.index);
         while let Err(error) = membership::enter(&env, &settings).await {
-            if removed.is_none() {
+            // Until it is removed, its address is taken.
+            if removed.is_none() && !has_no_room() {
                 return Err(error.into());
             }
-            // Until it is removed, its address is taken.
             self.shared.trace.note(&error.to_string());
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
@@ -144,6 +157,10 @@ impl Host {
             Err(ClusterError::Invalid(reason)) if reason.contains("was removed from its cluster") => {
                 return Ok(true);
             }
+            Err(error) if has_no_room() => {
+                self.shared.trace.note(&format!("{} does not start: {error}", self.machine.index));
+                return Ok(false);
+            }
             Err(error) => return Err(error.into()),
         };
         if !self.is_as_new_as_known(&node).await? {
@@ -151,8 +168,12 @@ impl Host {
         }
         self.shared.running.lock()[self.machine.index] = Arc::downgrade(&node);
         node.spawn_workers();
+        self.shared.rows.goes_on(&node);
         while let Err(error) = node.settle().await {
             self.shared.trace.note(&format!("{} does not settle: {error}", self.machine.index));
+            if matches!(error, ClusterError::Storage(_)) {
+                return Err(format!("a join does not go on by itself: {error}").into());
+            }
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
         *self.shared.joined.lock() += 1;
@@ -163,8 +184,9 @@ impl Host {
         if removed.is_some() {
             *self.shared.removed.lock() = None;
         }
-        while create_table(&node, simple(3), GRACE_SECONDS).await.is_err()
-            || node.schema().table("sim", "t").is_none()
+        while create_table(&node, simple(COPIES), GRACE_SECONDS).await.is_err()
+            || self.shared.work.create_tables(&node).await.is_err()
+            || !self.shared.work.has_tables(&node)
         {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
@@ -188,29 +210,18 @@ impl Host {
         }
     }
 
+    /// The clock of a life that begins.
+    fn clock(&self) -> SimClock {
+        let offset = self.machine.random.split("clock").below(500_000) as i64;
+        let began = offset + elapsed_micros();
+        let healed = if *self.shared.healed.lock() { HEALED_MICROS } else { 0 };
+        let clock = SimClock::new(began + healed);
+        self.shared.clocks.lock()[self.machine.index] = Some((clock.clone(), began));
+        clock
+    }
+
     async fn work(&self, node: &Arc<Node>, random: &Random) {
-        let swaps = |label: &str| conditional::Client {
-            node: Arc::clone(node),
-            random: random.split(label),
-            index: self.machine.index,
-            keys: conditional::EVERYWHERE,
-            serial: Consistency::Serial,
-            center: 0,
-            levels: [&[Consistency::Any, Consistency::One, Consistency::Quorum, Consistency::All], &[]],
-            told: Arc::clone(&self.shared.told),
-            trace: self.shared.trace.clone(),
-        };
-        let (shared, of) = (Arc::clone(&self.shared), Arc::clone(node));
-        let swapping = swaps("conditional");
-        let swaps_until_gone = async move { swapping.run(|| *shared.healed.lock() || of.has_left()).await };
-        self.shared.rows.watch(node, swaps_until_gone);
-        let rows = quorum::Client {
-            node: Arc::clone(node),
-            random: random.split("rows"),
-            index: self.machine.index,
-            rows: Arc::clone(&self.shared.rows),
-            trace: self.shared.trace.clone(),
-        };
+        let rows = Clients::new(self, node, random).spawn(node);
         let alone = random.split("alone");
         let begun = Rc::new(());
         while !*self.shared.healed.lock() {
@@ -285,8 +296,15 @@ impl Host {
         if node.metadata().metadata().member(node.info.identity.host).is_none() {
             return;
         }
-        swaps("last reads").read_all().await;
-        rows.converge().await;
+        let last = Clients::new(self, node, &random.split("last"));
+        last.end().await;
+        while !node.hints.pending().is_empty() {
+            dodona_env::clock::sleep(Duration::from_millis(100)).await;
+        }
+        self.all_reach(2).await;
+        self.shared.rows.judge(last.read_all().await);
+        self.all_reach(3).await;
+        self.shared.rows.judge(last.compare());
         self.compare(node).await;
     }
 
@@ -338,15 +356,11 @@ impl Host {
 
     /// Repairs what is not repaired, once nothing is written any more. All replicas hold the same then.
     async fn compare(&self, node: &Arc<Node>) {
-        while !node.hints.pending().is_empty() {
-            dodona_env::clock::sleep(Duration::from_millis(100)).await;
-        }
-        self.all_reach(2).await;
         while let Err(error) = node.repairs.repair(TABLE, &incremental(true)).await {
             self.shared.trace.note(&format!("{} does not repair: {error}", self.machine.index));
             dodona_env::clock::sleep(Duration::from_millis(200)).await;
         }
-        self.all_reach(3).await;
+        self.all_reach(4).await;
         for partition in (0..(PARTITIONS + LONE_PARTITIONS) as u8).filter(|partition| holds(node, *partition))
         {
             let key = PartitionSelection::Key(PartitionKey::new(vec![partition].into()));

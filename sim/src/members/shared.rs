@@ -1,11 +1,15 @@
 //! What all hosts share, and what is known of the members by it.
 
 use super::NODES;
+use super::work::{COPIES, Work};
+use crate::clock::SimClock;
 use crate::conditional::Told;
+use crate::counting::Tally;
 use crate::disk::{Image, SimDisk};
 use crate::invariants::equal::Holdings;
 use crate::quorum::Rows;
 use crate::trace::Trace;
+use crate::{batching, reading};
 use dodona_cluster::Node;
 use dodona_cluster::gossip::mark::Mark;
 use parking_lot::Mutex;
@@ -18,6 +22,13 @@ pub(super) struct Shared {
     pub(super) rows: Arc<Rows>,
     pub(super) trace: Trace,
     pub(super) told: Arc<Told>,
+    /// What clients do in this seed, and what they know of it.
+    pub(super) work: Work,
+    pub(super) read: Arc<reading::Known>,
+    pub(super) batched: Arc<batching::Known>,
+    pub(super) tally: Arc<Tally>,
+    /// The clock of each node's present life, and how far it was when that began.
+    pub(super) clocks: Mutex<[Option<(SimClock, i64)>; NODES.len()]>,
     /// No faults any more: everything must be reachable and right.
     pub(super) healed: Mutex<bool>,
     /// Nodes that have seen everything to be right, or have left.
@@ -63,11 +74,16 @@ pub(super) struct Old {
 }
 
 impl Shared {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(work: Work) -> Self {
         Self {
             rows: Arc::default(),
             trace: Trace::default(),
-            told: Arc::new(Told::new(vec![3])),
+            told: Arc::new(Told::new(vec![COPIES])),
+            work,
+            read: Arc::new(reading::Known::new(vec![COPIES])),
+            batched: Arc::default(),
+            tally: Arc::default(),
+            clocks: Mutex::default(),
             healed: Mutex::default(),
             done: Mutex::default(),
             leaver: Mutex::default(),
@@ -88,6 +104,14 @@ impl Shared {
         }
     }
 
+    /// Sets a node's clock off from the simulation's time, and has it run fast or slow. False if the node does not run.
+    pub(super) fn set_clock(&self, node: usize, off_micros: i64, drift_ppm: i64) -> bool {
+        let clocks = self.clocks.lock();
+        let Some((clock, began)) = &clocks[node] else { return false };
+        clock.set(began + off_micros, drift_ppm);
+        true
+    }
+
     /// True if a disk can be lost: one after another, and one of three at least, or there may be too few copies left, of
     /// data or of the metadata log.
     pub(super) fn can_be_lost(&self, node: usize) -> bool {
@@ -106,6 +130,7 @@ impl Shared {
     /// Loses the disk of a full member: it is to be replaced, or removed.
     pub(super) fn lose(&self, node: usize, disk: &SimDisk, is_removed: bool) {
         disk.lose_all();
+        self.batched.lose_disk();
         let lost = if is_removed { &self.removed } else { &self.replaced };
         *lost.lock() = self.full.lock()[node].take().map(|host| (node, host));
     }
