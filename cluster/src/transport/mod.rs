@@ -11,6 +11,8 @@
 
 mod complaints;
 mod introduction;
+#[cfg(test)]
+mod patience_tests;
 mod queue;
 mod service;
 #[cfg(test)]

@@ -85,16 +85,21 @@ async fn serve_peer(
         tokio::task::consume_budget().await;
         let (message, bytes) = read_message(&mut reader).await?;
         let Message { id, patience_micros, members, notes, body } = message;
-        let (patience, arrived) = (Duration::from_micros(patience_micros), clock.mono());
+        let deadline = reader.arrived() + Duration::from_micros(patience_micros);
         let trace = notes.map(|_| Trace::new(&clock));
         counts.received.add(1, bytes);
         let peer = Peer { members, ..peer };
         // Where too much is under way, the peer waits: what it cannot send it does not keep.
         let under_way = work.take(bytes).await;
+        // How long it has waited for that, and before in the buffer, counts.
+        let patience = deadline.saturating_sub(clock.mono());
+        if patience.is_zero() {
+            counts.expired.add(1, bytes);
+            continue;
+        }
         let (handler, answers, counts) = (Arc::clone(&handler), answers.clone(), Arc::clone(&counts));
         let to_tell = to_tell.clone();
         tasks.spawn_local(async move {
-            let deadline = arrived + patience;
             let answered = async {
                 let handled = handler.handle(peer, body);
                 let body = match &trace {

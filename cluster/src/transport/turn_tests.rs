@@ -20,8 +20,8 @@ fn queued(id: u64, bytes: usize) -> Queued {
 fn large_messages_go_one_at_a_time_and_small_ones_that_have_come_meanwhile_before_the_next() {
     run_in_folder(async |env| {
         let (here, there) = tokio::io::duplex(4 << 10);
-        let (mut reader, _writer) = split(Box::new(there));
-        let (unread, mut writer) = split(Box::new(here));
+        let (mut reader, _writer) = split(Box::new(there), &env.clock);
+        let (unread, mut writer) = split(Box::new(here), &env.clock);
         let (queue, mut messages) = mpsc::channel(100);
         let large = LARGE_BYTES + 1;
         for (id, bytes) in [(1, large), (2, 10), (3, 2 * large), (4, LARGE_BYTES), (5, large), (6, 10)] {

@@ -8,8 +8,14 @@ use crate::message::{Body, FIRST, MAX_FRAME_BYTES, Message, PREFIX_BYTES};
 use dodona_env::clock::Clock;
 use dodona_env::net::Stream;
 use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf, ReadHalf, WriteHalf,
+};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Frames are gathered into one write up to about so many bytes.
@@ -22,9 +28,38 @@ const READ_BYTES: usize = 16 << 10;
 
 /// The side of a connection that is read.
 pub(super) struct Reading {
-    stream: BufReader<ReadHalf<Box<dyn Stream>>>,
+    stream: BufReader<Stamped>,
     /// What is read is of this version: that of introductions until another is agreed on.
     pub(super) version: u16,
+}
+
+impl Reading {
+    /// When the end of what was read last had come, or before: it may have lain in the buffer since. How long it lay in the operating
+    /// system nobody knows.
+    pub(super) fn arrived(&self) -> Duration {
+        self.stream.get_ref().at
+    }
+}
+
+/// Notes when something came the last time.
+struct Stamped {
+    stream: ReadHalf<Box<dyn Stream>>,
+    clock: Arc<dyn Clock>,
+    at: Duration,
+}
+
+impl AsyncRead for Stamped {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.at = self.clock.mono();
+        }
+        read
+    }
 }
 
 /// The side of a connection that is written.
@@ -35,14 +70,15 @@ pub(super) struct Writing {
 }
 
 /// Both sides of a connection.
-pub(super) fn split(stream: Box<dyn Stream>) -> (Reading, Writing) {
+pub(super) fn split(stream: Box<dyn Stream>, clock: &Arc<dyn Clock>) -> (Reading, Writing) {
     let (reader, writer) = tokio::io::split(stream);
+    let reader = Stamped { stream: reader, clock: Arc::clone(clock), at: Duration::ZERO };
     let reader = BufReader::with_capacity(READ_BYTES, reader);
     (Reading { stream: reader, version: FIRST }, Writing { stream: writer, version: FIRST })
 }
 
 /// What a broken connection says.
-pub(super) fn broke(error: std::io::Error) -> ClusterError {
+pub(super) fn broke(error: io::Error) -> ClusterError {
     explain(&error).map_or_else(|| ClusterError::Peer(error.to_string()), ClusterError::Tls)
 }
 
@@ -54,7 +90,7 @@ pub(super) async fn write_message(writer: &mut Writing, body: Body) -> Result<()
 }
 
 /// Writes bytes. TLS keeps a part of them until it is flushed.
-async fn write(writer: &mut Writing, bytes: &[u8]) -> std::io::Result<()> {
+async fn write(writer: &mut Writing, bytes: &[u8]) -> io::Result<()> {
     writer.stream.write_all(bytes).await?;
     writer.stream.flush().await
 }
