@@ -22,6 +22,8 @@ mod copied;
 pub mod counter;
 pub mod disk_usage;
 pub mod error;
+#[doc(hidden)]
+pub mod foreign;
 mod founding;
 #[cfg(test)]
 mod golden_tests;

@@ -42,7 +42,7 @@ pub fn encode_read(command: &ReadCommand, max_bytes: usize) -> Vec<u8> {
     out
 }
 
-fn decode_read(bytes: &[u8]) -> Result<(ReadCommand, usize), DecodeError> {
+pub(crate) fn decode_read(bytes: &[u8]) -> Result<(ReadCommand, usize), DecodeError> {
     let mut reader = Reader::new(bytes);
     let max_bytes = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
     Ok((ReadCommand::decode(reader.remaining())?, max_bytes))

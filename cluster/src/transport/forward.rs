@@ -31,7 +31,7 @@ fn encode(others: &[Uuid], mutation: &[u8]) -> Body {
 }
 
 /// The requests that a Forward stands for, each with its id: those to the others first, since their way is longer.
-pub(super) fn requests(id: u64, forward: &[u8]) -> Result<Vec<(u64, Body)>, ClusterError> {
+pub(crate) fn requests(id: u64, forward: &[u8]) -> Result<Vec<(u64, Body)>, ClusterError> {
     let malformed = |error: DecodeError| ClusterError::Peer(error.to_string());
     let mut reader = Reader::new(forward);
     let count = reader.u8().map_err(malformed)?;

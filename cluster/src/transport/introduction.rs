@@ -139,7 +139,7 @@ impl Link {
         &self,
         peer: SocketAddr,
     ) -> Result<(Reading, Writing, Introduction), ClusterError> {
-        let (mut reader, mut writer) = split(self.connect(peer).await?);
+        let (mut reader, mut writer) = split(self.connect(peer).await?, &self.env.clock);
         write_message(&mut writer, self.introduction.encode()).await?;
         let theirs = Introduction::decode(&read_first_message(&mut reader).await?.body)?;
         let version = self.introduction.versions.agreed(theirs.versions)?;
@@ -171,7 +171,7 @@ impl Link {
             Some(tls) => tls.accept(stream).await.map_err(broke)?,
             None => stream,
         };
-        let (mut reader, mut writer) = split(stream);
+        let (mut reader, mut writer) = split(stream, &self.env.clock);
         let theirs = Introduction::decode(&read_first_message(&mut reader).await?.body);
         let admitted = theirs.and_then(|theirs| self.admit(theirs));
         let answer = admitted
@@ -263,10 +263,10 @@ pub(crate) mod tests {
     /// A node of a later release, which has no version in common with this one.
     pub(crate) async fn of_later_release(env: &Env) -> SocketAddr {
         let listener = env.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (address, clock) = (listener.local_addr().unwrap(), Arc::clone(&env.clock));
         env.tasks.spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (mut reader, mut writer) = split(stream);
+                let (mut reader, mut writer) = split(stream, &clock);
                 read_first_message(&mut reader).await.unwrap();
                 let later = of_versions(NEWEST + 1, NEWEST + 2).encode();
                 write_message(&mut writer, later).await.unwrap();

@@ -4,20 +4,24 @@
 //! Where a peer is not reached, there is a pause before the next try, longer each time.
 //!
 //! A peer has a connection for each `Lane`, so that what keeps the cluster together never waits
-//! behind data, nor small requests behind large ones. The first frame on a connection, in both
-//! directions, says who speaks ([`Introduction`]): only members of the same cluster are listened to,
+//! behind data, nor small requests behind large ones. An answer goes back where its request came, a
+//! small one before the large ones that wait there. The first frame on a connection, in both directions, says who speaks ([`Introduction`]): only members of the same cluster are listened to,
 //! and those who do not know one yet may ask about it. With [`tls`] nothing is read before the other
 //! side has shown a certificate that is trusted.
 
 mod complaints;
 pub mod forward;
 mod introduction;
+#[cfg(test)]
+mod patience_tests;
 mod queue;
 mod service;
 #[cfg(test)]
 mod tests;
 pub mod tls;
 pub mod traffic;
+#[cfg(test)]
+mod turn_tests;
 mod under_way;
 #[cfg(test)]
 mod version_tests;
@@ -51,7 +55,7 @@ use wire::{Reading, Writing, read_message, write_queue};
 const QUEUE_MESSAGES: usize = 1 << 17;
 /// Bytes of requests that wait for one peer on a lane, to be written or answered, before further ones are refused.
 const OUTSTANDING_BYTES: usize = 64 << 20;
-/// Messages of more bytes have a lane of their own.
+/// Messages of more bytes have a lane of their own, if they are requests, and wait for their turn behind smaller ones.
 const LARGE_BYTES: usize = 64 << 10;
 /// The pause before another try to connect where one has failed, and the longest: each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

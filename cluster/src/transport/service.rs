@@ -86,17 +86,16 @@ async fn serve_peer(
         // Others have their turn however much has arrived.
         tokio::task::consume_budget().await;
         let (message, bytes) = read_message(&mut reader).await?;
-        let arrived = clock.mono();
         service.counts.received.add(1, bytes);
-        let patience = Duration::from_micros(message.patience_micros);
-        let peer = Peer { members: message.members, patience, ..peer };
+        let deadline = reader.arrived() + Duration::from_micros(message.patience_micros);
+        let peer = Peer { members: message.members, ..peer };
         if let Body::Forward(forward) = &message.body {
             for (id, body) in forward::requests(message.id, forward)? {
                 let (bytes, notes) = (body.bytes(), message.notes.clone());
-                service.begin(peer, arrived, bytes, Message { id, notes, body, ..message }).await;
+                service.begin(peer, deadline, bytes, Message { id, notes, body, ..message }).await;
             }
         } else {
-            service.begin(peer, arrived, bytes, message).await;
+            service.begin(peer, deadline, bytes, message).await;
         }
     }
 }
@@ -113,16 +112,22 @@ struct Service {
 }
 
 impl Service {
-    /// Has a request answered that takes so many bytes, once there is room.
-    async fn begin(&self, peer: Peer, arrived: Duration, bytes: usize, message: Message) {
+    /// Has a request answered that takes so many bytes, once there is room, unless nobody waits for the answer by then.
+    async fn begin(&self, peer: Peer, deadline: Duration, bytes: usize, message: Message) {
         let Message { id, notes, body, .. } = message;
         let trace = notes.map(|_| Trace::new(&self.link.env.clock));
         // Where too much is under way, the peer waits: what it cannot send it does not keep.
         let under_way = self.work.take(bytes).await;
+        // How long it has waited for that, and before in the buffer, counts.
+        let patience = deadline.saturating_sub(self.link.env.clock.mono());
+        if patience.is_zero() {
+            self.counts.expired.add(1, bytes);
+            return;
+        }
+        let peer = Peer { patience, ..peer };
         let (handler, answers) = (Arc::clone(&self.handler), self.answers.clone());
         let (counts, to_tell) = (Arc::clone(&self.counts), self.to_tell.clone());
         self.link.env.tasks.spawn_local(async move {
-            let deadline = arrived + peer.patience;
             let answered = async {
                 let handled = handler.handle(peer, body);
                 let body = match &trace {

@@ -60,7 +60,7 @@ pub struct Inbound {
     pub received: Requests,
     /// Those of them that were answered.
     pub processed: Requests,
-    /// Those of them that took longer than the peer waits.
+    /// Those of them that took longer than the peer waits, or were not begun as they had waited here for so long.
     pub expired: Requests,
 }
 
