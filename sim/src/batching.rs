@@ -330,7 +330,7 @@ impl Client {
 
 /// True if every read at QUORUM sees what was acknowledged at a level.
 const fn is_promised_at(level: Consistency) -> bool {
-    matches!(level, Consistency::Quorum | Consistency::All)
+    matches!(level, Consistency::Quorum | Consistency::EachQuorum | Consistency::All)
 }
 
 /// The numbers of a page's rows.

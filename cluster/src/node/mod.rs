@@ -379,8 +379,8 @@ impl Node {
         }
         let Some(placement) = Placement::of(Arc::clone(&schema), metadata, self.info.identity.host) else {
             match before.ring.members()[before.local].status {
-                // Others have what it held: it has nothing to do any more.
-                Status::Departing => {
+                // Others have what it held: it has nothing to do any more. It may have been down when they went on with that.
+                Status::Leaving | Status::Departing => {
                     self.has_left.store(true, Relaxed);
                     tracing::info!("the node has left its cluster");
                 }

@@ -7,11 +7,33 @@ use super::work::Work;
 use crate::{batching, conditional, counting, quorum, reading};
 use dodona_cluster::Node;
 use dodona_env::Random;
-use dodona_types::Consistency;
+use dodona_types::Consistency::{self, All, Any, EachQuorum, LocalOne, LocalQuorum, One, Quorum};
 use std::sync::Arc;
 
 /// Milliseconds between two steps of such a client, at most.
 const PAUSE: u64 = 150;
+
+/// Levels of batches, of commits of conditional writes, of writes, and of reads.
+struct Levels {
+    batches: &'static [Consistency],
+    commits: &'static [Consistency],
+    writes: &'static [Consistency],
+    reads: &'static [Consistency],
+}
+
+const ONE_CENTER: Levels = Levels {
+    batches: &[Any, Quorum, Quorum, All],
+    commits: &[Any, One, Quorum, All],
+    writes: &[Quorum, Quorum, LocalQuorum, All],
+    reads: &[One, Quorum, Quorum, LocalQuorum, All],
+};
+const TWO_CENTERS: Levels = Levels {
+    batches: &[Any, LocalQuorum, EachQuorum, Quorum],
+    commits: &[Any, One, LocalQuorum, EachQuorum, Quorum],
+    writes: &[LocalQuorum, LocalQuorum, EachQuorum, Quorum, All],
+    reads: &[One, LocalOne, LocalQuorum, LocalQuorum, EachQuorum, Quorum, All],
+};
+
 /// The clients of a node's life, or those that look at the end of it.
 pub(super) struct Clients {
     pub(super) rows: quorum::Client,
@@ -26,11 +48,13 @@ pub(super) struct Clients {
 impl Clients {
     pub(super) fn new(host: &Host, node: &Arc<Node>, random: &Random) -> Self {
         let (index, shared) = (host.machine.index, Arc::clone(&host.shared));
+        let center = shared.work.center(index);
+        let levels = if shared.work.has_centers() { TWO_CENTERS } else { ONE_CENTER };
         let batches = |label: &str| batching::Client {
             node: Arc::clone(node),
             random: random.split(label),
             index,
-            levels: &[Consistency::Any, Consistency::Quorum, Consistency::Quorum, Consistency::All],
+            levels: levels.batches,
             relies_on_hints: false,
             pause: PAUSE,
             known: Arc::clone(&shared.batched),
@@ -50,8 +74,8 @@ impl Clients {
                 index,
                 keys: conditional::EVERYWHERE,
                 serial: Consistency::Serial,
-                center: 0,
-                levels: [&[Consistency::Any, Consistency::One, Consistency::Quorum, Consistency::All], &[]],
+                center,
+                levels: [levels.commits, &[]],
                 told: Arc::clone(&shared.told),
                 trace: shared.trace.clone(),
             },
@@ -59,17 +83,8 @@ impl Clients {
                 node: Arc::clone(node),
                 random: random.split("reads"),
                 index,
-                center: 0,
-                levels: [
-                    &[Consistency::Quorum, Consistency::Quorum, Consistency::LocalQuorum, Consistency::All],
-                    &[
-                        Consistency::One,
-                        Consistency::Quorum,
-                        Consistency::Quorum,
-                        Consistency::LocalQuorum,
-                        Consistency::All,
-                    ],
-                ],
+                center,
+                levels: [levels.writes, levels.reads],
                 pause: PAUSE,
                 known: Arc::clone(&shared.read),
                 trace: shared.trace.clone(),
@@ -125,7 +140,7 @@ impl Clients {
     pub(super) async fn read_all(&self) -> Result<(), String> {
         self.swaps.read_all().await;
         self.rows.converge().await;
-        let Work { reads, batches, counts } = self.shared.work;
+        let Work { reads, batches, counts, .. } = self.shared.work;
         if counts {
             self.counts.judge().await?;
         }

@@ -15,7 +15,7 @@ const BETWEEN: u32 = 400;
 /// Milliseconds until everything must be right.
 const PATIENCE: u32 = 240_000;
 /// How often a node that has lost its disk is removed, to join as a new one, and not replaced.
-const REMOVED: f64 = 0.4;
+const REMOVED: f64 = 0.7;
 /// The furthest that a clock is off: two are never as far from each other as a node that starts may be from the others.
 const MOST_OFF_MICROS: i64 = 25_000_000;
 /// How far all clocks are in the end: whatever was written by a clock that was ahead is past.
@@ -67,7 +67,7 @@ struct Faults<'a> {
     random: &'a Random,
     /// Links cut one way, and slow disks.
     more: Random,
-    /// Late messages, clocks, and full disks.
+    /// Late messages, clocks, full disks, and data centres that are cut off.
     further: Random,
     disks: &'a [SimDisk],
     shared: &'a Shared,
@@ -95,6 +95,7 @@ impl Faults<'_> {
             3 => self.fill_disk(),
             4..=7 => self.disks.iter().for_each(|disk| disk.limit_space(None)),
             8 | 9 => sim.set_max_message_latency(Duration::from_millis(FAST_MS)),
+            10 if self.shared.work.has_centers() => self.cut_center(sim),
             _ => {}
         }
         match self.random.below(10) {
@@ -133,6 +134,18 @@ impl Faults<'_> {
             self.counts.partitions += 1;
             self.counts.one_way += 1;
             sim.partition_oneway(NODES[from], NODES[to]);
+        }
+    }
+
+    /// Cuts the data centres off from one another.
+    fn cut_center(&mut self, sim: &turmoil::Sim<'_>) {
+        self.note("the data centres are cut off");
+        self.counts.centers += 1;
+        let is_first = |node: &usize| self.shared.work.center(*node) == 0;
+        for inside in (0..NODES.len()).filter(is_first) {
+            for outside in (0..NODES.len()).filter(|node| !is_first(node)) {
+                sim.partition(NODES[inside], NODES[outside]);
+            }
         }
     }
 

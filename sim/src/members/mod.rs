@@ -14,9 +14,7 @@ use crate::clock::SimClock;
 use crate::machine::{Machine, disks, elapsed_micros, machines};
 use crate::model::Action;
 use crate::net::network;
-use crate::world::{
-    PARTITIONS, ROWS, TABLE, TIMEOUTS, builtin, create_table, mutation, simple, small_engine,
-};
+use crate::world::{PARTITIONS, ROWS, TABLE, TIMEOUTS, builtin, mutation, small_engine};
 use clients::Clients;
 use dodona_cluster::liveness::Liveness;
 use dodona_cluster::repair::Options;
@@ -32,7 +30,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use work::{COPIES, Work};
+use work::Work;
 
 /// The first begins the cluster; the others join it.
 const NODES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
@@ -46,8 +44,6 @@ const ALONE: f64 = 0.1;
 const REPAIRS: f64 = 0.02;
 /// Partitions that are written so, behind the others.
 const LONE_PARTITIONS: u64 = 24;
-/// Tombstones outlast the run: no repair brings what a replica has missed.
-const GRACE_SECONDS: u32 = 86_400;
 
 /// Runs a seed.
 #[must_use]
@@ -55,7 +51,7 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let random = Random::from_seed(seed).split("members");
     let work = Work::of(&random.split("work"));
     let shared = Arc::new(Shared::new(work));
-    shared.trace.note(&format!("{work:?}"));
+    shared.trace.note(&format!("{:?}", shared.work));
     let mut sim = network(seed);
     let machines = machines(&random, &NODES, mutant);
     let disks = disks(&machines);
@@ -108,7 +104,7 @@ impl Host {
         let address = |name| SocketAddr::new(turmoil::lookup(name), PORT);
         NodeSettings {
             cluster_name: "sim".into(),
-            data_center: "dc1".into(),
+            data_center: format!("dc{}", 1 + self.shared.work.center(self.machine.index)),
             rack: format!("r{}", self.machine.index % 3),
             native: address(NODES[self.machine.index]),
             internode: address(NODES[self.machine.index]),
@@ -184,10 +180,7 @@ impl Host {
         if removed.is_some() {
             *self.shared.removed.lock() = None;
         }
-        while create_table(&node, simple(COPIES), GRACE_SECONDS).await.is_err()
-            || self.shared.work.create_tables(&node).await.is_err()
-            || !self.shared.work.has_tables(&node)
-        {
+        while self.shared.work.create_tables(&node).await.is_err() || !self.shared.work.has_tables(&node) {
             dodona_env::clock::sleep(Duration::from_millis(100)).await;
         }
         self.work(&node, &random).await;
@@ -391,16 +384,24 @@ impl Host {
         (0..NODES.len()).all(is_there)
     }
 
-    /// True if this node is asked to leave, and three others stay.
+    /// True if this node is asked to leave, and enough others stay for all copies.
     fn is_to_leave(&self, node: &Node) -> bool {
         let mut leaver = self.shared.leaver.lock();
-        let members = node.placement().ring.members().len();
-        let is_asked = *leaver == Some(self.machine.index) && members > 3 && self.is_settled(node);
+        let is_asked = *leaver == Some(self.machine.index) && self.are_enough(node) && self.is_settled(node);
         if is_asked {
             *leaver = None;
             self.shared.full.lock()[self.machine.index] = None;
         }
         is_asked
+    }
+
+    /// True if there are more members in a node's data centre than copies.
+    fn are_enough(&self, node: &Node) -> bool {
+        let placement = node.placement();
+        let members = placement.ring.members();
+        let center = &members[placement.local].data_center;
+        let copies = self.shared.work.copies()[self.shared.work.center(self.machine.index)];
+        members.iter().filter(|member| member.data_center == *center).count() > copies as usize
     }
 
     /// True if no node that runs has yet to hear of something that this one knows, or the other way round: what one has begun

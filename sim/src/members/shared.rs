@@ -1,7 +1,7 @@
 //! What all hosts share, and what is known of the members by it.
 
 use super::NODES;
-use super::work::{COPIES, Work};
+use super::work::Work;
 use crate::clock::SimClock;
 use crate::conditional::Told;
 use crate::counting::Tally;
@@ -78,9 +78,9 @@ impl Shared {
         Self {
             rows: Arc::default(),
             trace: Trace::default(),
-            told: Arc::new(Told::new(vec![COPIES])),
+            told: Arc::new(Told::new(work.copies().to_vec())),
+            read: Arc::new(reading::Known::new(work.copies().to_vec())),
             work,
-            read: Arc::new(reading::Known::new(vec![COPIES])),
             batched: Arc::default(),
             tally: Arc::default(),
             clocks: Mutex::default(),
@@ -112,19 +112,26 @@ impl Shared {
         true
     }
 
+    /// Full members.
+    fn members(&self) -> Vec<usize> {
+        let full = self.full.lock();
+        (0..NODES.len()).filter(|node| full[*node].is_some()).collect()
+    }
+
     /// True if a disk can be lost: one after another, and one of three at least, or there may be too few copies left, of
-    /// data or of the metadata log.
+    /// data or of the metadata log; and of two data centres not the only one of its own.
     pub(super) fn can_be_lost(&self, node: usize) -> bool {
-        let members = self.full.lock().iter().flatten().count();
-        let is_full = self.full.lock()[node].is_some();
+        let members = self.members();
         let is_first = self.replaced.lock().is_none() && self.removed.lock().is_none();
-        is_full && is_first && members > 2 && self.log_survives(node)
+        let near = members.iter().filter(|member| self.work.center(**member) == self.work.center(node));
+        let are_enough = members.len() > 2 && near.count() > 1;
+        members.contains(&node) && is_first && are_enough && self.log_survives(node)
     }
 
     /// True if a node that has lost its disk can be removed: enough others stay for all copies. The first one would begin
     /// another cluster.
     pub(super) fn can_be_removed(&self, node: usize) -> bool {
-        node > 0 && self.full.lock().iter().flatten().count() > 3
+        node > 0 && self.work.are_enough_beside(node, self.members().into_iter())
     }
 
     /// Loses the disk of a full member: it is to be replaced, or removed.
