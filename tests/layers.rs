@@ -11,7 +11,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("query", &["types", "env", "cluster"]),
     ("protocol", &["types"]),
     ("server", &["types", "env", "storage", "cluster", "query", "protocol"]),
-    ("sim", &["types", "env", "storage", "cluster", "query", "protocol", "server"]),
+    ("conformance", &["types", "cluster", "query"]),
+    ("sim", &["types", "env", "storage", "cluster", "query", "protocol", "server", "conformance"]),
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the test reads the sources")]

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use syn::visit::Visit;
 
-const CRATES: &[&str] = &["types", "env", "storage", "cluster", "query", "protocol", "server", "sim", "."];
+const CRATES: &[&str] =
+    &["types", "env", "storage", "cluster", "query", "protocol", "server", "conformance", "sim", "."];
 
 /// A module's way down from the root of its crate.
 type Place = Vec<String>;

@@ -81,7 +81,7 @@ pub enum Body {
     Count(Vec<u8>),
     /// Remove all rows of a table (its id, 16 bytes). The answer is [`Body::Mutated`].
     Truncate(Vec<u8>),
-    /// Deliver no hints of a table any more that are there: it is to be truncated. Its id; the answer is
+    /// Deliver no hints of a table any more that are there, nor what is kept of batches: it is to be truncated. Its id; the answer is
     /// [`Body::Mutated`].
     VoidHints(Vec<u8>),
     /// Keep hints for a member (its host id, 16 bytes): records as in a file of hints ([`crate::hints::format`]). The answer is

@@ -58,6 +58,7 @@ mod script;
 pub mod shape;
 pub mod shared;
 pub mod single;
+pub mod statements;
 pub mod trace;
 pub mod truncating;
 pub mod world;
@@ -147,6 +148,7 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("metadata-no-sync", Scenario::Centers),
     ("metadata-goes-back", Scenario::Centers),
     ("schema-epoch-is-not-compared", Scenario::Centers),
+    ("truncation-leaves-batches", Scenario::Statements),
 ];
 
 /// What is simulated.
@@ -162,6 +164,8 @@ pub enum Scenario {
     Repair,
     /// Nodes in several data centres.
     Centers,
+    /// Nodes on which statements are run.
+    Statements,
 }
 
 /// Runs a seed.
@@ -174,6 +178,7 @@ pub fn run(scenario: Scenario, seed: u64, mutant: Option<&str>) -> Verdict {
         Scenario::Members => members::run(seed, mutant),
         Scenario::Centers => centers::run(seed, mutant),
         Scenario::Repair => repairing::run(seed, mutant),
+        Scenario::Statements => statements::run(seed, mutant),
     };
     Verdict { violation: panics::first().or(verdict.violation), ..verdict }
 }

@@ -15,6 +15,8 @@ use dodona_types::schema::Schema;
 use dodona_types::{
     Cell, CellKind, ColumnId, Deletion, MutationBuilder, MutationView, PartitionKey, RowItem, TableId,
 };
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -27,6 +29,16 @@ pub struct Store {
     engine: Arc<Engine>,
     /// Table, its epoch, and the column of the batch.
     layout: Option<(TableId, u64, ColumnId)>,
+    voided: Mutex<Voided>,
+    /// Held while writes of batches are made again.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// Truncations since the start: how many, and up to which of them each table was truncated.
+#[derive(Default)]
+struct Voided {
+    era: u64,
+    until: BTreeMap<TableId, u64>,
 }
 
 impl Store {
@@ -36,7 +48,7 @@ impl Store {
         let layout = schema
             .table("system", "batches")
             .and_then(|table| Some((table.id, table.epoch, table.column("mutations")?.id)));
-        Self { env, engine, layout }
+        Self { env, engine, layout, voided: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     fn layout(&self) -> Result<(TableId, u64, ColumnId), ClusterError> {
@@ -81,6 +93,12 @@ impl Store {
     /// # Errors
     /// The engine does not take it.
     pub async fn forget(&self, id: Uuid) -> Result<(), ClusterError> {
+        let forgotten = self.forgotten(id)?;
+        let position = self.engine.apply_with_room(&[forgotten.view()]).await?;
+        Ok(self.engine.wait_safe(position).await?)
+    }
+
+    fn forgotten(&self, id: Uuid) -> Result<MutationBuilder, ClusterError> {
         let (table, epoch, _) = self.layout()?;
         let mut builder = MutationBuilder::new();
         builder.begin(table, epoch, id.as_bytes());
@@ -88,9 +106,65 @@ impl Store {
         let timestamp_micros = i64::MAX;
         let deleted_at_seconds = self.env.clock.wall_seconds();
         builder.partition_deletion(Deletion { timestamp_micros, deleted_at_seconds });
-        let view = builder.view();
-        let position = self.engine.apply_with_room(&[view]).await?;
-        Ok(self.engine.wait_safe(position).await?)
+        Ok(builder)
+    }
+
+    /// Forgets of all batches what is of a table that is to be truncated. None of it is made again once this returns, nor after a
+    /// power cut.
+    ///
+    /// # Errors
+    /// The engine cannot read, or does not take it.
+    pub async fn void(&self, table: TableId) -> Result<(), ClusterError> {
+        if self.env.mutants.has("truncation-leaves-batches") {
+            return Ok(());
+        }
+        {
+            let mut voided = self.voided.lock();
+            voided.era += 1;
+            let era = voided.era;
+            voided.until.insert(table, era);
+        }
+        let _turn = self.turn.lock().await;
+        for mut batch in self.all().await? {
+            let (id, count) = (batch.id, batch.mutations.len());
+            batch.mutations.retain(|mutation| table_of(mutation) != Some(table));
+            if batch.mutations.len() == count {
+                continue;
+            }
+            if !batch.mutations.is_empty() {
+                // What is forgotten is so for good.
+                batch.id = self.other_id(id);
+                self.keep(batch.id, &batch.encode()).await?;
+            }
+            let forgotten = self.forgotten(id)?;
+            self.write(&[forgotten.view()]).await?;
+        }
+        Ok(())
+    }
+
+    /// The present moment, in the order of truncations.
+    pub(crate) fn era(&self) -> u64 {
+        self.voided.lock().era
+    }
+
+    /// Waits for the turn to make writes of batches again, which were read in `era`. True for those that may be made.
+    pub(crate) async fn turn(
+        &self,
+        era: u64,
+    ) -> (tokio::sync::MutexGuard<'_, ()>, impl Fn(&Vec<u8>) -> bool + use<'_>) {
+        let turn = self.turn.lock().await;
+        let may_be_made = move |mutation: &Vec<u8>| {
+            let until = table_of(mutation).and_then(|table| self.voided.lock().until.get(&table).copied());
+            until.is_none_or(|until| until <= era)
+        };
+        (turn, may_be_made)
+    }
+
+    /// An id of the same time.
+    fn other_id(&self, id: Uuid) -> Uuid {
+        let mut bytes = id.into_bytes();
+        bytes[10..].copy_from_slice(&self.env.random.next_u64().to_le_bytes()[..6]);
+        Uuid::from_bytes(bytes)
     }
 
     async fn write(&self, views: &[MutationView<'_>]) -> Result<(), ClusterError> {
@@ -124,6 +198,10 @@ impl Store {
             }
         }
     }
+}
+
+fn table_of(mutation: &[u8]) -> Option<TableId> {
+    MutationView::parse(mutation).ok().map(|view| view.table)
 }
 
 /// The batch of a partition; none if it is forgotten.

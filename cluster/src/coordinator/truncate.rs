@@ -42,7 +42,7 @@ impl Coordinator {
             join_all(asked).map(|answers| answers.into_iter().collect::<Result<(), _>>())
         };
         // What a replica missed before must not come to it afterwards, from whichever node.
-        let void = || join(self.hints.void(table), ask_others(Body::VoidHints));
+        let void = || join(self.void(table), ask_others(Body::VoidHints));
         let (here, there) = void().await;
         here.and(there)?;
         if self.placement.load().ring.is_changing() {
@@ -55,5 +55,14 @@ impl Coordinator {
         }
         let (here, there) = join(self.replica.truncate(table), ask_others(Body::Truncate)).await;
         here.map_err(ClusterError::from).and(there)
+    }
+
+    /// Has nothing of a table come from this node any more that others have missed: neither hints nor kept batches.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) async fn void(&self, table: TableId) -> Result<(), ClusterError> {
+        self.batches.void(table).await?;
+        self.hints.void(table).await
     }
 }

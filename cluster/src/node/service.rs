@@ -61,7 +61,7 @@ impl Handler for Node {
             }),
             Body::VoidHints(table) => Box::pin(async move {
                 match Uuid::from_slice(&table) {
-                    Ok(table) => mutated(self.hints.void(TableId(table)).await),
+                    Ok(table) => mutated(self.coordinator.void(TableId(table)).await),
                     Err(error) => Body::Failed(error.to_string()),
                 }
             }),

@@ -1,9 +1,10 @@
 //! A node in a directory, to run statements on.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+use dodona_cluster::Node;
 use dodona_cluster::node::NodeSettings;
 use dodona_cluster::snapshots::AutoSnapshot;
-use dodona_cluster::{ClusterError, Node};
+pub(crate) use dodona_conformance::class_and_message;
 use dodona_query::outcome::SchemaEvent;
 use dodona_query::{CqlError, Parameters, Processor, Session, StatementResult, system_tables};
 use dodona_types::CollectedRows;
@@ -118,24 +119,4 @@ impl TestNode {
             }
         }
     }
-}
-
-/// An error as the recorded answers write it.
-pub(crate) fn class_and_message(error: &CqlError) -> String {
-    let class = match error {
-        CqlError::Syntax(_) => "Syntax",
-        CqlError::Invalid(_) => "Invalid",
-        CqlError::Config(_) | CqlError::Cluster(ClusterError::Invalid(_)) => "Config",
-        CqlError::Unauthorized(_) => "Unauthorized",
-        CqlError::AlreadyExists { keyspace, table } if table.is_empty() => {
-            return format!("AlreadyExists: Keyspace '{keyspace}' already exists");
-        }
-        CqlError::AlreadyExists { keyspace, table } => {
-            return format!("AlreadyExists: Table '{keyspace}.{table}' already exists");
-        }
-        CqlError::Truncate(_) => "Truncate",
-        CqlError::FunctionFailure { .. } => "FunctionFailure",
-        _ => "Server",
-    };
-    format!("{class}: {error}")
 }

@@ -45,6 +45,8 @@ enum What {
     Repair,
     /// Nodes in several data centres.
     Centers,
+    /// Nodes on which statements are run, with what they have to answer.
+    Statements,
     /// The storage engine alone.
     Engine,
 }
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
                         What::Members => " --scenario members",
                         What::Repair => " --scenario repair",
                         What::Centers => " --scenario centers",
+                        What::Statements => " --scenario statements",
                         What::Nodes | What::Engine => "",
                     };
                     eprintln!("replay: dodona-sim{name} --seed {seed}");
@@ -104,6 +107,7 @@ const fn scenarios(what: What) -> &'static [Scenario] {
         What::Members => &[Scenario::Members],
         What::Repair => &[Scenario::Repair],
         What::Centers => &[Scenario::Centers],
+        What::Statements => &[Scenario::Statements],
         What::Engine => &[],
     }
 }

@@ -1,0 +1,321 @@
+//! The scripts of `tests/conformance` and their replay on a [`Processor`]: each statement must answer as Apache Cassandra did.
+
+pub mod values;
+
+use dodona_cluster::ClusterError;
+use dodona_query::statement::Scratch;
+use dodona_query::{
+    BoundValue, ColumnSpec, CqlError, Outcome, Parameters, Prepared, Processor, Session, StatementResult,
+    TryExecute,
+};
+use dodona_types::{CollectedRows, Consistency};
+use std::sync::Arc;
+use values::{type_text, value_text};
+
+/// Seconds since the epoch: times to live do not run down while a script is replayed.
+const NOW_SECONDS: i64 = 4_000_000_000;
+
+macro_rules! scripts {
+    ($($name:literal)*) => {
+        /// All scripts: their names, and what is in them.
+        pub const SCRIPTS: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../tests/conformance/", $name, ".cql.txt")))),*];
+    };
+}
+
+scripts! {
+    "aggregates"
+    "arithmetic"
+    "batches"
+    "bound"
+    "casts"
+    "columns_again"
+    "columns_again_nested"
+    "compact_storage"
+    "compression"
+    "conditional"
+    "corners"
+    "counters"
+    "creating"
+    "deletes"
+    "differential"
+    "dropped_columns"
+    "filtering"
+    "found"
+    "functions"
+    "json"
+    "key_types"
+    "lexical"
+    "lists"
+    "literals"
+    "more"
+    "order_group"
+    "pages"
+    "random_changes"
+    "random_groups"
+    "random_json"
+    "random_reads"
+    "random_terms"
+    "random_ties"
+    "relations"
+    "selections"
+    "sets_maps"
+    "static_conditions"
+    "statics"
+    "table_options"
+    "times"
+    "udts"
+    "vectors"
+    "wire_values"
+}
+
+/// A statement of a script.
+#[derive(Debug)]
+pub struct Case<'s> {
+    /// Its text.
+    pub statement: &'s str,
+    /// Values for its bind markers, as the script has them.
+    pub binding: Option<&'s str>,
+    /// What Cassandra answered, or what Dodona means to.
+    pub expected: Vec<&'s str>,
+}
+
+/// The statements of a script.
+#[must_use]
+pub fn cases(script: &str) -> Vec<Case<'_>> {
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    let mut own = false;
+    for line in script.lines().filter(|line| !line.is_empty() && !line.starts_with("--")) {
+        if let Some(statement) = line.strip_prefix("> ") {
+            cases.push(Case { statement, binding: None, expected: Vec::new() });
+            own = false;
+            continue;
+        }
+        let Some(case) = cases.last_mut() else { continue };
+        if let Some(binding) = line.strip_prefix("< ") {
+            case.binding = Some(binding);
+        } else if let Some(line) = line.strip_prefix("~ ") {
+            // A difference that is meant, and behind `#` in a line of its own its reason.
+            if !std::mem::replace(&mut own, true) {
+                case.expected.clear();
+            }
+            if !line.starts_with("because ") {
+                case.expected.push(line);
+            }
+        } else {
+            case.expected.push(line);
+        }
+    }
+    cases
+}
+
+fn bytes_of(binding: Option<&str>) -> Vec<Option<Option<Vec<u8>>>> {
+    let byte = |pair: &str| u8::from_str_radix(pair, 16).unwrap_or_default();
+    let value = |text: &str| match text {
+        "unset" => None,
+        "null" => Some(None),
+        hex => Some(Some((2..hex.len()).step_by(2).map(|at| byte(&hex[at..at + 2])).collect())),
+    };
+    binding.map_or(Vec::new(), |binding| binding.split('|').map(|text| value(text.trim())).collect())
+}
+
+/// Cassandra lists the signatures of a function in the order of a hash that differs from run to run.
+fn with_sorted_signatures(line: &str) -> String {
+    for start in ["known type signatures: ", "following signatures: "] {
+        if let Some((before, rest)) = line.split_once(start) {
+            let (list, after) = rest.rsplit_once(')').unwrap_or((rest, ""));
+            let mut signatures: Vec<&str> = list.split(", system.").collect();
+            signatures[0] = signatures[0].trim_start_matches("system.");
+            signatures.sort_unstable();
+            return format!("{before}{start}{}){after}", signatures.join(", "));
+        }
+    }
+    line.to_owned()
+}
+
+fn header_of(columns: &[ColumnSpec]) -> String {
+    let columns = columns.iter().map(|column| format!("{} {}", column.name, type_text(&column.cql_type)));
+    format!("# {}", columns.collect::<Vec<_>>().join(" | "))
+}
+
+fn row_of(columns: &[ColumnSpec], row: &[Option<Vec<u8>>]) -> String {
+    let values = columns.iter().zip(row);
+    let values = values.map(|(column, value)| value_text(&column.cql_type, value.as_deref()));
+    values.collect::<Vec<_>>().join(" | ")
+}
+
+/// How statements are replayed.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Rows of a page; none for all at once.
+    pub page_size: Option<u32>,
+    /// The level of reads and writes.
+    pub consistency: Consistency,
+}
+
+impl Case<'_> {
+    /// What a node answers. An error that says nothing of the statement is none, but of the cluster at the time.
+    ///
+    /// # Errors
+    /// Too few replicas are alive, or answer.
+    pub async fn answer(
+        &self,
+        processor: &Processor,
+        session: &Session,
+        manner: Manner,
+    ) -> Result<Vec<String>, ClusterError> {
+        let mut lines = Vec::new();
+        let statement = match self.binding {
+            Some(_) => processor.prepare(session, self.statement, None),
+            None => processor.analyse(session, self.statement, None).map(Arc::new),
+        };
+        let statement = match statement {
+            Ok(statement) => statement,
+            Err(error) => return failed(lines, error),
+        };
+        if self.binding.is_some() {
+            let markers = statement.markers.iter();
+            let markers = markers.map(|marker| format!("{} {}", marker.name, type_text(&marker.cql_type)));
+            lines.push(format!("= {}", markers.collect::<Vec<_>>().join(" | ")));
+        }
+        let bytes = bytes_of(self.binding);
+        let bound: Vec<BoundValue<'_>> = bytes
+            .iter()
+            .map(|value| match value {
+                None => BoundValue::Unset,
+                Some(None) => BoundValue::Null,
+                Some(Some(bytes)) => BoundValue::Bytes(bytes),
+            })
+            .collect();
+        match (Execution { processor, session, manner }).run(&statement, &bound).await {
+            Ok(answer) => lines.extend(answer),
+            Err(error) => return failed(lines, error),
+        }
+        Ok(lines)
+    }
+
+    /// True if an answer is what is expected.
+    #[must_use]
+    pub fn is_answered_by(&self, answer: &[String]) -> bool {
+        let expected = self.expected.iter().map(|line| with_sorted_signatures(line));
+        expected.eq(answer.iter().map(|line| with_sorted_signatures(line)))
+    }
+}
+
+fn failed(mut lines: Vec<String>, error: CqlError) -> Result<Vec<String>, ClusterError> {
+    match error {
+        CqlError::Cluster(error) if !matches!(error, ClusterError::Invalid(_) | ClusterError::Storage(_)) => {
+            Err(error)
+        }
+        error => {
+            lines.push(class_and_message(&error).replace('\n', "\\n"));
+            Ok(lines)
+        }
+    }
+}
+
+struct Execution<'a> {
+    processor: &'a Processor,
+    session: &'a Session,
+    manner: Manner,
+}
+
+impl Execution<'_> {
+    /// One page, as a server gets it: at once if that can be, else with waiting.
+    async fn page(
+        &self,
+        statement: &Prepared,
+        parameters: &Parameters<'_>,
+        sink: &mut CollectedRows,
+    ) -> Result<Outcome, CqlError> {
+        let (processor, session) = (self.processor, self.session);
+        if self.manner.page_size.is_none() {
+            let tried =
+                processor.try_execute(session, statement, parameters, &mut Scratch::default(), sink)?;
+            if let TryExecute::Done(outcome) = tried {
+                return Ok(outcome);
+            }
+            *sink = CollectedRows::default();
+        }
+        processor.execute(session, statement, parameters, sink).await
+    }
+
+    async fn run(&self, statement: &Prepared, bound: &[BoundValue<'_>]) -> Result<Vec<String>, CqlError> {
+        let mut lines = Vec::new();
+        let mut warnings = Vec::new();
+        if statement.has_rows {
+            lines.push(header_of(&statement.columns));
+        }
+        let mut state: Option<Vec<u8>> = None;
+        loop {
+            let mut sink = CollectedRows::default();
+            let parameters = Parameters {
+                values: bound,
+                page_size: self.manner.page_size,
+                paging_state: state.as_deref(),
+                now_seconds: Some(NOW_SECONDS),
+                consistency: self.manner.consistency,
+                ..Parameters::new()
+            };
+            let outcome = self.page(statement, &parameters, &mut sink).await?;
+            for row in &sink.rows {
+                lines.push(row_of(&statement.columns, row));
+            }
+            if warnings.is_empty() {
+                warnings = outcome.warnings;
+            }
+            match outcome.result {
+                StatementResult::Rows { paging_state: Some(next) } => state = Some(next),
+                StatementResult::Conditional { columns, rows } => {
+                    lines.push(header_of(&columns));
+                    lines.extend(rows.iter().map(|row| row_of(&columns, row)));
+                    break;
+                }
+                _ => break,
+            }
+        }
+        if lines.is_empty() {
+            lines.push("ok".into());
+        }
+        lines.extend(warnings.into_iter().map(|warning| format!("! {warning}")));
+        Ok(lines)
+    }
+}
+
+/// An error as the recorded answers write it.
+#[must_use]
+pub fn class_and_message(error: &CqlError) -> String {
+    let class = match error {
+        CqlError::Syntax(_) => "Syntax",
+        CqlError::Invalid(_) => "Invalid",
+        CqlError::Config(_) | CqlError::Cluster(ClusterError::Invalid(_)) => "Config",
+        CqlError::Unauthorized(_) => "Unauthorized",
+        CqlError::AlreadyExists { keyspace, table } if table.is_empty() => {
+            return format!("AlreadyExists: Keyspace '{keyspace}' already exists");
+        }
+        CqlError::AlreadyExists { keyspace, table } => {
+            return format!("AlreadyExists: Table '{keyspace}.{table}' already exists");
+        }
+        CqlError::Truncate(_) => "Truncate",
+        CqlError::FunctionFailure { .. } => "FunctionFailure",
+        _ => "Server",
+    };
+    format!("{class}: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "looks at which scripts there are")]
+    fn all_scripts_are_there() {
+        let names = std::fs::read_dir("../tests/conformance").unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = names.filter_map(|name| name.strip_suffix(".cql.txt").map(str::to_owned));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        assert_eq!(names, SCRIPTS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        assert!(SCRIPTS.iter().all(|(_, script)| cases(script).iter().all(|case| !case.expected.is_empty())));
+    }
+}
