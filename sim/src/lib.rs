@@ -61,6 +61,8 @@ pub mod single;
 pub mod statements;
 pub mod trace;
 pub mod truncating;
+#[cfg(test)]
+mod truncation_tests;
 pub mod world;
 #[cfg(test)]
 mod wrong_clock_tests;
@@ -148,7 +150,6 @@ pub const MUTANTS: &[(&str, Scenario)] = &[
     ("metadata-no-sync", Scenario::Centers),
     ("metadata-goes-back", Scenario::Centers),
     ("schema-epoch-is-not-compared", Scenario::Centers),
-    ("truncation-leaves-batches", Scenario::Statements),
 ];
 
 /// What is simulated.

@@ -115,9 +115,6 @@ impl Store {
     /// # Errors
     /// The engine cannot read, or does not take it.
     pub async fn void(&self, table: TableId) -> Result<(), ClusterError> {
-        if self.env.mutants.has("truncation-leaves-batches") {
-            return Ok(());
-        }
         {
             let mut voided = self.voided.lock();
             voided.era += 1;

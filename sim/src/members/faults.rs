@@ -90,12 +90,13 @@ impl Faults<'_> {
             _ => {}
         }
         match self.further.below(16) {
+            10 if self.shared.work.has_centers() => self.cut_center(sim),
+            _ if !self.shared.work.all_faults => {}
             0 => self.slow_messages(sim),
             1 | 2 => self.jump(),
             3 => self.fill_disk(),
             4..=7 => self.disks.iter().for_each(|disk| disk.limit_space(None)),
             8 | 9 => sim.set_max_message_latency(Duration::from_millis(FAST_MS)),
-            10 if self.shared.work.has_centers() => self.cut_center(sim),
             _ => {}
         }
         match self.random.below(10) {

@@ -12,6 +12,8 @@ use dodona_types::schema::Options;
 const HAS: f64 = 0.4;
 /// How often a seed has two data centres.
 const TWO_CENTERS: f64 = 0.33;
+/// How often messages come late, clocks jump and disks are full as well: less of what is only members' goes on there.
+const ALL_FAULTS: f64 = 0.6;
 /// Copies of everything, and in each of two data centres.
 const COPIES: u32 = 3;
 const COPIES_OF_TWO: u32 = 2;
@@ -25,6 +27,7 @@ pub(super) struct Work {
     pub(super) reads: bool,
     pub(super) batches: bool,
     pub(super) counts: bool,
+    pub(super) all_faults: bool,
 }
 
 impl Work {
@@ -36,7 +39,7 @@ impl Work {
         } else {
             Shape::flat(NODES.len(), COPIES)
         };
-        Self { shape, reads, batches, counts }
+        Self { shape, reads, batches, counts, all_faults: random.chance(ALL_FAULTS) }
     }
 
     /// Copies in each data centre.
