@@ -2,7 +2,8 @@
 //! rest row by row, and what Paxos knows of them.
 //!
 //! A range is fetched from half of its replicas, so that whatever a majority has acknowledged is there,
-//! and first from those that hold it no more afterwards. A holder that breaks off in the middle goes on where it was if it
+//! and first from those that hold it no more afterwards, then from those of the node's data centre: what a majority there alone has
+//! acknowledged is there as well unless too few of them can be reached. A holder that breaks off in the middle goes on where it was if it
 //! comes back soon; what came from it counts for no other one. What was fetched for a change of members is noted once it is
 //! on disk: a node that was stopped fetches the rest. A rebuild fetches in the same way what the node holds already, all of it.
 //! What can come in files is fetched first (`whole`, of the session that the holder has for it, `stream_sessions`), a table at a time; of the
@@ -54,7 +55,7 @@ pub struct Missing {
     /// The range.
     pub range: PartitionRange,
     /// The replicas that can be read: first those that hold it no more afterwards, and alone may have
-    /// something that was acknowledged by one; not those that are given up.
+    /// something that was acknowledged by one, then those in this node's data centre; not those that are given up.
     pub holders: Vec<MemberIndex>,
     /// How many of them hold it no more afterwards.
     pub leaving: usize,
@@ -79,7 +80,7 @@ pub fn missing(placement: &Placement) -> Result<Vec<Missing>, ClusterError> {
             let later = placement.replication_of(table.id)?.replicas(other_side, owned_as, placement.local);
             let mut holders: Vec<MemberIndex> =
                 all.iter().copied().filter(|index| !placement.ring.is_given_up(*index)).collect();
-            holders.sort_by_key(|index| later.contains(index));
+            holders.sort_by_key(|index| (later.contains(index), is_far(placement, *index)));
             let leaving = holders.iter().filter(|index| !later.contains(index)).count();
             // Those that are given up may be the rest of a majority.
             let needed = all.len().div_ceil(2).min(holders.len());
@@ -174,6 +175,7 @@ pub fn held_by_others(placement: &Placement, rebuild: &Rebuild) -> Result<Vec<Mi
                     table.keyspace, table.name
                 )));
             }
+            holders.sort_by_key(|index| is_far(placement, *index));
             let needed = holders.len().div_ceil(2);
             let of = |range| Missing { table: table.id, range, holders: holders.clone(), leaving: 0, needed };
             wanted.extend(wanted_parts.into_iter().map(of));
@@ -185,6 +187,10 @@ pub fn held_by_others(placement: &Placement, rebuild: &Rebuild) -> Result<Vec<Mi
         ));
     }
     Ok(wanted)
+}
+
+fn is_far(placement: &Placement, index: MemberIndex) -> bool {
+    placement.ring.center(index) != placement.ring.center(placement.local)
 }
 
 /// Refuses sources that are no other members.
@@ -223,4 +229,35 @@ pub fn parts(range: &TokenRange) -> Vec<PartitionRange> {
 
 fn meet(before: &PartitionRange, range: &PartitionRange) -> bool {
     matches!((&before.end, &range.start), (RangeBound::Token(end, true), RangeBound::Token(start, false)) if end == start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordinator::plan::tests::{BOTH, placement};
+
+    const TWO_IN_EACH: &[(&str, &str)] = &[("class", "NetworkTopologyStrategy"), ("a", "2"), ("b", "2")];
+
+    /// True if those of this node's data centre, `a`, come before the others.
+    fn near_come_first(holders: &[MemberIndex]) -> bool {
+        holders.is_sorted_by_key(|index| *index >= 3)
+    }
+
+    #[test]
+    fn what_is_fetched_comes_from_those_that_give_it_up_then_from_near_ones() {
+        let joins = placement(TWO_IN_EACH, &[0]);
+        assert_eq!(joins.local, 0);
+        let missing = missing(&joins).unwrap();
+        assert!(missing.iter().any(|missing| missing.leaving > 0 && missing.holders.len() > 3));
+        for Missing { holders, leaving, .. } in &missing {
+            assert!(near_come_first(&holders[*leaving..]), "{holders:?}, {leaving} leave");
+        }
+    }
+
+    #[test]
+    fn a_rebuild_fetches_from_near_ones_first() {
+        let wanted = held_by_others(&placement(BOTH, &[]), &Rebuild::default()).unwrap();
+        assert!(wanted.iter().all(|wanted| wanted.holders.len() == 5 && wanted.needed == 3));
+        assert!(wanted.iter().all(|wanted| near_come_first(&wanted.holders)));
+    }
 }
