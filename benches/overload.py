@@ -2,12 +2,15 @@
 that is offered for a minute, over ten times as many connections with deep pipelines, and then a light load again. Beside the
 overload there is a client that has one request under way at each node.
 
-    python3 benches/overload.py target/release/dodona [SECONDS]
+    python3 benches/overload.py target/release/dodona [--seconds 60] [--brief]
 
 It passes if memory stays below its bound, all nodes see all nodes up all the time, the overload's goodput is above 80 %
 of the peak, that of as many connections and that of two to each node, and the light load fares as before within 5 s.
+With --brief it takes less than a minute and is for a machine that may have other things to do: goodput above half of the
+peak of as many connections is enough then, and 15 s.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -45,7 +48,7 @@ def seen_up(binary, node):
 def load(binary, seconds, shape, rate=None):
     """Loads each node from a process of its own on core 1. Returns op/s, p50 and p99 in ms (the worst of the three),
     errors, and the first error."""
-    command = ["taskset", "-c", "1", binary, "bench", "write", *shape, "--duration", str(seconds), "--keys", "100000",
+    command = ["taskset", "-c", "1", binary, "bench", "write", *shape, "--duration", str(max(1, round(seconds))), "--keys", "100000",
                "--value-bytes", "100", "--replication-factor", "3", "--consistency", "QUORUM", "--json"]
     if rate:
         command += ["--rate", str(rate / len(NODES))]
@@ -91,16 +94,17 @@ def recovery(binary, before, rate):
     return float("inf")
 
 
-def measure(binary, nodes, seconds):
+def measure(binary, nodes, seconds, brief):
     """Prints the table, and returns what was required of it."""
-    load(binary, 5, MODERATE)
+    part = 3 if brief else 1
+    load(binary, 5 / part, MODERATE)
     print(f"{'':26} {'offered':>9} {'op/s':>9} {'p50 ms':>9} {'p99 ms':>9} {'errors':>8}")
-    peak = load(binary, 15, MODERATE)
+    peak = load(binary, 15 / part, MODERATE)
     show("saturated, 3 x 2 x 32", peak)
-    many = load(binary, 15, MANY)
+    many = load(binary, 15 / part, MANY)
     show("saturated, 3 x 20 x 6", many)
     light = peak[0] * 0.3
-    before = load(binary, 10, MODERATE, light)
+    before = load(binary, 10 / part, MODERATE, light)
     show("light", before, f"{light:.0f}")
     watcher = Watcher(binary, nodes)
     idle_mb = max(map(resident_mb, nodes))
@@ -115,25 +119,32 @@ def measure(binary, nodes, seconds):
     show("one at a time beside it", single[0])
     watcher.over.set()
     watcher.join()
-    show("light, afterwards", load(binary, 10, MODERATE, light), f"{light:.0f}")
-    third = len(watcher.middle_mb) // 3
+    show("light, afterwards", load(binary, 10 / part, MODERATE, light), f"{light:.0f}")
+    third = max(len(watcher.middle_mb) // 3, 1)
     print(f"memory of the largest node: {idle_mb:.0f} MB before, at most {watcher.most_mb:.0f} MB "
           f"(first third {max(watcher.middle_mb[:third]):.0f} MB), {max(map(resident_mb, nodes)):.0f} MB afterwards")
-    return [
+    least, within = (0.5, 15) if brief else (0.8, 5)
+    required = [
         (f"memory: {watcher.most_mb:.0f} MB of a bound of {BOUND_MB} MB", watcher.most_mb < BOUND_MB),
         (f"nodes seen up: at least {watcher.least_up}, looked {watcher.looks} times", watcher.least_up == len(NODES)),
-        (f"goodput: {over[0] / many[0] * 100:.0f} % of the peak of as many connections", over[0] > 0.8 * many[0]),
-        (f"goodput: {over[0] / peak[0] * 100:.0f} % of the peak of two to each node", over[0] > 0.8 * peak[0]),
-        (f"as before after {after:.1f} s", after < 5),
+        (f"goodput: {over[0] / many[0] * 100:.0f} % of the peak of as many connections", over[0] > least * many[0]),
+        (f"as before after {after:.1f} s", after < within),
     ]
+    of_peak = f"goodput: {over[0] / peak[0] * 100:.0f} % of the peak of two to each node"
+    return required if brief else [*required, (of_peak, over[0] > 0.8 * peak[0])]
 
 
 def main():
-    binary, seconds = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 60
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("binary", type=os.path.abspath)
+    arguments.add_argument("--seconds", type=int)
+    arguments.add_argument("--brief", action="store_true")
+    given = arguments.parse_args()
+    seconds = given.seconds or (16 if given.brief else 60)
     with tempfile.TemporaryDirectory() as directory:
-        nodes = start(binary, directory, address, "--memtable-bytes", str(64 << 20))
+        nodes = start(given.binary, directory, address, "--memtable-bytes", str(64 << 20))
         try:
-            required = measure(binary, nodes, seconds)
+            required = measure(given.binary, nodes, seconds, given.brief)
             fallen = [node for node in nodes if node.poll() is not None]
             required.append((f"nodes that run: {len(nodes) - len(fallen)}", not fallen))
         finally:
