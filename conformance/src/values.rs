@@ -4,8 +4,7 @@ use dodona_types::CqlType;
 use dodona_types::value::{Value, decode, elements, read_bytes, read_length};
 
 /// A type without `frozen`, which the protocol does not tell.
-#[must_use]
-pub fn type_text(ty: &CqlType) -> String {
+pub(crate) fn type_text(ty: &CqlType) -> String {
     match ty {
         CqlType::List { element, .. } => format!("list<{}>", type_text(element)),
         CqlType::Set { element, .. } => format!("set<{}>", type_text(element)),
@@ -21,8 +20,7 @@ pub fn type_text(ty: &CqlType) -> String {
 }
 
 /// A value, given as its wire bytes.
-#[must_use]
-pub fn value_text(ty: &CqlType, wire: Option<&[u8]>) -> String {
+pub(crate) fn value_text(ty: &CqlType, wire: Option<&[u8]>) -> String {
     // Selections may have nulls in collections, which values have not.
     let parts = |wire: &[u8], of: &CqlType| {
         elements(wire).map(|part| value_text(of, part)).collect::<Vec<_>>().join(", ")
