@@ -16,6 +16,8 @@ pub fn network<'a>(seed: u64) -> turmoil::Sim<'a> {
         .tick_duration(Duration::from_millis(1))
         .min_message_latency(Duration::from_millis(1))
         .max_message_latency(Duration::from_millis(20))
+        // What was held on its way comes all at once.
+        .tcp_capacity(1 << 16)
         .simulation_duration(Duration::from_secs(3_600));
     builder.build()
 }
