@@ -55,6 +55,7 @@ mod testing;
 pub mod timestamp;
 pub mod trace;
 pub mod transport;
+mod truncations;
 
 pub use dodona_storage::sstable::partition_bounds::PartitionBounds;
 pub use dodona_storage::{EngineSettings, Page};

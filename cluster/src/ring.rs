@@ -137,7 +137,13 @@ impl Ring {
             Status::Succeeding(other) => Some(other),
             _ => None,
         };
-        Self::of(members.into(), Status::is_read, |member| &member.tokens, replaced)
+        let members: Arc<[Member]> = members.into();
+        let center = |member: &Member| {
+            let first = members.iter().position(|first| first.data_center == member.data_center);
+            first.unwrap_or_default()
+        };
+        let centers = members.iter().map(center).collect();
+        Self::of(members, centers, Status::is_read, |member| &member.tokens, replaced)
     }
 
     /// The ring on the other side of the change that is under way: as it will be, or as it was. It is
@@ -149,12 +155,14 @@ impl Ring {
             Status::Replacing(other) => Some(other),
             _ => None,
         };
-        Self::of(Arc::clone(&self.members), owns, Member::tokens_on_other_side, replaced)
+        let (members, centers) = (Arc::clone(&self.members), Arc::clone(&self.centers));
+        Self::of(members, centers, owns, Member::tokens_on_other_side, replaced)
     }
 
     /// The ring of the members of which `owns` is true, but for those in whose place others are.
     fn of(
         members: Arc<[Member]>,
+        centers: Arc<[MemberIndex]>,
         owns: impl Fn(Status) -> bool,
         tokens_of: impl Fn(&Member) -> &[Token],
         in_place_of: impl Fn(Status) -> Option<Uuid>,
@@ -167,11 +175,6 @@ impl Ring {
             .flat_map(|(index, member)| tokens_of(member).iter().map(move |token| (*token, index)))
             .collect();
         tokens.sort_unstable();
-        let center = |member: &Member| {
-            let first = members.iter().position(|first| first.data_center == member.data_center);
-            first.unwrap_or_default()
-        };
-        let centers = members.iter().map(center).collect();
         Self { members, centers, tokens }
     }
 

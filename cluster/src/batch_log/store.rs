@@ -4,6 +4,7 @@
 use super::rules::Batch;
 use crate::error::ClusterError;
 use crate::on_engine::on_engine;
+use crate::truncations::Truncations;
 use dodona_env::Env;
 use dodona_storage::reconcile::Answer;
 use dodona_storage::{Engine, StorageError};
@@ -16,7 +17,6 @@ use dodona_types::{
     Cell, CellKind, ColumnId, Deletion, MutationBuilder, MutationView, PartitionKey, RowItem, TableId,
 };
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -29,16 +29,9 @@ pub struct Store {
     engine: Arc<Engine>,
     /// Table, its epoch, and the column of the batch.
     layout: Option<(TableId, u64, ColumnId)>,
-    voided: Mutex<Voided>,
+    truncations: Mutex<Truncations>,
     /// Held while writes of batches are made again.
     turn: tokio::sync::Mutex<()>,
-}
-
-/// Truncations since the start: how many, and up to which of them each table was truncated.
-#[derive(Default)]
-struct Voided {
-    era: u64,
-    until: BTreeMap<TableId, u64>,
 }
 
 impl Store {
@@ -48,7 +41,7 @@ impl Store {
         let layout = schema
             .table("system", "batches")
             .and_then(|table| Some((table.id, table.epoch, table.column("mutations")?.id)));
-        Self { env, engine, layout, voided: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Self { env, engine, layout, truncations: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     fn layout(&self) -> Result<(TableId, u64, ColumnId), ClusterError> {
@@ -115,12 +108,7 @@ impl Store {
     /// # Errors
     /// The engine cannot read, or does not take it.
     pub async fn void(&self, table: TableId) -> Result<(), ClusterError> {
-        {
-            let mut voided = self.voided.lock();
-            voided.era += 1;
-            let era = voided.era;
-            voided.until.insert(table, era);
-        }
+        self.truncations.lock().begin(table);
         let _turn = self.turn.lock().await;
         for mut batch in self.all().await? {
             let (id, count) = (batch.id, batch.mutations.len());
@@ -141,20 +129,17 @@ impl Store {
 
     /// The present moment, in the order of truncations.
     pub(crate) fn era(&self) -> u64 {
-        self.voided.lock().era
+        self.truncations.lock().era()
     }
 
-    /// Waits for the turn to make writes of batches again, which were read in `era`. True for those that may be made.
-    pub(crate) async fn turn(
-        &self,
-        era: u64,
-    ) -> (tokio::sync::MutexGuard<'_, ()>, impl Fn(&Vec<u8>) -> bool + use<'_>) {
-        let turn = self.turn.lock().await;
-        let may_be_made = move |mutation: &Vec<u8>| {
-            let until = table_of(mutation).and_then(|table| self.voided.lock().until.get(&table).copied());
-            until.is_none_or(|until| until <= era)
-        };
-        (turn, may_be_made)
+    /// Waits for the turn to make writes of batches again. No table is voided until it is given back.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// True if the table of a mutation was voided since `era`.
+    pub(crate) fn is_void_since(&self, mutation: &[u8], era: u64) -> bool {
+        table_of(mutation).is_some_and(|table| self.truncations.lock().is_since(table, era))
     }
 
     /// An id of the same time.

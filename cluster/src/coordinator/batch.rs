@@ -199,10 +199,11 @@ impl Coordinator {
                 Due::Now | Due::Never => self.batches.forget(batch.id).await?,
             }
         }
-        for some in waiting.chunks_mut(AT_ONCE) {
-            let (_turn, may_be_made) = self.batches.turn(era).await;
+        for some in waiting.chunks(AT_ONCE) {
+            let _turn = self.batches.turn().await;
+            let is_void = |mutation: &Vec<u8>| self.batches.is_void_since(mutation, era);
             // What is left of a batch of whose tables one was truncated meanwhile is another batch by now.
-            if some.iter().any(|(_, mutations)| !mutations.iter().all(&may_be_made)) {
+            if some.iter().any(|(_, mutations)| mutations.iter().any(is_void)) {
                 break;
             }
             // Whoever has made one write of them has to find them again to make the others, whatever happens.

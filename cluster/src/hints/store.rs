@@ -147,14 +147,14 @@ impl Hints {
     /// The present moment, in the order of truncations.
     #[must_use]
     pub fn era(&self) -> u64 {
-        self.inner.voided.lock().era()
+        self.inner.voided.lock().truncations.era()
     }
 
     /// True if the table of a mutation was truncated since a moment.
     #[must_use]
     pub fn is_void(&self, mutation: &[u8], era: u64) -> bool {
         let table = MutationView::parse(mutation).map(|view| view.table);
-        table.is_ok_and(|table| self.inner.voided.lock().is_void_since(table, era))
+        table.is_ok_and(|table| self.inner.voided.lock().truncations.is_since(table, era))
     }
 
     /// Has no hint of a table delivered any more that is there, or is of a write that is under way: the table is to be
@@ -166,7 +166,7 @@ impl Hints {
         if self.inner.env.mutants.has("truncation-leaves-hints") {
             return Ok(());
         }
-        self.inner.voided.lock().begin(table);
+        self.inner.voided.lock().truncations.begin(table);
         let inner = Arc::clone(&self.inner);
         let voided = self.inner.env.tasks.blocking(move || inner.void(table)).await;
         voided.map_err(|error| ClusterError::Invalid(error.to_string()))??;

@@ -5,6 +5,7 @@
 //! which files may hold such hints. It goes with the last of these files.
 
 use crate::error::ClusterError;
+use crate::truncations::Truncations;
 use dodona_env::Disk;
 use dodona_storage::StorageError;
 use dodona_types::TableId;
@@ -19,10 +20,8 @@ const FILE: &str = "hints/voided";
 /// What is void.
 #[derive(Debug, Default)]
 pub(super) struct Voided {
-    /// Truncations since the start.
-    era: u64,
-    /// Up to which of them each table was truncated.
-    until: BTreeMap<TableId, u64>,
+    /// Those by which hints of writes that are under way will be void.
+    pub(super) truncations: Truncations,
     /// Hints of a table in files with lower numbers.
     below: BTreeMap<Uuid, u64>,
 }
@@ -69,22 +68,6 @@ impl Voided {
     /// The number that files have at least from now on.
     pub(super) fn next_number(&self) -> u64 {
         self.below.values().copied().max().unwrap_or_default()
-    }
-
-    /// The present moment, in the order of truncations.
-    pub(super) const fn era(&self) -> u64 {
-        self.era
-    }
-
-    /// A table is truncated: hints of writes that are under way will be void.
-    pub(super) fn begin(&mut self, table: TableId) {
-        self.era += 1;
-        self.until.insert(table, self.era);
-    }
-
-    /// True if a table was truncated since `era`.
-    pub(super) fn is_void_since(&self, table: TableId, era: u64) -> bool {
-        self.until.get(&table).is_some_and(|until| *until > era)
     }
 
     /// True if a hint in the file of this number is void.

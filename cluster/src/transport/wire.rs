@@ -107,7 +107,6 @@ struct Batch {
 impl Batch {
     fn begin(&mut self) {
         self.buffer.clear();
-        self.rooms.clear();
         (self.written, self.expired) = (0, 0);
     }
 
