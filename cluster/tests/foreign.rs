@@ -1,9 +1,10 @@
 //! What other nodes send is refused or taken, and nothing else, whatever it is: random bytes, and messages of every verb that are changed
 //! a little. Decoding allocates no more than a constant times what has come.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../protocol/tests/common/counting.rs"]
+mod counting;
 
+use counting::allocated;
 use dodona_cluster::batch_log::rules::Batch;
 use dodona_cluster::counter::CounterUpdate;
 use dodona_cluster::foreign;
@@ -22,36 +23,12 @@ use dodona_types::read_command::{
 };
 use dodona_types::row::RowHeader;
 use dodona_types::{
-    Cell as Value, CellKind, ClusteringSlice, ColumnId, Deletion, HiddenCells, Liveness, MutationBuilder,
+    Cell, CellKind, ClusteringSlice, ColumnId, Deletion, HiddenCells, Liveness, MutationBuilder,
     PartitionKey, TableId, Token,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use uuid::Uuid;
-
-/// Counts the bytes that this thread asks for.
-struct Counting;
-
-thread_local! {
-    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator with the arguments it came with.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATED.try_with(|allocated| allocated.set(allocated.get() + layout.size()));
-        // SAFETY: the caller keeps to the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps to the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What decodes is also encoded and decoded again. A name of 2 bytes can become one of 24 in a vector that doubles.
 const MOST_PER_BYTE: usize = 300;
@@ -65,13 +42,8 @@ fn mutation() -> Vec<u8> {
     let mut builder = MutationBuilder::new();
     builder.begin(TABLE, 1, b"key");
     builder.partition_deletion(Deletion { timestamp_micros: 1, deleted_at_seconds: 2 });
-    let cell = |column, kind, value| Value {
-        column: ColumnId(column),
-        path: None,
-        timestamp_micros: 3,
-        kind,
-        value,
-    };
+    let cell =
+        |column, kind, value| Cell { column: ColumnId(column), path: None, timestamp_micros: 3, kind, value };
     builder.static_row(3, &RowHeader::EMPTY, |row| row.push_cell(&cell(1, CellKind::Live, b"static")));
     let header = RowHeader { liveness: Some(Liveness::new(3)), ..RowHeader::EMPTY };
     builder.row(&[1, ROW_END], 3, &header, |row| row.push_cell(&cell(2, CellKind::Live, b"value")));
@@ -205,10 +177,10 @@ fn frames() -> Vec<Vec<u8>> {
 
 /// Decodes bytes behind a frame's prefix, and those of a connection; tells the bytes that are allocated for each that came.
 fn try_on(bytes: &[u8]) {
-    let before = ALLOCATED.get();
+    let before = allocated();
     let _ = foreign::frame(bytes);
     let _ = foreign::connection(bytes);
-    let allocated = ALLOCATED.get() - before;
+    let allocated = allocated() - before;
     assert!(
         allocated <= FIXED + MOST_PER_BYTE * bytes.len(),
         "{allocated} bytes for {}: {bytes:?}",

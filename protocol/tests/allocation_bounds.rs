@@ -1,38 +1,15 @@
 //! Decoding hostile bytes allocates no more than a constant times their length.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/counting.rs"]
+mod counting;
 
+use counting::allocated;
 use dodona_protocol::frame::{Direction, Flags, Header, Opcode};
 use dodona_protocol::primitives::Reader;
 use dodona_protocol::types_option::read_type;
 use dodona_protocol::{Request, Response, Version};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-
-/// Counts the bytes that this thread asks for.
-struct Counting;
-
-thread_local! {
-    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator with the arguments it came with.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATED.try_with(|allocated| allocated.set(allocated.get() + layout.size()));
-        // SAFETY: the caller keeps to the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps to the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// An element of 2 bytes on the wire can become a type of 24 bytes in a vector that doubles, and
 /// then be copied once; nothing is worse.
@@ -44,9 +21,9 @@ const FIXED: usize = 8_192;
 const LENGTHS: &[usize] = if cfg!(miri) { &[2] } else { &[0, 2, 64, 4_096, 140_000] };
 
 fn assert_bounded(length: usize, what: &str, decode: impl FnOnce()) {
-    let before = ALLOCATED.get();
+    let before = allocated();
     decode();
-    let allocated = ALLOCATED.get() - before;
+    let allocated = allocated() - before;
     assert!(allocated <= FIXED + MOST_PER_BYTE * length, "{what}: {allocated} bytes for {length}");
 }
 
