@@ -6,7 +6,7 @@
 use crate::clock::SimClock;
 use crate::conditional;
 use crate::faults::{Counts, Faults, HEALED_MICROS};
-use crate::machine::{Machine, disks, elapsed_micros, machines};
+use crate::machine::{Machine, elapsed_micros, hosts, machines};
 use crate::net::{comes_to_its_end, network, step};
 use crate::shape::Shape;
 use crate::shared::Shared;
@@ -66,11 +66,12 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     shared.trace.note(&format!("{shape:?}"));
     let mut sim = network(seed);
     let machines = machines(&random, shape.names(), mutant);
-    let disks = disks(&machines);
-    for (name, machine) in shape.names().iter().zip(machines) {
-        let host = Host { machine, shape: Arc::clone(&shape), shared: Arc::clone(&shared) };
-        sim.host(*name, move || host.clone().run());
-    }
+    let of_hosts = (Arc::clone(&shape), Arc::clone(&shared));
+    let live = move |machine| {
+        let (shape, shared) = of_hosts.clone();
+        Host { machine, shape, shared }.run()
+    };
+    let disks = hosts(&mut sim, shape.names(), machines, live);
     let faults = drive(&mut sim, Faults::new(random.split("faults"), &shape, &disks, &shared));
     let defined = shared.defined.judge();
     let violation = shared.rows.violation().or_else(|| shared.told.judge().err());

@@ -1,6 +1,7 @@
 //! What goes wrong in a cluster, one thing after another, and how all of it is made good again.
 
 use crate::disk::SimDisk;
+use crate::net::{cut_off, heal};
 use crate::shape::Shape;
 use crate::shared::Shared;
 use dodona_env::Random;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The longest that a message takes while the network is slow, and while it is not, in milliseconds.
-pub(crate) const SLOW_MS: u64 = 300;
+const SLOW_MS: u64 = 300;
 pub(crate) const FAST_MS: u64 = 20;
 /// The longest that a slow disk takes to sync, in milliseconds.
 const SLOWEST_SYNC_MS: u64 = 300;
@@ -81,6 +82,20 @@ pub fn slow_down(disk: &SimDisk, random: &Random) -> bool {
     let slowest = random.chance(1.0 / 3.0).then(|| Duration::from_millis(10 + random.below(SLOWEST_SYNC_MS)));
     disk.slow_down(slowest);
     slowest.is_some()
+}
+
+/// Has messages take longer. Gives how many milliseconds they take at most.
+pub fn slow_messages(sim: &turmoil::Sim<'_>, random: &Random) -> u64 {
+    let most = FAST_MS + random.below(SLOW_MS);
+    sim.set_max_message_latency(Duration::from_millis(most));
+    most
+}
+
+/// How far a clock is off, `most` at most, and how much it runs fast or slow from then on, both in microseconds (the
+/// latter for each second).
+pub fn jump(random: &Random, most: i64) -> (i64, i64) {
+    let off = random.below(2 * most as u64) as i64 - most;
+    (off, random.below(20_000) as i64 - 10_000)
 }
 
 /// Breaks things.
@@ -163,17 +178,13 @@ impl<'a> Faults<'a> {
         let (names, center) = (self.shape.names(), self.shape.places[self.node()].0);
         self.note(&format!("cut off {center}"));
         self.counts.centers += 1;
-        for inside in self.shape.of_center(center) {
-            for outside in (0..names.len()).filter(|node| self.shape.places[*node].0 != center) {
-                sim.partition(names[inside], names[outside]);
-            }
-        }
+        cut_off(sim, names, |node| self.shape.places[node].0 == center);
     }
 
     fn slow_down(&mut self, sim: &turmoil::Sim<'_>) {
         self.note("slow");
         self.counts.delays += 1;
-        sim.set_max_message_latency(Duration::from_millis(FAST_MS + self.random.below(SLOW_MS)));
+        slow_messages(sim, &self.random);
     }
 
     /// Mostly one node loses power, at times several at the same moment.
@@ -237,9 +248,7 @@ impl<'a> Faults<'a> {
     /// A clock jumps to any time that is off by an hour at most, and runs fast or slow from then on.
     fn jump(&mut self) {
         let node = self.node();
-        let most = MOST_OFF_MICROS as u64;
-        let off = self.random.below(2 * most) as i64 - MOST_OFF_MICROS;
-        let drift = self.random.below(20_000) as i64 - 10_000;
+        let (off, drift) = jump(&self.random, MOST_OFF_MICROS);
         self.note(&format!("jump {node} {off} {drift}"));
         if let Some(clock) = &self.shared.clocks.lock()[node] {
             self.counts.jumps += 1;
@@ -249,7 +258,7 @@ impl<'a> Faults<'a> {
 
     fn heal_links(&self, sim: &turmoil::Sim<'_>) {
         sim.set_max_message_latency(Duration::from_millis(FAST_MS));
-        crate::net::heal(sim, self.shape.names());
+        heal(sim, self.shape.names());
     }
 
     /// Makes everything good again.

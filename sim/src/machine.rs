@@ -31,6 +31,24 @@ pub fn machines(random: &Random, names: &[&str], mutant: Option<&str>) -> Vec<Ma
     names.iter().enumerate().map(machine).collect()
 }
 
+/// Begins a host for each machine, whose lives are what `live` gives of it. Gives their disks.
+pub fn hosts<'a, F>(
+    sim: &mut turmoil::Sim<'a>,
+    names: &[&'static str],
+    machines: Vec<Machine>,
+    live: impl Fn(Machine) -> F + Clone + 'a,
+) -> Vec<SimDisk>
+where
+    F: Future<Output = turmoil::Result> + 'static,
+{
+    let disks = disks(&machines);
+    for (name, machine) in names.iter().zip(machines) {
+        let live = live.clone();
+        sim.host(*name, move || live(machine.clone()));
+    }
+    disks
+}
+
 /// Their disks.
 #[must_use]
 pub fn disks(machines: &[Machine]) -> Vec<SimDisk> {

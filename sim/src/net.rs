@@ -55,6 +55,14 @@ pub fn heal(sim: &turmoil::Sim<'_>, hosts: &[&str]) {
     }
 }
 
+/// Cuts all links between hosts that are inside and those that are not, by their places.
+pub fn cut_off(sim: &turmoil::Sim<'_>, hosts: &[&str], is_inside: impl Fn(usize) -> bool) {
+    let (inside, outside): (Vec<usize>, Vec<usize>) = (0..hosts.len()).partition(|host| is_inside(*host));
+    for a in inside {
+        outside.iter().for_each(|b| sim.partition(hosts[a], hosts[*b]));
+    }
+}
+
 /// The network of the turmoil host that the node runs on.
 pub struct SimNet;
 

@@ -8,7 +8,7 @@ use crate::clock::SimClock;
 use crate::disk::SimDisk;
 use crate::faults::Counts;
 use crate::invariants::equal::Holdings;
-use crate::machine::{Machine, disks, elapsed_micros, machines};
+use crate::machine::{Machine, elapsed_micros, hosts, machines};
 use crate::model::{Action, Attempt, Model, RowId};
 use crate::net::{comes_to_its_end, heal, network, step};
 use crate::quorum::Rows;
@@ -93,11 +93,9 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let shared = Arc::new(Shared::default());
     let mut sim = network(seed);
     let machines = machines(&random, &NODES, mutant);
-    let disks = disks(&machines);
-    for (name, machine) in NODES.into_iter().zip(machines) {
-        let host = Host { machine, shared: Arc::clone(&shared) };
-        sim.host(name, move || host.clone().run());
-    }
+    let of_hosts = Arc::clone(&shared);
+    let live = move |machine| Host { machine, shared: Arc::clone(&of_hosts) }.run();
+    let disks = hosts(&mut sim, &NODES, machines, live);
     let restarts = drive(&mut sim, &random.split("faults"), &disks, &shared);
     let verdict = Verdict {
         trace: shared.trace.hash(),

@@ -8,7 +8,7 @@ use crate::conditional::{self, Client, Told};
 use crate::counting::{self, Tally};
 use crate::disk::SimDisk;
 use crate::faults::{Counts, slow_down};
-use crate::machine::{Machine, disks, elapsed_micros, machines};
+use crate::machine::{Machine, elapsed_micros, hosts, machines};
 use crate::net::{comes_to_its_end, heal, network, step};
 use crate::quorum::{self, Rows};
 use crate::reading;
@@ -68,11 +68,9 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     let shared = Arc::new(Shared::new());
     let mut sim = network(seed);
     let machines = machines(&random, &NODES, mutant);
-    let disks = disks(&machines);
-    for (name, machine) in NODES.into_iter().zip(machines) {
-        let host = Host { machine, shared: Arc::clone(&shared) };
-        sim.host(name, move || host.clone().run());
-    }
+    let of_hosts = Arc::clone(&shared);
+    let live = move |machine| Host { machine, shared: Arc::clone(&of_hosts) }.run();
+    let disks = hosts(&mut sim, &NODES, machines, live);
     let faults = random.split("faults");
     let faults = drive(&mut sim, &faults, &disks, &shared);
     let violation = shared.rows.violation().or_else(|| shared.told.judge().err());

@@ -7,7 +7,7 @@ use crate::Verdict;
 use crate::clock::SimClock;
 use crate::disk::SimDisk;
 use crate::faults::Counts;
-use crate::machine::{Machine, disks, elapsed_micros, machines};
+use crate::machine::{Machine, elapsed_micros, hosts, machines};
 use crate::net::{heal, network};
 use crate::shape::Shape;
 use crate::trace::Trace;
@@ -382,11 +382,9 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     });
     let mut sim = network(seed);
     let machines = machines(&random, &NODES, mutant);
-    let disks = disks(&machines);
-    for (host, machine) in NODES.into_iter().zip(machines) {
-        let host_of = Host { machine, shared: Arc::clone(&shared) };
-        sim.host(host, move || host_of.clone().run());
-    }
+    let of_hosts = Arc::clone(&shared);
+    let live = move |machine| Host { machine, shared: Arc::clone(&of_hosts) }.run();
+    let disks = hosts(&mut sim, &NODES, machines, live);
     let mut client = Client {
         sim: &mut sim,
         random: random.split("client"),

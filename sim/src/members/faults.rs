@@ -3,8 +3,8 @@
 use super::NODES;
 use super::shared::{Old, Shared};
 use crate::disk::SimDisk;
-use crate::faults::{Counts, FAST_MS, SLOW_MS, slow_down};
-use crate::net::{comes_to_its_end, heal, step};
+use crate::faults::{Counts, FAST_MS, jump, slow_down, slow_messages};
+use crate::net::{comes_to_its_end, cut_off, heal, step};
 use dodona_env::Random;
 use std::time::Duration;
 
@@ -142,19 +142,14 @@ impl Faults<'_> {
     fn cut_center(&mut self, sim: &turmoil::Sim<'_>) {
         self.note("the data centres are cut off");
         self.counts.centers += 1;
-        let is_first = |node: &usize| self.shared.work.center(*node) == 0;
-        for inside in (0..NODES.len()).filter(is_first) {
-            for outside in (0..NODES.len()).filter(|node| !is_first(node)) {
-                sim.partition(NODES[inside], NODES[outside]);
-            }
-        }
+        let is_first = |node| self.shared.work.center(node) == 0;
+        cut_off(sim, &NODES, is_first);
     }
 
     fn slow_messages(&mut self, sim: &turmoil::Sim<'_>) {
-        let most = FAST_MS + self.further.below(SLOW_MS);
+        let most = slow_messages(sim, &self.further);
         self.note(&format!("messages take up to {most} ms"));
         self.counts.delays += 1;
-        sim.set_max_message_latency(Duration::from_millis(most));
     }
 
     fn slow_disk(&mut self) {
@@ -174,8 +169,7 @@ impl Faults<'_> {
     /// A clock jumps, and runs fast or slow from then on.
     fn jump(&mut self) {
         let node = node(&self.further);
-        let off = self.further.below(2 * MOST_OFF_MICROS as u64) as i64 - MOST_OFF_MICROS;
-        let drift = self.further.below(20_000) as i64 - 10_000;
+        let (off, drift) = jump(&self.further, MOST_OFF_MICROS);
         self.note(&format!("clock {node} is off by {off}, drifts by {drift}"));
         self.counts.jumps += u64::from(self.shared.set_clock(node, off, drift));
     }

@@ -11,7 +11,7 @@ mod work;
 
 use crate::Verdict;
 use crate::clock::SimClock;
-use crate::machine::{Machine, disks, elapsed_micros, machines};
+use crate::machine::{Machine, elapsed_micros, hosts, machines};
 use crate::model::Action;
 use crate::net::network;
 use crate::world::{PARTITIONS, ROWS, TABLE, TIMEOUTS, builtin, mutation, small_engine};
@@ -54,11 +54,9 @@ pub fn run(seed: u64, mutant: Option<&str>) -> Verdict {
     shared.trace.note(&format!("{:?}", shared.work));
     let mut sim = network(seed);
     let machines = machines(&random, &NODES, mutant);
-    let disks = disks(&machines);
-    for (name, machine) in NODES.into_iter().zip(machines) {
-        let host = Host { machine, shared: Arc::clone(&shared) };
-        sim.host(name, move || host.clone().run());
-    }
+    let of_hosts = Arc::clone(&shared);
+    let live = move |machine| Host { machine, shared: Arc::clone(&of_hosts) }.run();
+    let disks = hosts(&mut sim, &NODES, machines, live);
     let faults = drive(&mut sim, &random.split("faults"), &disks, &shared);
     let violation = shared.rows.violation().or_else(|| shared.told.judge().err());
     let (operations, applied) = shared.told.counts();
